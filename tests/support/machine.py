@@ -1,0 +1,37 @@
+"""The programs that some tests need from the machine, and how a person gets them."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+
+HOW_TO_GET = {
+    "openssl": "apt-get install openssl (macOS: brew install openssl@3)",
+    "java": "apt-get install openjdk-17-jre-headless (macOS: brew install openjdk@17)",
+    "mvn": "apt-get install maven (macOS: brew install maven)",
+    "go": "apt-get install golang-go (macOS: brew install go)",
+    "grpcurl": "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3, and put $(go env GOPATH)/bin on PATH",
+    "docker": "apt-get install docker.io, and start its engine (macOS: brew install --cask docker)",
+    "chromium": "apt-get install chromium chromium-driver (macOS: brew install --cask chromium)",
+}
+"""Every program a test may name in `@pytest.mark.needs(...)`, with the command that installs it."""
+
+
+@functools.cache
+def is_present(program: str) -> bool:
+    """Whether the program is there; for docker whether its engine answers, because a client alone runs no container."""
+    if program not in HOW_TO_GET:
+        raise ValueError(f"{program} is not in tests.support.machine.HOW_TO_GET")
+    path = shutil.which(program)
+    if path is None or program != "docker":
+        return path is not None
+    try:
+        return subprocess.run([path, "info"], capture_output=True, timeout=10, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def what_is_missing(programs: tuple[str, ...]) -> list[str]:
+    """One line for each missing program: its name and the way to get it."""
+    return [f"{program} is missing: {HOW_TO_GET[program]}" for program in programs if not is_present(program)]
