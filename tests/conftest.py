@@ -1,4 +1,4 @@
-"""The strict runner: hypothesis settings and the programs that tests need. Fixtures and doubles are in tests/support."""
+"""The strict runner: hypothesis settings and the programs that tests need; fixtures live in tests/support."""
 
 from __future__ import annotations
 
