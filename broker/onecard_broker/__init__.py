@@ -1,0 +1,1 @@
+"""The hub: gateways, exchange workers and their operation."""

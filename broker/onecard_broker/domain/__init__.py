@@ -1,0 +1,1 @@
+"""The rules of the exchange and of each business: pure functions from state and record to effects."""

@@ -1,0 +1,207 @@
+"""What the rules see and what they may ask for: inputs, state and effects of a decision (design.md, idea 4).
+
+Owns no rule. The exchange worker builds `Inbound` from a journal record, loads `State` by what `needs` names, calls
+``decide(state, inbound, now_ms)`` and carries the effects out in one transaction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import NewType
+
+from google.protobuf.message import Message as ProtoMessage
+
+from onecard.exchange.v1 import message_pb2
+from onecard_protocol.identifiers import MessageId, message_id_from
+from onecard_protocol.messages import Message
+from onecard_protocol.methods import Method
+from onecard_protocol.signatures.sm3 import sm3
+
+MessageKey = tuple[str, bytes]
+"""(sender, message id)."""
+
+AggregateKey = NewType("AggregateKey", str)
+"""Key of one business state, such as ``medical/encounter/<encounter id>``; unique within a partition."""
+
+
+class KnownState(enum.StrEnum):
+    """What the exchange knows of a message."""
+
+    OPEN = "open"
+    """A request on its way; no answer yet."""
+    UNKNOWN = "unknown"
+    """A request whose answer is overdue."""
+    REVERSING = "reversing"
+    """A request that a reversal is under way for."""
+    MANUAL = "manual"
+    """A request that a person must decide."""
+    DECIDED = "decided"
+    """It has its outcome: an answer, a rejection, or (an event, a reply) being passed on."""
+    CLOSED = "closed"
+    """GetOutcome told NEVER_SEEN: a copy that comes later is refused."""
+    HELD = "held"
+    """The record could not be decided (rule 14)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KnownMessage:
+    """A message that the partition has seen, kept for seven days (rules 1 and 2)."""
+
+    sender: str
+    id: bytes
+    digest: bytes
+    recipient: str
+    method: str
+    subject: str
+    state: KnownState
+    answer: MessageKey | None = None
+    """(sender, id) of the message that is its outcome, to be sent again for a repeat."""
+    aggregates: tuple[AggregateKey, ...] = ()
+    """Business states that its answer and timers concern."""
+
+    @property
+    def key(self) -> MessageKey:
+        """(sender, id)."""
+        return self.sender, self.id
+
+
+class TimerPurpose(enum.StrEnum):
+    """Why a timer was set."""
+
+    ANSWER_OVERDUE = "answer-overdue"
+    """The UNKNOWN timer of a request (rule 10)."""
+    QUERY = "query"
+    """Ask the insured province (again); `attempt` counts from 0 (rule 12)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """A timer as a row; its id is derived from its cause, so setting it twice is setting it once."""
+
+    id: bytes
+    due_ms: int
+    purpose: TimerPurpose
+    request: MessageKey
+    """The request that it concerns."""
+    attempt: int = 0
+
+
+def timer_id(purpose: TimerPurpose, request: MessageKey, attempt: int = 0) -> bytes:
+    """The id of a timer, 16 bytes, by its cause."""
+    sender, message_id = request
+    return sm3(f"{purpose}|{sender}|{attempt}|".encode() + message_id)[:16]
+
+
+class Origin(enum.StrEnum):
+    """Where a record comes from."""
+
+    MESSAGE = "message"
+    """An admitted message: request, event, reply, rejection or delivery report."""
+    QUESTION = "question"
+    """GetOutcome about a message (rule 3)."""
+    TIMER = "timer"
+    """A timer that is due."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """One journal record as the rules see it. Ticks and control records are the worker's own."""
+
+    origin: Origin
+    log_epoch: str
+    partition: int
+    position: int
+    subject: str
+    """Pseudonym of the person, hex; of the request's person in answers; empty where there is none."""
+    message: Message | None = None
+    """The message; in a question the one asked about; None in a timer."""
+    method: Method | None = None
+    """The message's method; None in a timer."""
+    payload: ProtoMessage | None = None
+    """The parsed payload: the method's input in requests and events, its output in replies, Rejection in rejections."""
+    question_id: bytes = b""
+    timer: Timer | None = None
+
+    def derived_id(self, now_ms: int, index: int) -> MessageId:
+        """Id of the index-th message that the hub makes of this record: the same whenever it is decided again."""
+        cause = f"{self.log_epoch}|{self.partition}|{self.position}|{index}".encode()
+        return message_id_from(now_ms, sm3(cause))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What was loaded for a record. A key that is absent was never seen or does not exist."""
+
+    known: Mapping[MessageKey, KnownMessage]
+    aggregates: Mapping[AggregateKey, bytes]
+    """Serialised business states; the business module reads and writes them."""
+    answers: Mapping[MessageKey, Message]
+    """Stored outcomes of known messages, for repeats and questions, by the outcome's own key."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a record needs loaded."""
+
+    known: frozenset[MessageKey] = frozenset()
+    aggregates: frozenset[AggregateKey] = frozenset()
+
+
+# ---- effects -------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PassOn:
+    """Deliver the message, byte for byte, to a participant's inbox under its next number."""
+
+    recipient: str
+    message: Message
+    answers: MessageKey | None = None
+    """The request or question that it answers, so that gateways can complete the call they hold."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Say:
+    """Deliver a message of the hub's own, signed by the hub; `index` counts the record's own messages from 0."""
+
+    index: int
+    recipient: str
+    method: str
+    kind: message_pb2.MessageKind
+    payload: bytes
+    reply_to: message_pb2.RequestReference | None = None
+    answers: MessageKey | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Remember:
+    """Insert or replace what is known of a message."""
+
+    known: KnownMessage
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAggregate:
+    """Insert or replace a business state; None deletes it."""
+
+    key: AggregateKey
+    data: bytes | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SetTimer:
+    """Set a timer."""
+
+    timer: Timer
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTimer:
+    """Cancel a timer; one that does not exist is left so."""
+
+    id: bytes
+
+
+Effect = PassOn | Say | Remember | SaveAggregate | SetTimer | CancelTimer

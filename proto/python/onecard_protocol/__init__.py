@@ -1,0 +1,1 @@
+"""What all parties of the exchange share: messages, signatures, codes, errors, limits."""

@@ -1,0 +1,81 @@
+"""Every bound of the exchange, in one place, with its unit in its name.
+
+The figures are starting values (design.md, section 4); the relations between them are what must hold and are checked
+when this module is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Form of a message.
+HEADER_BYTES_MAX: Final = 2_048
+SIGNATURE_BLOCK_BYTES_MAX: Final = 2_048
+CALL_METADATA_BYTES_MAX: Final = 4_096
+PAYLOAD_BYTES_MAX: Final = 131_072
+DETAIL_CHARACTERS_MAX: Final = 500
+TRACEPARENT_CHARACTERS_MAX: Final = 64
+KEY_ID_CHARACTERS_MAX: Final = 64
+NETWORK_CHARACTERS_MAX: Final = 32
+METHOD_CHARACTERS_MAX: Final = 128
+BATCH_LEAF_COUNT_MAX: Final = 1_024
+REMEMBERED_ROOT_COUNT_MAX: Final = 16_384
+
+# Batches.
+SUBMIT_BATCH_COUNT_MAX: Final = 512
+SUBMIT_BATCH_BYTES_MAX: Final = 4 * 1_024 * 1_024
+READ_OUTPUTS_COUNT_MAX: Final = 512
+FEE_LINE_COUNT_MAX: Final = 100
+
+# Time. Rule 10: the chain from creation to the caller's local limit.
+EXECUTE_BEFORE_MS: Final = 10_000
+LOCAL_CALL_MS: Final = 8_000
+UNKNOWN_TIMER_MS: Final = 20_000
+TYPED_CALL_MS: Final = 24_000
+ADAPTER_ANSWER_MS: Final = 27_000
+LOCAL_CALLER_MS: Final = 30_000
+
+MESSAGE_AGE_MS_MAX: Final = 7 * 24 * 3_600_000
+CLOCK_SKEW_MS_MAX: Final = 5_000
+GATEWAY_CLOCK_SKEW_MS_MAX: Final = 500
+TICK_MS: Final = 1_000
+PARTITION_IDLE_TICK_MS: Final = 500
+HUB_TIME_STALE_MS: Final = 5_000
+CONTROL_STALE_MS: Final = 5_000
+GAP_OPEN_MS: Final = 30_000
+RECIPIENT_OFFLINE_MS: Final = 15_000
+OUTPUT_KEPT_MS: Final = 30 * 24 * 3_600_000
+QUERY_DELAYS_MS: Final = (0, 60_000, 300_000, 1_800_000)
+LEASE_MS: Final = 6_000
+LEASE_RENEW_MS: Final = 2_000
+
+# Working sizes.
+WORKER_BATCH_COUNT_MAX: Final = 500
+WORKER_BATCH_BYTES_MAX: Final = 8 * 1_024 * 1_024
+DELIVERY_BATCH_COUNT_MAX: Final = 256
+DELIVERY_CREDIT_COUNT_MAX: Final = 4_096
+CALLS_HELD_COUNT_MAX: Final = 4_096
+CALLS_HELD_PER_PARTICIPANT_COUNT_MAX: Final = 1_024
+SUBMITS_PER_PARTICIPANT_COUNT_MAX: Final = 16
+
+
+def _check_relations() -> None:
+    """Raise if the bounds contradict each other."""
+    relations = {
+        "EXECUTE_BEFORE_MS + LOCAL_CALL_MS < UNKNOWN_TIMER_MS": EXECUTE_BEFORE_MS + LOCAL_CALL_MS < UNKNOWN_TIMER_MS,
+        "UNKNOWN_TIMER_MS < TYPED_CALL_MS": UNKNOWN_TIMER_MS < TYPED_CALL_MS,
+        "TYPED_CALL_MS < ADAPTER_ANSWER_MS": TYPED_CALL_MS < ADAPTER_ANSWER_MS,
+        "ADAPTER_ANSWER_MS < LOCAL_CALLER_MS": ADAPTER_ANSWER_MS < LOCAL_CALLER_MS,
+        "HEADER + SIGNATURE fit the call's metadata": HEADER_BYTES_MAX + SIGNATURE_BLOCK_BYTES_MAX
+        <= CALL_METADATA_BYTES_MAX,
+        "MESSAGE_AGE_MS_MAX < OUTPUT_KEPT_MS": MESSAGE_AGE_MS_MAX < OUTPUT_KEPT_MS,
+        "LEASE_RENEW_MS * 2 < LEASE_MS": LEASE_RENEW_MS * 2 < LEASE_MS,
+        "TICK_MS < HUB_TIME_STALE_MS": TICK_MS < HUB_TIME_STALE_MS,
+        "RECIPIENT_OFFLINE_MS > HUB_TIME_STALE_MS": RECIPIENT_OFFLINE_MS > HUB_TIME_STALE_MS,
+    }
+    broken = [name for name, holds in relations.items() if not holds]
+    if broken:
+        raise AssertionError("limits contradict each other: " + "; ".join(broken))
+
+
+_check_relations()
