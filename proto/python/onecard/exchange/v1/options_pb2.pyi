@@ -1,3 +1,4 @@
+from google.protobuf.internal import extension_dict as _extension_dict
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -41,13 +42,13 @@ ERROR_FAULT_RECIPIENT: ErrorFault
 ERROR_FAULT_HUB: ErrorFault
 ERROR_FAULT_BUSINESS: ErrorFault
 POLICY_FIELD_NUMBER: _ClassVar[int]
-policy: _descriptor.FieldDescriptor
+policy: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, MethodPolicy]
 SENSITIVE_FIELD_NUMBER: _ClassVar[int]
-sensitive: _descriptor.FieldDescriptor
+sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, bool]
 SUBJECT_FIELD_NUMBER: _ClassVar[int]
-subject: _descriptor.FieldDescriptor
+subject: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, bool]
 ERROR_FIELD_NUMBER: _ClassVar[int]
-error: _descriptor.FieldDescriptor
+error: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, ErrorPolicy]
 
 class MethodPolicy(_message.Message):
     __slots__ = ("kind", "senders", "recipients", "has_effect", "carries_execute_before", "longest_duration_ms", "reversing_method", "payload_bytes_max")
