@@ -39,7 +39,7 @@ fix: ## what `make check` can mend by itself: lint, formatting, generated code a
 .PHONY: bench
 bench: ## the benchmarks, and beside them the obvious stack
 	@tools/prepare dev
-	@tools/run_benchmarks
+	@$(BIN)/python tools/run_benchmarks
 
 .PHONY: lock
 lock: ## write requirements/*.txt again from pyproject.toml (UPGRADE=1 takes newer versions)
