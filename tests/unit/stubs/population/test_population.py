@@ -12,7 +12,7 @@ from onecard_stubs.population import (
     luhn_digit,
 )
 
-_WEIGHTS = [2 ** (17 - position) % 11 for position in range(17)]
+_WEIGHTS = [pow(2, 17 - position, 11) for position in range(17)]
 
 
 def _passes_gb_11643(number: str) -> bool:
