@@ -7,6 +7,7 @@ signs the count with it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,6 +15,8 @@ from onecard_protocol.signatures.sm3 import DIGEST_BYTES, sm3_after
 
 LEAF_PREFIX: Final = b"\x00"
 NODE_PREFIX: Final = b"\x01"
+
+_KNOWN_SIDES_MAX: Final = 4096
 
 digest_of_node: Final[Callable[[bytes], bytes]] = sm3_after(NODE_PREFIX)
 """SM3(0x01 ‖ left ‖ right) of left ‖ right, 32 bytes."""
@@ -70,6 +73,25 @@ def rebuild_root(leaves: Sequence[bytes]) -> bytes:
     return BatchTree(leaves).root
 
 
+@functools.lru_cache(_KNOWN_SIDES_MAX)
+def sibling_sides(index: int, count: int) -> tuple[bool, ...]:
+    """For each sibling on the way from leaf `index` to the root of `count` leaves, whether it stands on the left.
+
+    Raises:
+        ValueError: no such leaf in a tree of that count.
+    """
+    if not 0 <= index < count:
+        raise ValueError(f"no leaf {index} among {count}")
+    sides = []
+    last = count - 1
+    while last:
+        if index & 1 or index < last:
+            sides.append(bool(index & 1))
+        index >>= 1
+        last >>= 1
+    return tuple(sides)
+
+
 def root_of_proof(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes:
     """The root that a proof leads to (RFC 9162, 2.1.3.2); whether it is the right root is the caller's question.
 
@@ -77,22 +99,12 @@ def root_of_proof(leaf: bytes, index: int, count: int, path: Sequence[bytes]) ->
         ValueError: no such leaf in a tree of that count, a digest that is not 32 bytes, or a path that is shorter or
             longer than this leaf of this tree has.
     """
-    if not 0 <= index < count:
-        raise ValueError(f"no leaf {index} among {count}")
-    if len(leaf) != DIGEST_BYTES:
-        raise ValueError("a leaf is a digest of 32 bytes")
-    node, last, taken = leaf, count - 1, 0
-    while last:
-        if index & 1 or index < last:
-            if taken == len(path):
-                raise ValueError("the path ends below the root")
-            sibling = path[taken]
-            if len(sibling) != DIGEST_BYTES:
-                raise ValueError("a sibling is a digest of 32 bytes")
-            node = digest_of_node(sibling + node if index & 1 else node + sibling)
-            taken += 1
-        index >>= 1
-        last >>= 1
-    if taken != len(path):
-        raise ValueError("the path goes on above the root")
+    sides = sibling_sides(index, count)
+    if len(path) != len(sides):
+        raise ValueError(f"a path of {len(path)} siblings where this leaf has {len(sides)}")
+    if len(leaf) != DIGEST_BYTES or any(len(sibling) != DIGEST_BYTES for sibling in path):
+        raise ValueError("leaf and siblings are digests of 32 bytes")
+    node = leaf
+    for sibling, is_left in zip(path, sides, strict=True):
+        node = digest_of_node(sibling + node if is_left else node + sibling)
     return node
