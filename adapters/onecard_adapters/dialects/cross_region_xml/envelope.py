@@ -1,0 +1,208 @@
+"""The envelope: SOAP 1.1 around a trade number and an inner document, in two sister operations.
+
+`STYDJKService` carries the inner document as escaped text in a UTF-8 envelope; its declaration says GBK and is false.
+`DataExchangeServiceEnc` carries Base64 of true GBK bytes, and its answer has a second status, of the transport. Both
+are read; the profile says which one is written. Requests are `<input>`, answers `<result>` with errorcode, errormsg,
+sign, transid and output. Samples: tests/samples/soap, tests/samples/xml-legacy.
+"""
+
+import base64
+import binascii
+import enum
+import re
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from onecard_adapters.dialects.cross_region_xml import gbk
+from onecard_adapters.dialects.cross_region_xml.safe_xml import (
+    DOCUMENT_BYTES_MAX,
+    Element,
+    escape,
+    form_invalid,
+    leaf,
+    parent,
+    parse,
+    serialise,
+)
+
+CONTENT_TYPE: Final = "text/xml; charset=utf-8"
+
+_SERVICE_NAMESPACE: Final = "http://pojo.webservice.service.example.invalid"
+_TYPES_NAMESPACE: Final = "http://insurance.example.invalid/xsd"
+_DECLARATION: Final = '<?xml version="1.0" encoding="GBK"?>'
+_TRADE_NUMBER: Final = re.compile(r"[0-9]{4}")
+_ERROR_CODE: Final = re.compile(r"[+-]?[0-9]{1,9}")
+_MESSAGE_CHARACTERS_MAX: Final = 1_000
+
+
+class Operation(enum.Enum):
+    """The two sister operations of the service."""
+
+    TEXT = "STYDJKService"
+    BINARY = "DataExchangeServiceEnc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request: which trade, with what."""
+
+    operation: Operation
+    trade: str
+    input: Element
+    inner: bytes
+    """The inner document as it came (its UTF-8 text in the text operation): what a repeat is known by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """An answer. errorcode >= 0 is success; below it `error_message` says why not."""
+
+    error_code: int
+    error_message: str = ""
+    transaction_id: str = ""
+    output: Element = field(default_factory=lambda: Element(name="output"))
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the trade was carried out."""
+        return self.error_code >= 0
+
+
+def read_call(data: bytes) -> Call:
+    """The call in an HTTP body. Raises LOCAL_FORM_INVALID naming the part that is wrong."""
+    body = _soap_body(data)
+    operation = next((known for known in Operation if body.name == known.value), None)
+    if operation is None:
+        form_invalid("Body: holds no operation of this service")
+    trade = body.value("TransNo")
+    if _TRADE_NUMBER.fullmatch(trade) is None:
+        form_invalid("TransNo: not a trade number of four digits")
+    text, inner = _inner_document(operation, body, "Inxml" if operation is Operation.TEXT else "inBytes")
+    root = parse(text, "input")
+    if root.name != "input":
+        form_invalid("input: the inner document has another root")
+    return Call(operation=operation, trade=trade, input=root, inner=inner)
+
+
+def write_call(operation: Operation, trade: str, children: tuple[Element, ...]) -> bytes:
+    """The HTTP body of a call. Raises UNENCODABLE_CHARACTER for what GBK cannot carry."""
+    name = "Inxml" if operation is Operation.TEXT else "inBytes"
+    inner = _write_inner(operation, parent("input", children))
+    return _envelope(
+        f'<{operation.value} xmlns="{_SERVICE_NAMESPACE}"><TransNo>{escape(trade, "TransNo")}</TransNo>'
+        f"<{name}>{inner}</{name}></{operation.value}>"
+    )
+
+
+def read_result(data: bytes) -> Result:
+    """The answer in an HTTP body. Raises LOCAL_FORM_INVALID naming the part that is wrong."""
+    body = _soap_body(data)
+    operation = next((known for known in Operation if body.name == f"{known.value}Response"), None)
+    if operation is None:
+        form_invalid("Body: a SOAP fault" if body.name == "Fault" else "Body: holds no answer of this service")
+    returned = body.find("return")
+    if returned is None:
+        form_invalid("return: missing")
+    if operation is Operation.BINARY:
+        status = returned.value("syscode")
+        if status not in {"", "0"}:
+            form_invalid("syscode: the transport of the local system failed")
+        text, _ = _inner_document(operation, returned, "outxml")
+    else:
+        text = returned.text
+    return _result(parse(text, "result"))
+
+
+def write_result(operation: Operation, result: Result) -> bytes:
+    """The HTTP body of an answer. Raises UNENCODABLE_CHARACTER for what GBK cannot carry."""
+    children = [
+        leaf("errorcode", str(result.error_code)),
+        leaf("errormsg", result.error_message),
+        leaf("sign", ""),
+        leaf("transid", result.transaction_id),
+    ]
+    if result.is_success:
+        children.append(result.output)
+    inner = _write_inner(operation, parent("result", children))
+    name = f"{operation.value}Response"
+    match operation:
+        case Operation.TEXT:
+            returned = f"<ns:return>{inner}</ns:return>"
+        case Operation.BINARY:
+            returned = (
+                f'<ns:return xmlns:ax23="{_TYPES_NAMESPACE}"><ax23:outxml>{inner}</ax23:outxml>'
+                "<ax23:syscode>0</ax23:syscode></ns:return>"
+            )
+        case _:
+            assert_never(operation)
+    return _envelope(f'<ns:{name} xmlns:ns="{_SERVICE_NAMESPACE}">{returned}</ns:{name}>')
+
+
+def _soap_body(data: bytes) -> Element:
+    if len(data) > DOCUMENT_BYTES_MAX:
+        form_invalid(f"Envelope: {len(data)} bytes, at most {DOCUMENT_BYTES_MAX} are read")
+    root = parse(gbk.decode(data, "Envelope"), "Envelope")
+    if root.name != "Envelope":
+        form_invalid("Envelope: the document has another root")
+    body = root.find("Body")
+    if body is None or not body.children:
+        form_invalid("Body: missing or empty")
+    return body.children[0]
+
+
+def _inner_document(operation: Operation, holder: Element, name: str) -> tuple[str, bytes]:
+    element = holder.find(name)
+    if element is None or not element.text.strip():
+        form_invalid(f"{name}: missing or empty")
+    match operation:
+        case Operation.TEXT:
+            return element.text, element.text.encode("utf-8")
+        case Operation.BINARY:
+            try:
+                inner = base64.b64decode("".join(element.text.split()), validate=True)
+            except (binascii.Error, ValueError):
+                form_invalid(f"{name}: not Base64")
+            return gbk.decode(inner, name), inner
+        case _:
+            assert_never(operation)
+
+
+def _write_inner(operation: Operation, root: Element) -> str:
+    _require_encodable(root, root.name)
+    document = _DECLARATION + serialise(root)
+    match operation:
+        case Operation.TEXT:
+            return escape(document, root.name)
+        case Operation.BINARY:
+            return base64.b64encode(document.encode("gbk")).decode("ascii")
+        case _:
+            assert_never(operation)
+
+
+def _require_encodable(element: Element, path: str) -> None:
+    gbk.require_encodable(element.text, path)
+    for child in element.children:
+        _require_encodable(child, f"{path}.{child.name}")
+
+
+def _envelope(body: str) -> bytes:
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>'
+        '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">'
+        f"<soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>"
+    ).encode()
+
+
+def _result(root: Element) -> Result:
+    if root.name != "result":
+        form_invalid("result: the inner document has another root")
+    code = root.value("errorcode")
+    if _ERROR_CODE.fullmatch(code) is None:
+        form_invalid("errorcode: missing or not a whole number")
+    output = root.find("output")
+    return Result(
+        error_code=int(code),
+        error_message=root.value("errormsg")[:_MESSAGE_CHARACTERS_MAX],
+        transaction_id=root.value("transid"),
+        output=output or Element(name="output"),
+    )
