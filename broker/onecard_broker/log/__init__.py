@@ -1,0 +1,1 @@
+"""The log: journal, inboxes and outboxes as ordered, durable, append-only partitions."""
