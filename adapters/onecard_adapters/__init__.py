@@ -1,0 +1,1 @@
+"""What a province runs: connectors, dialects, mapping, profiles, and the runtime around them."""

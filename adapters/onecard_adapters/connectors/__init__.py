@@ -1,0 +1,1 @@
+"""How bytes move between the adapter and local systems."""

@@ -1,0 +1,1 @@
+"""What the bytes of local systems mean, one package a dialect."""

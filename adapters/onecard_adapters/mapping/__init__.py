@@ -1,0 +1,1 @@
+"""Local values to national values and back: amounts, codes and fields, checked in both directions, never guessed."""

@@ -1,0 +1,162 @@
+"""Code tables: a local code to a national (system, version, code) and back, fail-closed both ways.
+
+Owns loading and checking of the versioned YAML files. A code that stands in no table is UNMAPPED_CODE with path, table
+and version, never a blank and never passed on as it is: the same digits mean other things elsewhere (domain.md 0.1).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from onecard.exchange.v1.errors_pb2 import ErrorReason
+from onecard.exchange.v1.values_pb2 import CodedValue
+from onecard_protocol.errors import OneCardError
+
+# A longer "code" may be a personal number that a client put into the wrong field: errors do not show it.
+_SHOWN_CHARACTERS_MAX = 8
+
+
+class _EntryModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    national: str = Field(min_length=1)
+    # The first is written; the others are understood as well.
+    local: list[str] | None = None
+    name: str = ""
+    attributes: dict[str, str] = {}
+
+
+class _TableModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    system: str = Field(min_length=1)
+    system_version: str = Field(min_length=1)
+    codes: list[_EntryModel] = Field(min_length=1)
+
+
+class _FileModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    version: str = Field(min_length=1)
+    tables: dict[str, _TableModel] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeEntry:
+    """One national code and the local codes that mean it; the first local code is the one written."""
+
+    national: str
+    local: tuple[str, ...]
+    name: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeTable:
+    """One table of one version."""
+
+    name: str
+    version: str
+    system: str
+    system_version: str
+    by_local: Mapping[str, CodeEntry]
+    by_national: Mapping[str, CodeEntry]
+
+    def to_national(self, local: str, path: str) -> CodedValue:
+        """The national code of a local one; UNMAPPED_CODE if there is none."""
+        entry = self.by_local.get(local)
+        if entry is None:
+            raise self._unmapped(path, local, "local")
+        return CodedValue(system=self.system, version=self.system_version, code=entry.national)
+
+    def to_local(self, coded: CodedValue, path: str) -> str:
+        """The local code that is written for a national one; UNMAPPED_CODE for another system, version or code."""
+        return self.entry(coded, path).local[0]
+
+    def entry(self, coded: CodedValue, path: str) -> CodeEntry:
+        """The entry of a national code, for its attributes; UNMAPPED_CODE for another system, version or code."""
+        if (coded.system, coded.version) != (self.system, self.system_version):
+            raise OneCardError(
+                ErrorReason.ERROR_REASON_UNMAPPED_CODE,
+                f"{path}: the code is of system {coded.system!r} version {coded.version!r}, table {self.name} "
+                f"version {self.version} holds {self.system!r} version {self.system_version!r}",
+            )
+        entry = self.by_national.get(coded.code)
+        if entry is None:
+            raise self._unmapped(path, coded.code, "national")
+        return entry
+
+    def coded(self, national: str) -> CodedValue:
+        """A national code of this table as the triple."""
+        return CodedValue(system=self.system, version=self.system_version, code=self.by_national[national].national)
+
+    def _unmapped(self, path: str, code: str, side: str) -> OneCardError:
+        shown = repr(code) if len(code) <= _SHOWN_CHARACTERS_MAX else f"of {len(code)} characters"
+        return OneCardError(
+            ErrorReason.ERROR_REASON_UNMAPPED_CODE,
+            f"{path}: {side} code {shown} is not in table {self.name} version {self.version}",
+        )
+
+
+class CodeTables:
+    """All tables of one versioned file."""
+
+    def __init__(self, version: str, tables: Mapping[str, CodeTable]) -> None:
+        self.version = version
+        self._tables = dict(tables)
+
+    def __getitem__(self, name: str) -> CodeTable:
+        table = self._tables.get(name)
+        if table is None:
+            raise OneCardError(
+                ErrorReason.ERROR_REASON_CONFIGURATION_INVALID, f"code tables {self.version} have no table {name!r}"
+            )
+        return table
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    @classmethod
+    def load(cls, path: Path) -> "CodeTables":
+        """Read and check one YAML file; CONFIGURATION_INVALID names the file, the table and what is wrong."""
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            model = _FileModel.model_validate(content)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise _invalid(path, str(error)) from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise _invalid(path, f"{place}: {first['msg']} (write codes in quotes)") from error
+        return cls(model.version, {name: _table(path, name, model.version, t) for name, t in model.tables.items()})
+
+
+def _table(path: Path, name: str, version: str, model: _TableModel) -> CodeTable:
+    by_local: dict[str, CodeEntry] = {}
+    by_national: dict[str, CodeEntry] = {}
+    for item in model.codes:
+        entry = CodeEntry(
+            national=item.national,
+            local=tuple(item.local or [item.national]),
+            name=item.name,
+            attributes=dict(item.attributes),
+        )
+        if entry.national in by_national:
+            raise _invalid(path, f"table {name}: national code {entry.national!r} stands twice")
+        by_national[entry.national] = entry
+        for local in entry.local:
+            if local in by_local:
+                raise _invalid(path, f"table {name}: local code {local!r} stands twice")
+            by_local[local] = entry
+    return CodeTable(
+        name=name,
+        version=version,
+        system=model.system,
+        system_version=model.system_version,
+        by_local=by_local,
+        by_national=by_national,
+    )
+
+
+def _invalid(path: Path, problem: str) -> OneCardError:
+    return OneCardError(ErrorReason.ERROR_REASON_CONFIGURATION_INVALID, f"code tables {path}: {problem}")

@@ -1,0 +1,1 @@
+"""Profiles of provinces: validated settings, code tables, and the YAML files themselves."""

@@ -1,0 +1,177 @@
+"""The connector tells what was certainly not sent from what may have been executed, and bounds everything."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServer
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt
+
+
+async def _echo(request: HttpRequest) -> HttpAnswer:
+    return HttpAnswer(body=request.body, headers={"X-Seen": request.headers.get("x-asked", "")})
+
+
+async def test_bytes_and_headers_travel_both_ways() -> None:
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/fsi": _echo})
+    await server.start()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.port}/fsi")
+    try:
+        answer = await client.post(b"\xc4\xe3", content_type="text/xml", headers={"X-Asked": "yes"})
+        assert (answer.body, answer.headers["x-seen"], answer.status) == (b"\xc4\xe3", "yes", 200)
+    finally:
+        await client.close()
+        await server.stop()
+
+
+async def test_a_taken_port_is_a_clear_error_that_says_what_to_do() -> None:
+    first = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": _echo})
+    await first.start()
+    try:
+        second = LocalHttpServer(host="127.0.0.1", port=first.port, routes={"/": _echo})
+        with pytest.raises(OneCardError, match=f"port {first.port} .* taken .* choose another port") as refused:
+            await second.start()
+        assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+    finally:
+        await first.stop()
+
+
+async def test_a_system_that_does_not_listen_is_down_and_nothing_was_executed() -> None:
+    probe = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": _echo})
+    await probe.start()
+    port = probe.port
+    await probe.stop()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{port}/")
+    try:
+        with pytest.raises(OneCardError) as down:
+            await client.post(b"{}", content_type="application/json")
+        assert down.value.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
+    finally:
+        await client.close()
+
+
+async def test_a_connection_lost_after_the_request_leaves_the_outcome_in_doubt() -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"settle")
+        writer.close()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    try:
+        with pytest.raises(OutcomeInDoubt):
+            await client.post(b"settle", content_type="application/json")
+    finally:
+        await client.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_system_too_slow_to_answer_leaves_the_outcome_in_doubt() -> None:
+    release = asyncio.Event()
+
+    async def slow(request: HttpRequest) -> HttpAnswer:
+        await release.wait()
+        return HttpAnswer(body=b"")
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": slow})
+    await server.start()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.port}/", answer_ms_max=50)
+    try:
+        with pytest.raises(OutcomeInDoubt):
+            await client.post(b"{}", content_type="application/json")
+    finally:
+        release.set()
+        await client.close()
+        await server.stop()
+
+
+@pytest.mark.parametrize(("status", "is_in_doubt"), [(404, False), (413, False), (500, True), (503, True), (302, True)])
+async def test_a_status_tells_whether_the_request_was_taken(status: int, is_in_doubt: bool) -> None:
+    async def refuse(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(body=b"no", status=status)
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": refuse})
+    await server.start()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.port}/")
+    try:
+        with pytest.raises(OneCardError, match=f"HTTP {status}") as failed:
+            await client.post(b"{}", content_type="application/json")
+        assert isinstance(failed.value, OutcomeInDoubt) is is_in_doubt
+    finally:
+        await client.close()
+        await server.stop()
+
+
+async def test_a_dialect_may_read_answers_from_other_statuses() -> None:
+    async def fault(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(body=b"<fault/>", status=500)
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": fault})
+    await server.start()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.port}/", statuses_with_answer=frozenset({200, 500}))
+    try:
+        assert (await client.post(b"", content_type="text/xml")).body == b"<fault/>"
+    finally:
+        await client.close()
+        await server.stop()
+
+
+async def test_bodies_beyond_the_bound_are_refused_on_both_sides() -> None:
+    async def large(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(body=b"x" * 2_000)
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": large}, body_bytes_max=1_000)
+    await server.start()
+    url = f"http://127.0.0.1:{server.port}/"
+    client = LocalHttpClient(url=url, body_bytes_max=1_000)
+    try:
+        with pytest.raises(OneCardError, match="HTTP 413"):
+            await client.post(b"x" * 1_001, content_type="text/plain")
+        with pytest.raises(OutcomeInDoubt, match="larger than 1000 bytes"):
+            await client.post(b"x" * 1_000, content_type="text/plain")
+    finally:
+        await client.close()
+        await server.stop()
+
+
+async def test_stopping_lets_a_request_in_progress_finish() -> None:
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: HttpRequest) -> HttpAnswer:
+        arrived.set()
+        await release.wait()
+        return HttpAnswer(body=b"done")
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": slow})
+    await server.start()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.port}/")
+    try:
+        call = asyncio.create_task(client.post(b"{}", content_type="application/json"))
+        await arrived.wait()
+        stop = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        release.set()
+        assert (await call).body == b"done"
+        await stop
+    finally:
+        await client.close()
+
+
+async def test_a_failing_handler_answers_500_and_logs_no_content(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(request: HttpRequest) -> HttpAnswer:
+        raise ValueError(request.body.decode())
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": broken})
+    await server.start()
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{server.port}/", data=b"510000199001019910") as response,
+        ):
+            assert response.status == 500
+        assert "ValueError" in caplog.text
+        assert "510000199001019910" not in caplog.text
+    finally:
+        await server.stop()
