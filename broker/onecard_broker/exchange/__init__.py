@@ -1,0 +1,1 @@
+"""The exchange worker: reads the journal, decides, writes, publishes."""

@@ -1,0 +1,198 @@
+"""One batch of the worker while it is being decided: what was loaded, what changed, what must be written.
+
+Owns the bookkeeping of effects; the rules are the domain's, the SQL is the store's. A batch is thrown away as a whole
+when its transaction fails, so nothing here outlives it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
+
+from onecard_broker.directory.model import Directory
+from onecard_broker.domain.model import (
+    AggregateKey,
+    CancelTimer,
+    Effect,
+    Inbound,
+    KnownMessage,
+    MessageKey,
+    PassOn,
+    Remember,
+    SaveAggregate,
+    Say,
+    SetTimer,
+    State,
+    Timer,
+)
+from onecard_broker.exchange.inbounds import Entry
+from onecard_broker.exchange.records import answers_text
+from onecard_broker.records.exchange_store import Output, PartitionRow
+from onecard_broker.records.parking import Parked
+from onecard_protocol.identifiers import HUB
+from onecard_protocol.messages import MESSAGE_CONTEXT, Message, build_header, trusted_message
+from onecard_protocol.signatures.blocks import sign_batch
+from onecard_protocol.signatures.signer import Signer
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class OwnedPartition:
+    """A partition that this worker owns: its row, the directory in force in it, and who is parked."""
+
+    row: PartitionRow
+    directory: Directory
+    held_subjects: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(slots=True)
+class Overlay:
+    """What of one partition was loaded, with the batch's own changes on top."""
+
+    known: dict[MessageKey, KnownMessage] = dataclasses.field(default_factory=dict)
+    aggregates: dict[AggregateKey, bytes] = dataclasses.field(default_factory=dict)
+    answers: dict[MessageKey, Message] = dataclasses.field(default_factory=dict)
+    timers: dict[bytes, Timer] = dataclasses.field(default_factory=dict)
+    loaded_known: set[MessageKey] = dataclasses.field(default_factory=set)
+    loaded_aggregates: set[AggregateKey] = dataclasses.field(default_factory=set)
+    unsigned: set[MessageKey] = dataclasses.field(default_factory=set)
+    """Answers that the hub made in this batch and has not signed yet."""
+
+    def state(self) -> State:
+        """The view that the rules get; it shows later changes of the batch as they are made."""
+        return State(known=self.known, aggregates=self.aggregates, answers=self.answers)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draft:
+    """An output before it has its number and, if it is the hub's own, its signature."""
+
+    recipient: str
+    partition: int
+    message: Message
+    answers: str
+    decided_ms: int
+    position: int
+    is_own: bool
+
+
+class Batch:
+    """Collects the effects of a batch in the order of its records."""
+
+    def __init__(self, partitions: Mapping[int, OwnedPartition], *, network: str) -> None:
+        """`partitions` are those owned; they are copied on change, never changed."""
+        self._network = network
+        self.before = {partition: owned.row for partition, owned in partitions.items()}
+        self.owned = {partition: dataclasses.replace(owned) for partition, owned in partitions.items()}
+        self.overlays: dict[int, Overlay] = {}
+        self.known: dict[tuple[int, MessageKey], KnownMessage] = {}
+        self.aggregates: dict[tuple[int, AggregateKey], bytes | None] = {}
+        self.timers_set: dict[tuple[int, bytes], Timer] = {}
+        self.timers_gone: set[tuple[int, bytes]] = set()
+        self.drafts: list[Draft] = []
+        self.parked: list[Parked] = []
+        self.unparked: set[tuple[int, int]] = set()
+        self.record_count = 0
+
+    def overlay(self, partition: int) -> Overlay:
+        """The partition's overlay."""
+        overlay = self.overlays.get(partition)
+        if overlay is None:
+            overlay = self.overlays[partition] = Overlay()
+        return overlay
+
+    def take(self, entry: Entry, append_time_slack_ms: int) -> int:
+        """Advance the partition past a record; returns its `now` (rule 9). A replayed record moves neither."""
+        owned = self.owned[entry.record.partition]
+        self.record_count += 1
+        if entry.is_replay:
+            return owned.row.now_ms
+        now_ms = max(owned.row.now_ms, min(entry.claimed_ms, entry.record.append_time_ms + append_time_slack_ms))
+        owned.row = dataclasses.replace(owned.row, position=entry.record.position + 1, now_ms=now_ms)
+        return now_ms
+
+    def apply(self, inbound: Inbound, effects: Sequence[Effect], now_ms: int) -> None:
+        """Carry the effects of one record out on the overlay."""
+        partition = inbound.partition
+        overlay = self.overlay(partition)
+        said: dict[bytes, Message] = {}
+        for effect in effects:
+            match effect:
+                case PassOn():
+                    answers = "" if effect.answers is None else answers_text(effect.answers)
+                    overlay.answers[effect.message.key] = effect.message
+                    self._draft(effect.recipient, effect.message, answers, now_ms, inbound, is_own=False)
+                case Say():
+                    message = self._own_message(inbound, effect, now_ms)
+                    said[message.header.id] = message
+                    overlay.answers[message.key] = message
+                    overlay.unsigned.add(message.key)
+                    answers = "" if effect.answers is None else answers_text(effect.answers)
+                    self._draft(effect.recipient, message, answers, now_ms, inbound, is_own=True)
+                case Remember():
+                    known = effect.known
+                    if not known.digest and known.sender == HUB:
+                        known = dataclasses.replace(known, digest=said[known.id].digest)
+                    overlay.known[known.key] = known
+                    self.known[(partition, known.key)] = known
+                case SaveAggregate():
+                    if effect.data is None:
+                        overlay.aggregates.pop(effect.key, None)
+                    else:
+                        overlay.aggregates[effect.key] = effect.data
+                    self.aggregates[(partition, effect.key)] = effect.data
+                case SetTimer():
+                    overlay.timers.setdefault(effect.timer.id, effect.timer)
+                    self.timers_set[(partition, effect.timer.id)] = effect.timer
+                    self.timers_gone.discard((partition, effect.timer.id))
+                case CancelTimer():
+                    self.spend_timer(partition, effect.id)
+                case _:
+                    assert_never(effect)
+
+    def spend_timer(self, partition: int, timer_id: bytes) -> None:
+        """Delete a timer."""
+        self.overlay(partition).timers.pop(timer_id, None)
+        self.timers_set.pop((partition, timer_id), None)
+        self.timers_gone.add((partition, timer_id))
+
+    def outputs(self, signer: Signer, number_of: Callable[[str, int], int]) -> list[Output]:
+        """Sign the hub's own messages as one batch and number all outputs.
+
+        `number_of` gives the next number of (recipient, partition). CPU-bound by the one signature.
+        """
+        own = [index for index, draft in enumerate(self.drafts) if draft.is_own]
+        blocks = sign_batch(signer, MESSAGE_CONTEXT, [self.drafts[index].message.header_bytes for index in own])
+        signatures = dict(zip(own, blocks, strict=True))
+        return [
+            Output(
+                recipient=draft.recipient,
+                partition=draft.partition,
+                number=number_of(draft.recipient, draft.partition),
+                message=dataclasses.replace(draft.message, signature=signatures[index])
+                if draft.is_own
+                else draft.message,
+                answers=draft.answers,
+                decided_ms=draft.decided_ms,
+                position=draft.position,
+            )
+            for index, draft in enumerate(self.drafts)
+        ]
+
+    def _draft(
+        self, recipient: str, message: Message, answers: str, now_ms: int, inbound: Inbound, *, is_own: bool
+    ) -> None:
+        self.drafts.append(Draft(recipient, inbound.partition, message, answers, now_ms, inbound.position, is_own))
+
+    def _own_message(self, inbound: Inbound, say: Say, now_ms: int) -> Message:
+        header_bytes = build_header(
+            network=self._network,
+            sender=HUB,
+            recipient=say.recipient,
+            method=say.method,
+            kind=say.kind,
+            message_id=inbound.derived_id(now_ms, say.index),
+            payload=say.payload,
+            reply_to=say.reply_to,
+        )
+        return trusted_message(header_bytes, say.payload, b"")

@@ -1,0 +1,424 @@
+"""Decides batches of journal records and writes each in one transaction (design.md, ideas 3 and 4).
+
+Load what the batch needs with one statement a table, decide record by record with pure functions, write states,
+outputs, timers and positions together. A record that cannot be decided, or that PostgreSQL refuses, is held and stops
+nobody but its own subject (rule 14).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import psycopg
+
+from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
+from onecard_broker.directory.model import Directory, KeyStatus
+from onecard_broker.domain import conversation
+from onecard_broker.domain.model import (
+    AggregateKey,
+    Effect,
+    Inbound,
+    KnownMessage,
+    KnownState,
+    MessageKey,
+    Needs,
+    Origin,
+    Remember,
+    Say,
+)
+from onecard_broker.exchange.batch import Batch, OwnedPartition
+from onecard_broker.exchange.inbounds import Entry, read_entry
+from onecard_broker.exchange.records import JOURNAL_TOPIC, answers_text
+from onecard_broker.log.port import LoggedRecord
+from onecard_broker.records import exchange_store as store
+from onecard_broker.records import parking
+from onecard_broker.records.parking import Parked
+from onecard_broker.records.pool import Connection
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError, to_rejection
+from onecard_protocol.identifiers import HUB
+from onecard_protocol.messages import Message, reference_to
+from onecard_protocol.methods import MethodRegistry
+from onecard_protocol.signatures.signer import Signer
+
+log = logging.getLogger(__name__)
+
+
+class Decider:
+    """Turns journal records into rows and outputs. One task uses it at a time."""
+
+    def __init__(self, *, network: str, log_epoch: str, methods: MethodRegistry, signer: Signer) -> None:
+        """`signer` signs what the hub itself says."""
+        self._network = network
+        self._log_epoch = log_epoch
+        self._methods = methods
+        self._signer = signer
+
+    async def process(
+        self,
+        connection: Connection,
+        records: Sequence[LoggedRecord],
+        partitions: dict[int, OwnedPartition],
+        numbers: dict[tuple[str, int], int],
+        published: Mapping[tuple[str, int], int],
+    ) -> list[store.Output]:
+        """Decide the records and commit; updates `partitions` and last `numbers`, returns the outputs to publish.
+
+        Raises OwnershipLost, and psycopg.OperationalError when the database is away; then nothing was changed.
+        """
+        entries = deque(self._read(record) for record in records)
+        outputs: list[store.Output] = []
+        while entries:
+            await self._load_dispositions(connection, entries)
+            undone = list(entries)
+            batch = Batch(partitions, network=self._network)
+            try:
+                await self._load(connection, batch, entries)
+                self._decide(batch, entries)
+                outputs += await self._commit(connection, batch, partitions, numbers, published)
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                originals = [entry for entry in undone if not entry.is_replay]
+                log.warning("the database refused %d records (%s): bisecting", len(originals), type(error).__name__)
+                if len(originals) == 1:
+                    (offender,) = originals
+                    if offender.held_because or offender.control is not None:
+                        raise
+                    offender.held_because = type(error).__name__
+                    entries = deque([offender])
+                else:
+                    half = len(originals) // 2
+                    for part in (originals[:half], originals[half:]):
+                        part_records = [entry.record for entry in part]
+                        outputs += await self.process(connection, part_records, partitions, numbers, {})
+                    return outputs
+            published = {}
+        return outputs
+
+    def _read(self, record: LoggedRecord) -> Entry:
+        try:
+            return read_entry(record, log_epoch=self._log_epoch, methods=self._methods)
+        except Exception as error:  # Whatever a record does to the parser, it is held, not fatal.
+            log.exception("journal record %d/%d cannot be read", record.partition, record.position)
+            return Entry(record=record, claimed_ms=record.append_time_ms, held_because=type(error).__name__)
+
+    async def _load_dispositions(self, connection: Connection, entries: deque[Entry]) -> None:
+        """Put parked records behind the control record that lets them go on."""
+        for index, entry in enumerate(entries):
+            if entry.control is not None and entry.control.HasField("dispose_message") and not entry.has_dispositions:
+                if index:
+                    return  # What stands before it must be written first: it may add to those that wait.
+                for offset, waiting in enumerate(await self._disposed(connection, entry.control.dispose_message, entry)):
+                    entries.insert(1 + offset, waiting)
+                entry.has_dispositions = True
+                return
+
+    async def _disposed(
+        self, connection: Connection, disposition: control_pb2.MessageDisposition, entry: Entry
+    ) -> list[Entry]:
+        if disposition.partition != entry.record.partition:
+            return []
+        waiting = await parking.load_parked_with(
+            connection, JOURNAL_TOPIC, disposition.partition, disposition.sender, disposition.id
+        )
+        replayed = []
+        for parked in waiting:
+            again = self._read(parked.record)
+            again.is_replay = True
+            if parked.is_offender and disposition.disposition != control_pb2.DISPOSITION_REPLAY:
+                again.disposition = disposition.disposition
+            replayed.append(again)
+        return replayed
+
+    # ---- loading ---------------------------------------------------------------------------------------------------
+
+    async def _load(self, connection: Connection, batch: Batch, entries: Sequence[Entry]) -> None:
+        known_wanted: set[tuple[int, MessageKey]] = set()
+        aggregates_wanted: set[tuple[int, AggregateKey]] = set()
+        timers_wanted: set[tuple[int, bytes]] = set()
+        for entry in entries:
+            partition = entry.record.partition
+            if entry.timer_id is not None:
+                timers_wanted.add((partition, entry.timer_id))
+            elif entry.inbound is not None:
+                needs = self._needs(entry)
+                known_wanted.update((partition, key) for key in needs.known)
+                aggregates_wanted.update((partition, key) for key in needs.aggregates)
+        for (partition, timer_id), timer in (await store.load_timers(connection, timers_wanted)).items():
+            batch.overlay(partition).timers[timer_id] = timer
+            known_wanted.add((partition, timer.request))
+        for (partition, key), known in (await store.load_known(connection, known_wanted)).items():
+            batch.overlay(partition).known[key] = known
+        for partition, key in known_wanted:
+            batch.overlay(partition).loaded_known.add(key)
+        answers_wanted: set[MessageKey] = set()
+        for entry in entries:
+            inbound = self._complete(batch, entry)
+            if inbound is not None:
+                more = conversation.needs_after(inbound, batch.overlay(inbound.partition).known)
+                aggregates_wanted.update((inbound.partition, key) for key in more.aggregates)
+                answers_wanted.update(more.answers)
+        for (partition, aggregate), data in (await store.load_aggregates(connection, aggregates_wanted)).items():
+            batch.overlay(partition).aggregates[aggregate] = data
+        for partition, aggregate in aggregates_wanted:
+            batch.overlay(partition).loaded_aggregates.add(aggregate)
+        answers = await store.load_messages(connection, answers_wanted)
+        for overlay in batch.overlays.values():
+            overlay.answers.update(answers)
+
+    def _needs(self, entry: Entry) -> Needs:
+        assert entry.inbound is not None
+        try:
+            return conversation.needs(entry.inbound)
+        except Exception as error:  # As in `_read`.
+            log.exception("record %d/%d cannot be understood", entry.record.partition, entry.record.position)
+            entry.held_because = type(error).__name__
+            return Needs()
+
+    def _complete(self, batch: Batch, entry: Entry) -> Inbound | None:
+        """The inbound with what only loading tells: a timer's row, and the person of an answer."""
+        overlay = batch.overlay(entry.record.partition)
+        if entry.held_because:
+            return None
+        if entry.timer_id is not None:
+            timer = overlay.timers.get(entry.timer_id)
+            if timer is None:
+                return None
+            request = overlay.known.get(timer.request)
+            return Inbound(
+                origin=Origin.TIMER,
+                log_epoch=self._log_epoch,
+                partition=entry.record.partition,
+                position=entry.record.position,
+                subject="" if request is None else request.subject,
+                method=None if request is None else self._methods.get(request.method),
+                timer=timer,
+            )
+        inbound = entry.inbound
+        if inbound is not None and not inbound.subject and inbound.message is not None:
+            reference = inbound.message.header.reply_to
+            request = overlay.known.get((reference.sender, reference.id))
+            if request is not None and request.subject:
+                inbound = entry.inbound = dataclasses.replace(inbound, subject=request.subject)
+        return inbound
+
+    # ---- deciding --------------------------------------------------------------------------------------------------
+
+    def _decide(self, batch: Batch, entries: deque[Entry]) -> None:
+        """Decide from the left, until done or until a record needs what only the next part of the batch can load."""
+        while entries:
+            if not self._is_ready(batch, entries[0]):
+                return
+            entry = entries.popleft()
+            now_ms = batch.take(entry, limits.GATEWAY_CLOCK_SKEW_MS_MAX)
+            partition = entry.record.partition
+            if entry.control is not None:
+                self._apply_control(batch, entry)
+                if entry.control.HasField("dispose_message"):
+                    self._release(batch, entry, entries)
+                continue
+            inbound = self._complete(batch, entry)
+            if entry.timer_id is not None and entry.record.partition in batch.owned:
+                batch.spend_timer(partition, entry.timer_id)
+            if entry.held_because:
+                self._hold(batch, entry, now_ms)
+            elif inbound is not None:
+                self._decide_one(batch, entry, inbound, now_ms)
+
+    def _is_ready(self, batch: Batch, entry: Entry) -> bool:
+        if not batch.record_count:
+            return True  # The first record of a part has everything loaded.
+        inbound = self._complete(batch, entry)
+        if inbound is None:
+            return entry.control is None or not entry.control.HasField("dispose_message") or entry.has_dispositions
+        overlay = batch.overlay(inbound.partition)
+        more = conversation.needs_after(inbound, overlay.known)
+        if not overlay.loaded_aggregates.issuperset(more.aggregates):
+            loaded_or_new = overlay.loaded_aggregates | overlay.aggregates.keys()
+            if not loaded_or_new.issuperset(more.aggregates):
+                return False
+        return all(key in overlay.answers and key not in overlay.unsigned for key in more.answers)
+
+    def _decide_one(self, batch: Batch, entry: Entry, inbound: Inbound, now_ms: int) -> None:
+        owned = batch.owned[inbound.partition]
+        if entry.disposition == control_pb2.DISPOSITION_RELEASE:
+            return
+        if entry.disposition == control_pb2.DISPOSITION_DISCARD:
+            batch.apply(inbound, self._final(inbound, errors_pb2.ERROR_REASON_DISCARDED), now_ms)
+            return
+        if inbound.subject and inbound.subject in owned.held_subjects and inbound.origin is Origin.MESSAGE:
+            self._park(batch, entry, inbound.subject, "waits behind a held record", is_offender=False)
+            return
+        try:
+            revoked = self._revocation(inbound, owned.directory, entry.claimed_ms)
+            if revoked:
+                effects = self._refusal(inbound, revoked)
+            else:
+                overlay = batch.overlay(inbound.partition)
+                effects = conversation.decide(overlay.state(), inbound, now_ms)
+            batch.apply(inbound, effects, now_ms)
+        except Exception as error:  # A rule that fails is a fault of ours; the record waits for an operator.
+            log.exception("record %d/%d cannot be decided", inbound.partition, inbound.position)
+            entry.held_because = type(error).__name__
+            self._hold(batch, entry, now_ms)
+
+    def _revocation(self, inbound: Inbound, directory: Directory, admitted_ms: int) -> int:
+        """KEY_REVOKED if the message's key was revoked by the directory in force here (rule 15); 0 otherwise."""
+        if inbound.origin is not Origin.MESSAGE or inbound.message is None or not directory.revocations:
+            return 0
+        key_id = message_pb2.SignatureBlock.FromString(inbound.message.signature).key_id
+        status = directory.key_status(key_id, admitted_ms)
+        return errors_pb2.ERROR_REASON_KEY_REVOKED if status is KeyStatus.REVOKED else 0
+
+    def _refusal(self, inbound: Inbound, reason: int) -> list[Effect]:
+        message = _message_of(inbound)
+        return [
+            Say(
+                index=0,
+                recipient=message.header.sender,
+                method=message.header.method,
+                kind=message_pb2.MESSAGE_KIND_REJECTION,
+                payload=to_rejection(OneCardError(reason)).SerializeToString(),
+                reply_to=reference_to(message, log_epoch=self._log_epoch, partition=inbound.partition),
+                answers=message.key,
+            )
+        ]
+
+    def _final(self, inbound: Inbound, reason: int) -> list[Effect]:
+        """The final rejection of a held message; its first answer, so the notice's own id is not used again."""
+        message = _message_of(inbound)
+        (say,) = self._refusal(inbound, reason)
+        assert isinstance(say, Say)
+        now_free = dataclasses.replace(say, index=1)
+        return [
+            now_free,
+            Remember(known=_known(inbound, message, KnownState.DECIDED)),
+        ]
+
+    # ---- holding and control ---------------------------------------------------------------------------------------
+
+    def _hold(self, batch: Batch, entry: Entry, now_ms: int) -> None:
+        inbound = entry.inbound
+        message = None if inbound is None else inbound.message
+        subject = "" if inbound is None else inbound.subject
+        if message is None or inbound is None:
+            self._park(batch, entry, subject or _fallback_subject(entry), entry.held_because, is_offender=True)
+            return
+        subject = subject or answers_text(message.key)
+        self._park(batch, entry, subject, entry.held_because, is_offender=True)
+        notice = message_pb2.Notice(
+            state=message_pb2.OPEN_STATE_HELD, reason=errors_pb2.ERROR_REASON_HELD, detail=entry.held_because
+        )
+        if entry.is_replay:
+            return
+        effects: list[Effect] = [
+            Say(
+                index=0,
+                recipient=message.header.sender,
+                method=message.header.method,
+                kind=message_pb2.MESSAGE_KIND_NOTICE,
+                payload=notice.SerializeToString(),
+                reply_to=reference_to(message, log_epoch=self._log_epoch, partition=inbound.partition),
+                answers=message.key,
+            ),
+            Remember(known=_known(inbound, message, KnownState.HELD)),
+        ]
+        batch.apply(inbound, effects if message.header.sender != HUB else effects[1:], now_ms)
+
+    def _park(self, batch: Batch, entry: Entry, subject: str, cause: str, *, is_offender: bool) -> None:
+        owned = batch.owned[entry.record.partition]
+        owned.held_subjects = owned.held_subjects | {subject}
+        message = None if entry.inbound is None else entry.inbound.message
+        batch.unparked.discard((entry.record.partition, entry.record.position))
+        batch.parked.append(
+            Parked(
+                record=entry.record,
+                subject=subject,
+                sender="" if message is None else message.header.sender,
+                id=b"" if message is None else message.header.id,
+                is_offender=is_offender,
+                cause=cause,
+            )
+        )
+
+    def _release(self, batch: Batch, entry: Entry, entries: deque[Entry]) -> None:
+        """Let go of those that wait: they stand right behind their control record and are decided next."""
+        owned = batch.owned[entry.record.partition]
+        for waiting in entries:
+            if not waiting.is_replay or waiting.record.partition != entry.record.partition or waiting.control:
+                break
+            batch.unparked.add((waiting.record.partition, waiting.record.position))
+            if waiting.inbound is not None and waiting.inbound.message is not None:
+                subject = waiting.inbound.subject or answers_text(waiting.inbound.message.key)
+                owned.held_subjects = owned.held_subjects - {subject}
+
+    def _apply_control(self, batch: Batch, entry: Entry) -> None:
+        owned = batch.owned[entry.record.partition]
+        assert entry.control is not None
+        if entry.control.number == owned.row.control_number + 1:
+            owned.directory = owned.directory.apply(entry.control)
+            owned.row = dataclasses.replace(owned.row, control_number=entry.control.number)
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    async def _commit(
+        self,
+        connection: Connection,
+        batch: Batch,
+        partitions: dict[int, OwnedPartition],
+        numbers: dict[tuple[str, int], int],
+        published: Mapping[tuple[str, int], int],
+    ) -> list[store.Output]:
+        reached = dict(numbers)
+
+        def next_number(recipient: str, partition: int) -> int:
+            number = reached.get((recipient, partition), 0) + 1
+            reached[(recipient, partition)] = number
+            return number
+
+        if any(draft.is_own for draft in batch.drafts):
+            outputs = await asyncio.to_thread(batch.outputs, self._signer, next_number)
+        else:
+            outputs = batch.outputs(self._signer, next_number)
+        moved = [owned.row for owned in batch.owned.values() if owned.row != batch.before[owned.row.partition]]
+        async with connection.transaction():
+            await store.advance(connection, batch.before, moved)
+            await store.save_known(connection, [(partition, known) for (partition, _), known in batch.known.items()])
+            await store.save_aggregates(connection, batch.aggregates)
+            await store.save_timers(
+                connection,
+                [(partition, timer) for (partition, _), timer in batch.timers_set.items()],
+                batch.timers_gone,
+            )
+            await store.save_outputs(connection, outputs)
+            await parking.delete_parked(connection, batch.unparked)
+            await parking.save_parked(connection, batch.parked)
+            await store.save_published(connection, published)
+        numbers.update(reached)
+        partitions.update(batch.owned)
+        return outputs
+
+
+def _message_of(inbound: Inbound) -> Message:
+    assert inbound.message is not None
+    return inbound.message
+
+
+def _known(inbound: Inbound, message: Message, state: KnownState) -> KnownMessage:
+    return KnownMessage(
+        sender=message.header.sender,
+        id=message.header.id,
+        digest=message.digest,
+        recipient=message.header.recipient,
+        method=message.header.method,
+        subject=inbound.subject,
+        state=state,
+    )
+
+
+def _fallback_subject(entry: Entry) -> str:
+    return f"record:{entry.record.partition}:{entry.record.position}"
+

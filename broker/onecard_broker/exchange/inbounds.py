@@ -1,0 +1,90 @@
+"""From a journal record to what the rules see."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from google.protobuf.message import Message as ProtoMessage
+
+from onecard.exchange.v1 import control_pb2, message_pb2
+from onecard_broker.domain.model import Inbound, Origin
+from onecard_broker.exchange import records
+from onecard_broker.log.cloud_events import decode
+from onecard_broker.log.port import LoggedRecord
+from onecard_protocol.messages import Message, trusted_message
+from onecard_protocol.methods import Method, MethodRegistry
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Entry:
+    """A journal record on its way through a batch; exactly one of `inbound`, `timer_id`, `control` or none (a tick)."""
+
+    record: LoggedRecord
+    claimed_ms: int
+    """The gateway's admitted time, or the append time where no gateway was involved."""
+    inbound: Inbound | None = None
+    timer_id: bytes | None = None
+    control: control_pb2.ControlRecord | None = None
+    control_message: Message | None = None
+    is_replay: bool = False
+    """Decided again by an operator's word (rules 13 and 14)."""
+    has_dispositions: bool = False
+    """The parked records that a disposition concerns stand behind it already."""
+    disposition: control_pb2.Disposition = control_pb2.DISPOSITION_UNSPECIFIED
+    """What an operator decided about a held record, where that is not to decide it again."""
+    held_because: str = ""
+    """Set for a record that PostgreSQL refused: it is held without being decided."""
+
+
+def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry) -> Entry:
+    """Parse a record of the journal; whatever it raises makes the record undecidable."""
+    event = decode(record)
+    match event.type:
+        case records.MESSAGE_TYPE | records.QUESTION_TYPE:
+            message = trusted_message(event.header, event.data, event.signature)
+            method = methods.get(message.header.method)
+            is_question = event.type == records.QUESTION_TYPE
+            return Entry(
+                record=record,
+                claimed_ms=int(event.extensions[records.ADMITTED]),
+                inbound=Inbound(
+                    origin=Origin.QUESTION if is_question else Origin.MESSAGE,
+                    log_epoch=log_epoch,
+                    partition=record.partition,
+                    position=record.position,
+                    subject=event.extensions.get(records.PSEUDONYM, ""),
+                    message=message,
+                    method=method,
+                    payload=None if method is None else parse_payload(message, method),
+                    question_id=bytes.fromhex(event.extensions[records.QUESTION]) if is_question else b"",
+                ),
+            )
+        case records.TIMER_TYPE:
+            return Entry(record=record, claimed_ms=record.append_time_ms, timer_id=bytes.fromhex(event.id))
+        case records.CONTROL_TYPE:
+            control = control_pb2.ControlRecord.FromString(event.data)
+            return Entry(
+                record=record,
+                claimed_ms=record.append_time_ms,
+                control=control,
+                control_message=trusted_message(event.header, event.data, event.signature),
+            )
+        case records.TICK_TYPE:
+            return Entry(record=record, claimed_ms=record.append_time_ms)
+        case _:
+            raise ValueError(f"record of unknown type {event.type}")
+
+
+def parse_payload(message: Message, method: Method) -> ProtoMessage:
+    """The payload by what the message is."""
+    match message.header.kind:
+        case message_pb2.MESSAGE_KIND_REQUEST | message_pb2.MESSAGE_KIND_EVENT:
+            return method.input_class.FromString(message.payload)
+        case message_pb2.MESSAGE_KIND_REPLY:
+            return method.output_class.FromString(message.payload)
+        case message_pb2.MESSAGE_KIND_REJECTION:
+            return message_pb2.Rejection.FromString(message.payload)
+        case message_pb2.MESSAGE_KIND_DELIVERY_REPORT:
+            return message_pb2.DeliveryReport.FromString(message.payload)
+        case _:
+            raise ValueError(f"a message of kind {message.header.kind} does not belong in the journal")

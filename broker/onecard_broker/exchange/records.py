@@ -1,0 +1,212 @@
+"""The records of journal and inboxes as CloudEvents: their topics, types and extension attributes.
+
+Owns the names; knows nothing of how a log keeps records (``log/``) or of what they mean (``domain/``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from onecard_broker.domain.model import MessageKey
+from onecard_broker.log.cloud_events import CloudEvent, encode
+from onecard_broker.log.port import Record, TopicSpec
+from onecard_protocol import limits
+from onecard_protocol.identifiers import HUB, PROVINCES, id_text
+from onecard_protocol.messages import Message
+
+JOURNAL_TOPIC: Final = "onecard.journal"
+CONTROL_TOPIC: Final = "onecard.control"
+
+MESSAGE_TYPE: Final = "onecard.message.v1"
+QUESTION_TYPE: Final = "onecard.question.v1"
+TIMER_TYPE: Final = "onecard.timer.v1"
+TICK_TYPE: Final = "onecard.tick.v1"
+CONTROL_TYPE: Final = "onecard.control.v1"
+DELIVERY_TYPE: Final = "onecard.delivery.v1"
+
+# Extension attributes (CloudEvents allows lower-case letters and digits).
+ADMITTED: Final = "admitted"
+PSEUDONYM: Final = "pseudonym"
+DIRECTORY_VERSION: Final = "dirversion"
+QUESTION: Final = "question"
+NUMBER: Final = "number"
+ANSWERS: Final = "answers"
+
+HUB_SOURCE: Final = "/onecard/cn-00"
+PROTOBUF: Final = "application/protobuf"
+
+
+def inbox_topic(participant: str) -> str:
+    """The inbox topic of a participant, ``onecard.inbox.cn-44``."""
+    return f"onecard.inbox.{participant}"
+
+
+def topics(partition_count: int) -> list[TopicSpec]:
+    """All topics of the hub; journal and control are kept for ever, inboxes as long as outputs."""
+    return [
+        TopicSpec(name=JOURNAL_TOPIC, partition_count=partition_count),
+        TopicSpec(name=CONTROL_TOPIC, partition_count=1),
+        *(
+            TopicSpec(
+                name=inbox_topic(participant), partition_count=partition_count, retention_ms=limits.OUTPUT_KEPT_MS
+            )
+            for participant in sorted(PROVINCES)
+        ),
+    ]
+
+
+def source_of(participant: str) -> str:
+    """The CloudEvents source of a participant's messages."""
+    return f"/onecard/{participant}"
+
+
+def answers_text(key: MessageKey) -> str:
+    """A request's (sender, id), or ("question", question id), as it stands in the attribute `answers`."""
+    return f"{key[0]}:{id_text(key[1])}"
+
+
+def _record(
+    event_type: str,
+    message: Message | None,
+    *,
+    topic: str,
+    partition: int,
+    key: bytes,
+    event_id: str,
+    time_ms: int,
+    extensions: dict[str, str],
+) -> Record:
+    return encode(
+        topic=topic,
+        partition=partition,
+        key=key,
+        event=CloudEvent(
+            id=event_id,
+            source=HUB_SOURCE if message is None else source_of(message.header.sender),
+            type=event_type,
+            time_ms=time_ms,
+            subject="" if message is None else message.header.method,
+            extensions=extensions,
+            header=b"" if message is None else message.header_bytes,
+            signature=b"" if message is None else message.signature,
+            data=b"" if message is None else message.payload,
+            content_type=PROTOBUF,
+        ),
+    )
+
+
+def record_key(message: Message, pseudonym: str) -> bytes:
+    """The Kafka key: the pseudonym, or the message's own identity where it has no person."""
+    return (pseudonym or answers_text(message.key)).encode()
+
+
+def message_record(
+    message: Message, *, partition: int, pseudonym: str, admitted_ms: int, directory_version: int
+) -> Record:
+    """An admitted message for the journal."""
+    return _record(
+        MESSAGE_TYPE,
+        message,
+        topic=JOURNAL_TOPIC,
+        partition=partition,
+        key=record_key(message, pseudonym),
+        event_id=id_text(message.header.id),
+        time_ms=message.created_ms,
+        extensions={ADMITTED: str(admitted_ms), PSEUDONYM: pseudonym, DIRECTORY_VERSION: str(directory_version)},
+    )
+
+
+def question_record(
+    message: Message, *, partition: int, pseudonym: str, admitted_ms: int, directory_version: int, question_id: bytes
+) -> Record:
+    """GetOutcome about a message, for the journal; its answer comes to the asker's inbox (`answers` = question)."""
+    return _record(
+        QUESTION_TYPE,
+        message,
+        topic=JOURNAL_TOPIC,
+        partition=partition,
+        key=record_key(message, pseudonym),
+        event_id=id_text(question_id),
+        time_ms=admitted_ms,
+        extensions={
+            ADMITTED: str(admitted_ms),
+            PSEUDONYM: pseudonym,
+            DIRECTORY_VERSION: str(directory_version),
+            QUESTION: id_text(question_id),
+        },
+    )
+
+
+def timer_record(timer_id: bytes, *, partition: int, time_ms: int) -> Record:
+    """A timer that is due, for the journal."""
+    return _record(
+        TIMER_TYPE,
+        None,
+        topic=JOURNAL_TOPIC,
+        partition=partition,
+        key=timer_id.hex().encode(),
+        event_id=timer_id.hex(),
+        time_ms=time_ms,
+        extensions={},
+    )
+
+
+def tick_record(*, partition: int, time_ms: int) -> Record:
+    """A tick of an idle partition, for the journal."""
+    return _record(
+        TICK_TYPE,
+        None,
+        topic=JOURNAL_TOPIC,
+        partition=partition,
+        key=b"tick",
+        event_id=f"tick-{partition}-{time_ms}",
+        time_ms=time_ms,
+        extensions={},
+    )
+
+
+def control_record(message: Message, number: int, *, topic: str, partition: int, time_ms: int) -> Record:
+    """A signed control record, for `onecard.control` or as its copy in a journal partition."""
+    return _record(
+        CONTROL_TYPE,
+        message,
+        topic=topic,
+        partition=partition,
+        key=HUB.encode(),
+        event_id=f"control-{number}",
+        time_ms=time_ms,
+        extensions={NUMBER: str(number)},
+    )
+
+
+def control_tick_record(newest_number: int, *, time_ms: int) -> Record:
+    """The tick of `onecard.control`, with the newest number."""
+    return _record(
+        TICK_TYPE,
+        None,
+        topic=CONTROL_TOPIC,
+        partition=0,
+        key=b"tick",
+        event_id=f"tick-control-{time_ms}",
+        time_ms=time_ms,
+        extensions={NUMBER: str(newest_number)},
+    )
+
+
+def delivery_record(
+    message: Message, *, recipient: str, partition: int, number: int, answers: str, time_ms: int
+) -> Record:
+    """An output for a participant's inbox, under its delivery number."""
+    extensions = {NUMBER: str(number)}
+    if answers:
+        extensions[ANSWERS] = answers
+    return _record(
+        DELIVERY_TYPE,
+        message,
+        topic=inbox_topic(recipient),
+        partition=partition,
+        key=answers_text(message.key).encode(),
+        event_id=id_text(message.header.id),
+        time_ms=time_ms,
+        extensions=extensions,
+    )

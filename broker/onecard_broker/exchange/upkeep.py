@@ -1,0 +1,159 @@
+"""What time appends to the journal: due timers, ticks of idle partitions, copies of control records (rules 9 and 15).
+
+All of it is safe to append twice: a spent timer, a repeated number and an old tick do nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import psycopg
+
+from onecard_broker.exchange.batch import OwnedPartition
+from onecard_broker.exchange.control_history import ControlHistory
+from onecard_broker.exchange.leases import LeaseKeeper
+from onecard_broker.exchange.records import (
+    JOURNAL_TOPIC,
+    control_record,
+    control_tick_record,
+    tick_record,
+    timer_record,
+)
+from onecard_broker.log.port import Log, LoggedRecord, LogUnavailable, Record
+from onecard_broker.records import exchange_store as store
+from onecard_broker.records.pool import Connection, connect
+from onecard_broker.records.schema import ensure_days
+from onecard_protocol import limits
+
+log = logging.getLogger(__name__)
+
+CONTROL_LEASE: Final = "control"
+STEP_SECONDS: Final = 0.1
+REPEAT_SECONDS: Final = 10.0
+DUE_COUNT_MAX: Final = 500
+DAYS_SECONDS: Final = 3_600.0
+
+
+class Upkeep:
+    """Runs beside one worker and appends for the partitions that the worker owns."""
+
+    def __init__(
+        self,
+        *,
+        journal: Log,
+        dsn: str,
+        leases: LeaseKeeper,
+        history: ControlHistory,
+        partitions: Mapping[int, OwnedPartition],
+    ) -> None:
+        """`partitions` is the worker's own view, read here at each step."""
+        self._log = journal
+        self._dsn = dsn
+        self._leases = leases
+        self._history = history
+        self._partitions = partitions
+        self._last_seen: dict[int, float] = {}
+        self._timers_sent: dict[tuple[int, bytes], float] = {}
+        self._control_sent: dict[int, tuple[int, float]] = {}
+        self._ticked = 0.0
+        self._days_ensured = -DAYS_SECONDS
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name="upkeep")
+
+    async def stop(self) -> None:
+        """Stop; what is due is appended by the next owner."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close()
+
+    def saw(self, records: Sequence[LoggedRecord]) -> None:
+        """Note that partitions are not idle."""
+        now = time.monotonic()
+        for record in records:
+            self._last_seen[record.partition] = now
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(STEP_SECONDS)
+            try:
+                await self._step()
+            except (psycopg.Error, LogUnavailable) as error:
+                log.warning("upkeep waits for database or log: %s", type(error).__name__)
+                if self._connection is not None:
+                    await self._connection.close()
+                    self._connection = None
+                await asyncio.sleep(0.5)
+
+    async def _step(self) -> None:
+        now = time.monotonic()
+        records = self._control_copies(now) + await self._due_timers(now) + self._ticks(now)
+        if CONTROL_LEASE in self._leases.owned:
+            if now - self._ticked >= limits.TICK_MS / 1000:
+                self._ticked = now
+                records.append(control_tick_record(self._history.newest_number, time_ms=_clock_ms()))
+            if now - self._days_ensured >= DAYS_SECONDS:
+                self._days_ensured = now
+                await asyncio.to_thread(ensure_days, self._dsn, _clock_ms())
+        if records:
+            await self._log.append(records)
+
+    def _control_copies(self, now: float) -> list[Record]:
+        records: list[Record] = []
+        newest = self._history.newest_number
+        for partition, owned in list(self._partitions.items()):
+            applied = owned.row.control_number
+            sent, sent_at = self._control_sent.get(partition, (applied, now))
+            if sent > applied and now - sent_at > REPEAT_SECONDS:
+                sent = applied  # Lost or overtaken by another owner: a repeated number does nothing.
+            sent = max(sent, applied)
+            for number in range(sent + 1, newest + 1):
+                records.append(
+                    control_record(
+                        self._history.message(number),
+                        number,
+                        topic=JOURNAL_TOPIC,
+                        partition=partition,
+                        time_ms=_clock_ms(),
+                    )
+                )
+            if newest > sent:
+                self._control_sent[partition] = (newest, now)
+        return records
+
+    async def _due_timers(self, now: float) -> list[Record]:
+        now_by_partition = {partition: owned.row.now_ms for partition, owned in self._partitions.items()}
+        if not now_by_partition:
+            return []
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._dsn, application_name="onecard upkeep")
+        due = await store.due_timers(self._connection, now_by_partition, DUE_COUNT_MAX)
+        keys = {(partition, timer.id) for partition, timer in due}
+        self._timers_sent = {key: sent for key, sent in self._timers_sent.items() if key in keys}
+        records = []
+        for partition, timer in due:
+            if now - self._timers_sent.get((partition, timer.id), -REPEAT_SECONDS) >= REPEAT_SECONDS:
+                self._timers_sent[(partition, timer.id)] = now
+                records.append(timer_record(timer.id, partition=partition, time_ms=_clock_ms()))
+        return records
+
+    def _ticks(self, now: float) -> list[Record]:
+        records = []
+        for partition in list(self._partitions):
+            if now - self._last_seen.get(partition, 0.0) >= limits.PARTITION_IDLE_TICK_MS / 1000:
+                self._last_seen[partition] = now
+                records.append(tick_record(partition=partition, time_ms=_clock_ms()))
+        return records
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000

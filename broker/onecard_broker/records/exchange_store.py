@@ -1,0 +1,357 @@
+"""The exchange's rows: one statement a table and batch, with binary arrays (`unnest` and ``%b``).
+
+Owns the SQL of positions, known messages, business states, timers and outputs; knows no rule. All functions take the
+connection whose transaction they belong to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+from onecard_broker.domain.model import AggregateKey, KnownMessage, KnownState, MessageKey, Timer, TimerPurpose
+from onecard_broker.records.pool import Connection
+from onecard_broker.records.schema import day_of
+from onecard_protocol.identifiers import message_time_ms
+from onecard_protocol.messages import Message, trusted_message
+
+AGGREGATE_SEPARATOR = "\n"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionRow:
+    """Where a partition stands: the next position to read, its `now`, and the last control record applied."""
+
+    partition: int
+    log_epoch: str
+    position: int
+    now_ms: int
+    control_number: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A message in somebody's inbox under its delivery number."""
+
+    recipient: str
+    partition: int
+    number: int
+    message: Message
+    answers: str
+    decided_ms: int
+    position: int
+    """Journal position of the record that it was decided from."""
+
+
+class OwnershipLost(Exception):
+    """Another worker advanced a partition: everything cached of it is worthless (rule 7)."""
+
+
+async def load_partitions(
+    connection: Connection, partitions: Collection[int], log_epoch: str
+) -> dict[int, PartitionRow]:
+    """The rows of the partitions, made if they are missing."""
+    wanted = list(partitions)
+    await connection.execute(
+        "INSERT INTO partitions (partition, log_epoch, position, now_ms, control_number)"
+        " SELECT p, %b, 0, 0, 0 FROM unnest(%b::int[]) AS p ON CONFLICT DO NOTHING",
+        (log_epoch, wanted),
+    )
+    cursor = await connection.execute(
+        "SELECT partition, log_epoch, position, now_ms, control_number FROM partitions WHERE partition = ANY(%b::int[])",
+        (wanted,),
+        binary=True,
+    )
+    return {
+        row[0]: PartitionRow(partition=row[0], log_epoch=row[1], position=row[2], now_ms=row[3], control_number=row[4])
+        for row in await cursor.fetchall()
+    }
+
+
+async def advance(connection: Connection, before: Mapping[int, PartitionRow], after: Sequence[PartitionRow]) -> None:
+    """Move positions from the values read; raises OwnershipLost unless every row still held its old value."""
+    cursor = await connection.execute(
+        "UPDATE partitions p SET position = n.position, now_ms = n.now_ms, control_number = n.control_number"
+        " FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])"
+        " AS n(partition, old_position, position, now_ms, control_number)"
+        " WHERE p.partition = n.partition AND p.position = n.old_position",
+        (
+            [row.partition for row in after],
+            [before[row.partition].position for row in after],
+            [row.position for row in after],
+            [row.now_ms for row in after],
+            [row.control_number for row in after],
+        ),
+    )
+    if cursor.rowcount != len(after):
+        raise OwnershipLost(f"{len(after) - cursor.rowcount} of {len(after)} partitions were advanced by another worker")
+
+
+async def load_known(
+    connection: Connection, keys: Collection[tuple[int, MessageKey]]
+) -> dict[tuple[int, MessageKey], KnownMessage]:
+    """What is known of (partition, (sender, id))."""
+    if not keys:
+        return {}
+    wanted = list(keys)
+    cursor = await connection.execute(
+        "SELECT k.partition, k.sender, k.id, k.digest, k.recipient, k.method, k.subject, k.state, k.answer_sender,"
+        " k.answer_id, k.aggregates"
+        " FROM unnest(%b::int[], %b::int[], %b::text[], %b::bytea[]) AS w(day, partition, sender, id)"
+        " JOIN known_messages k ON k.day = w.day AND k.partition = w.partition AND k.sender = w.sender AND k.id = w.id",
+        (
+            [day_of(message_time_ms(key[1])) for _, key in wanted],
+            [partition for partition, _ in wanted],
+            [key[0] for _, key in wanted],
+            [key[1] for _, key in wanted],
+        ),
+        binary=True,
+    )
+    found: dict[tuple[int, MessageKey], KnownMessage] = {}
+    for row in await cursor.fetchall():
+        found[(row[0], (row[1], row[2]))] = KnownMessage(
+            sender=row[1],
+            id=row[2],
+            digest=row[3],
+            recipient=row[4],
+            method=row[5],
+            subject=row[6],
+            state=KnownState(row[7]),
+            answer=None if row[8] is None else (row[8], row[9]),
+            aggregates=tuple(AggregateKey(key) for key in row[10].split(AGGREGATE_SEPARATOR) if key),
+        )
+    return found
+
+
+async def save_known(connection: Connection, rows: Collection[tuple[int, KnownMessage]]) -> None:
+    """Insert or replace what is known; at most one row a message in a call."""
+    if not rows:
+        return
+    await connection.execute(
+        "INSERT INTO known_messages (day, partition, sender, id, digest, recipient, method, subject, state,"
+        " answer_sender, answer_id, aggregates)"
+        " SELECT * FROM unnest(%b::int[], %b::int[], %b::text[], %b::bytea[], %b::bytea[], %b::text[], %b::text[],"
+        " %b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[])"
+        " ON CONFLICT (day, partition, sender, id) DO UPDATE SET state = EXCLUDED.state,"
+        " answer_sender = EXCLUDED.answer_sender, answer_id = EXCLUDED.answer_id, aggregates = EXCLUDED.aggregates,"
+        " subject = EXCLUDED.subject",
+        (
+            [day_of(message_time_ms(known.id)) for _, known in rows],
+            [partition for partition, _ in rows],
+            [known.sender for _, known in rows],
+            [known.id for _, known in rows],
+            [known.digest for _, known in rows],
+            [known.recipient for _, known in rows],
+            [known.method for _, known in rows],
+            [known.subject for _, known in rows],
+            [str(known.state) for _, known in rows],
+            [None if known.answer is None else known.answer[0] for _, known in rows],
+            [None if known.answer is None else known.answer[1] for _, known in rows],
+            [AGGREGATE_SEPARATOR.join(known.aggregates) for _, known in rows],
+        ),
+    )
+
+
+async def load_aggregates(
+    connection: Connection, keys: Collection[tuple[int, AggregateKey]]
+) -> dict[tuple[int, AggregateKey], bytes]:
+    """Serialised business states by (partition, key)."""
+    if not keys:
+        return {}
+    wanted = list(keys)
+    cursor = await connection.execute(
+        "SELECT a.partition, a.key, a.data FROM unnest(%b::int[], %b::text[]) AS w(partition, key)"
+        " JOIN aggregates a ON a.partition = w.partition AND a.key = w.key",
+        ([partition for partition, _ in wanted], [key for _, key in wanted]),
+        binary=True,
+    )
+    return {(row[0], AggregateKey(row[1])): row[2] for row in await cursor.fetchall()}
+
+
+async def save_aggregates(connection: Connection, rows: Mapping[tuple[int, AggregateKey], bytes | None]) -> None:
+    """Insert or replace business states; None deletes."""
+    kept = [(key, data) for key, data in rows.items() if data is not None]
+    gone = [key for key, data in rows.items() if data is None]
+    if kept:
+        await connection.execute(
+            "INSERT INTO aggregates (partition, key, data) SELECT * FROM unnest(%b::int[], %b::text[], %b::bytea[])"
+            " ON CONFLICT (partition, key) DO UPDATE SET data = EXCLUDED.data",
+            ([key[0] for key, _ in kept], [key[1] for key, _ in kept], [data for _, data in kept]),
+        )
+    if gone:
+        await connection.execute(
+            "DELETE FROM aggregates a USING unnest(%b::int[], %b::text[]) AS w(partition, key)"
+            " WHERE a.partition = w.partition AND a.key = w.key",
+            ([key[0] for key in gone], [key[1] for key in gone]),
+        )
+
+
+def _timer(row: tuple[object, ...]) -> tuple[int, Timer]:
+    partition, timer_id, due_ms, purpose, sender, request_id, attempt = row
+    return partition, Timer(  # type: ignore[return-value]
+        id=timer_id,  # type: ignore[arg-type]
+        due_ms=due_ms,  # type: ignore[arg-type]
+        purpose=TimerPurpose(str(purpose)),
+        request=(sender, request_id),  # type: ignore[arg-type]
+        attempt=attempt,  # type: ignore[arg-type]
+    )
+
+
+async def load_timers(
+    connection: Connection, ids: Collection[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], Timer]:
+    """Timers by (partition, id); one that was cancelled or spent is absent."""
+    if not ids:
+        return {}
+    wanted = list(ids)
+    cursor = await connection.execute(
+        "SELECT t.partition, t.id, t.due_ms, t.purpose, t.request_sender, t.request_id, t.attempt"
+        " FROM unnest(%b::int[], %b::bytea[]) AS w(partition, id)"
+        " JOIN timers t ON t.partition = w.partition AND t.id = w.id",
+        ([partition for partition, _ in wanted], [timer_id for _, timer_id in wanted]),
+        binary=True,
+    )
+    timers = [_timer(row) for row in await cursor.fetchall()]
+    return {(partition, timer.id): timer for partition, timer in timers}
+
+
+async def due_timers(
+    connection: Connection, now_by_partition: Mapping[int, int], count_max: int
+) -> list[tuple[int, Timer]]:
+    """Timers of the partitions that are due at their partition's `now`, the most overdue first."""
+    cursor = await connection.execute(
+        "SELECT t.partition, t.id, t.due_ms, t.purpose, t.request_sender, t.request_id, t.attempt"
+        " FROM timers t JOIN unnest(%b::int[], %b::bigint[]) AS w(partition, now_ms)"
+        " ON t.partition = w.partition AND t.due_ms <= w.now_ms"
+        " WHERE t.due_ms <= %b ORDER BY t.due_ms LIMIT %b",
+        (
+            list(now_by_partition),
+            list(now_by_partition.values()),
+            max(now_by_partition.values(), default=0),
+            count_max,
+        ),
+        binary=True,
+    )
+    return [_timer(row) for row in await cursor.fetchall()]
+
+
+async def save_timers(
+    connection: Connection, set_rows: Collection[tuple[int, Timer]], cancelled: Collection[tuple[int, bytes]]
+) -> None:
+    """Set and cancel timers; a timer that exists already keeps its first time."""
+    if set_rows:
+        await connection.execute(
+            "INSERT INTO timers (partition, id, due_ms, purpose, request_sender, request_id, attempt)"
+            " SELECT * FROM unnest(%b::int[], %b::bytea[], %b::bigint[], %b::text[], %b::text[], %b::bytea[],"
+            " %b::int[]) ON CONFLICT DO NOTHING",
+            (
+                [partition for partition, _ in set_rows],
+                [timer.id for _, timer in set_rows],
+                [timer.due_ms for _, timer in set_rows],
+                [str(timer.purpose) for _, timer in set_rows],
+                [timer.request[0] for _, timer in set_rows],
+                [timer.request[1] for _, timer in set_rows],
+                [timer.attempt for _, timer in set_rows],
+            ),
+        )
+    if cancelled:
+        await connection.execute(
+            "DELETE FROM timers t USING unnest(%b::int[], %b::bytea[]) AS w(partition, id)"
+            " WHERE t.partition = w.partition AND t.id = w.id",
+            ([partition for partition, _ in cancelled], [timer_id for _, timer_id in cancelled]),
+        )
+
+
+async def load_messages(connection: Connection, keys: Collection[MessageKey]) -> dict[MessageKey, Message]:
+    """Messages that were put out once, by (sender, id)."""
+    if not keys:
+        return {}
+    cursor = await connection.execute(
+        "SELECT DISTINCT ON (sender, id) sender, id, header, payload, signature FROM outputs WHERE id = ANY(%b::bytea[])",
+        ([key[1] for key in keys],),
+        binary=True,
+    )
+    return {(row[0], row[1]): trusted_message(row[2], row[3], row[4]) for row in await cursor.fetchall()}
+
+
+async def load_numbers(connection: Connection, partitions: Collection[int]) -> dict[tuple[str, int], tuple[int, int]]:
+    """(last number, published number) by (recipient, partition)."""
+    cursor = await connection.execute(
+        "SELECT recipient, partition, last_number, published_number FROM delivery_numbers"
+        " WHERE partition = ANY(%b::int[])",
+        (list(partitions),),
+        binary=True,
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in await cursor.fetchall()}
+
+
+async def save_outputs(connection: Connection, outputs: Sequence[Output]) -> None:
+    """Insert outputs and raise the numbers of their (recipient, partition)."""
+    if not outputs:
+        return
+    await connection.execute(
+        "INSERT INTO outputs (day, recipient, partition, number, sender, id, header, payload, signature, answers,"
+        " decided_ms, position)"
+        " SELECT * FROM unnest(%b::int[], %b::text[], %b::int[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[],"
+        " %b::bytea[], %b::bytea[], %b::text[], %b::bigint[], %b::bigint[])",
+        (
+            [day_of(output.decided_ms) for output in outputs],
+            [output.recipient for output in outputs],
+            [output.partition for output in outputs],
+            [output.number for output in outputs],
+            [output.message.header.sender for output in outputs],
+            [output.message.header.id for output in outputs],
+            [output.message.header_bytes for output in outputs],
+            [output.message.payload for output in outputs],
+            [output.message.signature for output in outputs],
+            [output.answers for output in outputs],
+            [output.decided_ms for output in outputs],
+            [output.position for output in outputs],
+        ),
+    )
+    highest: dict[tuple[str, int], int] = {}
+    for output in outputs:
+        highest[(output.recipient, output.partition)] = output.number
+    await connection.execute(
+        "INSERT INTO delivery_numbers (recipient, partition, last_number, published_number)"
+        " SELECT recipient, partition, number, 0 FROM unnest(%b::text[], %b::int[], %b::bigint[])"
+        " AS n(recipient, partition, number)"
+        " ON CONFLICT (recipient, partition) DO UPDATE SET last_number = EXCLUDED.last_number",
+        ([key[0] for key in highest], [key[1] for key in highest], list(highest.values())),
+    )
+
+
+async def save_published(connection: Connection, published: Mapping[tuple[str, int], int]) -> None:
+    """Raise the publisher's watermarks."""
+    if not published:
+        return
+    await connection.execute(
+        "UPDATE delivery_numbers d SET published_number = n.number"
+        " FROM unnest(%b::text[], %b::int[], %b::bigint[]) AS n(recipient, partition, number)"
+        " WHERE d.recipient = n.recipient AND d.partition = n.partition AND d.published_number < n.number",
+        ([key[0] for key in published], [key[1] for key in published], list(published.values())),
+    )
+
+
+async def read_outputs(
+    connection: Connection, recipient: str, partition: int, first_number: int, last_number: int, count_max: int
+) -> list[Output]:
+    """Outputs of one inbox partition by number, in order; those dropped by retention are missing."""
+    cursor = await connection.execute(
+        "SELECT number, header, payload, signature, answers, decided_ms, position FROM outputs"
+        " WHERE recipient = %b AND partition = %b AND number BETWEEN %b AND %b ORDER BY number LIMIT %b",
+        (recipient, partition, first_number, last_number, count_max),
+        binary=True,
+    )
+    return [
+        Output(
+            recipient=recipient,
+            partition=partition,
+            number=row[0],
+            message=trusted_message(row[1], row[2], row[3]),
+            answers=row[4],
+            decided_ms=row[5],
+            position=row[6],
+        )
+        for row in await cursor.fetchall()
+    ]

@@ -1,0 +1,1 @@
+DROP TABLE recipient_reads, control_publication, control_records;
