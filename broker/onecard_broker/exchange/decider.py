@@ -111,7 +111,9 @@ class Decider:
             if entry.control is not None and entry.control.HasField("dispose_message") and not entry.has_dispositions:
                 if index:
                     return  # What stands before it must be written first: it may add to those that wait.
-                for offset, waiting in enumerate(await self._disposed(connection, entry.control.dispose_message, entry)):
+                for offset, waiting in enumerate(
+                    await self._disposed(connection, entry.control.dispose_message, entry)
+                ):
                     entries.insert(1 + offset, waiting)
                 entry.has_dispositions = True
                 return
@@ -421,4 +423,3 @@ def _known(inbound: Inbound, message: Message, state: KnownState) -> KnownMessag
 
 def _fallback_subject(entry: Entry) -> str:
     return f"record:{entry.record.partition}:{entry.record.position}"
-

@@ -28,6 +28,7 @@ from onecard_broker.records import exchange_store as store
 from onecard_broker.records.pool import Connection, connect
 from onecard_broker.records.schema import ensure_days
 from onecard_protocol import limits
+from onecard_protocol.clock import now_ms
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +101,10 @@ class Upkeep:
         if CONTROL_LEASE in self._leases.owned:
             if now - self._ticked >= limits.TICK_MS / 1000:
                 self._ticked = now
-                records.append(control_tick_record(self._history.newest_number, time_ms=_clock_ms()))
+                records.append(control_tick_record(self._history.newest_number, time_ms=now_ms()))
             if now - self._days_ensured >= DAYS_SECONDS:
                 self._days_ensured = now
-                await asyncio.to_thread(ensure_days, self._dsn, _clock_ms())
+                await asyncio.to_thread(ensure_days, self._dsn, now_ms())
         if records:
             await self._log.append(records)
 
@@ -123,7 +124,7 @@ class Upkeep:
                         number,
                         topic=JOURNAL_TOPIC,
                         partition=partition,
-                        time_ms=_clock_ms(),
+                        time_ms=now_ms(),
                     )
                 )
             if newest > sent:
@@ -143,7 +144,7 @@ class Upkeep:
         for partition, timer in due:
             if now - self._timers_sent.get((partition, timer.id), -REPEAT_SECONDS) >= REPEAT_SECONDS:
                 self._timers_sent[(partition, timer.id)] = now
-                records.append(timer_record(timer.id, partition=partition, time_ms=_clock_ms()))
+                records.append(timer_record(timer.id, partition=partition, time_ms=now_ms()))
         return records
 
     def _ticks(self, now: float) -> list[Record]:
@@ -151,9 +152,5 @@ class Upkeep:
         for partition in list(self._partitions):
             if now - self._last_seen.get(partition, 0.0) >= limits.PARTITION_IDLE_TICK_MS / 1000:
                 self._last_seen[partition] = now
-                records.append(tick_record(partition=partition, time_ms=_clock_ms()))
+                records.append(tick_record(partition=partition, time_ms=now_ms()))
         return records
-
-
-def _clock_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -125,9 +125,7 @@ class ExchangeWorker:
         assert self._connection is not None
         published = self._publisher.take_published()
         try:
-            outputs = await self._decider.process(
-                self._connection, records, self._partitions, self._numbers, published
-            )
+            outputs = await self._decider.process(self._connection, records, self._partitions, self._numbers, published)
         except BaseException:
             self._publisher.give_back(published)
             raise
@@ -173,9 +171,7 @@ class ExchangeWorker:
     async def _republish(self, recipient: str, partition: int, done: int, last: int) -> None:
         assert self._connection is not None
         while done < last:
-            outputs = await store.read_outputs(
-                self._connection, recipient, partition, done + 1, last, REPUBLISH_COUNT
-            )
+            outputs = await store.read_outputs(self._connection, recipient, partition, done + 1, last, REPUBLISH_COUNT)
             if not outputs:
                 return
             await self._publisher.put(outputs)
@@ -200,4 +196,3 @@ class ExchangeWorker:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
-

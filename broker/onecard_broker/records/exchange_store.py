@@ -84,7 +84,9 @@ async def advance(connection: Connection, before: Mapping[int, PartitionRow], af
         ),
     )
     if cursor.rowcount != len(after):
-        raise OwnershipLost(f"{len(after) - cursor.rowcount} of {len(after)} partitions were advanced by another worker")
+        raise OwnershipLost(
+            f"{len(after) - cursor.rowcount} of {len(after)} partitions were advanced by another worker"
+        )
 
 
 async def load_known(
@@ -197,9 +199,7 @@ def _timer(row: tuple[object, ...]) -> tuple[int, Timer]:
     )
 
 
-async def load_timers(
-    connection: Connection, ids: Collection[tuple[int, bytes]]
-) -> dict[tuple[int, bytes], Timer]:
+async def load_timers(connection: Connection, ids: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], Timer]:
     """Timers by (partition, id); one that was cancelled or spent is absent."""
     if not ids:
         return {}

@@ -1,0 +1,147 @@
+"""The configuration of a hub process: one YAML file, each value replaceable by a variable ``ONECARD_…``.
+
+``ONECARD_GATEWAY__LISTEN=127.0.0.1:7444`` replaces ``gateway: {listen: …}``. Unknown names are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.log.kafka_settings import KafkaSettings
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import is_network
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EmbeddedLogSettings(_Model):
+    """The log on the hub's own PostgreSQL."""
+
+    kind: Literal["embedded"] = "embedded"
+    partition_count: int = Field(default=8, ge=1, le=1024, description="fixed for the life of the journal")
+
+
+class KafkaLogSettings(_Model):
+    """The log on Kafka."""
+
+    kind: Literal["kafka"]
+    partition_count: int = Field(default=96, ge=1, le=1024, description="fixed for the life of the journal")
+    kafka: KafkaSettings
+
+
+class SigningKeySettings(_Model):
+    """The hub's signing key, as `onecard keys new` writes it."""
+
+    file: Path
+    passphrase_file: Path | None = Field(default=None, description="else the variable ONECARD_KEY_PASSPHRASE")
+
+
+class TlsSettings(_Model):
+    """The gateway's certificate, and the authority of its clients' certificates."""
+
+    certificate_file: Path
+    private_key_file: Path
+    client_authority_file: Path
+
+
+class GatewaySettings(_Model):
+    """What one gateway listens on."""
+
+    listen: str = Field(pattern=r"^[^:\s]+:\d{1,5}$", description="host:port")
+    tls: TlsSettings
+
+
+class HubSettings(BaseSettings):
+    """Everything that a gateway or a worker must be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ONECARD_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    network: str
+    database: str = Field(description="PostgreSQL connection string")
+    log: Annotated[EmbeddedLogSettings | KafkaLogSettings, Field(discriminator="kind")] = EmbeddedLogSettings()
+    signing_key: SigningKeySettings
+    subject_key_file: Path = Field(description="32 random bytes as hex: makes pseudonyms of identities; mode 0600")
+    gateway: GatewaySettings
+
+    @pydantic.field_validator("network")
+    @classmethod
+    def _network(cls, value: str) -> str:
+        if not is_network(value):
+            raise ValueError('is "production" or "test-…" in lower case')
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables stand above the file, whose content comes as the initial values."""
+        return env_settings, init_settings
+
+
+def load_hub_settings(file: Path) -> HubSettings:
+    """Read a hub's configuration; relative paths in it start at the file's own directory.
+
+    Raises OneCardError CONFIGURATION_INVALID that names each setting at fault, without its value.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _invalid(f"{file} cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark is not None else ""
+        raise _invalid(f"{file} is no YAML{place}") from None
+    if not isinstance(content, dict):
+        raise _invalid(f"{file} holds no settings")
+    try:
+        settings = HubSettings(**content)
+    except pydantic.ValidationError as error:
+        violations = [
+            (".".join(map(str, details["loc"])) or "the file", details["msg"])
+            for details in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} is not valid", violations=violations
+        ) from None
+    return _with_absolute_paths(settings, file.resolve().parent)
+
+
+def _with_absolute_paths(settings: HubSettings, base: Path) -> HubSettings:
+    key = settings.signing_key
+    tls = settings.gateway.tls
+    return settings.model_copy(
+        update={
+            "signing_key": key.model_copy(
+                update={
+                    "file": base / key.file,
+                    "passphrase_file": None if key.passphrase_file is None else base / key.passphrase_file,
+                }
+            ),
+            "subject_key_file": base / settings.subject_key_file,
+            "gateway": settings.gateway.model_copy(
+                update={
+                    "tls": tls.model_copy(update={name: base / getattr(tls, name) for name in type(tls).model_fields})
+                }
+            ),
+        }
+    )
+
+
+def _invalid(detail: str) -> OneCardError:
+    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)
