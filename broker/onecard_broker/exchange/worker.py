@@ -6,6 +6,7 @@ Knows when to do what; what a record means is decided in `decider`, what time ap
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -87,7 +88,8 @@ class ExchangeWorker:
     async def _retrying(self, step: Callable[[], Awaitable[None]]) -> None:
         while not self._stopping:
             try:
-                return await step()
+                await step()
+                return
             except store.OwnershipLost as error:
                 log.warning("%s: %s", self._owner, error)
                 await self._leases.drop()
@@ -134,10 +136,8 @@ class ExchangeWorker:
         await self._publisher.put(outputs)
 
     async def _wait_for_leases(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._leases.changed.wait(), timeout=limits.LEASE_RENEW_MS / 1000)
-        except TimeoutError:
-            pass
 
     async def _take_partitions(self) -> None:
         """Load where the owned partitions stand, publish what was decided but not published, and open the reader."""

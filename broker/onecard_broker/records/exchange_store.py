@@ -58,7 +58,8 @@ async def load_partitions(
         (log_epoch, wanted),
     )
     cursor = await connection.execute(
-        "SELECT partition, log_epoch, position, now_ms, control_number FROM partitions WHERE partition = ANY(%b::int[])",
+        "SELECT partition, log_epoch, position, now_ms, control_number FROM partitions"
+        " WHERE partition = ANY(%b::int[])",
         (wanted,),
         binary=True,
     )
@@ -267,7 +268,8 @@ async def load_messages(connection: Connection, keys: Collection[MessageKey]) ->
     if not keys:
         return {}
     cursor = await connection.execute(
-        "SELECT DISTINCT ON (sender, id) sender, id, header, payload, signature FROM outputs WHERE id = ANY(%b::bytea[])",
+        "SELECT DISTINCT ON (sender, id) sender, id, header, payload, signature FROM outputs"
+        " WHERE id = ANY(%b::bytea[])",
         ([key[1] for key in keys],),
         binary=True,
     )

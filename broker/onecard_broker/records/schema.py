@@ -1,7 +1,7 @@
 """The schema's migrations (yoyo), and the guard that keeps an old program off a newer schema.
 
-A change expands first and contracts one release later; the migration that contracts raises ``schema_use.oldest_program``
-to the first program generation that no longer needs what it drops.
+A change expands first and contracts one release later; the migration that contracts raises
+``schema_use.oldest_program`` to the first program generation that no longer needs what it drops.
 """
 
 from __future__ import annotations
