@@ -1,0 +1,135 @@
+"""Published vectors of SM2, SM3 and SM4, each with its source. Hex as printed there, spaces removed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Parameters of y² = x³ + ax + b over the prime field of p, with base point (x, y) of order n."""
+
+    p: int
+    a: int
+    b: int
+    n: int
+    x: int
+    y: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureVector:
+    """One signature with everything on the way to it."""
+
+    source: str
+    curve: Curve
+    user_id: bytes
+    private_key: int
+    public_x: int
+    public_y: int
+    message: bytes
+    nonce: int
+    z: bytes
+    e: bytes
+    r: int
+    s: int
+
+    @property
+    def private_key_bytes(self) -> bytes:
+        return self.private_key.to_bytes(32, "big")
+
+    @property
+    def public_key(self) -> bytes:
+        return b"\x04" + self.public_x.to_bytes(32, "big") + self.public_y.to_bytes(32, "big")
+
+    @property
+    def signature(self) -> bytes:
+        return self.r.to_bytes(32, "big") + self.s.to_bytes(32, "big")
+
+
+RECOMMENDED: Final = Curve(
+    p=0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF,
+    a=0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFC,
+    b=0x28E9FA9E9D9F5E344D5A9E4BCF6509A7F39789F515AB8F92DDBCBD414D940E93,
+    n=0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123,
+    x=0x32C4AE2C1F1981195F9904466A39C9948FE30BBFF2660BE1715A4589334C74C7,
+    y=0xBC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0,
+)
+"""sm2p256v1, GB/T 32918.5."""
+
+DRAFT: Final = Curve(
+    p=0x8542D69E4C044F18E8B92435BF6FF7DE457283915C45517D722EDB8B08F1DFC3,
+    a=0x787968B4FA32C3FD2417842E73BBFEFF2F3C848B6831D7E0EC65228B3937E498,
+    b=0x63E4C6D3B23B0C849CF84241484BFE48F61D59A5B16BA06E6E12D1DA27C5249A,
+    n=0x8542D69E4C044F18E8B92435BF6FF7DD297720630485628D5AE74EE7C32E79B7,
+    x=0x421DEBD61B62EAB6746434EBC3CC315E32220B3BADD50BDC4C4E6C147FEDD43D,
+    y=0x0680512BCBB42C07D47349D2153B70C4E5D7FDFCBFA36EA1A85841B9E46E09A2,
+)
+"""The test curve of the draft, used by no system."""
+
+VECTOR_A: Final = SignatureVector(
+    source="GB/T 32918.5, annex A.2",
+    curve=RECOMMENDED,
+    user_id=b"1234567812345678",
+    private_key=0x3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8,
+    public_x=0x09F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020,
+    public_y=0xCCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13,
+    message=b"message digest",
+    nonce=0x59276E27D506861A16680F3AD9C02DCCEF3CC1FA3CDBE4CE6D54B80DEAC1BC21,
+    z=bytes.fromhex("B2E14C5C79C6DF5B85F4FE7ED8DB7A262B9DA7E07CCB0EA9F4747B8CCDA8A4F3"),
+    e=bytes.fromhex("F0B43E94BA45ACCAACE692ED534382EB17E6AB5A19CE7B31F4486FDFC0D28640"),
+    r=0xF5A03B0648D2C4630EEAC513E1BB81A15944DA3827D5B74143AC7EACEEE720B3,
+    s=0xB1B6AA29DF212FD8763182BC0D421CA1BB9038FD1F7F42D4840B69C485BBC1AA,
+)
+
+VECTOR_B: Final = SignatureVector(
+    source="draft-shen-sm2-ecdsa, GM/T 0003.2 annex A",
+    curve=DRAFT,
+    user_id=b"ALICE123@YAHOO.COM",
+    private_key=0x128B2FA8BD433C6C068C8D803DFF79792A519A55171B1B650C23661D15897263,
+    public_x=0x0AE4C7798AA0F119471BEE11825BE46202BB79E2A5844495E97C04FF4DF2548A,
+    public_y=0x7C0240F88F1CD4E16352A73C17B7F16F07353E53A176D684A9FE0C6BB798E857,
+    message=b"message digest",
+    nonce=0x6CB28D99385C175C94F94E934817663FC176D925DD72B727260DBAAE1FB2F96F,
+    z=bytes.fromhex("F4A38489E32B45B6F876E3AC2168CA392362DC8F23459C1D1146FC3DBFB7BC9A"),
+    e=bytes.fromhex("B524F552CD82B8B028476E005C377FB19A87E6FC682D48BB5D42E3D9B9EFFE76"),
+    r=0x40F1EC59F793D9F49E09DCEF49130D4194F79FB1EED2CAA55BACDB49C4E755D1,
+    s=0x6FC6DAC32C5D5CF10C77DFB20F7C2EB667A457872FB09EC56327A67EC7DEEBE7,
+)
+
+VECTOR_C: Final = dataclasses.replace(
+    VECTOR_A,
+    source="vector A with the empty user ID: what an OpenSSL before 4.0 makes when no distid is given",
+    user_id=b"",
+    z=bytes.fromhex("F2A1724ED3D6767E22FCD19BFB33CD8AF34F59AD7FDC8747CCE6ACACD414F1F9"),
+    # No source prints e of this one; the reference implementation checks it against Z, message, k, r and s.
+    e=b"",
+    r=0x27F1BA35327863638AFCE55EA5560734B20DC6F4AA21B74217BCAE759F2EB983,
+    s=0x9815B803017B841EE27BC729B026A72FABDF588D3E7041E03E6A1DD43485497B,
+)
+
+SM3_DIGESTS: Final = {
+    b"": "1ab21d8355cfa17f8e61194831e81a8f22bec8c728fefb747ed035eb5082aa2b",
+    b"abc": "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0",
+    b"abcd" * 16: "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732",
+}
+"""GB/T 32905, annex A, and the digest of nothing."""
+
+SM4_KEY: Final = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
+SM4_BLOCK: Final = SM4_KEY
+SM4_BLOCK_SEALED: Final = bytes.fromhex("681EDF34D206965E86B3E94F536E4246")
+"""GB/T 32907, annex A.1."""
+
+SM4_GCM_NONCE: Final = bytes.fromhex("00001234567800000000ABCD")
+SM4_GCM_ASSOCIATED: Final = bytes.fromhex("FEEDFACEDEADBEEFFEEDFACEDEADBEEFABADDAD2")
+SM4_GCM_PLAIN: Final = bytes.fromhex("".join(digit * 16 for digit in "ABCDEFEA"))
+SM4_GCM_SEALED: Final = bytes.fromhex(
+    "17F399F08C67D5EE19D0DC9969C4BB7D5FD46FD3756489069157B282BB200735"
+    "D82710CA5C22F0CCFA7CBF93D496AC15A56834CBCF98C397B4024A2691233B8D"
+)
+SM4_GCM_TAG: Final = bytes.fromhex("83DE3541E4C2B58177E065A9BF7B62EC")
+"""RFC 8998, A.1, with `SM4_KEY`."""
+
+KEYS_BY_START_OF_X: Final = {"04": 11, "40": 65, "44": 138, "00": 327, "0400": 12561}
+"""Small private keys by the first hex digits of their public key's x: what `str.lstrip("04")` damages."""
