@@ -59,7 +59,9 @@ class _Topic(NamedTuple):
 class EmbeddedLog:
     """A `Log` on append-only tables of one PostgreSQL database; three connections a process."""
 
-    def __init__(self, dsn: str, partition_count: int, epoch: str, in_flight_bytes_max: int, record_bytes_max: int) -> None:
+    def __init__(
+        self, dsn: str, partition_count: int, epoch: str, in_flight_bytes_max: int, record_bytes_max: int
+    ) -> None:
         """Use `open`."""
         self._dsn = dsn
         self._partition_count = partition_count
@@ -179,9 +181,7 @@ class EmbeddedLog:
         await self._load_topics()
         for topic in list(self._topics.values()):
             if topic.retention_ms is not None:
-                rows = await self._query(
-                    EXPIRED_SQL, {"topic_id": topic.topic_id, "retention_ms": topic.retention_ms}
-                )
+                rows = await self._query(EXPIRED_SQL, {"topic_id": topic.topic_id, "retention_ms": topic.retention_ms})
                 await self.truncate(topic.name, dict(rows))
 
     async def close(self) -> None:
@@ -307,7 +307,9 @@ class EmbeddedLog:
                 counts[head] = place + 1
                 headers = encode_headers(record.headers)
                 rows.append((*head, place, record_size_bytes(record), record.key, record.value, headers))
-        topics, partitions, places, sizes, keys, values, headers_list = (list(column) for column in zip(*rows, strict=True))
+        topics, partitions, places, sizes, keys, values, headers_list = (
+            list(column) for column in zip(*rows, strict=True)
+        )
         cursor = connection.cursor(binary=True)
         await cursor.execute(
             APPEND_SQL,
@@ -326,8 +328,7 @@ class EmbeddedLog:
             prepare=True,
         )
         heads = {
-            (topic_id, partition): (base, append_time_ms)
-            async for topic_id, partition, base, append_time_ms in cursor
+            (topic_id, partition): (base, append_time_ms) async for topic_id, partition, base, append_time_ms in cursor
         }
         if heads.keys() != counts.keys():
             raise LogMisconfigured("a partition of the log has lost its head row")

@@ -212,7 +212,7 @@ class Log(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what is in flight and let go of everything."""
+        """Finish what is in flight and let go of everything; closing again does nothing."""
         ...
 
 

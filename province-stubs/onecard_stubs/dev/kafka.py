@@ -160,7 +160,9 @@ class KafkaCluster:
             state_file.write_text(json.dumps(state), encoding="utf-8")
         self._cluster_id = state["cluster_id"]
         self._brokers = [
-            _Broker(number=number, port=port, controller_port=controller, directory=self._directory / f"broker-{number}")
+            _Broker(
+                number=number, port=port, controller_port=controller, directory=self._directory / f"broker-{number}"
+            )
             for number, (port, controller) in enumerate(state["ports"], start=1)
         ]
 
@@ -210,9 +212,7 @@ class KafkaCluster:
 
     async def _format(self, broker: _Broker) -> None:
         process = await asyncio.create_subprocess_exec(
-            *self._command(
-                "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(broker.properties)
-            ),
+            *self._command("kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(broker.properties)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -1,0 +1,106 @@
+"""The log on Apache Kafka, through kafka-python: what production runs on."""
+
+import asyncio
+import importlib.util
+from collections.abc import Mapping, Sequence
+
+from onecard_broker.log.kafka_appender import KafkaAppender
+from onecard_broker.log.kafka_reader import KafkaReader
+from onecard_broker.log.kafka_settings import KafkaSettings
+from onecard_broker.log.kafka_topics import KafkaTopics
+from onecard_broker.log.port import Appended, ForeignEpoch, LogMisconfigured, Reader, Record, TopicSpec
+
+
+class KafkaLog:
+    """A `Log` on Kafka topics; its epoch is the identity that Kafka gave the journal topic when it was made."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        partition_count: int,
+        epoch_topic: str,
+        epoch: str | None,
+        topics: KafkaTopics,
+        appender: KafkaAppender,
+    ) -> None:
+        """Use `open`."""
+        self._settings = settings
+        self._partition_count = partition_count
+        self._epoch_topic = epoch_topic
+        self._epoch = epoch
+        self._topics = topics
+        self._appender = appender
+        self._readers: set[KafkaReader] = set()
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, settings: KafkaSettings, *, partition_count: int = 96, epoch_topic: str = "onecard.journal"
+    ) -> "KafkaLog":
+        """Open the log; the topics need not exist yet (`ensure_topics`).
+
+        Raises LogMisconfigured when the native checksum or compression is not installed, LogUnavailable when Kafka
+        does not answer.
+        """
+        check_native_wheels()
+        topics = KafkaTopics(settings)
+        try:
+            epoch = await topics.topic_id(epoch_topic)
+        except BaseException:
+            await topics.close()
+            raise
+        return cls(settings, partition_count, epoch_topic, epoch, topics, KafkaAppender(settings))
+
+    @property
+    def epoch(self) -> str:
+        """Identity of the journal topic; raises LogMisconfigured while there is none."""
+        if self._epoch is None:
+            name = self._settings.topic_prefix + self._epoch_topic
+            raise LogMisconfigured(f"Kafka has no topic {name}; `onecard hub topics` makes it")
+        return self._epoch
+
+    @property
+    def partition_count(self) -> int:
+        """Number of partitions of the journal and of each inbox."""
+        return self._partition_count
+
+    async def append(self, records: Sequence[Record]) -> list[Appended]:
+        """Append records; see `Log.append`."""
+        return await self._appender.in_flight.run(records)
+
+    def open_reader(self, topic: str, positions: Mapping[int, int]) -> Reader:
+        """Return a reader; see `Log.open_reader`."""
+        reader = KafkaReader(topic=topic, positions=positions, settings=self._settings, closed=self._readers.discard)
+        self._readers.add(reader)
+        return reader
+
+    async def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Return first kept position and end by partition; see `Log.bounds`."""
+        return await self._topics.bounds(topic)
+
+    async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
+        """Create and check topics; see `Log.ensure_topics`."""
+        await self._topics.ensure(topics)
+        self._epoch = await self._topics.topic_id(self._epoch_topic)
+
+    def check_epoch(self, epoch: str) -> None:
+        """Raise ForeignEpoch unless `epoch` is this log's."""
+        if epoch != self.epoch:
+            raise ForeignEpoch(self.epoch, epoch)
+
+    async def close(self) -> None:
+        """Finish what is in flight and close every client."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._appender.close()
+        await asyncio.gather(*(reader.close() for reader in list(self._readers)))
+        await self._topics.close()
+
+
+def check_native_wheels() -> None:
+    """Raise LogMisconfigured where kafka-python would compute checksums in Python, 5 to 15 times slower."""
+    missing = [name for name in ("crc32c", "lz4") if importlib.util.find_spec(name) is None]
+    if missing:
+        names = " and ".join(missing)
+        raise LogMisconfigured(f"the Kafka log needs the wheels {names}: install onecard with the extra `hub`")

@@ -1,0 +1,74 @@
+"""How the hub reaches its Kafka: one validated settings model, part of the hub's configuration."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+
+class KafkaSettings(BaseModel):
+    """Connection, security and bounds of the Kafka log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bootstrap_servers: str = Field(min_length=1, description="host:port, several separated by commas")
+    topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", description="stands before every topic's name")
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_ca_file: Path | None = None
+    ssl_certificate_file: Path | None = None
+    ssl_key_file: Path | None = None
+    ssl_key_password: SecretStr | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+
+    replication_factor: int = Field(default=3, ge=1, description="of topics that the exchange creates")
+    min_insync_replicas: int = Field(default=2, ge=1, description="of topics that the exchange creates")
+    compression: Literal["none", "lz4"] = "none"
+    in_flight_bytes_max: int = Field(default=32 * 1024 * 1024, ge=1, description="appends wait beyond this")
+    record_bytes_max: int = Field(default=2 * 1024 * 1024, ge=1024)
+    linger_ms: int = Field(default=5, ge=0, le=100, description="under load; an idle log sends at once")
+    delivery_timeout_ms: int = Field(
+        default=30_000, ge=1000, description="a leader's loss is waited out this long before an append fails"
+    )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "KafkaSettings":
+        if self.min_insync_replicas > self.replication_factor:
+            raise ValueError("min_insync_replicas exceeds replication_factor: no append could ever be acknowledged")
+        if self.security_protocol.startswith("SASL") != (self.sasl_mechanism is not None):
+            raise ValueError(
+                "sasl_mechanism goes with a security_protocol SASL_PLAINTEXT or SASL_SSL, and only with it"
+            )
+        if self.sasl_mechanism is not None and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError("sasl_mechanism needs sasl_username and sasl_password")
+        if self.ssl_certificate_file is not None and self.ssl_key_file is None:
+            raise ValueError("ssl_certificate_file needs ssl_key_file")
+        return self
+
+    def client_options(self) -> dict[str, Any]:
+        """Return what every kafka-python client of the hub is given."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers.split(","),
+            "security_protocol": self.security_protocol,
+            # The default of 30 s would leave the hub blind for as long after a broker's restart.
+            "reconnect_backoff_max_ms": 1000,
+            "bootstrap_timeout_ms": 5000,
+        }
+        if self.security_protocol in ("SSL", "SASL_SSL"):
+            options["ssl_check_hostname"] = True
+            for option, path in (
+                ("ssl_cafile", self.ssl_ca_file),
+                ("ssl_certfile", self.ssl_certificate_file),
+                ("ssl_keyfile", self.ssl_key_file),
+            ):
+                if path is not None:
+                    options[option] = str(path)
+            if self.ssl_key_password is not None:
+                options["ssl_password"] = self.ssl_key_password.get_secret_value()
+        if self.sasl_mechanism is not None and self.sasl_password is not None:
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = self.sasl_password.get_secret_value()
+        return options

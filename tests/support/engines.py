@@ -1,0 +1,136 @@
+"""Engines for tests: one PostgreSQL and one Kafka a test session, fresh storage for each test.
+
+A test module takes the fixtures with `pytest_plugins = ("tests.support.engines",)` and does not import this module,
+which pytest must be the first to load; names to import are in tests/support/logs.py. Kafka tests are skipped where Java
+or Maven is missing, saying how to get them, and fail instead where the environment variable CI is set.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from onecard_broker.log.embedded import EmbeddedLog
+from onecard_broker.log.kafka import KafkaLog
+from onecard_broker.log.kafka_settings import KafkaSettings
+from onecard_broker.log.port import Log
+from onecard_stubs.dev.kafka import KafkaCluster
+from onecard_stubs.dev.kafka_jars import missing_programs
+from onecard_stubs.dev.postgres import EmbeddedPostgres
+from psycopg import sql
+
+from tests.support.logs import IN_FLIGHT_BYTES_MAX, PARTITION_COUNT, TOPICS, LogOpener
+
+
+def _run_apart(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run in a thread of its own: a fixture may be asked for while a test's event loop runs."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(asyncio.run, coroutine).result()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The session's PostgreSQL server."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
+    _run_apart(server.start())
+    try:
+        yield server
+    finally:
+        _run_apart(server.stop())
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """Address of an empty database of this test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres_server.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield postgres_server.dsn(name)
+    finally:
+        with psycopg.connect(postgres_server.dsn(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def require_kafka() -> None:
+    """Skip the test where Kafka cannot run, or fail it where CI is set."""
+    reason = missing_programs()
+    if reason is not None:
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of the session's one broker; take topics of your own by a prefix."""
+    require_kafka()
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"))
+    _run_apart(cluster.start())
+    try:
+        yield cluster.bootstrap_servers
+    finally:
+        _run_apart(cluster.stop())
+
+
+@pytest.fixture
+async def kafka_cluster(tmp_path: Path) -> AsyncIterator[KafkaCluster]:
+    """A broker of this test's own, to be killed and restarted."""
+    require_kafka()
+    async with KafkaCluster(tmp_path / "kafka") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """What tells this test's topics from all others on the shared broker."""
+    return f"test-{secrets.token_hex(6)}."
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+async def log_opener(request: pytest.FixtureRequest) -> AsyncIterator[LogOpener]:
+    """Opens logs on the same storage, with small bounds; closes them after the test."""
+    opened: list[Log] = []
+    if request.param == "embedded":
+        dsn: str = request.getfixturevalue("postgres_dsn")
+
+        async def open_log() -> Log:
+            log = await EmbeddedLog.open(dsn, partition_count=PARTITION_COUNT, in_flight_bytes_max=IN_FLIGHT_BYTES_MAX)
+            opened.append(log)
+            return log
+    else:
+        bootstrap_servers: str = request.getfixturevalue("kafka_bootstrap")
+        prefix: str = request.getfixturevalue("topic_prefix")
+
+        async def open_log() -> Log:
+            log = await KafkaLog.open(
+                KafkaSettings(
+                    bootstrap_servers=bootstrap_servers,
+                    topic_prefix=prefix,
+                    replication_factor=1,
+                    min_insync_replicas=1,
+                    in_flight_bytes_max=IN_FLIGHT_BYTES_MAX,
+                ),
+                partition_count=PARTITION_COUNT,
+            )
+            opened.append(log)
+            return log
+
+    try:
+        yield open_log
+    finally:
+        for log in opened:
+            await log.close()
+
+
+@pytest.fixture
+async def log(log_opener: LogOpener) -> Log:
+    """An open log with `TOPICS`, once on each engine."""
+    log = await log_opener()
+    await log.ensure_topics(TOPICS)
+    return log
