@@ -130,8 +130,11 @@ class Decider:
         for parked in waiting:
             again = self._read(parked.record)
             again.is_replay = True
-            if parked.is_offender and disposition.disposition != control_pb2.DISPOSITION_REPLAY:
-                again.disposition = disposition.disposition
+            if parked.is_offender:
+                if again.inbound is not None:
+                    again.inbound = dataclasses.replace(again.inbound, is_replay=True)
+                if disposition.disposition != control_pb2.DISPOSITION_REPLAY:
+                    again.disposition = disposition.disposition
             replayed.append(again)
         return replayed
 

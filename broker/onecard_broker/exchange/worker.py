@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import psycopg
@@ -84,6 +84,17 @@ class ExchangeWorker:
     def stop(self) -> None:
         """Finish the batch in hand and stop."""
         self._stopping = True
+
+    def has_reached(self, ends: Mapping[int, int]) -> bool:
+        """Whether the partitions are owned here and decided up to these positions."""
+        return all(
+            partition in self._partitions and self._partitions[partition].row.position >= end
+            for partition, end in ends.items()
+        )
+
+    async def published(self) -> None:
+        """Wait until everything decided so far stands in the inboxes."""
+        await self._publisher.drained()
 
     async def _retrying(self, step: Callable[[], Awaitable[None]]) -> None:
         while not self._stopping:
