@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from google.protobuf.message import Message as ProtoMessage
+
 from onecard.exchange.v1 import message_pb2
 from onecard_broker.exchange.records import CONTROL_TOPIC, JOURNAL_TOPIC, control_record, inbox_topic, message_record
 from onecard_broker.exchange.records import topics as hub_topics

@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import psycopg
 from kafka.admin import KafkaAdminClient, NewTopic
+
 from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.postgres import EmbeddedPostgres
-
 from tests.bench.obvious import parts
 
 
