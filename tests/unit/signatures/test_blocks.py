@@ -88,6 +88,11 @@ def test_a_content_signed_alone_verifies_and_has_no_proof() -> None:
     assert not is_valid(b"header", block, key=OTHER_SIGNER.public_key)
 
 
+def test_the_blocks_of_a_batch_have_the_bytes_that_protobuf_gives_them() -> None:
+    for block in sign_batch(SIGNER, MESSAGE_CONTEXT, CONTENTS):
+        assert Block.FromString(block).SerializeToString(deterministic=True) == block
+
+
 def test_each_message_of_a_batch_verifies_alone() -> None:
     blocks = batch_blocks()
     assert len({block.signature for block in blocks}) == 1

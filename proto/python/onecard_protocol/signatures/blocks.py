@@ -11,10 +11,9 @@ signed alone, without proof: each message has one valid form of block for a give
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from onecard.exchange.v1 import message_pb2
 from onecard_protocol import limits
@@ -63,19 +62,14 @@ def sign_batch(signer: Signer, context: bytes, contents: Sequence[bytes]) -> lis
     if count <= 1:
         return [sign_one(signer, context, content) for content in contents]
     tree = BatchTree(list(map(leaf_digests(context), contents)))
-    signature = signer.sign(signed_root(count, tree.root))
-    return [
-        message_pb2.SignatureBlock(
-            key_id=signer.key_id,
-            signature=signature,
-            batch_proof=message_pb2.BatchProof(leaf_index=index, leaf_count=count, path=tree.proof(index)),
-        ).SerializeToString()
-        for index in range(count)
-    ]
+    # Serialised messages put one after the other merge, so what all blocks share is serialised once.
+    shared = message_pb2.SignatureBlock(
+        key_id=signer.key_id, signature=signer.sign(signed_root(count, tree.root))
+    ).SerializeToString()
+    return [shared + _serialised_proof(index, count, tree.proof(index)) for index in range(count)]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SignedContent:
+class SignedContent(NamedTuple):
     """A content with its block and the public key that the directory gives for the block's key id."""
 
     context: bytes
@@ -150,3 +144,12 @@ def is_batch_form(block: message_pb2.SignatureBlock) -> bool:
         and proof.leaf_index < proof.leaf_count
         and len(block.signature) == SIGNATURE_BYTES
     )
+
+
+def _serialised_proof(index: int, count: int, path: Sequence[bytes]) -> bytes:
+    block = message_pb2.SignatureBlock()
+    proof = block.batch_proof
+    proof.leaf_index = index
+    proof.leaf_count = count
+    proof.path.extend(path)
+    return block.SerializeToString()
