@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tongsuopy.crypto import hashes
 from tongsuopy.crypto.asymciphers import ec
-from tongsuopy.crypto.exceptions import InternalError, InvalidSignature
+from tongsuopy.crypto.exceptions import InvalidSignature
 from tongsuopy.crypto.serialization import Encoding, PublicFormat
 
 from onecard_protocol.signatures.curve import check_private_key, check_public_key, split_signature
@@ -51,9 +51,6 @@ class NativeEngine:
         try:
             self._public_key(public).verify(raw_to_der(signature), content, self._algorithm)
         except (InvalidSignature, ValueError):
-            return False
-        except InternalError:
-            # Tongsuo calls it an error, not a wrong signature, where sG+tP is infinity.
             return False
         return True
 
