@@ -13,6 +13,7 @@ from tongsuopy.crypto.asymciphers import ec
 from tongsuopy.crypto.exceptions import InvalidSignature
 
 from onecard_protocol.signatures.curve import ORDER, PRIME, check_private_key, check_public_key, split_signature
+from onecard_protocol.signatures.encodings import raw_to_der
 from onecard_protocol.signatures.engine import Engine, native_engine, pure_engine
 from onecard_protocol.signatures.pure import gmssl_key
 from tests.support import sm2_reference
@@ -145,17 +146,15 @@ def test_tongsuo_itself_refuses_what_is_out_of_range_and_off_the_curve() -> None
     # So for the native engine our own checks come second; they are there for the ones below.
     key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SM2(), VECTOR_A.public_key)
     for r, s in ((0, S), (R, 0), (ORDER, S), (R, ORDER), (R, ORDER - R), (ORDER + 1, S)):
-        body = b"".join(b"\x02\x21\x00" + number.to_bytes(32, "big") for number in (r, s))
         with pytest.raises(InvalidSignature):
-            key.verify(b"\x30\x46" + body, VECTOR_A.message, ec.ECDSA(hashes.SM3()))
+            key.verify(raw_to_der(raw(r, s)), VECTOR_A.message, ec.ECDSA(hashes.SM3()))
     with pytest.raises(ValueError, match="curve"):
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SM2(), BAD_PUBLIC_KEYS["not on the curve"])
 
 
 def test_tongsuo_itself_takes_a_compressed_key_so_the_form_is_checked_here() -> None:
     key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SM2(), BAD_PUBLIC_KEYS["compressed"])
-    body = b"".join(b"\x02\x21\x00" + number.to_bytes(32, "big") for number in (R, S))
-    key.verify(b"\x30\x46" + body, VECTOR_A.message, ec.ECDSA(hashes.SM3()))
+    key.verify(raw_to_der(VECTOR_A.signature), VECTOR_A.message, ec.ECDSA(hashes.SM3()))
 
 
 def test_gmssl_itself_draws_a_nonce_that_can_be_foretold_so_it_is_given_one() -> None:
