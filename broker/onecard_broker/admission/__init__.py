@@ -1,0 +1,1 @@
+"""Admission: what is checked of a message before it enters the journal."""

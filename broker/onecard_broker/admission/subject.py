@@ -1,0 +1,37 @@
+"""Where a message lies in the journal: by its person's pseudonym, by its own id, or where its request was delivered.
+
+The hub alone holds the key of the pseudonym (rule 4), so nobody can tell from the journal's keys who a person is.
+"""
+
+from __future__ import annotations
+
+from onecard_protocol.signatures.sm3 import hmac_sm3
+
+SUBJECT_KEY_BYTES = 32
+
+
+class Subjects:
+    """Pseudonyms of persons and the partitions that follow from them. Its text form never shows the key."""
+
+    __slots__ = ("_key", "_partition_count")
+
+    def __init__(self, key: bytes, partition_count: int) -> None:
+        """Raises ValueError for a key that is not 32 bytes, or no partition."""
+        if len(key) != SUBJECT_KEY_BYTES:
+            raise ValueError(f"the subject key has {SUBJECT_KEY_BYTES} bytes")
+        if partition_count < 1:
+            raise ValueError("there is at least one partition")
+        self._key = key
+        self._partition_count = partition_count
+
+    def pseudonym(self, identity: str) -> str:
+        """HMAC-SM3 of the normal form of a person's identity, 64 hex digits."""
+        return hmac_sm3(self._key, identity.encode()).hex()
+
+    def partition_of_pseudonym(self, pseudonym: str) -> int:
+        """The partition of a person: the pseudonym's first 8 bytes modulo the number of partitions."""
+        return int(pseudonym[:16], 16) % self._partition_count
+
+    def partition_of_id(self, message_id: bytes) -> int:
+        """The partition of a message without a person: the random half of its id modulo the number of partitions."""
+        return int.from_bytes(message_id[8:16], "big") % self._partition_count

@@ -1,0 +1,1 @@
+"""The directory: participants, their keys and what each may send and receive (rule 15)."""

@@ -1,0 +1,285 @@
+"""The way of messages through a gateway: cheap checks, signatures by micro-batches, the journal, signed receipts.
+
+Owns no rule of admission (``admission/``) and nothing of gRPC.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Final
+
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_broker.admission.rules import (
+    Admission,
+    Circumstances,
+    HeaderChecked,
+    check_content,
+    check_form,
+    check_header,
+    identity_of,
+    parse_payload,
+    wrong_signature,
+)
+from onecard_broker.admission.subject import Subjects
+from onecard_broker.admission.times import check_age
+from onecard_broker.directory.model import Directory
+from onecard_broker.exchange.records import message_record, question_record
+from onecard_broker.gateway.micro_batches import MicroBatches
+from onecard_broker.gateway.readiness import ClockWatch, Readiness
+from onecard_broker.log.port import Appended, AppendFailed, Log, LogError, Record
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.identifiers import new_message_id
+from onecard_protocol.messages import RECEIPT_CONTEXT, Message, timestamp
+from onecard_protocol.methods import MethodRegistry
+from onecard_protocol.signatures.blocks import BlockVerifier, SignedContent, sign_batch
+from onecard_protocol.signatures.signer import Signer
+
+SIGNATURES_AT_ONCE: Final = 2
+_ANSWERS: Final = frozenset(
+    {
+        message_pb2.MESSAGE_KIND_REPLY,
+        message_pb2.MESSAGE_KIND_REJECTION,
+        message_pb2.MESSAGE_KIND_DELIVERY_REPORT,
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Admitted:
+    """A message that may be journaled, with its journal record."""
+
+    message: Message
+    record: Record
+    admitted_ms: int
+    directory_version: int
+    is_answered: bool
+    """Whether it is a request, which gets an answer."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """A GetOutcome that may be journaled."""
+
+    id: bytes
+    message: Message
+    record: Record
+
+
+class Admitting:
+    """Takes messages to the journal. Everything CPU-bound runs in the executor's threads."""
+
+    def __init__(
+        self,
+        *,
+        journal: Log,
+        directory: Callable[[], Directory],
+        methods: MethodRegistry,
+        network: str,
+        subjects: Subjects,
+        signer: Signer,
+        verifier: BlockVerifier,
+        readiness: Readiness,
+        clock: ClockWatch,
+        clock_ms: Callable[[], int],
+        is_reading: Callable[[str], bool],
+        executor: Executor,
+        stats: Counter[str],
+    ) -> None:
+        """`directory` gives the present directory; `stats` counts admitted messages and refusals by reason."""
+        self._journal = journal
+        self._directory = directory
+        self._methods = methods
+        self._network = network
+        self._subjects = subjects
+        self._signer = signer
+        self._readiness = readiness
+        self._clock = clock
+        self._clock_ms = clock_ms
+        self._is_reading = is_reading
+        self._stats = stats
+        self._verifications: MicroBatches[SignedContent, bool] = MicroBatches(
+            verifier.verify_batch, executor, items_max=limits.SUBMIT_BATCH_COUNT_MAX, batches_max=SIGNATURES_AT_ONCE
+        )
+        self._receipts: MicroBatches[bytes, bytes] = MicroBatches(
+            self._sign_receipts, executor, items_max=limits.SUBMIT_BATCH_COUNT_MAX, batches_max=SIGNATURES_AT_ONCE
+        )
+
+    async def admit(
+        self, signed: Sequence[message_pb2.SignedMessage], certificate_names: frozenset[str]
+    ) -> list[Admitted | OneCardError]:
+        """Each message ready for the journal, or why it is refused, in their order."""
+        before = self._circumstances(certificate_names)
+        checked: list[HeaderChecked | OneCardError] = []
+        for one in signed:
+            try:
+                message = check_form(one.header, one.payload, one.signature)
+                self._readiness.check(is_answer=message.header.kind in _ANSWERS)
+                checked.append(check_header(message, before))
+            except OneCardError as error:
+                checked.append(error)
+        contents = [one.signed_content() for one in checked if isinstance(one, HeaderChecked)]
+        are_valid = iter(await self._verifications.run(contents))
+        results: list[Admitted | OneCardError] = []
+        for outcome in checked:
+            try:
+                if isinstance(outcome, OneCardError):
+                    raise outcome
+                if not next(are_valid):
+                    raise wrong_signature()
+                results.append(self._admitted(check_content(outcome, before), before))
+            except OneCardError as error:
+                self._stats[f"refused_{reason_name(error.reason)}"] += 1
+                results.append(error)
+        return results
+
+    async def ask(self, signed: message_pb2.SignedMessage, certificate_names: frozenset[str]) -> Question:
+        """A question about a message, ready for the journal; raises OneCardError.
+
+        Who asks is shown by the certificate, which must be the sender's. The message must be whole and validly signed,
+        but its key may have ended since, and its recipient may be away: asking executes nothing.
+        """
+        self._readiness.check()
+        message = check_form(signed.header, signed.payload, signed.signature)
+        circumstances = self._circumstances(certificate_names)
+        try:
+            check_age(message, circumstances.now_ms)
+        except OneCardError as error:
+            if error.reason == errors_pb2.ERROR_REASON_TOO_OLD:
+                raise OneCardError(errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL) from None
+            raise
+        # The key is judged at the message's own time: a question must stay possible when the key has ended since.
+        at_its_time = dataclasses.replace(circumstances, now_ms=min(message.created_ms, circumstances.now_ms))
+        checked = check_header(message, at_its_time)
+        if message.header.kind in _ANSWERS:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_HEADER_INVALID, violations=[("kind", "one asks about requests and events")]
+            )
+        if not (await self._verifications.run([checked.signed_content()]))[0]:
+            raise wrong_signature()
+        identity = identity_of(checked.method, parse_payload(message, checked.method))
+        pseudonym, partition = self._place(message, identity)
+        question_id = new_message_id(circumstances.now_ms)
+        record = question_record(
+            message,
+            partition=partition,
+            pseudonym=pseudonym,
+            admitted_ms=circumstances.now_ms,
+            directory_version=circumstances.directory.version,
+            question_id=question_id,
+        )
+        return Question(question_id, message, record)
+
+    async def append_question(self, question: Question) -> None:
+        """Journal a question; raises OneCardError."""
+        outcome = (await self._append([question.record]))[0]
+        if isinstance(outcome, OneCardError):
+            raise outcome
+
+    async def journal(self, admitted: Sequence[Admitted]) -> list[message_pb2.SignedReceipt | OneCardError]:
+        """Append the messages and, once that is acknowledged, sign their receipts."""
+        appended = await self._append([one.record for one in admitted])
+        receipts: list[bytes] = [
+            self._receipt(one, where)
+            for one, where in zip(admitted, appended, strict=True)
+            if isinstance(where, Appended)
+        ]
+        blocks = iter(zip(receipts, await self._receipts.run(receipts), strict=True))
+        results: list[message_pb2.SignedReceipt | OneCardError] = []
+        for where in appended:
+            if isinstance(where, OneCardError):
+                self._stats[f"refused_{reason_name(where.reason)}"] += 1
+                results.append(where)
+            else:
+                receipt, block = next(blocks)
+                results.append(message_pb2.SignedReceipt(receipt=receipt, signature=block))
+        self._stats["admitted"] += len(receipts)
+        return results
+
+    def _circumstances(self, certificate_names: frozenset[str]) -> Circumstances:
+        return Circumstances(
+            directory=self._directory(),
+            methods=self._methods,
+            network=self._network,
+            log_epoch=self._journal.epoch,
+            partition_count=self._journal.partition_count,
+            now_ms=self._clock_ms(),
+            is_reading=self._is_reading,
+            certificate_names=certificate_names,
+        )
+
+    def _place(self, message: Message, identity: str | None) -> tuple[str, int]:
+        if identity is None:
+            return "", self._subjects.partition_of_id(message.header.id)
+        pseudonym = self._subjects.pseudonym(identity)
+        return pseudonym, self._subjects.partition_of_pseudonym(pseudonym)
+
+    def _admitted(self, admission: Admission, circumstances: Circumstances) -> Admitted:
+        message = admission.message
+        if admission.partition is not None:
+            pseudonym, partition = "", admission.partition
+        else:
+            pseudonym, partition = self._place(message, admission.identity)
+        record = message_record(
+            message,
+            partition=partition,
+            pseudonym=pseudonym,
+            admitted_ms=circumstances.now_ms,
+            directory_version=circumstances.directory.version,
+        )
+        return Admitted(
+            message,
+            record,
+            circumstances.now_ms,
+            circumstances.directory.version,
+            message.header.kind == message_pb2.MESSAGE_KIND_REQUEST,
+        )
+
+    async def _append(self, records: Sequence[Record]) -> Sequence[Appended | OneCardError]:
+        if not records:
+            return []
+        sent_ms = self._clock_ms()
+        try:
+            appended = await self._journal.append(records)
+        except AppendFailed as error:
+            self._readiness.note_failed_append()
+            # It may stand in the journal all the same, so this must not claim that nothing was accepted.
+            refusal = OneCardError(
+                errors_pb2.ERROR_REASON_INTERNAL,
+                "the journal did not acknowledge it: send the same message again or ask with GetOutcome",
+                retry_after_ms=limits.TICK_MS,
+            )
+            return [refusal if result is None else result for result in error.results]
+        except LogError:
+            self._readiness.note_failed_append()
+            return [
+                OneCardError(
+                    errors_pb2.ERROR_REASON_HUB_NOT_READY,
+                    "the journal cannot be written",
+                    retry_after_ms=limits.TICK_MS,
+                )
+            ] * len(records)
+        acknowledged_ms = self._clock_ms()
+        for append_time_ms in {one.append_time_ms for one in appended}:
+            self._clock.note_append(sent_ms=sent_ms, append_time_ms=append_time_ms, acknowledged_ms=acknowledged_ms)
+        return appended
+
+    def _receipt(self, admitted: Admitted, where: Appended) -> bytes:
+        header = admitted.message.header
+        return message_pb2.Receipt(
+            network=header.network,
+            sender=header.sender,
+            id=header.id,
+            digest=admitted.message.digest,
+            admitted_time=timestamp(admitted.admitted_ms),
+            log_epoch=self._journal.epoch,
+            partition=admitted.record.partition,
+            position=where.position,
+            directory_version=admitted.directory_version,
+        ).SerializeToString()
+
+    def _sign_receipts(self, receipts: list[bytes]) -> list[bytes]:
+        return sign_batch(self._signer, RECEIPT_CONTEXT, receipts)

@@ -1,0 +1,83 @@
+"""CPU-bound work of many callers at once, in threads: whatever waits is one batch, one waiting item goes at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class MicroBatches(Generic[Item, Result]):
+    """Runs `work` on lists of items of one or several callers; at most `batches_max` lists are under way at once.
+
+    `work` gives one result for each item, in their order. An error of `work` goes to every caller of its list.
+    A caller that stops waiting takes nothing back.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[list[Item]], Sequence[Result]],
+        executor: Executor,
+        *,
+        items_max: int,
+        batches_max: int,
+    ) -> None:
+        """A list holds at most `items_max` items; no caller may bring more at once."""
+        self._work = work
+        self._executor = executor
+        self._items_max = items_max
+        self._batches_max = batches_max
+        self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = deque()
+        self._running_count = 0
+        self._is_scheduled = False
+
+    async def run(self, items: Sequence[Item]) -> Sequence[Result]:
+        """The results of these items. Raises ValueError for more than `items_max`."""
+        if not items:
+            return []
+        if len(items) > self._items_max:
+            raise ValueError(f"at most {self._items_max} items, not {len(items)}")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Sequence[Result]] = loop.create_future()
+        self._waiting.append((items, future))
+        # One turn of the loop later, so that calls that arrived together share a batch.
+        if not self._is_scheduled and self._running_count < self._batches_max:
+            self._is_scheduled = True
+            loop.call_soon(self._begin)
+        return await future
+
+    def _begin(self) -> None:
+        self._is_scheduled = False
+        while self._waiting and self._running_count < self._batches_max:
+            items: list[Item] = []
+            callers: list[tuple[asyncio.Future[Sequence[Result]], int]] = []
+            while self._waiting and len(items) + len(self._waiting[0][0]) <= self._items_max:
+                some, future = self._waiting.popleft()
+                items.extend(some)
+                callers.append((future, len(some)))
+            self._running_count += 1
+            running = asyncio.get_running_loop().run_in_executor(self._executor, self._work, items)
+            running.add_done_callback(lambda done, callers=callers: self._end(done, callers))  # type: ignore[misc]
+
+    def _end(
+        self, done: asyncio.Future[Sequence[Result]], callers: list[tuple[asyncio.Future[Sequence[Result]], int]]
+    ) -> None:
+        self._running_count -= 1
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        results = done.result() if error is None else ()
+        start = 0
+        for future, count in callers:
+            if not future.done():
+                if error is None:
+                    future.set_result(results[start : start + count])
+                elif isinstance(error, asyncio.CancelledError):
+                    future.cancel()
+                else:
+                    future.set_exception(error)
+            start += count
+        self._begin()

@@ -1,0 +1,71 @@
+"""Which participants read their inboxes of late, at this gateway or another (RECIPIENT_OFFLINE, rule 10)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+
+from onecard_broker.gateway.store import ReadTimes
+from onecard_protocol import limits
+
+log = logging.getLogger(__name__)
+
+EXCHANGE_MS: Final = 1_000
+
+
+class Recipients:
+    """Times of reading, told to and learnt from the other gateways each second."""
+
+    def __init__(self, read_times: ReadTimes, *, clock_ms: Callable[[], int]) -> None:
+        """`clock_ms` gives hub time in ms since 1970."""
+        self._read_times = read_times
+        self._clock_ms = clock_ms
+        self._newest: dict[str, int] = {}
+        self._untold: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def note_reading(self, participant: str) -> None:
+        """The participant is ready to take messages at this moment, or took some."""
+        now_ms = self._clock_ms()
+        self._newest[participant] = max(now_ms, self._newest.get(participant, 0))
+        self._untold[participant] = now_ms
+
+    def is_reading(self, participant: str) -> bool:
+        """Whether the participant read within `limits.RECIPIENT_OFFLINE_MS`."""
+        newest = self._newest.get(participant)
+        return newest is not None and self._clock_ms() - newest <= limits.RECIPIENT_OFFLINE_MS
+
+    async def start(self) -> None:
+        """Learn what the others know, and go on telling and learning."""
+        await self.exchange()
+        self._task = asyncio.create_task(self._run(), name="recipients")
+
+    async def stop(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def exchange(self) -> None:
+        """Tell and learn once. Raises psycopg.Error; nothing is forgotten then."""
+        untold, self._untold = self._untold, {}
+        try:
+            newest = await self._read_times.exchange_reads(untold)
+        except BaseException:
+            self._untold = {**untold, **self._untold}
+            raise
+        for participant, read_ms in newest.items():
+            self._newest[participant] = max(read_ms, self._newest.get(participant, 0))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(EXCHANGE_MS / 1000)
+            try:
+                await self.exchange()
+            except psycopg.Error as error:
+                # The last known times stand; they end by themselves.
+                log.warning("reading times were not exchanged: %s", error)

@@ -1,0 +1,122 @@
+"""What every handler shares: who calls, rich refusals, and a log line for whatever a handler did not expect.
+
+grpc.aio prints nothing when a handler fails, so failures are logged here, without the exception's own text: it may
+hold what stood in a payload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, Final, NoReturn, TypeVar
+
+import grpc
+from grpc.aio import ServicerContext
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.directory.model import Directory
+from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, reason_name, to_status
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("onecard.access")
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+Response = TypeVar("Response")
+_SAN_KEY: Final = "x509_subject_alternative_name"
+
+
+class CallRefused(Exception):
+    """A refusal with trailing metadata of its own."""
+
+    def __init__(self, error: OneCardError, trailing: Metadata) -> None:
+        """The error whose status ends the call, and what goes beside it."""
+        super().__init__(error)
+        self.error = error
+        self.trailing = trailing
+
+
+def certificate_names(context: ServicerContext[Any, Any]) -> frozenset[str]:
+    """The DNS names of the client's certificate, verified by TLS; none if it has none."""
+    return frozenset(name.decode("ascii", "replace").lower() for name in context.auth_context().get(_SAN_KEY, ()))
+
+
+def check_participant(participant: str, names: frozenset[str], directory: Directory) -> None:
+    """Raise CERTIFICATE_MISMATCH unless the certificate belongs to the participant that the call names."""
+    entry = directory.participants.get(participant)
+    if entry is None or not entry.certificate_names & names:
+        raise OneCardError(errors_pb2.ERROR_REASON_CERTIFICATE_MISMATCH, "the certificate is not the participant's")
+
+
+def check_known(names: frozenset[str], directory: Directory) -> str:
+    """The participant whose certificate it is; raises CERTIFICATE_MISMATCH if it is nobody's."""
+    participant = directory.participant_of_certificate(names)
+    if participant is None:
+        raise OneCardError(errors_pb2.ERROR_REASON_CERTIFICATE_MISMATCH, "the certificate is no participant's")
+    return participant
+
+
+async def refuse_call(context: ServicerContext[Any, Any], error: OneCardError, trailing: Metadata = ()) -> NoReturn:
+    """End the call with the rich status of an error."""
+    status = to_status(error)
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    await context.abort(
+        code, status.message, trailing_metadata=((STATUS_DETAILS_KEY, status.SerializeToString()), *trailing)
+    )
+    raise AssertionError("abort returned")
+
+
+def unexpected(method: str, error: BaseException) -> OneCardError:
+    """Log an error that no handler expected, and give the refusal that tells of it."""
+    places = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s failed with %s at\n%s", method, type(error).__name__, places)
+    return OneCardError(errors_pb2.ERROR_REASON_INTERNAL, "the gateway's log tells more")
+
+
+async def serve(
+    context: ServicerContext[Any, Any], method: str, handling: Callable[[], Awaitable[Response]]
+) -> Response:
+    """Run a unary handler: refusals become rich statuses, the rest is logged; one access line for each call."""
+    begun = time.monotonic()
+    outcome = "OK"
+    try:
+        return await handling()
+    except OneCardError as error:
+        outcome = reason_name(error.reason)
+        await refuse_call(context, error)
+    except CallRefused as refused:
+        outcome = reason_name(refused.error.reason)
+        await refuse_call(context, refused.error, refused.trailing)
+    except asyncio.CancelledError:
+        outcome = "CANCELLED"
+        raise
+    except Exception as error:
+        outcome = "INTERNAL"
+        await refuse_call(context, unexpected(method, error))
+    finally:
+        access_log.info("%s %s %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+
+
+async def serve_stream(
+    context: ServicerContext[Any, Any], method: str, responses: AsyncGenerator[Response]
+) -> AsyncIterator[Response]:
+    """Run a streaming handler in the same way."""
+    begun = time.monotonic()
+    outcome = "OK"
+    try:
+        async for response in responses:
+            yield response
+    except OneCardError as error:
+        outcome = reason_name(error.reason)
+        await refuse_call(context, error)
+    except (asyncio.CancelledError, GeneratorExit):
+        outcome = "CANCELLED"
+        raise
+    except Exception as error:
+        outcome = "INTERNAL"
+        await refuse_call(context, unexpected(method, error))
+    finally:
+        access_log.info("%s %s after %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+        await responses.aclose()

@@ -1,0 +1,87 @@
+"""What a gateway reads and keeps in PostgreSQL: stored outputs, published numbers, and who read its inbox of late."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from onecard.exchange.v1 import message_pb2
+from onecard_broker.records.live_connection import LiveConnection
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredOutput:
+    """A message under its delivery number, as the worker stored it."""
+
+    number: int
+    message: message_pb2.SignedMessage
+
+
+class OutputReader(Protocol):
+    """Stored outputs and what was published of them. Raises psycopg.Error where the database does not answer."""
+
+    async def read_outputs(
+        self, recipient: str, partition: int, first_number: int, last_number: int
+    ) -> list[StoredOutput]:
+        """Outputs of a recipient and partition with numbers from first to last, in order; dropped ones are missing."""
+        ...
+
+    async def published_numbers(self, recipients: Collection[str]) -> dict[str, dict[int, int]]:
+        """Highest published number by recipient and partition."""
+        ...
+
+
+class ReadTimes(Protocol):
+    """Where the gateways tell each other which participants read their inboxes of late."""
+
+    async def exchange_reads(self, reads: Mapping[str, int]) -> dict[str, int]:
+        """Tell the newest time, in ms, at which each participant read here; returns the newest of all gateways."""
+        ...
+
+
+class GatewayStore:
+    """Both of the above."""
+
+    def __init__(self, database: LiveConnection) -> None:
+        """The connection stays the caller's to close."""
+        self._database = database
+
+    async def read_outputs(
+        self, recipient: str, partition: int, first_number: int, last_number: int
+    ) -> list[StoredOutput]:
+        """See `OutputReader`."""
+        cursor = await (await self._database.get()).execute(
+            "SELECT number, header, payload, signature FROM outputs"
+            " WHERE recipient = %s AND partition = %s AND number BETWEEN %s AND %s ORDER BY number",
+            (recipient, partition, first_number, last_number),
+        )
+        rows = await cursor.fetchall()
+        return [
+            StoredOutput(number, message_pb2.SignedMessage(header=header, payload=payload, signature=signature))
+            for number, header, payload, signature in rows
+        ]
+
+    async def published_numbers(self, recipients: Collection[str]) -> dict[str, dict[int, int]]:
+        """See `OutputReader`."""
+        cursor = await (await self._database.get()).execute(
+            "SELECT recipient, partition, published_number FROM delivery_numbers"
+            " WHERE recipient = ANY(%s) AND published_number > 0",
+            (list(recipients),),
+        )
+        numbers: dict[str, dict[int, int]] = {recipient: {} for recipient in recipients}
+        for recipient, partition, number in await cursor.fetchall():
+            numbers[recipient][partition] = number
+        return numbers
+
+    async def exchange_reads(self, reads: Mapping[str, int]) -> dict[str, int]:
+        """See `ReadTimes`."""
+        connection = await self._database.get()
+        if reads:
+            await connection.execute(
+                "INSERT INTO recipient_reads AS known SELECT * FROM unnest(%s::text[], %s::bigint[])"
+                " ON CONFLICT (participant) DO UPDATE SET read_ms = greatest(known.read_ms, excluded.read_ms)",
+                (list(reads), list(reads.values())),
+            )
+        cursor = await connection.execute("SELECT participant, read_ms FROM recipient_reads")
+        return dict(await cursor.fetchall())

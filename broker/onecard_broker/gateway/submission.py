@@ -1,0 +1,127 @@
+"""SubmissionService: batches of messages, each with a receipt or refusal of its own, and questions about outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from grpc.aio import ServicerContext
+
+from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
+from onecard_broker.directory.model import Directory
+from onecard_broker.gateway.admitting import Admitted, Admitting
+from onecard_broker.gateway.inbox_follower import InboxFollowers
+from onecard_broker.gateway.serving import certificate_names, check_known, serve
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError
+
+SUBMIT_SECONDS: Final = 15.0
+SUBMIT_METHOD: Final = "/onecard.exchange.v1.SubmissionService/SubmitBatch"
+OUTCOME_METHOD: Final = "/onecard.exchange.v1.SubmissionService/GetOutcome"
+
+
+class Submission(service_pb2_grpc.SubmissionServiceServicer):
+    """The servicer."""
+
+    def __init__(self, admitting: Admitting, followers: InboxFollowers, directory: Callable[[], Directory]) -> None:
+        """`directory` gives the present directory."""
+        self._admitting = admitting
+        self._followers = followers
+        self._directory = directory
+        self._under_way: Counter[str] = Counter()
+
+    async def SubmitBatch(  # noqa: N802
+        self,
+        request: service_pb2.SubmitBatchRequest,
+        context: ServicerContext[Any, Any],
+    ) -> service_pb2.SubmitBatchResponse:
+        """Admit and journal messages; the results stand in the order of the messages."""
+        return await serve(context, SUBMIT_METHOD, lambda: self._submit(request, certificate_names(context)))
+
+    async def GetOutcome(  # noqa: N802
+        self,
+        request: service_pb2.GetOutcomeRequest,
+        context: ServicerContext[Any, Any],
+    ) -> service_pb2.GetOutcomeResponse:
+        """Ask the worker of the message's partition, and wait for its report."""
+        return await serve(context, OUTCOME_METHOD, lambda: self._outcome(request, context))
+
+    async def _submit(
+        self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
+    ) -> service_pb2.SubmitBatchResponse:
+        participant = check_known(names, self._directory())
+        if len(request.messages) > limits.SUBMIT_BATCH_COUNT_MAX:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_MALFORMED,
+                f"{len(request.messages)} messages, a batch has at most {limits.SUBMIT_BATCH_COUNT_MAX}",
+            )
+        if self._under_way[participant] >= limits.SUBMITS_PER_PARTICIPANT_COUNT_MAX:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many batches under way", retry_after_ms=limits.TICK_MS
+            )
+        self._under_way[participant] += 1
+        try:
+            # Past this time the caller no longer knows; cancelling takes nothing back that is being appended.
+            async with asyncio.timeout(SUBMIT_SECONDS):
+                return await self._admit_and_journal(request, names)
+        except TimeoutError:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_INTERNAL,
+                "the journal did not acknowledge in time: send the same messages again or ask with GetOutcome",
+                retry_after_ms=limits.TICK_MS,
+            ) from None
+        finally:
+            self._under_way[participant] -= 1
+
+    async def _admit_and_journal(
+        self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
+    ) -> service_pb2.SubmitBatchResponse:
+        outcomes = await self._admitting.admit(request.messages, names)
+        receipts = iter(await self._admitting.journal([one for one in outcomes if isinstance(one, Admitted)]))
+        results = []
+        for outcome in outcomes:
+            result = next(receipts) if isinstance(outcome, Admitted) else outcome
+            if isinstance(result, OneCardError):
+                results.append(service_pb2.SubmitResult(refusal=refusal_of(result)))
+            else:
+                results.append(service_pb2.SubmitResult(receipt=result))
+        return service_pb2.SubmitBatchResponse(results=results)
+
+    async def _outcome(
+        self, request: service_pb2.GetOutcomeRequest, context: ServicerContext[Any, Any]
+    ) -> service_pb2.GetOutcomeResponse:
+        question = await self._admitting.ask(request.original, certificate_names(context))
+        key = ("question", question.id)
+        async with self._followers.awaiting(question.message.header.sender, key, question.message.digest) as awaited:
+            await self._admitting.append_question(question)
+            report = await awaited.within(held_seconds(context))
+        if report is None:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_HUB_NOT_READY, "no report in time; ask again", retry_after_ms=limits.TICK_MS
+            )
+        if report.header.kind == message_pb2.MESSAGE_KIND_REJECTION:
+            rejection = message_pb2.Rejection.FromString(report.payload)
+            raise OneCardError(rejection.reason, rejection.detail)
+        return service_pb2.GetOutcomeResponse(report=report.to_wire())
+
+
+def held_seconds(context: ServicerContext[Any, Any]) -> float:
+    """How long a call may be held: the exchange's limit, or a little less than the caller's own deadline.
+
+    So the caller gets OUTCOME_UNKNOWN from the hub, rather than a bare DEADLINE_EXCEEDED from its own library.
+    """
+    limit = limits.TYPED_CALL_MS / 1000
+    remaining = context.time_remaining()
+    return limit if remaining is None else max(0.0, min(limit, remaining - min(0.2, remaining / 10)))
+
+
+def refusal_of(error: OneCardError) -> service_pb2.Refusal:
+    """An error as the refusal of one message."""
+    return service_pb2.Refusal(
+        reason=error.reason,  # type: ignore[arg-type]
+        detail=error.detail,
+        violations=[message_pb2.FieldViolation(field=field, description=what) for field, what in error.violations],
+        retry_after_ms=error.retry_after_ms,
+    )

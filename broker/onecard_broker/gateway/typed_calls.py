@@ -1,0 +1,150 @@
+"""Typed calls: every national method by its own name, as raw bytes with header and signature in metadata (rule 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import grpc
+from grpc.aio import ServicerContext
+
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_broker.gateway.admitting import Admitted, Admitting
+from onecard_broker.gateway.inbox_follower import InboxFollowers
+from onecard_broker.gateway.serving import CallRefused, Metadata, certificate_names, refuse_call, serve
+from onecard_broker.gateway.submission import held_seconds
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError, from_rejection, reason_name
+from onecard_protocol.messages import Message
+from onecard_protocol.methods import Method, MethodRegistry
+
+HEADER_KEY: Final = "onecard-header-bin"
+SIGNATURE_KEY: Final = "onecard-signature-bin"
+RECEIPT_KEY: Final = "onecard-receipt-bin"
+REJECTION_KEY: Final = "onecard-rejection-bin"
+
+# gRPC clients drop answers whose trailing metadata exceeds their limit, 8 KiB unless they raise it.
+TRAILING_BYTES_MAX: Final = 6_144
+
+
+class TypedCalls:
+    """Generic handlers for the methods of the registry."""
+
+    def __init__(self, admitting: Admitting, followers: InboxFollowers, methods: MethodRegistry) -> None:
+        """Reads are not served here."""
+        self._admitting = admitting
+        self._followers = followers
+        self._methods = methods
+
+    def generic_handlers(self) -> list[grpc.GenericRpcHandler]:
+        """One handler for each service. None has a (de)serialiser: bodies pass as the bytes they are."""
+        by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+        for method in self._methods.values():
+            if not method.is_read:
+                service, name = method.name[1:].split("/")
+                by_service.setdefault(service, {})[name] = grpc.unary_unary_rpc_method_handler(self._handler(method))
+        handlers = [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in by_service.items()]
+        return [*handlers, UnknownMethods()]
+
+    def _handler(self, method: Method) -> Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]:
+        async def call(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+            return await serve(context, method.name, lambda: self._call(method, request, context))
+
+        return call
+
+    async def _call(self, method: Method, request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+        header, signature = _asking_metadata(context)
+        outcome = (
+            await self._admitting.admit(
+                [message_pb2.SignedMessage(header=header, payload=request, signature=signature)],
+                certificate_names(context),
+            )
+        )[0]
+        if isinstance(outcome, OneCardError):
+            raise outcome
+        asked = outcome.message.header
+        if asked.method != method.name or asked.kind not in _CALLED_KINDS:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_HEADER_INVALID,
+                violations=[("method", "is not the method that was called, or the message is an answer")],
+            )
+        if not outcome.is_answered:
+            receipt = await self._journal(outcome)
+            context.set_trailing_metadata(((RECEIPT_KEY, receipt),))
+            return b""
+        async with self._followers.awaiting(asked.sender, outcome.message.key, outcome.message.digest) as awaited:
+            receipt = await self._journal(outcome)
+            answer = await awaited.within(held_seconds(context))
+        return _give(context, answer, receipt)
+
+    async def _journal(self, admitted: Admitted) -> bytes:
+        receipt = (await self._admitting.journal([admitted]))[0]
+        if isinstance(receipt, OneCardError):
+            raise receipt
+        return receipt.SerializeToString()
+
+
+_CALLED_KINDS: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
+
+
+class UnknownMethods(grpc.GenericRpcHandler):
+    """Answers calls of methods that nobody serves with the catalogue's reason; must be the last handler."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """A handler that refuses, for methods under ``/onecard.``."""
+        if not handler_call_details.method.startswith("/onecard."):
+            return None
+
+        async def refuse(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+            await refuse_call(context, OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_METHOD))
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _asking_metadata(context: ServicerContext[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Header and signature block of the call; raises HEADER_INVALID, SIGNATURE_MISSING or MALFORMED."""
+    values: dict[str, bytes] = {}
+    for key, value in context.invocation_metadata() or ():
+        if key in (HEADER_KEY, SIGNATURE_KEY):
+            if key in values:
+                raise OneCardError(errors_pb2.ERROR_REASON_MALFORMED, f"{key} stands there twice")
+            values[key] = value if isinstance(value, bytes) else value.encode()
+    header, signature = values.get(HEADER_KEY, b""), values.get(SIGNATURE_KEY, b"")
+    if not header:
+        # Without header there is nothing that a signature could be of; most callers that see this sign nothing yet.
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_SIGNATURE_MISSING if not signature else errors_pb2.ERROR_REASON_HEADER_INVALID,
+            f"the call carries no {HEADER_KEY}",
+        )
+    if len(header) + len(signature) > limits.CALL_METADATA_BYTES_MAX:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_MALFORMED,
+            f"header and signature take {len(header) + len(signature)} bytes, {limits.CALL_METADATA_BYTES_MAX} at most",
+        )
+    return header, signature
+
+
+def _give(context: ServicerContext[bytes, bytes], answer: Message | None, receipt: bytes) -> bytes:
+    """The reply's payload, or CallRefused by what the answer is; its own bytes go in the trailing metadata."""
+    receipt_only: Metadata = ((RECEIPT_KEY, receipt),)
+    if answer is None:
+        error = OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "no answer within the call's time")
+        raise CallRefused(error, receipt_only)
+    trailing: Metadata = ((HEADER_KEY, answer.header_bytes), (SIGNATURE_KEY, answer.signature), *receipt_only)
+    if answer.header.kind == message_pb2.MESSAGE_KIND_REPLY:
+        context.set_trailing_metadata(trailing)
+        return answer.payload
+    if answer.header.kind == message_pb2.MESSAGE_KIND_REJECTION:
+        error = from_rejection(message_pb2.Rejection.FromString(answer.payload))
+        full: Metadata = (*trailing, (REJECTION_KEY, answer.payload))
+        if sum(len(key) + len(value) for key, value in full) <= TRAILING_BYTES_MAX:
+            raise CallRefused(error, full)
+        # Too large for metadata: the signed rejection is in the caller's inbox as a whole.
+        raise CallRefused(OneCardError(error.reason, error.detail), receipt_only)
+    notice = message_pb2.Notice.FromString(answer.payload)
+    raise CallRefused(
+        OneCardError(
+            errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, f"the hub says {reason_name(notice.reason)}: {notice.detail}"
+        ),
+        receipt_only,
+    )
