@@ -6,19 +6,29 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_broker.admission.subject import SUBJECT_KEY_BYTES
+from onecard_broker.directory.follower import DirectoryFollower
+from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.exchange.records import topics
 from onecard_broker.exchange.worker import ExchangeWorker
+from onecard_broker.gateway.readiness import ClockWatch
+from onecard_broker.gateway.server import Gateway
+from onecard_broker.gateway.store import GatewayStore
 from onecard_broker.log.port import Log
+from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import check, ensure_days, migrate
 from onecard_broker.settings import EmbeddedLogSettings, HubSettings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.methods import MethodRegistry
+from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.keyfile import find_passphrase, load_signer
 from onecard_protocol.signatures.signer import EngineSigner
@@ -85,11 +95,122 @@ async def worker(settings: HubSettings) -> AsyncIterator[ExchangeWorker]:
         await journal.close()
 
 
+@contextlib.asynccontextmanager
+async def gateway(settings: HubSettings) -> AsyncIterator[Gateway]:
+    """A gateway with its log and database, ready to start."""
+    signer = hub_signer(settings)
+    subject_key = read_subject_key(settings.subject_key_file)
+    await asyncio.to_thread(check, settings.database)
+    journal = await open_log(settings)
+    database = LiveConnection(settings.database, application_name="onecard gateway")
+    try:
+        history = DirectoryStore(database)
+        clock = ClockWatch()
+        verifier = BlockVerifier(native_engine())
+        directory = DirectoryFollower(
+            journal,
+            history,
+            network=settings.network,
+            hub_keys={signer.key_id: signer.public_key},
+            verifier=verifier,
+            clock_ms=now_ms,
+            listeners=(clock.note_tick,),
+        )
+        yield Gateway(
+            settings.gateway,
+            network=settings.network,
+            journal=journal,
+            directory=directory,
+            history=history,
+            clock=clock,
+            methods=MethodRegistry.load(),
+            signer=signer,
+            verifier=verifier,
+            store=GatewayStore(database),
+            subject_key=subject_key,
+            clock_ms=now_ms,
+        )
+    finally:
+        await database.close()
+        await journal.close()
+
+
+def read_subject_key(file: Path) -> bytes:
+    """The key of pseudonyms: 64 hex digits in a file of mode 0600. Raises OneCardError CONFIGURATION_INVALID."""
+    try:
+        if file.stat().st_mode & 0o077:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+                f"the subject key {file} may be read by others than its owner; run: chmod 600 {file}",
+            )
+        key = bytes.fromhex(file.read_text(encoding="ascii").strip())
+    except OSError as error:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"the subject key {file} cannot be read: {error.strerror}"
+        ) from None
+    except ValueError:
+        key = b""
+    if len(key) != SUBJECT_KEY_BYTES:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            f"the subject key {file} is not {SUBJECT_KEY_BYTES * 2} hex digits; make one with `onecard hub subject-key`",
+        )
+    return key
+
+
+def create_subject_key(file: Path) -> None:
+    """Write a new key of pseudonyms to a new file. Raises OneCardError CONFIGURATION_INVALID if it exists."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} cannot be made: {error.strerror}"
+        ) from None
+    with open(descriptor, "w", encoding="ascii") as opened:
+        opened.write(secrets.token_hex(SUBJECT_KEY_BYTES) + "\n")
+
+
+async def run_gateway(settings: HubSettings) -> None:
+    """Run a gateway until SIGTERM or SIGINT, then drain it."""
+    async with gateway(settings) as server:
+        stopping = _stop_signal()
+        await server.start()
+        try:
+            await stopping.wait()
+            await server.drain()
+        finally:
+            await server.stop()
+
+
+def _stop_signal() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def run_all(settings: HubSettings) -> None:
+    """Run a gateway and a worker in one process until SIGTERM or SIGINT."""
+    async with gateway(settings) as server, worker(settings) as exchange:
+        stopping = _stop_signal()
+        working = asyncio.create_task(exchange.run(), name="worker")
+        await server.start()
+        try:
+            await asyncio.wait({asyncio.create_task(stopping.wait()), working}, return_when=asyncio.FIRST_COMPLETED)
+            await server.drain()
+        finally:
+            await server.stop()
+            exchange.stop()
+            await working
+
+
 async def run_worker(settings: HubSettings) -> None:
     """Run a worker until SIGTERM or SIGINT."""
     async with worker(settings) as exchange:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, exchange.stop)
+        stopping = _stop_signal()
         log.info("worker %d runs on the %s log", os.getpid(), settings.log.kind)
-        await exchange.run()
+        working = asyncio.create_task(exchange.run(), name="worker")
+        await asyncio.wait({asyncio.create_task(stopping.wait()), working}, return_when=asyncio.FIRST_COMPLETED)
+        exchange.stop()
+        await working

@@ -122,6 +122,17 @@ def load_hub_settings(file: Path) -> HubSettings:
     return _with_absolute_paths(settings, file.resolve().parent)
 
 
+def with_listen(settings: HubSettings, listen: str | None) -> HubSettings:
+    """The settings with another address to listen on; unchanged for None. Raises CONFIGURATION_INVALID."""
+    if listen is None:
+        return settings
+    try:
+        gateway = GatewaySettings(listen=listen, tls=settings.gateway.tls)
+    except pydantic.ValidationError:
+        raise _invalid("--listen is not host:port") from None
+    return settings.model_copy(update={"gateway": gateway})
+
+
 def _with_absolute_paths(settings: HubSettings, base: Path) -> HubSettings:
     key = settings.signing_key
     tls = settings.gateway.tls

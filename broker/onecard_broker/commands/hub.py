@@ -58,3 +58,37 @@ def worker(config: ConfigOption, verbose: VerboseOption = False) -> None:
 
     _start_log(verbose)
     asyncio.run(run_worker(load_hub_settings(config)))
+
+
+ListenOption = Annotated[
+    str | None, typer.Option("--listen", help="host:port instead of gateway.listen, for a second gateway.")
+]
+
+
+@app.command()
+def gateway(config: ConfigOption, listen: ListenOption = None, verbose: VerboseOption = False) -> None:
+    """Run a gateway until SIGTERM; it then finishes the calls it holds."""
+    from onecard_broker.bootstrap import run_gateway
+    from onecard_broker.settings import load_hub_settings, with_listen
+
+    _start_log(verbose)
+    asyncio.run(run_gateway(with_listen(load_hub_settings(config), listen)))
+
+
+@app.command(name="all")
+def run_everything(config: ConfigOption, listen: ListenOption = None, verbose: VerboseOption = False) -> None:
+    """Run a gateway and a worker in one process until SIGTERM."""
+    from onecard_broker.bootstrap import run_all
+    from onecard_broker.settings import load_hub_settings, with_listen
+
+    _start_log(verbose)
+    asyncio.run(run_all(with_listen(load_hub_settings(config), listen)))
+
+
+@app.command(name="subject-key")
+def subject_key(file: Annotated[Path, typer.Argument(help="File to write, with mode 0600.")]) -> None:
+    """Make the key that turns identities into pseudonyms; it is never replaced in the life of a journal."""
+    from onecard_broker.bootstrap import create_subject_key
+
+    create_subject_key(file)
+    console.print(f"Subject key written to {file}. Keep a copy in a safe place: without it no journal goes on.")

@@ -7,7 +7,10 @@ import asyncio
 import logging
 from typing import Final
 
+import psycopg
+
 from onecard.exchange.v1 import control_pb2
+from onecard_broker.directory.follower import ControlHistory as StoredHistory
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory
 from onecard_broker.exchange.records import CONTROL_TOPIC, CONTROL_TYPE
 from onecard_broker.log.cloud_events import decode
@@ -21,11 +24,12 @@ READ_BYTES: Final = 4 * 1024 * 1024
 
 
 class ControlHistory:
-    """Follows `onecard.control` from its start; only the hub's own processes write there."""
+    """Reads the past from the store, then follows `onecard.control`; only the hub writes there."""
 
-    def __init__(self, journal: Log) -> None:
-        """`journal` is the log that the topic lies on."""
+    def __init__(self, journal: Log, stored: StoredHistory) -> None:
+        """`journal` is the log that the topic lies on, `stored` keeps all records that were ever made."""
         self._log = journal
+        self._stored = stored
         self._messages: list[Message] = []
         self._directories: list[Directory] = [EMPTY_DIRECTORY]
         self._reached = asyncio.Condition()
@@ -57,26 +61,37 @@ class ControlHistory:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        position = 0
         while True:
-            reader = self._log.open_reader(CONTROL_TOPIC, {0: position})
             try:
-                while True:
-                    for record in await reader.read(READ_COUNT, READ_BYTES, 1_000):
-                        event = decode(record)
-                        if event.type == CONTROL_TYPE:
-                            await self._add(trusted_message(event.header, event.data, event.signature))
-                        position = record.position + 1
-            except LogError as error:
-                log.warning("control records cannot be read, trying again: %s", error)
+                _, position = (await self._log.bounds(CONTROL_TOPIC))[0]
+                await self._catch_up()
+                await self._follow(position)
+            except (LogError, psycopg.Error) as error:
+                log.warning("control records cannot be read, trying again: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
-            finally:
-                await reader.close()
+
+    async def _catch_up(self) -> None:
+        while page := await self._stored.records(self.newest_number + 1):
+            for message in page:
+                await self._add(message)
+
+    async def _follow(self, position: int) -> None:
+        reader = self._log.open_reader(CONTROL_TOPIC, {0: position})
+        try:
+            while True:
+                for record in await reader.read(READ_COUNT, READ_BYTES, 1_000):
+                    event = decode(record)
+                    if event.type == CONTROL_TYPE:
+                        await self._add(trusted_message(event.header, event.data, event.signature))
+        finally:
+            await reader.close()
 
     async def _add(self, message: Message) -> None:
         control = control_pb2.ControlRecord.FromString(message.payload)
-        if control.number != self.newest_number + 1:
-            return  # A repeated number does nothing; a gap cannot be, the topic is written in number order.
+        if control.number > self.newest_number + 1:
+            await self._catch_up()
+        if control.number <= self.newest_number:
+            return  # A repeated number does nothing.
         async with self._reached:
             self._messages.append(message)
             self._directories.append(self._directories[-1].apply(control))

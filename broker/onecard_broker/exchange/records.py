@@ -42,10 +42,10 @@ def inbox_topic(participant: str) -> str:
 
 
 def topics(partition_count: int) -> list[TopicSpec]:
-    """All topics of the hub; journal and control are kept for ever, inboxes as long as outputs."""
+    """All topics of the hub; the journal is kept for ever, inboxes and ticks as long as outputs."""
     return [
         TopicSpec(name=JOURNAL_TOPIC, partition_count=partition_count),
-        TopicSpec(name=CONTROL_TOPIC, partition_count=1),
+        TopicSpec(name=CONTROL_TOPIC, partition_count=1, retention_ms=limits.OUTPUT_KEPT_MS),
         *(
             TopicSpec(
                 name=inbox_topic(participant), partition_count=partition_count, retention_ms=limits.OUTPUT_KEPT_MS

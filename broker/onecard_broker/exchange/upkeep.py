@@ -13,13 +13,13 @@ from typing import Final
 
 import psycopg
 
+from onecard_broker.directory.publication import ControlTicker
 from onecard_broker.exchange.batch import OwnedPartition
 from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.exchange.leases import LeaseKeeper
 from onecard_broker.exchange.records import (
     JOURNAL_TOPIC,
     control_record,
-    control_tick_record,
     tick_record,
     timer_record,
 )
@@ -49,6 +49,7 @@ class Upkeep:
         dsn: str,
         leases: LeaseKeeper,
         history: ControlHistory,
+        ticker: ControlTicker,
         partitions: Mapping[int, OwnedPartition],
     ) -> None:
         """`partitions` is the worker's own view, read here at each step."""
@@ -56,6 +57,7 @@ class Upkeep:
         self._dsn = dsn
         self._leases = leases
         self._history = history
+        self._ticker = ticker
         self._partitions = partitions
         self._last_seen: dict[int, float] = {}
         self._timers_sent: dict[tuple[int, bytes], float] = {}
@@ -101,7 +103,7 @@ class Upkeep:
         if CONTROL_LEASE in self._leases.owned:
             if now - self._ticked >= limits.TICK_MS / 1000:
                 self._ticked = now
-                records.append(control_tick_record(self._history.newest_number, time_ms=now_ms()))
+                await self._ticker.publish_and_tick()
             if now - self._days_ensured >= DAYS_SECONDS:
                 self._days_ensured = now
                 await asyncio.to_thread(ensure_days, self._dsn, now_ms())

@@ -13,6 +13,8 @@ from typing import Final
 
 import psycopg
 
+from onecard_broker.directory.publication import ControlTicker
+from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.exchange.batch import OwnedPartition
 from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.exchange.decider import Decider
@@ -23,8 +25,10 @@ from onecard_broker.exchange.upkeep import CONTROL_LEASE, Upkeep
 from onecard_broker.log.port import Log, LoggedRecord, LogUnavailable, Reader
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
+from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.pool import Connection, connect
 from onecard_protocol import limits
+from onecard_protocol.clock import now_ms
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.signer import Signer
 
@@ -52,12 +56,19 @@ class ExchangeWorker:
         self._owner = owner
         self._decider = Decider(network=network, log_epoch=journal.epoch, methods=methods, signer=signer)
         self._leases = LeaseKeeper(dsn, owner=owner, names=lease_names(journal.partition_count))
-        self._history = ControlHistory(journal)
+        self._database = LiveConnection(dsn, application_name="onecard directory")
+        directory = DirectoryStore(self._database)
+        self._history = ControlHistory(journal, directory)
         self._publisher = Publisher(journal)
         self._partitions: dict[int, OwnedPartition] = {}
         self._numbers: dict[tuple[str, int], int] = {}
         self._upkeep = Upkeep(
-            journal=journal, dsn=dsn, leases=self._leases, history=self._history, partitions=self._partitions
+            journal=journal,
+            dsn=dsn,
+            leases=self._leases,
+            history=self._history,
+            ticker=ControlTicker(journal, directory, clock_ms=now_ms),
+            partitions=self._partitions,
         )
         self._connection: Connection | None = None
         self._reader: Reader | None = None
@@ -80,6 +91,7 @@ class ExchangeWorker:
             await self._publisher.stop()
             await self._leases.stop()
             await self._history.stop()
+            await self._database.close()
 
     def stop(self) -> None:
         """Finish the batch in hand and stop."""

@@ -72,7 +72,7 @@ def ensure_days(dsn: str, now_ms: int) -> None:
         for table, kept_ms in (("known_messages", limits.MESSAGE_AGE_MS_MAX), ("outputs", limits.OUTPUT_KEPT_MS)):
             for day in range(today - 1, today + 3):
                 connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {table}_d{day} PARTITION OF {table} FOR VALUES FROM ({day})"  # type: ignore[arg-type]
+                    f"CREATE TABLE IF NOT EXISTS {table}_d{day} PARTITION OF {table} FOR VALUES FROM ({day})"
                     f" TO ({day + 1})"
                 )
             oldest = today - kept_ms // _DAY_MS - 1
@@ -82,7 +82,7 @@ def ensure_days(dsn: str, now_ms: int) -> None:
                 (table,),
             ).fetchall():
                 if int(name.rpartition("_d")[2]) < oldest:
-                    connection.execute(f"DROP TABLE {name}")  # type: ignore[arg-type]
+                    connection.execute(f"DROP TABLE {name}")
         connection.execute("SELECT pg_advisory_unlock(hashtext('onecard.ensure_days'))")
 
 
