@@ -123,6 +123,8 @@ class Inbound:
     """The parsed payload: the method's input in requests and events, its output in replies, Rejection in rejections."""
     question_id: bytes = b""
     timer: Timer | None = None
+    is_replay: bool = False
+    """A held record that an operator let go on: it is decided as if it came for the first time (rule 14)."""
 
     def derived_id(self, now_ms: int, index: int) -> MessageId:
         """Id of the index-th message that the hub makes of this record: the same whenever it is decided again."""
@@ -147,6 +149,15 @@ class Needs:
 
     known: frozenset[MessageKey] = frozenset()
     aggregates: frozenset[AggregateKey] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NeedsAfter:
+    """What a record needs loaded that only the known messages tell."""
+
+    aggregates: frozenset[AggregateKey] = frozenset()
+    answers: frozenset[MessageKey] = frozenset()
+    """Outcomes to be sent again, by their own key."""
 
 
 # ---- effects -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,57 @@
+"""What the exchange asks a business module: a module decides on its own state and knows no other business."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from onecard_broker.domain.model import AggregateKey, Inbound, KnownMessage, MessageKey, Needs, Timer
+from onecard_broker.domain.ruling import Ruling
+from onecard_protocol.errors import OneCardError
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The request goes on to its recipient; its answer and timers concern these states."""
+
+    aggregates: tuple[AggregateKey, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The hub refuses the request; it is not sent on."""
+
+    error: OneCardError
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The hub answered the request itself, from its state; it is not sent on."""
+
+    answer: MessageKey
+
+
+Verdict = Accepted | Refused | Answered
+
+
+class Business(Protocol):
+    """The rules of one proto package that keeps state at the hub. Effects go into the ruling."""
+
+    def names(self, inbound: Inbound) -> Needs:
+        """What a request's or question's payload names: states, and messages such as the original of a reversal."""
+
+    def judge(self, ruling: Ruling) -> Verdict:
+        """Decide about a request that came for the first time and in time."""
+
+    def take_answer(self, ruling: Ruling, request: KnownMessage) -> MessageKey | None:
+        """Take a reply or a definite rejection by the request's recipient.
+
+        Also called for one that comes after the hub itself told the outcome, or after the request became unknown.
+        Returns the key of the rejection that the answer got, if it was refused.
+        """
+
+    def doubt(self, ruling: Ruling, request: KnownMessage) -> None:
+        """The answer is overdue, or the recipient reported that it cannot tell the outcome."""
+
+    def ask_again(self, ruling: Ruling, request: KnownMessage, timer: Timer) -> None:
+        """A timer of purpose QUERY is due."""
