@@ -153,7 +153,7 @@ def read_subject_key(file: Path) -> bytes:
     if len(key) != SUBJECT_KEY_BYTES:
         raise OneCardError(
             errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-            f"the subject key {file} is not {SUBJECT_KEY_BYTES * 2} hex digits; make one with `onecard hub subject-key`",
+            f"the subject key {file} is not {SUBJECT_KEY_BYTES * 2} hex digits; `onecard hub subject-key` makes one",
         )
     return key
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
-from onecard_protocol.explained import Explained, ExitCode, Explanation, Text, language_of, show_error
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text, language_of, show_error
 
 GROUP: Final = "onecard.commands"
 
@@ -38,7 +38,9 @@ _EXIT_CODES: Final = {
     ExitCode.USAGE: Text(en="wrong command line", zh="命令行有误"),
     ExitCode.NOT_SET_UP: Text(en="configuration or a program is wrong or missing", zh="配置或程序缺失、有误"),
     ExitCode.REFUSED: Text(en="refused by hub, participant or local system", zh="被枢纽、参与方或本地系统拒绝"),
-    ExitCode.UNREACHABLE: Text(en="hub, database or log does not answer; try again", zh="枢纽、数据库或日志无响应，可重试"),
+    ExitCode.UNREACHABLE: Text(
+        en="hub, database or log does not answer; try again", zh="枢纽、数据库或日志无响应，可重试"
+    ),
     ExitCode.IN_DOUBT: Text(en="outcome unknown: query or reverse", zh="结果未知：请查询或冲正"),
     ExitCode.FAULT: Text(en="a fault of the program", zh="程序内部错误"),
     ExitCode.INTERRUPTED: Text(en="ended by Ctrl-C", zh="被 Ctrl-C 终止"),
@@ -85,7 +87,9 @@ def _run(arguments: list[str]) -> int:
     command = commands.get(name)
     if command is None:
         known = ", ".join(commands)
-        _refuse_usage(Text(en=f"There is no command {name!r}; there are {known}.", zh=f"没有命令 {name}；现有：{known}。"))
+        _refuse_usage(
+            Text(en=f"There is no command {name!r}; there are {known}.", zh=f"没有命令 {name}；现有：{known}。")
+        )
     missing = missing_modules(command)
     if missing:
         _refuse_missing(command, missing)
@@ -119,7 +123,7 @@ def left_out(commands: Mapping[str, importlib.metadata.EntryPoint]) -> list[Part
 
 
 def summary_of(command: importlib.metadata.EntryPoint) -> str:
-    """What the command does: the first line of its module's docstring behind the command's name, without importing it."""
+    """What the command does: its module's docstring behind the command's name, read without importing the module."""
     specification = importlib.util.find_spec(command.module)
     if specification is None or specification.origin is None:
         return ""
@@ -202,7 +206,7 @@ def _print_help() -> None:
         console.print(
             f"\n未完整安装，已略去：{names}（缺少 {missing}；pip install 'onecard\\[{part.extra}]'）"
             if language == "zh"
-            else f"\nLeft out, not installed completely: {names} (missing {missing}; pip install 'onecard\\[{part.extra}]')"
+            else f"\nLeft out, incomplete: {names} (missing {missing}; pip install 'onecard\\[{part.extra}]')"
         )
     codes = "  ".join(f"{int(code)} {text.of(language)}" for code, text in _EXIT_CODES.items())
     console.print(f"\n{'退出码' if language == 'zh' else 'Exit codes'}: {codes}")

@@ -8,6 +8,24 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ReportFilingRequest(_message.Message):
+    __slots__ = ("person", "insured_number", "details", "filing", "local_transaction_id")
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    INSURED_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    FILING_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_TRANSACTION_ID_FIELD_NUMBER: _ClassVar[int]
+    person: _values_pb2.PersonIdentity
+    insured_number: _values_pb2_1.InsuredNumber
+    details: _values_pb2_1.PersonDetails
+    filing: Filing
+    local_transaction_id: str
+    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., insured_number: _Optional[_Union[_values_pb2_1.InsuredNumber, _Mapping]] = ..., details: _Optional[_Union[_values_pb2_1.PersonDetails, _Mapping]] = ..., filing: _Optional[_Union[Filing, _Mapping]] = ..., local_transaction_id: _Optional[str] = ...) -> None: ...
+
+class ReportFilingResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Filing(_message.Message):
     __slots__ = ("filing_id", "filing_type", "insurance_area", "destination_area", "first_day", "last_day", "insurance_kind", "institution_code", "diagnosis_code", "diagnosis_name", "channel")
     FILING_ID_FIELD_NUMBER: _ClassVar[int]

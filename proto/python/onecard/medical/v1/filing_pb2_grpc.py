@@ -26,8 +26,7 @@ if _version_not_supported:
 
 
 class FilingServiceStub:
-    """Files, and takes filings back. Sent by the insured province it tells the place of care of a filing that stands (备案上报);
-    sent by the place of care it asks the insured province to file (2501).
+    """Files, takes filings back, and tells of filings made at home.
     """
 
     def __init__(self, channel):
@@ -41,6 +40,11 @@ class FilingServiceStub:
                 request_serializer=onecard_dot_medical_dot_v1_dot_filing__pb2.FileRequest.SerializeToString,
                 response_deserializer=onecard_dot_medical_dot_v1_dot_filing__pb2.FileResponse.FromString,
                 _registered_method=True)
+        self.ReportFiling = channel.unary_unary(
+                '/onecard.medical.v1.FilingService/ReportFiling',
+                request_serializer=onecard_dot_medical_dot_v1_dot_filing__pb2.ReportFilingRequest.SerializeToString,
+                response_deserializer=onecard_dot_medical_dot_v1_dot_filing__pb2.ReportFilingResponse.FromString,
+                _registered_method=True)
         self.WithdrawFiling = channel.unary_unary(
                 '/onecard.medical.v1.FilingService/WithdrawFiling',
                 request_serializer=onecard_dot_medical_dot_v1_dot_filing__pb2.WithdrawFilingRequest.SerializeToString,
@@ -49,12 +53,18 @@ class FilingServiceStub:
 
 
 class FilingServiceServicer:
-    """Files, and takes filings back. Sent by the insured province it tells the place of care of a filing that stands (备案上报);
-    sent by the place of care it asks the insured province to file (2501).
+    """Files, takes filings back, and tells of filings made at home.
     """
 
     def File(self, request, context):
-        """Files.
+        """Asks the insured province to file; source 2501.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportFiling(self, request, context):
+        """Tells the place of care of a filing that the insured province made (备案上报); source out_fil_upld_stas.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,6 +85,11 @@ def add_FilingServiceServicer_to_server(servicer, server):
                     request_deserializer=onecard_dot_medical_dot_v1_dot_filing__pb2.FileRequest.FromString,
                     response_serializer=onecard_dot_medical_dot_v1_dot_filing__pb2.FileResponse.SerializeToString,
             ),
+            'ReportFiling': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportFiling,
+                    request_deserializer=onecard_dot_medical_dot_v1_dot_filing__pb2.ReportFilingRequest.FromString,
+                    response_serializer=onecard_dot_medical_dot_v1_dot_filing__pb2.ReportFilingResponse.SerializeToString,
+            ),
             'WithdrawFiling': grpc.unary_unary_rpc_method_handler(
                     servicer.WithdrawFiling,
                     request_deserializer=onecard_dot_medical_dot_v1_dot_filing__pb2.WithdrawFilingRequest.FromString,
@@ -89,8 +104,7 @@ def add_FilingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FilingService:
-    """Files, and takes filings back. Sent by the insured province it tells the place of care of a filing that stands (备案上报);
-    sent by the place of care it asks the insured province to file (2501).
+    """Files, takes filings back, and tells of filings made at home.
     """
 
     @staticmethod
@@ -110,6 +124,33 @@ class FilingService:
             '/onecard.medical.v1.FilingService/File',
             onecard_dot_medical_dot_v1_dot_filing__pb2.FileRequest.SerializeToString,
             onecard_dot_medical_dot_v1_dot_filing__pb2.FileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportFiling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onecard.medical.v1.FilingService/ReportFiling',
+            onecard_dot_medical_dot_v1_dot_filing__pb2.ReportFilingRequest.SerializeToString,
+            onecard_dot_medical_dot_v1_dot_filing__pb2.ReportFilingResponse.FromString,
             options,
             channel_credentials,
             insecure,
