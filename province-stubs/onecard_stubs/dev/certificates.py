@@ -61,10 +61,12 @@ class Authority:
             self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns_name)]), key)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
-                x509.SubjectAlternativeName([
-                    x509.DNSName(dns_name),
-                    x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
-                ]),
+                x509.SubjectAlternativeName(
+                    [
+                        x509.DNSName(dns_name),
+                        x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
+                    ]
+                ),
                 critical=False,
             )
             .add_extension(

@@ -1,0 +1,175 @@
+"""Whether everything is accounted for: journal, decisions and inboxes compared, message by message.
+
+Reads the whole journal and all inboxes once: for a drill or a laptop. In production a range of days is the business of
+the evidence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from onecard.exchange.v1 import message_pb2
+from onecard_broker.domain.model import KnownState
+from onecard_broker.exchange.records import JOURNAL_TOPIC, MESSAGE_TYPE, NUMBER, inbox_topic
+from onecard_broker.log.cloud_events import decode
+from onecard_broker.log.port import Log, LoggedRecord
+from onecard_broker.records.pool import Connection
+from onecard_protocol.identifiers import id_text
+
+_READ_BYTES: Final = 8 * 1_024 * 1_024
+_READ_COUNT: Final = 2_000
+_READ_WAIT_MS: Final = 50
+
+_PASSED_ON: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
+_FINAL: Final = frozenset({message_pb2.MESSAGE_KIND_REPLY, message_pb2.MESSAGE_KIND_REJECTION})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JournaledMessage:
+    """A message of the journal."""
+
+    sender: str
+    id: str
+    kind: str
+    method: str
+    copies: int
+    """How often it stands in the journal; a repeat is decided once."""
+    state: str
+    """What the exchange knows of it; empty where it is not decided yet."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What was found. Messages are named `sender:id`."""
+
+    messages: tuple[JournaledMessage, ...]
+    undecided: tuple[str, ...]
+    """In the journal, and no decision about it."""
+    without_outcome: tuple[str, ...]
+    """Requests that are decided and have no final answer yet: open, unknown, reversing, held."""
+    rejected: tuple[str, ...]
+    """Requests whose outcome is a rejection."""
+    delivered_twice: tuple[str, ...]
+    """Requests and events that their recipient got under more than one number."""
+    answered_twice: tuple[str, ...]
+    """Requests with more than one final answer."""
+    missing_numbers: tuple[str, ...]
+    """Delivery numbers that are decided and stand in no inbox, as `recipient/partition/number`."""
+    last_numbers: dict[str, int]
+    """Highest delivery number by `recipient/partition`."""
+
+
+async def audit(connection: Connection, log: Log) -> Audit:
+    """Compare journal, rows and inboxes."""
+    states = await _states(connection)
+    copies: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+    async for record in _records(log, JOURNAL_TOPIC):
+        event = decode(record)
+        if event.type == MESSAGE_TYPE:
+            header = message_pb2.MessageHeader.FromString(event.header)
+            key = header.sender, id_text(header.id)
+            copies[key] += 1
+            first.setdefault(key, (_kind_name(header.kind), header.method))
+    outputs = await _outputs(connection)
+    deliveries: Counter[str] = Counter()
+    answers: dict[str, set[tuple[str, str]]] = {}
+    rejected: set[str] = set()
+    last_numbers: dict[str, int] = {}
+    decided_numbers: set[tuple[str, int, int]] = set()
+    for recipient, partition, number, sender, message_id, header, answered in outputs:
+        decided_numbers.add((recipient, partition, number))
+        place = f"{recipient}/{partition}"
+        last_numbers[place] = max(number, last_numbers.get(place, 0))
+        kind = message_pb2.MessageHeader.FromString(header).kind
+        if kind in _PASSED_ON:
+            deliveries[f"{sender}:{id_text(message_id)}"] += 1
+        elif kind in _FINAL and answered:
+            answers.setdefault(answered, set()).add((sender, id_text(message_id)))
+            if kind == message_pb2.MESSAGE_KIND_REJECTION:
+                rejected.add(answered)
+    published = await _published(log, {recipient for recipient, _, _ in decided_numbers})
+    gaps = {
+        (recipient, partition, number)
+        for place, last in last_numbers.items()
+        for recipient, _, partition_text in [place.partition("/")]
+        for partition in [int(partition_text)]
+        for number in range(1, last + 1)
+        if (recipient, partition, number) not in published
+    }
+    messages = tuple(
+        JournaledMessage(
+            sender=sender,
+            id=key_id,
+            kind=kind,
+            method=method,
+            copies=copies[sender, key_id],
+            state=states.get((sender, key_id), ""),
+        )
+        for (sender, key_id), (kind, method) in sorted(first.items(), key=lambda item: item[0][1])
+    )
+    return Audit(
+        messages=messages,
+        undecided=tuple(_name(message) for message in messages if not message.state),
+        without_outcome=tuple(
+            _name(message)
+            for message in messages
+            if message.kind == "request" and message.state not in {"", KnownState.DECIDED, KnownState.CLOSED}
+        ),
+        rejected=tuple(sorted(rejected)),
+        delivered_twice=tuple(sorted(name for name, count in deliveries.items() if count > 1)),
+        answered_twice=tuple(sorted(name for name, found in answers.items() if len(found) > 1)),
+        missing_numbers=tuple(f"{recipient}/{partition}/{number}" for recipient, partition, number in sorted(gaps)),
+        last_numbers=dict(sorted(last_numbers.items())),
+    )
+
+
+def _name(message: JournaledMessage) -> str:
+    return f"{message.sender}:{message.id}"
+
+
+def _kind_name(kind: int) -> str:
+    return message_pb2.MessageKind.Name(kind).removeprefix("MESSAGE_KIND_").lower()
+
+
+async def _states(connection: Connection) -> dict[tuple[str, str], str]:
+    cursor = await connection.execute("SELECT sender, id, state FROM known_messages", binary=True)
+    return {(row[0], id_text(row[1])): row[2] for row in await cursor.fetchall()}
+
+
+async def _outputs(connection: Connection) -> list[Any]:
+    cursor = await connection.execute(
+        "SELECT recipient, partition, number, sender, id, header, answers FROM outputs"
+        " ORDER BY recipient, partition, number",
+        binary=True,
+    )
+    return await cursor.fetchall()
+
+
+async def _published(log: Log, recipients: set[str]) -> set[tuple[str, int, int]]:
+    found: set[tuple[str, int, int]] = set()
+    for recipient in sorted(recipients):
+        async for record in _records(log, inbox_topic(recipient)):
+            number = decode(record).extensions.get(NUMBER)
+            if number is not None:
+                found.add((recipient, record.partition, int(number)))
+    return found
+
+
+async def _records(log: Log, topic: str) -> AsyncIterator[LoggedRecord]:
+    """All records of a topic up to its present end."""
+    bounds = await log.bounds(topic)
+    left = {partition for partition, (start, end) in bounds.items() if start < end}
+    if not left:
+        return
+    reader = log.open_reader(topic, {partition: bounds[partition][0] for partition in left})
+    try:
+        while any(reader.positions()[partition] < bounds[partition][1] for partition in left):
+            for record in await reader.read(_READ_COUNT, _READ_BYTES, _READ_WAIT_MS):
+                if record.position < bounds[record.partition][1]:
+                    yield record
+    finally:
+        await reader.close()

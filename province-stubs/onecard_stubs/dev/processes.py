@@ -1,0 +1,176 @@
+"""Child processes of a country: started with a log file each, signalled by pid, guarded against their owner's death."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+
+PROGRAM = (sys.executable, "-m", "onecard_protocol.cli")
+"""The program `onecard` of this very installation."""
+
+_TAIL_LINES = 15
+_POLL_SECONDS = 0.05
+
+
+class Guard:
+    """The process that ends what is left when this one dies."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start guarding."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "onecard_stubs.dev.guard"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def watch(self, process_id: int, ending: signal.Signals = signal.SIGTERM) -> None:
+        """End this process, by this signal first, if its owner dies."""
+        try:
+            started = psutil.Process(process_id).create_time()
+        except psutil.NoSuchProcess:
+            return
+        self._say(f"watch {process_id} {started} {int(ending)}")
+
+    def forget(self, process_id: int) -> None:
+        """The process has ended."""
+        self._say(f"forget {process_id}")
+
+    def remove(self, directory: Path) -> None:
+        """Remove this directory if its owner dies."""
+        self._say(f"remove {directory}")
+
+    def keep(self, directory: Path) -> None:
+        """The directory stays, or is gone."""
+        self._say(f"keep {directory}")
+
+    def stop(self) -> None:
+        """Let go; whatever was not forgotten is ended now."""
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait()
+            self._process = None
+
+    def _say(self, line: str) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+
+class ChildProcess:
+    """One process of the country, which can be started again after it ended or was killed."""
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], *, log_file: Path, guard: Guard, environment: Mapping[str, str] = {}
+    ) -> None:
+        """`arguments` follow the program `onecard`; `environment` is added to this process's own."""
+        self.name = name
+        self.arguments = tuple(arguments)
+        self.log_file = log_file
+        self._guard = guard
+        self._environment = dict(environment)
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def process_id(self) -> int | None:
+        """Its pid while it runs."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start it; its output goes to the end of its log file."""
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *PROGRAM,
+                *self.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._environment},
+                # Ctrl-C at a terminal goes to the owner, which ends the country in order.
+                start_new_session=True,
+            )
+        self._guard.watch(self._process.pid)
+
+    async def run(self) -> None:
+        """Start it and wait for its end; raises Explained unless that is success."""
+        await self.start()
+        assert self._process is not None
+        code = await self._process.wait()
+        self._guard.forget(self._process.pid)
+        if code != 0:
+            raise self.failure()
+
+    async def wait_until(self, is_ready: Callable[[], Awaitable[bool]], seconds: float) -> None:
+        """Wait for readiness; raises Explained with the log's end if it ends before or takes longer."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not await is_ready():
+            if self.process_id is None or asyncio.get_running_loop().time() > deadline:
+                raise self.failure()
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def terminate(self, grace_seconds: float = 10) -> None:
+        """End it in order, and by force when it takes longer than the grace."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), grace_seconds)
+        except TimeoutError:
+            await self.kill()
+        self._guard.forget(self._process.pid)
+
+    async def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        self._guard.forget(self._process.pid)
+
+    def pause(self) -> None:
+        """Stop it (SIGSTOP), as a machine that hangs."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def tail(self) -> list[str]:
+        """The last lines of its log."""
+        if not self.log_file.exists():
+            return []
+        return self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
+
+    def failure(self) -> Explained:
+        """What to tell a person when it did not do what it must."""
+        code = None if self._process is None else self._process.returncode
+        ended = "does not get ready" if code is None else f"ended with exit code {code}"
+        ended_zh = "未能就绪" if code is None else f"已退出，退出码 {code}"
+        return Explained(
+            Explanation(
+                what=Text(en=f"The process {self.name} {ended}.", zh=f"进程 {self.name} {ended_zh}。"),
+                why=(f"onecard {' '.join(self.arguments)}", *self.tail()),
+                remedy=Text(en=f"Its whole log: {self.log_file}", zh=f"完整日志：{self.log_file}"),
+                exit_code=ExitCode.NOT_SET_UP if code in {2, 3} else ExitCode.UNREACHABLE,
+            )
+        )
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
