@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+
 from onecard_broker.log.port import (
     AppendFailed,
     ForeignEpoch,
@@ -17,7 +18,6 @@ from onecard_broker.log.port import (
     TopicMismatch,
     TopicSpec,
 )
-
 from tests.support.logs import INBOX, JOURNAL, PARTITION_COUNT, LogOpener
 
 pytest_plugins = ("tests.support.engines",)
@@ -146,7 +146,7 @@ async def test_a_reader_goes_back_where_it_is_told(log: Log) -> None:
 async def test_a_read_is_bounded_by_records(log: Log) -> None:
     await log.append([record(b"%d" % n, partition=n % 4) for n in range(50)])
     reader = from_start(log)
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < 50:
         sizes.append(len(await reader.read(7, MEGABYTE, 20_000)))
     assert max(sizes) <= 7

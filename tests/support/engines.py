@@ -6,25 +6,22 @@ or Maven is missing, saying how to get them, and fail instead where the environm
 """
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.log.kafka import KafkaLog
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import Log
 from onecard_stubs.dev.kafka import KafkaCluster
-from onecard_stubs.dev.kafka_jars import missing_programs
 from onecard_stubs.dev.postgres import EmbeddedPostgres
-from psycopg import sql
-
-from tests.support.logs import IN_FLIGHT_BYTES_MAX, PARTITION_COUNT, TOPICS, LogOpener
+from tests.support.logs import IN_FLIGHT_BYTES_MAX, PARTITION_COUNT, TOPICS, LogOpener, require_kafka
 
 
 def _run_apart(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -57,15 +54,6 @@ def postgres_dsn(postgres_server: EmbeddedPostgres) -> Iterator[str]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def require_kafka() -> None:
-    """Skip the test where Kafka cannot run, or fail it where CI is set."""
-    reason = missing_programs()
-    if reason is not None:
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of the session's one broker; take topics of your own by a prefix."""
@@ -76,14 +64,6 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield cluster.bootstrap_servers
     finally:
         _run_apart(cluster.stop())
-
-
-@pytest.fixture
-async def kafka_cluster(tmp_path: Path) -> AsyncIterator[KafkaCluster]:
-    """A broker of this test's own, to be killed and restarted."""
-    require_kafka()
-    async with KafkaCluster(tmp_path / "kafka") as cluster:
-        yield cluster
 
 
 @pytest.fixture

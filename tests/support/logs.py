@@ -1,8 +1,12 @@
-"""Topics of the test logs, and the type of what opens one; the fixtures are in tests/support/engines.py."""
+"""What tests of the log import: topics, what opens a log, what Kafka needs. Fixtures are in tests/support/engines.py."""
 
+import os
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from onecard_broker.log.port import Log, TopicSpec
+from onecard_stubs.dev.kafka_jars import missing_programs
 
 JOURNAL = "onecard.journal"
 INBOX = "onecard.inbox.cn-51"
@@ -16,3 +20,12 @@ TOPICS = (
 )
 
 LogOpener = Callable[[], Awaitable[Log]]
+
+
+def require_kafka() -> None:
+    """Skip the test where Kafka cannot run, or fail it where CI is set."""
+    reason = missing_programs()
+    if reason is not None:
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)

@@ -6,12 +6,11 @@ appended by one statement. The append time is the database's clock, kept from fa
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, LiteralString, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -221,7 +220,7 @@ class EmbeddedLog:
                 if self._query_connection is None:
                     self._query_connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
                 cursor = self._query_connection.cursor(binary=True)
-                await cursor.execute(cast("LiteralString", query), parameters, prepare=True)
+                await cursor.execute(query, parameters, prepare=True)
                 return await cursor.fetchall() if cursor.description else []
             except psycopg.OperationalError as error:
                 if self._query_connection is not None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from onecard_broker.log.embedded_tables import READ_SQL, decode_headers
-from onecard_broker.log.port import LoggedRecord, LogError, PositionAfterEnd, PositionBeforeStart
+from onecard_broker.log.port import LogError, LoggedRecord, PositionAfterEnd, PositionBeforeStart
 
 # Readers are woken by NOTIFY; this often they look themselves, should one have been lost with its connection.
 _POLL_MS = 1000

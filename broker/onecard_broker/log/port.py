@@ -115,7 +115,7 @@ class PositionBeforeStart(LogError):
 
 
 class PositionAfterEnd(LogError):
-    """A reader's position lies beyond the log's end: it was made on another life of the log, or the log lost records."""
+    """A reader's position lies beyond the log's end: made on another life of the log, or the log lost records."""
 
     def __init__(self, topic: str, partition: int, position: int, end: int) -> None:
         """Name the partition, the position asked for and the next position to be written."""

@@ -200,7 +200,7 @@ class KafkaCluster:
             broker.log_file.replace(broker.log_file.with_suffix(".previous.log"))
         with broker.log_file.open("wb") as log:
             # A session of its own: an interrupt at the terminal goes to the owner, which stops the brokers in order.
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220 - asyncio would end the brokers with its loop
                 self._command("kafka.Kafka", str(broker.properties)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

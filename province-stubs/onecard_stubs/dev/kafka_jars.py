@@ -14,8 +14,8 @@ _POM = Path(__file__).with_name("pom.xml")
 _FIX = {
     "java": "Kafka needs Java 17 or newer: `apt-get install openjdk-17-jre-headless` on Debian, "
     "`brew install openjdk` with Homebrew",
-    "mvn": "Kafka's jars are fetched with Maven: `apt-get install maven` on Debian, `brew install maven` with Homebrew; "
-    "or set KAFKA_HOME to an unpacked Kafka",
+    "mvn": "Kafka's jars are fetched with Maven: `apt-get install maven` on Debian, `brew install maven` with "
+    "Homebrew; or set KAFKA_HOME to an unpacked Kafka",
 }
 
 
