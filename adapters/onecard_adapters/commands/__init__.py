@@ -1,0 +1,1 @@
+"""Commands of the adapters' part for the `onecard` program."""

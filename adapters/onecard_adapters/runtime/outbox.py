@@ -1,0 +1,242 @@
+"""The durable outbox: our own messages, from the moment their headers are fixed until nothing more is owed for them.
+
+Functions of a connection, to be run by `Store`. A message is QUEUED for the submission pump, CALLED while a typed call
+holds it, ACCEPTED once the hub's receipt is known and an answer is owed, ENDED when it is over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from onecard.exchange.v1 import message_pb2
+from onecard_adapters.runtime.sealing import Sealer
+from onecard_protocol.identifiers import message_time_ms
+from onecard_protocol.messages import Message, trusted_message
+
+_PAYLOAD = b"outbox.payload"
+_ANSWER = b"answers.payload"
+
+
+class OutboxState(enum.IntEnum):
+    """What is owed for a message."""
+
+    QUEUED = 0
+    """It waits for the submission pump, which sends it until it is accepted."""
+    CALLED = 1
+    """A typed call holds it, or held it when the process died: it may have been sent."""
+    ACCEPTED = 2
+    """It is in the journal, and its answer is awaited."""
+    ENDED = 3
+    """Answered, refused for good, or accepted where no answer is owed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message of ours before its signature."""
+
+    id: bytes
+    recipient: str
+    method: str
+    kind: message_pb2.MessageKind
+    header: bytes
+    payload: bytes = dataclasses.field(repr=False)
+    subject: bytes
+    """Lookup key of the person, or of nothing: messages of one subject leave in order."""
+    execute_before_ms: int | None = None
+
+    @property
+    def is_request(self) -> bool:
+        """Whether an answer is owed to us."""
+        return self.kind == message_pb2.MESSAGE_KIND_REQUEST
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutgoing:
+    """A row of the outbox; the payload is gone once nothing is owed for a request."""
+
+    outgoing: Outgoing
+    state: OutboxState
+    reason: int
+    """ErrorReason for which it ended without an answer; 0 if none."""
+    attempts: int
+    answer: Message | None
+
+
+_COLUMNS = "id, recipient, method, kind, header, payload, subject, execute_before_ms"
+
+
+def insert(
+    connection: sqlite3.Connection,
+    sealer: Sealer,
+    outgoing: Outgoing,
+    state: OutboxState,
+    *,
+    next_attempt_ms: int = 0,
+) -> None:
+    """Fix a message in the outbox. Raises sqlite3.IntegrityError if the id is there."""
+    connection.execute(
+        f"INSERT INTO outbox ({_COLUMNS}, created_ms, state, next_attempt_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            outgoing.id,
+            outgoing.recipient,
+            outgoing.method,
+            int(outgoing.kind),
+            outgoing.header,
+            sealer.seal(_PAYLOAD, outgoing.payload),
+            outgoing.subject,
+            outgoing.execute_before_ms,
+            message_time_ms(outgoing.id),
+            int(state),
+            next_attempt_ms,
+        ),
+    )
+
+
+def find(connection: sqlite3.Connection, sealer: Sealer, message_id: bytes) -> StoredOutgoing | None:
+    """The row of a message with its stored answer."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS}, state, reason, attempts FROM outbox WHERE id = ?", (message_id,)
+    ).fetchone()
+    return None if row is None else _stored(connection, sealer, row)
+
+
+def queued(connection: sqlite3.Connection, sealer: Sealer, held: frozenset[bytes], limit: int) -> list[Outgoing]:
+    """The first queued messages in their order, without those that the pump holds already."""
+    cursor = connection.execute(
+        f"SELECT {_COLUMNS} FROM outbox WHERE state = ? ORDER BY sequence LIMIT ?",
+        (int(OutboxState.QUEUED), limit + len(held)),
+    )
+    return [_outgoing(sealer, row) for row in cursor if row[0] not in held][:limit]
+
+
+def queue_again(connection: sqlite3.Connection, sealer: Sealer, message_id: bytes) -> Outgoing | None:
+    """Queue a message that was ended or called, to be sent under its fixed header; None if it is not kept."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM outbox WHERE id = ? AND payload IS NOT NULL", (message_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    connection.execute(
+        "UPDATE outbox SET state = ?, next_attempt_ms = 0 WHERE id = ?", (int(OutboxState.QUEUED), message_id)
+    )
+    return _outgoing(sealer, row)
+
+
+def queue_interrupted(connection: sqlite3.Connection) -> int:
+    """After a start: what a typed call held and what may be sent at any time is queued; returns how many."""
+    return connection.execute(
+        "UPDATE outbox SET state = ? WHERE state = ? AND execute_before_ms IS NULL",
+        (int(OutboxState.QUEUED), int(OutboxState.CALLED)),
+    ).rowcount
+
+
+def accept(connection: sqlite3.Connection, message_ids: Sequence[bytes], *, ask_ms: int) -> None:
+    """The hub has them: requests await their answer, everything else is over. An ended one stays ended."""
+    connection.executemany(
+        "UPDATE outbox SET state = CASE kind WHEN ? THEN ? ELSE ? END, next_attempt_ms = ? WHERE id = ? AND state < ?",
+        [
+            (
+                int(message_pb2.MESSAGE_KIND_REQUEST),
+                int(OutboxState.ACCEPTED),
+                int(OutboxState.ENDED),
+                ask_ms,
+                message_id,
+                int(OutboxState.ENDED),
+            )
+            for message_id in message_ids
+        ],
+    )
+
+
+def end(connection: sqlite3.Connection, message_id: bytes, reason: int = 0) -> None:
+    """Nothing more is owed; requests let go of their payload."""
+    connection.execute(
+        "UPDATE outbox SET state = ?, reason = ?, payload = CASE kind WHEN ? THEN NULL ELSE payload END "
+        "WHERE id = ? AND state < ?",
+        (
+            int(OutboxState.ENDED),
+            reason,
+            int(message_pb2.MESSAGE_KIND_REQUEST),
+            message_id,
+            int(OutboxState.ENDED),
+        ),
+    )
+
+
+def fixed(connection: sqlite3.Connection, message_id: bytes) -> tuple[bytes, str, str] | None:
+    """Header bytes, recipient and method of a message that the outbox knows."""
+    row: tuple[bytes, str, str] | None = connection.execute(
+        "SELECT header, recipient, method FROM outbox WHERE id = ?", (message_id,)
+    ).fetchone()
+    return row
+
+
+def answer(connection: sqlite3.Connection, sealer: Sealer, request_id: bytes, message: Message) -> bool:
+    """Keep the answer of a request that the outbox holds; False if it holds none, or it had its answer."""
+    if connection.execute("SELECT 1 FROM outbox WHERE id = ?", (request_id,)).fetchone() is None:
+        return False
+    inserted = connection.execute(
+        "INSERT INTO answers (request_id, header, payload, signature) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (request_id, message.header_bytes, sealer.seal(_ANSWER, message.payload), message.signature),
+    ).rowcount
+    end(connection, request_id)
+    return inserted == 1
+
+
+def to_ask_about(connection: sqlite3.Connection, sealer: Sealer, now_ms: int, limit: int) -> list[StoredOutgoing]:
+    """Requests whose answer is overdue and whose next question is due."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS}, state, reason, attempts FROM outbox "
+        "WHERE state IN (?, ?) AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
+        (int(OutboxState.CALLED), int(OutboxState.ACCEPTED), now_ms, limit),
+    ).fetchall()
+    return [_stored(connection, sealer, row) for row in rows]
+
+
+def ask_again(connection: sqlite3.Connection, message_id: bytes, next_attempt_ms: int) -> None:
+    """The question stays open until then."""
+    connection.execute(
+        "UPDATE outbox SET attempts = attempts + 1, next_attempt_ms = ? WHERE id = ?", (next_attempt_ms, message_id)
+    )
+
+
+def forget_before(connection: sqlite3.Connection, created_ms: int) -> int:
+    """Delete what is over and older; returns how many messages."""
+    connection.execute(
+        "DELETE FROM answers WHERE request_id IN (SELECT id FROM outbox WHERE state = ? AND created_ms < ?)",
+        (int(OutboxState.ENDED), created_ms),
+    )
+    return connection.execute(
+        "DELETE FROM outbox WHERE state = ? AND created_ms < ?", (int(OutboxState.ENDED), created_ms)
+    ).rowcount
+
+
+def _outgoing(sealer: Sealer, row: Sequence[Any]) -> Outgoing:
+    message_id, recipient, method, kind, header, payload, subject, execute_before_ms = row[:8]
+    return Outgoing(
+        id=message_id,
+        recipient=recipient,
+        method=method,
+        kind=kind,
+        header=header,
+        payload=b"" if payload is None else sealer.open(_PAYLOAD, payload),
+        subject=subject,
+        execute_before_ms=execute_before_ms,
+    )
+
+
+def _stored(connection: sqlite3.Connection, sealer: Sealer, row: Sequence[Any]) -> StoredOutgoing:
+    found = connection.execute(
+        "SELECT header, payload, signature FROM answers WHERE request_id = ?", (row[0],)
+    ).fetchone()
+    return StoredOutgoing(
+        outgoing=_outgoing(sealer, row),
+        state=OutboxState(row[8]),
+        reason=row[9],
+        attempts=row[10],
+        answer=None if found is None else trusted_message(found[0], sealer.open(_ANSWER, found[1]), found[2]),
+    )

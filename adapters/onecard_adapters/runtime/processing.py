@@ -1,0 +1,281 @@
+"""Processing of what was received: the servicer is invoked, its answer fixed in the outbox, all through kill -9.
+
+The one retry point of this hop (rule 13). Before a call with effect an ATTEMPTING row is durable; after a crash, or
+when an attempt ended in doubt, the servicer is told that it recovers (rule 11). One message of a person at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as ProtoMessage
+
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_adapters.runtime import inbox, outbox
+from onecard_adapters.runtime.context import ExchangeContext, local_transaction_id_of, not_taken, rejection_of
+from onecard_adapters.runtime.inbox import InboxState, Received
+from onecard_adapters.runtime.outbox import OutboxState, Outgoing
+from onecard_adapters.runtime.sealing import Sealer
+from onecard_adapters.runtime.store import Store
+from onecard_adapters.runtime.subjects import OrderedWork
+from onecard_adapters.runtime.tombstones import promised_never
+from onecard_adapters.sdk.clock import HubClock
+from onecard_adapters.sdk.directory import DirectoryView
+from onecard_adapters.sdk.gateways import backoff_s
+from onecard_adapters.sdk.outgoing import Writer
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt, reason_name
+from onecard_protocol.identifiers import id_text
+from onecard_protocol.messages import Message, reference_to
+from onecard_protocol.methods import Method
+
+Handler = Callable[[Any, ExchangeContext], Any]
+
+CONCURRENCY: Final = 256
+ATTEMPTS_MAX: Final = 6
+# About ten minutes: what waits here carries no execute_before, and nothing of it was executed.
+ATTEMPTS_WHILE_DOWN_MAX: Final = 100
+RETRY_FIRST_S: Final = 0.5
+RETRY_MOST_S: Final = 8.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Task:
+    """A received message, parsed as far as it can be."""
+
+    received: Received
+    method: Method | None
+    payload: ProtoMessage | None
+    subject: bytes
+
+
+class Processing:
+    """Invokes servicers for received requests and events."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        sealer: Sealer,
+        clock: HubClock,
+        directory: DirectoryView,
+        writer: Writer,
+        methods: Mapping[str, Method],
+        handlers: Mapping[str, Handler],
+        submit: Callable[[Outgoing], None],
+        local_call_ms: int = limits.LOCAL_CALL_MS,
+        attempts_max: int = ATTEMPTS_MAX,
+        retry_first_s: float = RETRY_FIRST_S,
+    ) -> None:
+        """`handlers` by full method name; it may be filled until the first message is added."""
+        self._store = store
+        self._sealer = sealer
+        self._clock = clock
+        self._directory = directory
+        self._writer = writer
+        self._methods = methods
+        self._handlers = handlers
+        self._submit = submit
+        self._local_call_s = local_call_ms / 1000
+        self._attempts_max = attempts_max
+        self._retry_first_s = retry_first_s
+        self._work: OrderedWork[_Task] = OrderedWork(self._process, concurrency=CONCURRENCY)
+
+    def __len__(self) -> int:
+        return len(self._work)
+
+    async def load(self) -> int:
+        """Take up what a former process left; returns how many messages."""
+        left = await self._store.run(lambda connection: inbox.unfinished(connection, self._sealer))
+        for received in left:
+            self.add(received)
+        return len(left)
+
+    def add(self, received: Received) -> None:
+        """Process a message that is durable in the inbox."""
+        message = received.message
+        method = self._methods.get(message.header.method)
+        payload: ProtoMessage | None = None
+        subject = self._writer.own_subject(message.header.sender, message.header.id)
+        if method is not None:
+            try:
+                payload = method.input_class.FromString(message.payload)
+                subject = self._writer.subject_of(method, payload, message.header.sender, message.header.id)
+            except DecodeError:
+                payload = None
+        self._work.add(subject, _Task(received, method, payload, subject))
+
+    async def close(self, grace_s: float) -> None:
+        """Let calls that are under way finish; what is cut off is recovered at the next start."""
+        await self._work.close(grace_s)
+
+    async def _process(self, task: _Task) -> None:
+        message = task.received.message
+        if task.method is None or message.header.method not in self._handlers:
+            await self._refuse(task, not_taken(message.header.method))
+        elif task.payload is None:
+            await self._refuse(task, OneCardError(errors_pb2.ERROR_REASON_MALFORMED, task.method.input_class.__name__))
+        else:
+            await self._try(task, task.method, task.payload)
+
+    async def _try(self, task: _Task, method: Method, payload: ProtoMessage) -> None:
+        """Attempt until there is an answer, or give up and report."""
+        is_recovery = task.received.state is InboxState.ATTEMPTING
+        attempt = 0
+        while True:
+            try:
+                response = await self._attempt(task, method, payload, is_recovery=is_recovery)
+            except OutcomeInDoubt as error:
+                failure: OneCardError = error
+                is_recovery = method.has_effect
+            except OneCardError as error:
+                if not self._is_worth_waiting(method, error):
+                    await self._refuse(task, error)
+                    return
+                failure = error
+            except Exception as error:
+                # The text of an unforeseen error may quote the payload: only its kind is logged.
+                kind = type(error).__name__
+                _log.error("the servicer of %s failed: %s", method.name, kind)
+                failure = OneCardError(errors_pb2.ERROR_REASON_PROCESSING_FAILED, f"the servicer failed: {kind}")
+                is_recovery = method.has_effect
+            else:
+                await self._answer(task, response)
+                return
+            attempt += 1
+            is_down = failure.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
+            if attempt >= (ATTEMPTS_WHILE_DOWN_MAX if is_down else self._attempts_max):
+                await self._give_up(task, failure, attempt)
+                return
+            await self._work.pause(backoff_s(attempt - 1, first_s=self._retry_first_s, most_s=RETRY_MOST_S))
+
+    def _is_worth_waiting(self, method: Method, error: OneCardError) -> bool:
+        """Whether the local system may be back in time: what carries no execute_before must not be lost."""
+        return error.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN and not method.carries_execute_before
+
+    async def _attempt(self, task: _Task, method: Method, payload: ProtoMessage, *, is_recovery: bool) -> ProtoMessage:
+        message = task.received.message
+        local_transaction_id = local_transaction_id_of(message.header.id)
+        if method.has_effect:
+            await self._clock.wait_fresh()
+            await self._directory.wait_fresh()
+            if not is_recovery:
+                await self._begin(message, local_transaction_id)
+        if not is_recovery:
+            self._check_time(message)
+        context = ExchangeContext(
+            sender=message.header.sender,
+            method=method.name,
+            message_id=message.header.id,
+            is_recovery=is_recovery,
+            local_transaction_id=local_transaction_id,
+            execute_before_ms=message.execute_before_ms,
+        )
+        try:
+            async with asyncio.timeout(self._local_call_s):
+                response = self._handlers[method.name](payload, context)
+                if inspect.isawaitable(response):
+                    response = await response
+        except TimeoutError:
+            raise OutcomeInDoubt(f"the servicer took longer than {self._local_call_s:g} s") from None
+        except NotImplementedError:
+            if context.is_unimplemented:
+                raise not_taken(method.name) from None
+            raise
+        if not isinstance(response, method.output_class):
+            raise TypeError(f"{method.name} must return {method.output_class.__name__}")
+        return response
+
+    async def _begin(self, message: Message, local_transaction_id: str) -> None:
+        """Make ATTEMPTING durable; raises NOT_EXECUTED where we promised that it would not be executed."""
+
+        def begin(connection: sqlite3.Connection) -> bool:
+            if inbox.is_buried(connection, message.header.id):
+                return False
+            inbox.attempting(connection, message, local_transaction_id)
+            return True
+
+        if not await self._store.run(begin):
+            raise OneCardError(errors_pb2.ERROR_REASON_NOT_EXECUTED, "it was told that this would not be executed")
+
+    def _check_time(self, message: Message) -> None:
+        execute_before_ms = message.execute_before_ms
+        if execute_before_ms is not None and self._clock.now_ms() >= execute_before_ms:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_NOT_EXECUTED,
+                f"{self._clock.now_ms() - execute_before_ms} ms past execute_before",
+            )
+
+    async def _answer(self, task: _Task, response: ProtoMessage) -> None:
+        buried = None if task.payload is None else promised_never(task.payload, response)
+        if task.method is None or not task.method.is_request:
+            await self._finish(task, None, InboxState.DONE, buried)
+            return
+        reply = self._answer_of(task, message_pb2.MESSAGE_KIND_REPLY, response.SerializeToString())
+        await self._finish(task, reply, InboxState.DONE, buried)
+
+    async def _refuse(self, task: _Task, error: OneCardError) -> None:
+        message = task.received.message
+        _log.info("%s from %s: %s", id_text(message.header.id), message.header.sender, reason_name(error.reason))
+        if message.header.kind != message_pb2.MESSAGE_KIND_REQUEST:
+            await self._give_up(task, error, 1)
+            return
+        rejection = rejection_of(error).SerializeToString()
+        answer = self._answer_of(task, message_pb2.MESSAGE_KIND_REJECTION, rejection)
+        await self._finish(task, answer, InboxState.DONE, None)
+
+    async def _give_up(self, task: _Task, failure: OneCardError, attempt_count: int) -> None:
+        received = task.received
+        _log.error(
+            "gave up on %s from %s after %d attempts: %s",
+            id_text(received.message.header.id),
+            received.message.header.sender,
+            attempt_count,
+            reason_name(failure.reason),
+        )
+        report = self._writer.delivery_report(
+            errors_pb2.ERROR_REASON_PROCESSING_FAILED,
+            f"{reason_name(failure.reason)}: {failure.detail}",
+            method=received.message.header.method,
+            reference=self._reference(received),
+            attempt_count=attempt_count,
+        )
+        await self._finish(task, report, InboxState.GIVEN_UP, None)
+
+    async def _finish(self, task: _Task, outgoing: Outgoing | None, state: InboxState, buried: bytes | None) -> None:
+        """The answer, the inbox row and the tombstone in one transaction; then the answer is sent."""
+        message = task.received.message
+        answer_id = outgoing.id if outgoing is not None and state is InboxState.DONE else None
+        now_ms = self._clock.now_ms()
+
+        def finish(connection: sqlite3.Connection) -> None:
+            if outgoing is not None:
+                outbox.insert(connection, self._sealer, outgoing, OutboxState.QUEUED)
+            inbox.finish(connection, message, state, answer_id)
+            if buried is not None:
+                inbox.bury(connection, buried, now_ms)
+
+        await self._store.run(finish)
+        if outgoing is not None:
+            self._submit(outgoing)
+
+    def _answer_of(self, task: _Task, kind: message_pb2.MessageKind, payload: bytes) -> Outgoing:
+        return self._writer.answer(
+            kind,
+            payload,
+            method=task.received.message.header.method,
+            reference=self._reference(task.received),
+            subject=task.subject,
+        )
+
+    def _reference(self, received: Received) -> message_pb2.RequestReference:
+        return reference_to(received.message, log_epoch=received.log_epoch, partition=received.partition)

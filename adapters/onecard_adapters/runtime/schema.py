@@ -1,0 +1,106 @@
+"""Tables of the adapter's store. Payloads and values are sealed; keys that concern persons are HMAC-SM3 (`sealing`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+
+SCHEMA: Final = (
+    # Our own messages. The header is fixed when the row is made (rule 1); signatures are made when it is sent.
+    """
+    CREATE TABLE IF NOT EXISTS outbox (
+        sequence INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        recipient TEXT NOT NULL,
+        method TEXT NOT NULL,
+        kind INTEGER NOT NULL,
+        header BLOB NOT NULL,
+        payload BLOB,
+        subject BLOB NOT NULL,
+        created_ms INTEGER NOT NULL,
+        execute_before_ms INTEGER,
+        state INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_attempt_ms INTEGER NOT NULL DEFAULT 0,
+        reason INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS outbox_open ON outbox (state, next_attempt_ms) WHERE state < 3",
+    # Final answers to our own requests.
+    """
+    CREATE TABLE IF NOT EXISTS answers (
+        request_id BLOB PRIMARY KEY,
+        header BLOB NOT NULL,
+        payload BLOB NOT NULL,
+        signature BLOB NOT NULL
+    ) WITHOUT ROWID
+    """,
+    # What was received. A message is known by (sender, id).
+    """
+    CREATE TABLE IF NOT EXISTS inbox (
+        sender TEXT NOT NULL,
+        id BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        log_epoch TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL,
+        header BLOB,
+        payload BLOB,
+        signature BLOB,
+        state INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        local_transaction_id TEXT NOT NULL DEFAULT '',
+        answer_id BLOB,
+        PRIMARY KEY (sender, id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS inbox_open ON inbox (partition, number) WHERE state < 2",
+    # Highest delivery number taken of each partition.
+    """
+    CREATE TABLE IF NOT EXISTS delivered (
+        partition INTEGER PRIMARY KEY,
+        number INTEGER NOT NULL
+    )
+    """,
+    # Where the stream goes on; one row.
+    """
+    CREATE TABLE IF NOT EXISTS cursor (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        log_epoch TEXT NOT NULL,
+        position BLOB NOT NULL
+    )
+    """,
+    # Requests that we said will never be executed (rule 12).
+    """
+    CREATE TABLE IF NOT EXISTS tombstones (
+        original_id BLOB PRIMARY KEY,
+        made_ms INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS persons (
+        key BLOB PRIMARY KEY,
+        value BLOB NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS encounters (
+        key BLOB PRIMARY KEY,
+        value BLOB NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS transactions (
+        message_id BLOB PRIMARY KEY,
+        local_key BLOB NOT NULL,
+        body_digest BLOB NOT NULL,
+        encounter_key BLOB NOT NULL,
+        method TEXT NOT NULL,
+        value BLOB NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE UNIQUE INDEX IF NOT EXISTS transactions_local ON transactions (local_key, body_digest)",
+    "CREATE INDEX IF NOT EXISTS transactions_encounter ON transactions (encounter_key, method)",
+)

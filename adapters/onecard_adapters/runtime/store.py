@@ -1,0 +1,173 @@
+"""The adapter's durable store: SQLite, one writer thread, group commit.
+
+Owns the file, the thread and the transactions; what stands in the tables is the business of `outbox`, `inbox` and
+`memory`. Whatever waits when the thread is free is one transaction: concurrent writers share one fsync. A promise is
+kept when the awaited operation returns: it is on disk (WAL, synchronous=FULL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.runtime.schema import SCHEMA, SCHEMA_VERSION
+from onecard_protocol.errors import OneCardError
+
+_Result = TypeVar("_Result")
+Operation = Callable[[sqlite3.Connection], _Result]
+
+OPERATIONS_PER_COMMIT_MAX: Final = 512
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True)
+class _Job:
+    operation: Operation[Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class Store:
+    """One SQLite file. Operations are functions of the connection; they must not begin or end transactions."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.commit_count = 0
+
+    async def open(self) -> None:
+        """Open or create the file and start the thread.
+
+        Raises OneCardError: CONFIGURATION_INVALID if the file cannot be opened or another adapter uses it,
+        STORE_TOO_NEW if a newer release made it.
+        """
+        self._loop = asyncio.get_running_loop()
+        connection = await asyncio.to_thread(_connect, self._path)
+        self._thread = threading.Thread(target=self._work, args=(connection,), name="store", daemon=True)
+        self._thread.start()
+
+    def run(self, operation: Operation[_Result]) -> asyncio.Future[_Result]:
+        """Run an operation in the next transaction; the future ends after its commit.
+
+        An operation that raises undoes only itself. The operation runs even if the future is cancelled.
+        """
+        if self._loop is None or self._thread is None:
+            raise RuntimeError("the store is not open")
+        future: asyncio.Future[_Result] = self._loop.create_future()
+        self._jobs.put(_Job(operation, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish what was asked for, then close the file."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join)
+
+    def _work(self, connection: sqlite3.Connection) -> None:
+        with contextlib.closing(connection):
+            is_open = True
+            while is_open:
+                jobs: list[_Job] = []
+                job = self._jobs.get()
+                while True:
+                    if job is None:
+                        is_open = False
+                        break
+                    jobs.append(job)
+                    if len(jobs) >= OPERATIONS_PER_COMMIT_MAX or self._jobs.empty():
+                        break
+                    job = self._jobs.get()
+                if jobs:
+                    self._commit(connection, jobs)
+
+    def _commit(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+        try:
+            _run_together(connection, jobs)
+        except Exception:
+            # One of them is at fault: each gets a transaction of its own, so that only that one fails.
+            for job in jobs:
+                try:
+                    _run_together(connection, [job])
+                except Exception as error:
+                    job.error = error
+        self.commit_count += 1
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_tell, jobs)
+
+
+def _run_together(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for job in jobs:
+            job.result = job.operation(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _tell(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.error is not None:
+            if not job.future.done():
+                job.future.set_exception(job.error)
+            else:
+                _log.error("an abandoned operation of the store failed: %s", type(job.error).__name__)
+        elif not job.future.done():
+            job.future.set_result(job.result)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The writer thread is the connection's only user after this function.
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.OperationalError as error:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            f"the store {path} cannot be used ({error}): is another adapter running on it, is its folder writable?",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{path} is no adapter's store: {error}"
+        ) from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # EXCLUSIVE: two adapters on one store would execute everything twice. The lock dies with its process.
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_STORE_TOO_NEW,
+            f"{path} has schema {version}, this program knows {SCHEMA_VERSION}",
+        )
+    for statement in SCHEMA:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+    path.chmod(0o600)

@@ -1,0 +1,1 @@
+"""The SDK: generated stubs and servicers over the exchange."""

@@ -1,0 +1,75 @@
+"""Work done in a thread by the batch: whatever waits when the thread is free is its next batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class ThreadBatches(Generic[_Item, _Result]):
+    """Collects items of one event loop into batches. One item alone is worked on at once; there is no waiting time."""
+
+    def __init__(self, name: str, work: Callable[[list[_Item]], Sequence[_Result]], *, batch_max: int) -> None:
+        """`work` runs in the thread and gives one result for each item, in their order."""
+        self._work = work
+        self._batch_max = batch_max
+        self._waiting: list[tuple[_Item, asyncio.Future[_Result]]] = []
+        self._is_running = False
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    def submit(self, item: _Item) -> asyncio.Future[_Result]:
+        """The item's result, when its batch is done; an error of the batch goes to all its items."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if not self._is_running:
+            self._is_running = True
+            # After this turn of the loop: what other tasks add in it belongs to the same batch.
+            loop.call_soon(self._start, loop)
+        return future
+
+    def close(self) -> None:
+        """Let go of the thread; what waits is cancelled."""
+        for _, future in self._waiting:
+            future.cancel()
+        self._waiting.clear()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = self._waiting[: self._batch_max]
+        del self._waiting[: self._batch_max]
+        if batch:
+            self._executor.submit(self._run, loop, batch)
+        else:
+            self._is_running = False
+
+    def _run(self, loop: asyncio.AbstractEventLoop, batch: list[tuple[_Item, asyncio.Future[_Result]]]) -> None:
+        results: Sequence[_Result] = ()
+        failure: Exception | None = None
+        try:
+            results = self._work([item for item, _ in batch])
+        except Exception as error:
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._finish, loop, batch, results, failure)
+
+    def _finish(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: list[tuple[_Item, asyncio.Future[_Result]]],
+        results: Sequence[_Result],
+        failure: Exception | None,
+    ) -> None:
+        self._start(loop)
+        for index, (_, future) in enumerate(batch):
+            if future.done():
+                continue
+            if failure is not None:
+                future.set_exception(failure)
+            else:
+                future.set_result(results[index])

@@ -1,0 +1,50 @@
+"""Hub time at the adapter: the last tick plus monotonic time (rule 8)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from onecard_protocol import limits
+
+
+class HubClock:
+    """Knows hub time since the first tick; before it, the machine's own time stands in, which is not fresh."""
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        stale_ms: int = limits.HUB_TIME_STALE_MS,
+    ) -> None:
+        self._monotonic = monotonic
+        self._wall = wall
+        self._stale_s = stale_ms / 1000
+        self._offset_ms: float | None = None
+        self._ticked_s = 0.0
+        self._ticked = asyncio.Event()
+
+    def observe(self, hub_time_ms: int) -> None:
+        """Take a tick."""
+        self._ticked_s = self._monotonic()
+        self._offset_ms = hub_time_ms - self._ticked_s * 1000
+        self._ticked.set()
+
+    def now_ms(self) -> int:
+        """Hub time in ms since 1970."""
+        if self._offset_ms is None:
+            return int(self._wall() * 1000)
+        return int(self._monotonic() * 1000 + self._offset_ms)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the last tick is young enough for calls with effect."""
+        return self._offset_ms is not None and self._monotonic() - self._ticked_s < self._stale_s
+
+    async def wait_fresh(self) -> None:
+        """Wait until hub time is fresh."""
+        while not self.is_fresh:
+            self._ticked.clear()
+            await self._ticked.wait()

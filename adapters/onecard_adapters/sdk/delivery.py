@@ -1,0 +1,215 @@
+"""The delivery stream: exactly the next number of each partition, from the receiver's own cursor (rules 6 and 8).
+
+Owns the stream, credit and gaps; what a message means is `reception`'s. Memory is constant: what comes behind a gap is
+dropped, and comes again from the publisher or, after 30 s, from the stored outputs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+import grpc.aio
+
+from onecard.exchange.v1 import errors_pb2, service_pb2
+from onecard_adapters.runtime.inbox import Place
+from onecard_adapters.sdk.clock import HubClock
+from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
+from onecard_adapters.sdk.wire import refusal_of
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.messages import to_ms
+
+_READ_OUTPUTS_TIMEOUT_S: Final = 10.0
+_RECONNECT_FIRST_S: Final = 0.1
+_RECONNECT_MOST_S: Final = 5.0
+_FATAL: Final = frozenset({errors_pb2.ERROR_REASON_CURSOR_FOREIGN_EPOCH})
+
+_log = logging.getLogger(__name__)
+
+
+class Receive(Protocol):
+    """Takes deliveries durably, with where reception stands behind them."""
+
+    def __call__(
+        self, log_epoch: str, deliveries: Sequence[service_pb2.Delivery], cursor: bytes | None, numbers: dict[int, int]
+    ) -> Awaitable[None]:
+        """See the class."""
+
+
+class DeliveryStream:
+    """Receives the inbox of one participant."""
+
+    def __init__(
+        self,
+        *,
+        participant: str,
+        gateways: Gateways,
+        clock: HubClock,
+        receive: Receive,
+        place: Place,
+        in_progress: Callable[[], int],
+        credit_count: int = limits.DELIVERY_CREDIT_COUNT_MAX,
+        gap_open_ms: int = limits.GAP_OPEN_MS,
+        silence_ms: int = limits.HUB_TIME_STALE_MS,
+    ) -> None:
+        """`in_progress` tells how many received messages are being processed: they take up credit."""
+        self._participant = participant
+        self._gateways = gateways
+        self._clock = clock
+        self._receive = receive
+        self._log_epoch = place.log_epoch
+        self._cursor = place.cursor
+        self._numbers = dict(place.numbers)
+        self._in_progress = in_progress
+        self._credit_count = credit_count
+        self._granted = 0
+        self._gap_open_s = gap_open_ms / 1000
+        self._silence_s = silence_ms / 1000
+        self._published: dict[int, int] = {}
+        self._gap_since_s: dict[int, float] = {}
+        self._fills_at_once = False
+
+    async def run(self) -> None:
+        """Receive, for ever. Raises OneCardError CURSOR_FOREIGN_EPOCH: an operator must decide."""
+        attempt = 0
+        while True:
+            gateway = await self._gateways.ready()
+            try:
+                if await self._stream(gateway):
+                    attempt = 0
+            except grpc.aio.AioRpcError as error:
+                self._note_end(gateway, refusal_of(error))
+            self._gateways.failed(gateway)
+            await asyncio.sleep(backoff_s(attempt, first_s=_RECONNECT_FIRST_S, most_s=_RECONNECT_MOST_S))
+            attempt += 1
+
+    def _note_end(self, gateway: Gateway, refusal: OneCardError | None) -> None:
+        if refusal is None:
+            _log.info("delivery from %s was interrupted", gateway.address)
+            return
+        if refusal.reason in _FATAL:
+            raise refusal
+        _log.warning("delivery from %s was refused: %s", gateway.address, reason_name(refusal.reason))
+        if refusal.reason == errors_pb2.ERROR_REASON_CURSOR_EXPIRED:
+            # From the log's start; what lies between shows as a gap and is read from the stored outputs.
+            self._cursor = b""
+            self._fills_at_once = True
+
+    async def _stream(self, gateway: Gateway) -> bool:
+        """Read one stream until it ends or is silent; whether it was opened."""
+        self._granted = max(self._credit_count - self._in_progress(), 1)
+        call = gateway.delivery.Deliver()
+        is_opened = False
+        try:
+            await call.write(
+                service_pb2.DeliverRequest(
+                    opening=service_pb2.DeliveryOpening(
+                        participant=self._participant, cursor=self._cursor, credit_count=self._granted
+                    )
+                )
+            )
+            while True:
+                try:
+                    async with asyncio.timeout(self._silence_s):
+                        response = await call.read()
+                except TimeoutError:
+                    _log.warning("gateway %s is silent", gateway.address)
+                    await self._gateways.replace(gateway)
+                    return is_opened
+                if not isinstance(response, service_pb2.DeliverResponse):
+                    await call.code()
+                    self._note_end(gateway, None)
+                    return is_opened
+                match response.WhichOneof("response"):
+                    case "opened":
+                        self._open(response.opened)
+                        is_opened = True
+                    case "batch":
+                        await self._take(response.batch)
+                        await self._grant(call)
+                    case "tick":
+                        await self._tick(gateway, response.tick)
+                        await self._grant(call)
+                        await call.write(service_pb2.DeliverRequest(received_cursor=self._cursor))
+                    case _:
+                        pass  # A later release of the hub says more than this one understands.
+        finally:
+            call.cancel()
+
+    def _open(self, opened: service_pb2.DeliveryOpened) -> None:
+        if self._log_epoch and opened.log_epoch != self._log_epoch:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_CURSOR_FOREIGN_EPOCH,
+                f"this adapter's store belongs to log epoch {self._log_epoch}, the hub's log is {opened.log_epoch}",
+            )
+        self._log_epoch = opened.log_epoch
+        self._clock.observe(to_ms(opened.hub_time))
+
+    async def _take(self, batch: service_pb2.DeliveryBatch) -> None:
+        numbers: dict[int, int] = {}
+        taken: list[service_pb2.Delivery] = []
+        for delivery in batch.deliveries:
+            partition, number = delivery.partition, delivery.number
+            last = numbers.get(partition, self._numbers.get(partition, 0))
+            if number == last + 1:
+                numbers[partition] = number
+                taken.append(delivery)
+            elif number > last:
+                self._published[partition] = max(number, self._published.get(partition, 0))
+        self._granted -= len(batch.deliveries)
+        # The cursor moves past what lies behind a gap too: a gap is filled by number.
+        await self._receive(self._log_epoch, taken, batch.cursor, numbers)
+        self._cursor = batch.cursor
+        self._advance(numbers)
+
+    def _advance(self, numbers: dict[int, int]) -> None:
+        self._numbers.update(numbers)
+        for partition in numbers:
+            self._gap_since_s.pop(partition, None)
+
+    async def _grant(self, call: grpc.aio.StreamStreamCall[service_pb2.DeliverRequest, object]) -> None:
+        credit_count = self._credit_count - self._in_progress() - self._granted
+        if credit_count >= self._credit_count // 4:
+            self._granted += credit_count
+            await call.write(service_pb2.DeliverRequest(credit_count=credit_count))
+
+    async def _tick(self, gateway: Gateway, tick: service_pb2.DeliveryTick) -> None:
+        self._clock.observe(to_ms(tick.hub_time))
+        now_s = asyncio.get_running_loop().time()
+        for watermark in tick.watermarks:
+            self._published[watermark.partition] = max(watermark.number, self._published.get(watermark.partition, 0))
+        open_partitions = [
+            partition for partition, number in self._published.items() if number > self._numbers.get(partition, 0)
+        ]
+        for partition in open_partitions:
+            since_s = self._gap_since_s.setdefault(partition, now_s)
+            has_credit = self._in_progress() < self._credit_count
+            if has_credit and (self._fills_at_once or now_s - since_s >= self._gap_open_s):
+                await self._fill(gateway, partition, self._published[partition])
+        self._fills_at_once = False
+
+    async def _fill(self, gateway: Gateway, partition: int, until: int) -> None:
+        """Take what is missing from the stored outputs; what those no longer keep is lost, and said so."""
+        _log.warning("partition %d: numbers behind %d did not come, reading stored outputs", partition, until)
+        last = self._numbers.get(partition, 0)
+        while last < until:
+            response: service_pb2.ReadOutputsResponse = await gateway.delivery.ReadOutputs(
+                service_pb2.ReadOutputsRequest(
+                    participant=self._participant,
+                    partition=partition,
+                    first_number=last + 1,
+                    last_number=min(until, last + limits.READ_OUTPUTS_COUNT_MAX),
+                ),
+                timeout=_READ_OUTPUTS_TIMEOUT_S,
+            )
+            deliveries = sorted(response.deliveries, key=lambda delivery: delivery.number)
+            expected = range(last + 1, min(until, last + limits.READ_OUTPUTS_COUNT_MAX) + 1)
+            missing = len(expected) - len(deliveries)
+            if missing:
+                _log.error("partition %d: %d of numbers %s are no longer kept", partition, missing, expected)
+            last = expected[-1]
+            await self._receive(self._log_epoch, deliveries, None, {partition: last})
+            self._advance({partition: last})

@@ -1,0 +1,252 @@
+"""The submission pump: replies, reports, events and whatever else left its caller, from the outbox to the journal.
+
+Messages of one subject leave in order: at most one unacknowledged batch holds messages of it (rule 5). The one retry
+point of this hop; a retry sends the same headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections import deque
+from typing import Final
+
+import grpc.aio
+
+from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2
+from onecard_adapters.runtime import outbox
+from onecard_adapters.runtime.outbox import Outgoing
+from onecard_adapters.runtime.sealing import Sealer
+from onecard_adapters.runtime.store import Store
+from onecard_adapters.sdk.clock import HubClock
+from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
+from onecard_adapters.sdk.signing import AdaptiveSigning
+from onecard_adapters.sdk.verification import Verification
+from onecard_adapters.sdk.wire import refusal_of
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError, policy, reason_name
+from onecard_protocol.identifiers import id_text
+from onecard_protocol.signatures.sm3 import sm3
+
+HELD_COUNT_MAX: Final = 4_096
+BATCHES_IN_FLIGHT_MAX: Final = 4
+_TIMEOUT_S: Final = 20.0
+_RETRY_FIRST_S: Final = 0.1
+_RETRY_MOST_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Submission:
+    """Sends what is queued. Everything given to it is QUEUED in the outbox already."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        sealer: Sealer,
+        gateways: Gateways,
+        signing: AdaptiveSigning,
+        verification: Verification,
+        clock: HubClock,
+        held_count_max: int = HELD_COUNT_MAX,
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._gateways = gateways
+        self._signing = signing
+        self._verification = verification
+        self._clock = clock
+        self._held_count_max = held_count_max
+        self._queue: deque[Outgoing] = deque()
+        self._held: set[bytes] = set()
+        self._busy_subjects: set[bytes] = set()
+        # Queued rows may lie in the store that are not held: at the start, and after more came than are held at once.
+        self._is_more_stored = True
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._submitted = asyncio.Event()
+        self._failures = 0
+        self._paused_until_s = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is known to wait."""
+        return not self._held and not self._is_more_stored
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Send it when its turn comes."""
+        if outgoing.id in self._held:
+            return
+        if self._is_more_stored or len(self._held) >= self._held_count_max:
+            self._is_more_stored = True
+        else:
+            self._queue.append(outgoing)
+            self._held.add(outgoing.id)
+        self._changed.set()
+
+    async def flush(self, grace_s: float) -> None:
+        """Wait until what is held was submitted, for so long at most; the rest is sent after the next start."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while self._held and not self._failures:
+                    self._submitted.clear()
+                    await self._submitted.wait()
+
+    async def run(self) -> None:
+        """Send, for ever."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                if self._is_more_stored and not self._queue:
+                    await self._load()
+                pause_s = self._paused_until_s - loop.time()
+                if pause_s > 0:
+                    await asyncio.sleep(pause_s)
+                batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []
+                if batch:
+                    task = loop.create_task(self._submit(batch))
+                    self._in_flight.add(task)
+                    task.add_done_callback(self._ended)
+                    continue
+                self._changed.clear()
+                if not (self._is_more_stored and not self._queue):
+                    await self._changed.wait()
+        finally:
+            for task in self._in_flight:
+                task.cancel()
+
+    async def _load(self) -> None:
+        held = frozenset(self._held)
+        self._is_more_stored = False
+        loaded = await self._store.run(
+            lambda connection: outbox.queued(connection, self._sealer, held, self._held_count_max)
+        )
+        for outgoing in loaded:
+            if outgoing.id not in self._held:
+                self._queue.append(outgoing)
+                self._held.add(outgoing.id)
+        self._is_more_stored = self._is_more_stored or len(loaded) == self._held_count_max
+
+    def _next_batch(self) -> list[Outgoing]:
+        """What may be sent now, in order; the rest stays in order."""
+        batch: list[Outgoing] = []
+        size_bytes = 0
+        passed_over: deque[Outgoing] = deque()
+        blocked = set(self._busy_subjects)
+        while self._queue and len(batch) < limits.SUBMIT_BATCH_COUNT_MAX:
+            outgoing = self._queue.popleft()
+            message_bytes = len(outgoing.header) + len(outgoing.payload) + limits.SIGNATURE_BLOCK_BYTES_MAX
+            if outgoing.subject in blocked or size_bytes + message_bytes > limits.SUBMIT_BATCH_BYTES_MAX:
+                blocked.add(outgoing.subject)
+                passed_over.append(outgoing)
+                continue
+            batch.append(outgoing)
+            size_bytes += message_bytes
+        self._queue.extendleft(reversed(passed_over))
+        self._busy_subjects.update(outgoing.subject for outgoing in batch)
+        return batch
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._submitted.set()
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a batch failed: %s", type(task.exception()).__name__)
+        self._changed.set()
+
+    async def _submit(self, batch: list[Outgoing]) -> None:
+        undone = batch
+        try:
+            undone = await self._submit_once(batch)
+        finally:
+            self._busy_subjects.difference_update(outgoing.subject for outgoing in batch)
+            self._queue.extendleft(reversed(undone))
+            self._held.difference_update({outgoing.id for outgoing in batch} - {outgoing.id for outgoing in undone})
+
+    async def _submit_once(self, batch: list[Outgoing]) -> list[Outgoing]:
+        """Submit; returns what must be sent again, in order."""
+        blocks = await self._signing.sign_all([outgoing.header for outgoing in batch])
+        request = service_pb2.SubmitBatchRequest(
+            messages=[
+                message_pb2.SignedMessage(header=outgoing.header, payload=outgoing.payload, signature=block)
+                for outgoing, block in zip(batch, blocks, strict=True)
+            ]
+        )
+        gateway = await self._gateways.ready()
+        try:
+            response: service_pb2.SubmitBatchResponse = await gateway.submission.SubmitBatch(
+                request, timeout=_TIMEOUT_S
+            )
+        except grpc.aio.AioRpcError as error:
+            self._pause(gateway, refusal_of(error))
+            return batch
+        if len(response.results) != len(batch):
+            _log.error("gateway %s gave %d results for %d messages", gateway.address, len(response.results), len(batch))
+            self._pause(gateway, None)
+            return batch
+        return await self._take_results(gateway, batch, list(response.results))
+
+    def _pause(self, gateway: Gateway, refusal: OneCardError | None) -> None:
+        self._gateways.failed(gateway)
+        pause_s = backoff_s(self._failures, first_s=_RETRY_FIRST_S, most_s=_RETRY_MOST_S)
+        self._failures += 1
+        if refusal is not None:
+            pause_s = max(pause_s, refusal.retry_after_ms / 1000)
+        self._paused_until_s = asyncio.get_running_loop().time() + pause_s
+
+    async def _take_results(
+        self, gateway: Gateway, batch: list[Outgoing], results: list[service_pb2.SubmitResult]
+    ) -> list[Outgoing]:
+        accepted: list[Outgoing] = []
+        again: list[Outgoing] = []
+        refused: list[tuple[Outgoing, int]] = []
+        checks = await asyncio.gather(
+            *[
+                self._is_receipted(outgoing, result.receipt)
+                for outgoing, result in zip(batch, results, strict=True)
+                if result.WhichOneof("result") == "receipt"
+            ]
+        )
+        receipted = iter(checks)
+        retry_after_ms = 0
+        for outgoing, result in zip(batch, results, strict=True):
+            if result.WhichOneof("result") == "receipt":
+                (accepted if next(receipted) else again).append(outgoing)
+            elif policy(result.refusal.reason).retryable:
+                retry_after_ms = max(retry_after_ms, result.refusal.retry_after_ms)
+                again.append(outgoing)
+            else:
+                refused.append((outgoing, result.refusal.reason))
+        if again:
+            self._pause(gateway, OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY, retry_after_ms=retry_after_ms))
+        else:
+            self._failures = 0
+        await self._note(accepted, refused)
+        return again
+
+    async def _is_receipted(self, outgoing: Outgoing, receipt: message_pb2.SignedReceipt) -> bool:
+        try:
+            await self._verification.check_receipt(receipt, outgoing.id, sm3(outgoing.header))
+        except OneCardError as error:
+            _log.error("a receipt of %s was not taken: %s", id_text(outgoing.id), reason_name(error.reason))
+            return False
+        return True
+
+    async def _note(self, accepted: list[Outgoing], refused: list[tuple[Outgoing, int]]) -> None:
+        ask_ms = self._clock.now_ms() + limits.ADAPTER_ANSWER_MS
+        for outgoing, reason in refused:
+            _log.error(
+                "%s to %s was refused for good: %s", id_text(outgoing.id), outgoing.recipient, reason_name(reason)
+            )
+        # A request was in a caller's hands before it came here: it may have been sent, so its refusal tells nothing.
+        unknown = [outgoing.id for outgoing, _ in refused if outgoing.is_request]
+        final = [(outgoing.id, reason) for outgoing, reason in refused if not outgoing.is_request]
+
+        def write(connection: sqlite3.Connection) -> None:
+            outbox.accept(connection, [outgoing.id for outgoing in accepted] + unknown, ask_ms=ask_ms)
+            for message_id, reason in final:
+                outbox.end(connection, message_id, reason)
+
+        await self._store.run(write)

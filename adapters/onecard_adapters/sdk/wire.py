@@ -1,0 +1,61 @@
+"""A typed call on the wire (rule 17): metadata of the request and of what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import grpc.aio
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_status
+from onecard_protocol.messages import Message, from_wire, parse_message
+
+HEADER_KEY: Final = "onecard-header-bin"
+SIGNATURE_KEY: Final = "onecard-signature-bin"
+REJECTION_KEY: Final = "onecard-rejection-bin"
+"""The signed rejection as a SignedMessage, if the message was journaled and refused."""
+
+Metadata = Iterable[tuple[str, str | bytes]]
+
+
+def call_metadata(header: bytes, signature: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Header and signature of a request."""
+    return (HEADER_KEY, header), (SIGNATURE_KEY, signature)
+
+
+def reply_of(payload: bytes, trailing: Metadata) -> Message:
+    """The reply of a call that ended well. Raises OneCardError: it lacks header or signature, or its form is wrong."""
+    found = _binary(trailing)
+    if HEADER_KEY not in found or SIGNATURE_KEY not in found:
+        raise OneCardError(errors_pb2.ERROR_REASON_SIGNATURE_MISSING, "the reply came without header or signature")
+    return parse_message(found[HEADER_KEY], payload, found[SIGNATURE_KEY])
+
+
+def rejection_of(trailing: Metadata) -> Message | None:
+    """The signed rejection of a call that was refused after it was journaled; None if there is none."""
+    wire = _binary(trailing).get(REJECTION_KEY)
+    if wire is None:
+        return None
+    try:
+        return from_wire(message_pb2.SignedMessage.FromString(wire))
+    except DecodeError:
+        raise OneCardError(errors_pb2.ERROR_REASON_MALFORMED, "rejection") from None
+
+
+def refusal_of(error: grpc.aio.AioRpcError) -> OneCardError | None:
+    """What the gateway said; None where it said nothing, so that nothing is known of the call."""
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_DETAILS_KEY and isinstance(value, bytes):
+            try:
+                status = status_pb2.Status.FromString(value)
+            except DecodeError:
+                return None
+            return from_status(status) if status.details else None
+    return None
+
+
+def _binary(metadata: Metadata) -> dict[str, bytes]:
+    return {key: value for key, value in metadata if isinstance(value, bytes)}

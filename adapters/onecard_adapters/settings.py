@@ -1,0 +1,172 @@
+"""The configuration of an adapter process: one YAML file, each value replaceable by a variable ``ONECARD_ADAPTER_…``.
+
+``ONECARD_ADAPTER_HUB__SERVER_NAME=gateway.example`` replaces ``hub: {server_name: …}``. Unknown names are refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import PROVINCES, ParticipantId, is_network
+
+Address = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$", description="host:port")]
+_LOCAL_NAMES: Final = frozenset({"localhost"})
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class HubKey(_Model):
+    """A public key of the hub, where trust in the directory begins."""
+
+    key_id: str = Field(min_length=1)
+    public_key: str = Field(pattern=r"^04[0-9a-f]{128}$", description="04‖x‖y in hex")
+
+
+class TlsFiles(_Model):
+    """The adapter's certificate, and the authority of the gateways' certificates; PEM files."""
+
+    certificate_file: Path
+    private_key_file: Path
+    authority_file: Path
+
+
+class HubConnection(_Model):
+    """Where the hub is and how it is recognised."""
+
+    gateways: tuple[Address, ...] = Field(min_length=1, description="two or more, so that one may fail")
+    server_name: str = Field(default="", description="name in the gateways' certificates, if it is not their address")
+    keys: tuple[HubKey, ...] = Field(min_length=1)
+    tls: TlsFiles | None = Field(default=None, description="absent only for a test network on loopback")
+
+
+class SigningKey(_Model):
+    """The participant's signing key, as `onecard keys new` writes it."""
+
+    file: Path
+    passphrase_file: Path | None = Field(default=None, description="else the variable ONECARD_KEY_PASSPHRASE")
+
+
+class StoreFiles(_Model):
+    """The durable store and the key that its values are sealed with; both are made at the first start."""
+
+    file: Path
+    key_file: Path
+
+
+class AdapterSettings(BaseSettings):
+    """Everything that an adapter process must be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ONECARD_ADAPTER_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    participant: str
+    network: str
+    hub: HubConnection
+    signing_key: SigningKey
+    store: StoreFiles
+    profile_files: tuple[Path, ...] = Field(default=(), description="the local systems that are served")
+
+    @pydantic.field_validator("participant")
+    @classmethod
+    def _participant(cls, value: str) -> str:
+        if ParticipantId(value) not in PROVINCES:
+            raise ValueError("is cn-11 to cn-66")
+        return value
+
+    @pydantic.field_validator("network")
+    @classmethod
+    def _network(cls, value: str) -> str:
+        if not is_network(value):
+            raise ValueError('is "production" or "test-…" in lower case')
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _tls(self) -> Self:
+        is_test = self.network != "production" and all(_is_loopback(address) for address in self.hub.gateways)
+        if self.hub.tls is None and not is_test:
+            raise ValueError("hub.tls may be absent only in a test network whose gateways are on loopback")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables stand above the file, whose content comes as the initial values."""
+        return env_settings, init_settings
+
+
+def load_adapter_settings(file: Path) -> AdapterSettings:
+    """Read an adapter's configuration; relative paths in it start at the file's own directory.
+
+    Raises OneCardError CONFIGURATION_INVALID that names each setting at fault, without its value.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8"
+        raise invalid_configuration(f"{file} cannot be read: {reason}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark is not None else ""
+        raise invalid_configuration(f"{file} is no YAML{place}") from None
+    if not isinstance(content, dict):
+        raise invalid_configuration(f"{file} holds no settings")
+    try:
+        settings = AdapterSettings(**content)
+    except pydantic.ValidationError as error:
+        violations = [
+            (".".join(map(str, details["loc"])) or "the file", details["msg"])
+            for details in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} is not valid", violations=violations
+        ) from None
+    return _with_absolute_paths(settings, file.resolve().parent)
+
+
+def invalid_configuration(detail: str) -> OneCardError:
+    """CONFIGURATION_INVALID with what is wrong."""
+    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)
+
+
+def _with_absolute_paths(settings: AdapterSettings, base: Path) -> AdapterSettings:
+    hub, key, store = settings.hub, settings.signing_key, settings.store
+    tls = hub.tls
+    return settings.model_copy(
+        update={
+            "hub": hub.model_copy(update={"tls": None if tls is None else _absolute(tls, base)}),
+            "signing_key": _absolute(key, base),
+            "store": _absolute(store, base),
+            "profile_files": tuple(base / path for path in settings.profile_files),
+        }
+    )
+
+
+def _absolute(model: _Model, base: Path) -> _Model:
+    paths = {name: getattr(model, name) for name in type(model).model_fields}
+    return model.model_copy(update={name: base / path for name, path in paths.items() if isinstance(path, Path)})
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in _LOCAL_NAMES
