@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from binascii import a2b_base64
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final
@@ -234,7 +235,9 @@ class _Stream:
         return service_pb2.Delivery(
             partition=record.partition,
             number=number,
-            message=message_pb2.SignedMessage(header=values[HEADER], payload=record.value, signature=values[SIGNATURE]),
+            message=message_pb2.SignedMessage(
+                header=a2b_base64(values[HEADER]), payload=record.value, signature=a2b_base64(values[SIGNATURE])
+            ),
         )
 
 
