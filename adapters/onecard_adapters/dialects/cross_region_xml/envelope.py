@@ -73,14 +73,14 @@ def read_call(data: bytes) -> Call:
     body = _soap_body(data)
     operation = next((known for known in Operation if body.name == known.value), None)
     if operation is None:
-        form_invalid("Body: holds no operation of this service")
+        raise form_invalid("Body: holds no operation of this service")
     trade = body.value("TransNo")
     if _TRADE_NUMBER.fullmatch(trade) is None:
-        form_invalid("TransNo: not a trade number of four digits")
+        raise form_invalid("TransNo: not a trade number of four digits")
     text, inner = _inner_document(operation, body, "Inxml" if operation is Operation.TEXT else "inBytes")
     root = parse(text, "input")
     if root.name != "input":
-        form_invalid("input: the inner document has another root")
+        raise form_invalid("input: the inner document has another root")
     return Call(operation=operation, trade=trade, input=root, inner=inner)
 
 
@@ -99,14 +99,14 @@ def read_result(data: bytes) -> Result:
     body = _soap_body(data)
     operation = next((known for known in Operation if body.name == f"{known.value}Response"), None)
     if operation is None:
-        form_invalid("Body: a SOAP fault" if body.name == "Fault" else "Body: holds no answer of this service")
+        raise form_invalid("Body: a SOAP fault" if body.name == "Fault" else "Body: holds no answer of this service")
     returned = body.find("return")
     if returned is None:
-        form_invalid("return: missing")
+        raise form_invalid("return: missing")
     if operation is Operation.BINARY:
         status = returned.value("syscode")
         if status not in {"", "0"}:
-            form_invalid("syscode: the transport of the local system failed")
+            raise form_invalid("syscode: the transport of the local system failed")
         text, _ = _inner_document(operation, returned, "outxml")
     else:
         text = returned.text
@@ -140,20 +140,20 @@ def write_result(operation: Operation, result: Result) -> bytes:
 
 def _soap_body(data: bytes) -> Element:
     if len(data) > DOCUMENT_BYTES_MAX:
-        form_invalid(f"Envelope: {len(data)} bytes, at most {DOCUMENT_BYTES_MAX} are read")
+        raise form_invalid(f"Envelope: {len(data)} bytes, at most {DOCUMENT_BYTES_MAX} are read")
     root = parse(gbk.decode(data, "Envelope"), "Envelope")
     if root.name != "Envelope":
-        form_invalid("Envelope: the document has another root")
+        raise form_invalid("Envelope: the document has another root")
     body = root.find("Body")
     if body is None or not body.children:
-        form_invalid("Body: missing or empty")
+        raise form_invalid("Body: missing or empty")
     return body.children[0]
 
 
 def _inner_document(operation: Operation, holder: Element, name: str) -> tuple[str, bytes]:
     element = holder.find(name)
     if element is None or not element.text.strip():
-        form_invalid(f"{name}: missing or empty")
+        raise form_invalid(f"{name}: missing or empty")
     match operation:
         case Operation.TEXT:
             return element.text, element.text.encode("utf-8")
@@ -161,7 +161,7 @@ def _inner_document(operation: Operation, holder: Element, name: str) -> tuple[s
             try:
                 inner = base64.b64decode("".join(element.text.split()), validate=True)
             except (binascii.Error, ValueError):
-                form_invalid(f"{name}: not Base64")
+                raise form_invalid(f"{name}: not Base64") from None
             return gbk.decode(inner, name), inner
         case _:
             assert_never(operation)
@@ -195,10 +195,10 @@ def _envelope(body: str) -> bytes:
 
 def _result(root: Element) -> Result:
     if root.name != "result":
-        form_invalid("result: the inner document has another root")
+        raise form_invalid("result: the inner document has another root")
     code = root.value("errorcode")
     if _ERROR_CODE.fullmatch(code) is None:
-        form_invalid("errorcode: missing or not a whole number")
+        raise form_invalid("errorcode: missing or not a whole number")
     output = root.find("output")
     return Result(
         error_code=int(code),

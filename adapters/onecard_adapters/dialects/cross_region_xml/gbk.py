@@ -40,11 +40,11 @@ def decode(data: bytes, what: str) -> str:
     elif name in {"utf-8", "utf8"}:
         codec = "utf-8"
     else:
-        form_invalid(f"{what}: encoding {name!r} is not read here")
+        raise form_invalid(f"{what}: encoding {name!r} is not read here")
     try:
         return data.removeprefix(_UTF8_BOM).decode(codec)
     except UnicodeDecodeError as error:
-        form_invalid(f"{what}: byte {error.start} is not {name.upper()}")
+        raise form_invalid(f"{what}: byte {error.start} is not {name.upper()}") from None
 
 
 def is_damaged(name: str) -> bool:

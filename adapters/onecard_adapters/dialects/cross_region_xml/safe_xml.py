@@ -7,7 +7,7 @@ system and mean nothing here.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 from xml.parsers import expat
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
@@ -58,9 +58,9 @@ def parent(name: str, children: Iterable[Element]) -> Element:
     return Element(name=name, children=tuple(children))
 
 
-def form_invalid(detail: str) -> NoReturn:
-    """Raise LOCAL_FORM_INVALID. The detail names elements, never values."""
-    raise OneCardError(ErrorReason.ERROR_REASON_LOCAL_FORM_INVALID, detail)
+def form_invalid(detail: str) -> OneCardError:
+    """LOCAL_FORM_INVALID, to be raised. The detail names elements, never values."""
+    return OneCardError(ErrorReason.ERROR_REASON_LOCAL_FORM_INVALID, detail)
 
 
 def parse(text: str, what: str) -> Element:
@@ -72,9 +72,9 @@ def parse(text: str, what: str) -> Element:
     try:
         document = _DECLARATION.sub("", text, count=1).encode("utf-8")
     except UnicodeEncodeError:
-        form_invalid(f"{what}: holds half of a surrogate pair")
+        raise form_invalid(f"{what}: holds half of a surrogate pair") from None
     if len(document) > DOCUMENT_BYTES_MAX:
-        form_invalid(f"{what}: {len(document)} bytes, at most {DOCUMENT_BYTES_MAX} are read")
+        raise form_invalid(f"{what}: {len(document)} bytes, at most {DOCUMENT_BYTES_MAX} are read")
     builder = _TreeBuilder(what)
     parser = expat.ParserCreate("utf-8", " ")
     parser.buffer_text = True
@@ -86,7 +86,9 @@ def parse(text: str, what: str) -> Element:
         parser.Parse(document, True)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
-        form_invalid(f"{what}: not well-formed XML at line {error.lineno} column {error.offset}: {reason}")
+        raise form_invalid(
+            f"{what}: not well-formed XML at line {error.lineno} column {error.offset}: {reason}"
+        ) from None
     return builder.root()
 
 
@@ -101,9 +103,9 @@ class _TreeBuilder:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self._count += 1
         if self._count > ELEMENT_COUNT_MAX:
-            form_invalid(f"{self._what}: more than {ELEMENT_COUNT_MAX} elements")
+            raise form_invalid(f"{self._what}: more than {ELEMENT_COUNT_MAX} elements")
         if len(self._open) > DEPTH_MAX:
-            form_invalid(f"{self._what}: elements lie more than {DEPTH_MAX} deep")
+            raise form_invalid(f"{self._what}: elements lie more than {DEPTH_MAX} deep")
         local = tuple((_local_name(key), value) for key, value in attributes.items())
         self._open.append((_local_name(name), local, [], []))
 
@@ -123,7 +125,7 @@ class _TreeBuilder:
         self._open[-1][2].append(text)
 
     def refuse_doctype(self, *_: object) -> None:
-        form_invalid(f"{self._what}: document type declarations are not read")
+        raise form_invalid(f"{self._what}: document type declarations are not read")
 
     def root(self) -> Element:
         return self._open[0][3][0]

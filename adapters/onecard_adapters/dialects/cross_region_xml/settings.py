@@ -1,0 +1,73 @@
+"""Settings of this dialect in a profile, by role, under `dialect: cross-region-xml`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, HttpUrl, StringConstraints, field_validator
+
+from onecard.exchange.v1.errors_pb2 import ErrorReason
+from onecard_adapters.dialects.cross_region_xml.envelope import Operation
+from onecard_adapters.dialects.infno.settings import Area, InstitutionSettings, ListenSettings, ProfilePath, Strict
+from onecard_adapters.mapping.codes import CodeTables
+
+ErrorCode = Annotated[int, Field(lt=0)]
+
+
+class CoreSettings(Strict):
+    """The province's core system, and what differs from one such core to the next."""
+
+    url: HttpUrl
+    operation: Operation
+    """The sister operation that is written; both are always read."""
+    operator_code: Annotated[str, StringConstraints(min_length=1, max_length=20)]
+    """aae011 of what the adapter sends."""
+    settlement_class: Annotated[str, StringConstraints(max_length=6)]
+    """ykc675 of trial and settlement: 12 in the samples; no source tells more."""
+    duplicate_transid_codes: frozenset[ErrorCode] = frozenset()
+    """errorcodes by which the core says that it has had this transid already: the outcome is then asked for."""
+    refusals: dict[ErrorCode, str] = Field(default_factory=dict)
+    """errorcodes with a meaning of the national catalogue, such as -31: FEE_MISMATCH; all others are
+    REFUSED_BY_LOCAL_SYSTEM."""
+
+    @field_validator("refusals")
+    @classmethod
+    def _reasons_are_known(cls, value: dict[int, str]) -> dict[int, str]:
+        known = {item.name.removeprefix("ERROR_REASON_") for item in ErrorReason.DESCRIPTOR.values}
+        unknown = sorted(set(value.values()) - known)
+        if unknown:
+            raise ValueError(f"no such reason in the catalogue: {', '.join(unknown)}")
+        return value
+
+    def reason_of(self, error_code: int) -> int:
+        """The catalogue's reason of a local errorcode."""
+        return ErrorReason.Value(f"ERROR_REASON_{self.refusals.get(error_code, 'REFUSED_BY_LOCAL_SYSTEM')}")
+
+
+class _RoleSettings(Strict):
+    dialect: Literal["cross-region-xml"]
+    core: CoreSettings
+    code_tables: ProfilePath
+    area: Area
+    """The province's own area, six digits; its first two tell own people from others."""
+
+    def tables(self) -> CodeTables:
+        """The code tables; CONFIGURATION_INVALID if they do not load."""
+        return CodeTables.load(self.code_tables)
+
+    def is_own_area(self, area: str) -> bool:
+        """Whether an area lies in the own province."""
+        return area[:2] == self.area[:2]
+
+
+class CrossRegionXmlCareSettings(_RoleSettings):
+    """Place of care: hospitals, and the core itself when it files outwards, call the adapter over SOAP."""
+
+    listen: ListenSettings
+    institutions: tuple[InstitutionSettings, ...] = Field(min_length=1)
+
+
+class CrossRegionXmlInsuredSettings(_RoleSettings):
+    """Insured role: the adapter calls the province's core over SOAP."""
+
+    recovery: Literal["query-by-transid", "none"]
+    """How the adapter learns after a crash what its last call did: by trade 0708, or not at all, so that a person
+    decides (design.md, section 4, rule 11)."""
