@@ -16,15 +16,15 @@ import logging
 import types
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
-import grpc
+import grpc.aio
 from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1.message_pb2 import MessageHeader
 from onecard_adapters.runtime import inbox, outbox
-from onecard_adapters.runtime.outbox import OutboxState, StoredOutgoing
+from onecard_adapters.runtime.outbox import Outgoing, OutboxState, StoredOutgoing
 from onecard_adapters.runtime.processing import Processing
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
@@ -122,10 +122,11 @@ class Exchange:
 
     # ---- calling out -----------------------------------------------------------------------------------------------
 
-    def to(self, recipient: str, message_id: bytes | None = None) -> ExchangeChannel:
+    def to(self, recipient: str, message_id: bytes | None = None) -> grpc.aio.Channel:
         """A channel for generated stubs. With a message id, of one call that is known by it: a repeat of the same
-        request gets its one outcome, also after a restart."""
-        return ExchangeChannel(self._send, recipient, message_id)
+        request gets its one outcome, also after a restart. Calls raise CallFailed."""
+        # As much of a channel as generated stubs use; they ask for the class that gRPC's own types name.
+        return cast(grpc.aio.Channel, ExchangeChannel(self._send, recipient, message_id))
 
     def hub_time_ms(self) -> int:
         """Hub time in ms since 1970; before the first tick the machine's own."""
@@ -338,7 +339,7 @@ class Exchange:
         if message_id is not None:
             reply = await self._known_outcome(known, recipient, payload, message_id, limit_s)
             if reply is not None:
-                return reply.payload
+                return reply
         if known.carries_execute_before:
             await self._wait_for_hub_time(known, limit_s)
         outgoing = self._writer.request(
@@ -350,16 +351,20 @@ class Exchange:
             traceparent=traceparent,
         )
         if known.is_event:
-            await self.store.run(lambda store: outbox.insert(store, self.sealer, outgoing, OutboxState.QUEUED))
-            self._submission.put(outgoing)
+            await self._tell(outgoing)
             return b""
         is_durable = known.has_effect or not known.carries_execute_before or message_id is not None
         return (await self._calls.call(outgoing, timeout_s=limit_s, is_durable=is_durable)).payload
 
+    async def _tell(self, outgoing: Outgoing) -> None:
+        """Leave an event to the submission pump; it is kept until the hub has it."""
+        await self.store.run(lambda store: outbox.insert(store, self.sealer, outgoing, OutboxState.QUEUED))
+        self._submission.put(outgoing)
+
     async def _known_outcome(
         self, method: Method, recipient: str, payload: bytes, message_id: bytes, timeout_s: float
-    ) -> Message | None:
-        """The reply of a request that was made under this id before; None if none was."""
+    ) -> bytes | None:
+        """The reply to what was sent under this id before; None if nothing was. An event has an empty one."""
         pending = self._waiting.find(message_id)
         stored = None if pending is not None else await self._find(message_id)
         outgoing = pending.outgoing if pending is not None else stored.outgoing if stored is not None else None
@@ -369,9 +374,10 @@ class Exchange:
         if (outgoing.method, outgoing.recipient, header.payload_digest) != (method.name, recipient, sm3(payload)):
             raise CallFailed(errors_pb2.ERROR_REASON_ID_CONFLICT, "the id was used for another request")
         if pending is not None:
-            return await self._calls.join(pending, timeout_s=timeout_s)
-        assert stored is not None
-        return await self._calls.resume(stored, timeout_s=timeout_s)
+            return (await self._calls.join(pending, timeout_s=timeout_s)).payload
+        if stored is None or method.is_event:
+            return b""
+        return (await self._calls.resume(stored, timeout_s=timeout_s)).payload
 
     async def _find(self, message_id: bytes) -> StoredOutgoing | None:
         return await self.store.run(lambda store: outbox.find(store, self.sealer, message_id))

@@ -9,14 +9,14 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_status
-from onecard_protocol.messages import Message, from_wire, parse_message
+from onecard_protocol.messages import Message, parse_message
 
 HEADER_KEY: Final = "onecard-header-bin"
 SIGNATURE_KEY: Final = "onecard-signature-bin"
 REJECTION_KEY: Final = "onecard-rejection-bin"
-"""The signed rejection as a SignedMessage, if the message was journaled and refused."""
+"""Payload of the signed rejection, beside its header and signature, if the message was journaled and refused."""
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -36,13 +36,10 @@ def reply_of(payload: bytes, trailing: Metadata) -> Message:
 
 def rejection_of(trailing: Metadata) -> Message | None:
     """The signed rejection of a call that was refused after it was journaled; None if there is none."""
-    wire = _binary(trailing).get(REJECTION_KEY)
-    if wire is None:
+    found = _binary(trailing)
+    if REJECTION_KEY not in found or HEADER_KEY not in found or SIGNATURE_KEY not in found:
         return None
-    try:
-        return from_wire(message_pb2.SignedMessage.FromString(wire))
-    except DecodeError:
-        raise OneCardError(errors_pb2.ERROR_REASON_MALFORMED, "rejection") from None
+    return parse_message(found[HEADER_KEY], found[REJECTION_KEY], found[SIGNATURE_KEY])
 
 
 def refusal_of(error: grpc.aio.AioRpcError) -> OneCardError | None:
