@@ -93,8 +93,8 @@ class FakeGateway(
             if answer.header.kind == message_pb2.MESSAGE_KIND_REPLY:
                 context.set_trailing_metadata(trailing)
                 return answer.payload
-            error = from_rejection(message_pb2.Rejection.FromString(answer.payload))
-            await _refuse(context, error, (*trailing, (_REJECTION, answer.payload)))
+            refusal = from_rejection(message_pb2.Rejection.FromString(answer.payload))
+            return await _refuse(context, refusal, (*trailing, (_REJECTION, answer.payload)))
 
         return call
 

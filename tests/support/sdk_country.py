@@ -53,7 +53,7 @@ class Insured(settlement_pb2_grpc.SettlementServiceServicer):
         self.reversed: list[str] = []
         self.on_settle: Callable[[settlement_pb2.SettleRequest, ExchangeContext], object] | None = None
 
-    async def Settle(  # type: ignore[override]  # noqa: N802
+    async def Settle(  # noqa: N802
         self, request: settlement_pb2.SettleRequest, context: ExchangeContext
     ) -> settlement_pb2.SettleResponse:
         """Settle, after whatever the test wants to happen."""
@@ -65,13 +65,13 @@ class Insured(settlement_pb2_grpc.SettlementServiceServicer):
         self.settled.append(request.invoice_number)
         return settlement_pb2.SettleResponse(settlement_id=f"s-{request.invoice_number}")
 
-    async def PreSettle(  # type: ignore[override]  # noqa: N802
+    async def PreSettle(  # noqa: N802
         self, request: settlement_pb2.PreSettleRequest, context: ExchangeContext
     ) -> settlement_pb2.PreSettleResponse:
         """Compute nothing."""
         return settlement_pb2.PreSettleResponse()
 
-    async def Reverse(  # type: ignore[override]  # noqa: N802
+    async def Reverse(  # noqa: N802
         self, request: settlement_pb2.ReverseRequest, context: ExchangeContext
     ) -> settlement_pb2.ReverseResponse:
         """Say that the original was never executed."""

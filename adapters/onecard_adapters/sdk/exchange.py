@@ -24,7 +24,7 @@ from google.protobuf.message import Message as ProtoMessage
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1.message_pb2 import MessageHeader
 from onecard_adapters.runtime import inbox, outbox
-from onecard_adapters.runtime.outbox import Outgoing, OutboxState, StoredOutgoing
+from onecard_adapters.runtime.outbox import OutboxState, Outgoing, StoredOutgoing
 from onecard_adapters.runtime.processing import Processing
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store

@@ -1,0 +1,217 @@
+"""What the adapter remembers beside the messages: persons, encounters and local transactions (rule 11).
+
+From these a trade that names only a personal number, a visit or a transaction gets its person and its original. Values
+are sealed with SM4-GCM, lookup keys are HMAC-SM3 (`sealing`): no personal number stands in the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Mapping
+
+from onecard.exchange.v1 import values_pb2
+from onecard_adapters.runtime.sealing import Sealer
+from onecard_adapters.runtime.store import Store
+
+_PERSON = b"memory.person"
+_ENCOUNTER = b"memory.encounter"
+_TRANSACTION = b"memory.transaction"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PersonRecord:
+    """A person as the insured area told of him or her."""
+
+    identity: values_pb2.PersonIdentity = dataclasses.field(repr=False)
+    name: str = dataclasses.field(repr=False)
+    insurance_area: str
+    personal_number: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EncounterRecord:
+    """A visit or stay."""
+
+    encounter_id: str
+    person: PersonRecord
+    insured_participant: str
+    care: dict[str, str]
+    """The dialect's own attributes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """A transaction of a local system and the national message that it became."""
+
+    institution_code: str
+    local_transaction_id: str
+    body_digest: bytes
+    message_id: bytes
+    method: str
+    encounter_id: str
+    attributes: dict[str, str]
+    """The dialect's own attributes."""
+
+
+class EdgeMemory:
+    """The memory in an adapter's store; each awaited change is durable."""
+
+    def __init__(self, store: Store, sealer: Sealer) -> None:
+        """The store must be open when the memory is used."""
+        self._store = store
+        self._sealer = sealer
+
+    async def remember_person(self, insurance_area: str, personal_number: str, person: PersonRecord) -> None:
+        """Remember, or replace, the person of (insurance area, personal number)."""
+        key = self._sealer.lookup("person", insurance_area, personal_number)
+        await self._put("persons", key, self._sealer.seal(_PERSON, _dumped(_person_values(person))))
+
+    async def find_person(self, insurance_area: str, personal_number: str) -> PersonRecord | None:
+        """The person of (insurance area, personal number); None if nothing told of it."""
+        value = await self._get("persons", self._sealer.lookup("person", insurance_area, personal_number))
+        return None if value is None else _person(json.loads(self._sealer.open(_PERSON, value)))
+
+    async def remember_encounter(self, institution_code: str, visit_id: str, encounter: EncounterRecord) -> None:
+        """Remember, or replace, the encounter of (institution, local visit number)."""
+        key = self._sealer.lookup("encounter", institution_code, visit_id)
+        values = {
+            "encounter_id": encounter.encounter_id,
+            "person": _person_values(encounter.person),
+            "insured_participant": encounter.insured_participant,
+            "care": encounter.care,
+        }
+        await self._put("encounters", key, self._sealer.seal(_ENCOUNTER, _dumped(values)))
+
+    async def find_encounter(self, institution_code: str, visit_id: str) -> EncounterRecord | None:
+        """The encounter of (institution, local visit number); None if it is not known."""
+        value = await self._get("encounters", self._sealer.lookup("encounter", institution_code, visit_id))
+        if value is None:
+            return None
+        values = json.loads(self._sealer.open(_ENCOUNTER, value))
+        return EncounterRecord(**{**values, "person": _person(values["person"])})
+
+    async def remember_transaction(
+        self,
+        institution_code: str,
+        local_transaction_id: str,
+        body_digest: bytes,
+        message_id: bytes,
+        method: str,
+        encounter_id: str,
+        attributes: Mapping[str, str],
+    ) -> Transaction:
+        """Remember a transaction; the one that is known already if (institution, number, digest) or the message id is.
+
+        So a repeat keeps its national message id.
+        """
+        made = Transaction(
+            institution_code=institution_code,
+            local_transaction_id=local_transaction_id,
+            body_digest=body_digest,
+            message_id=message_id,
+            method=method,
+            encounter_id=encounter_id,
+            attributes=dict(attributes),
+        )
+        local_key = self._sealer.lookup("transaction", institution_code, local_transaction_id)
+        encounter_key = self._sealer.lookup("transactions of", encounter_id)
+
+        def remember(connection: sqlite3.Connection) -> Transaction:
+            row = connection.execute(
+                "SELECT value FROM transactions WHERE (local_key = ? AND body_digest = ?) OR message_id = ?"
+                " ORDER BY message_id = ? LIMIT 1",
+                (local_key, body_digest, message_id, message_id),
+            ).fetchone()
+            if row is not None:
+                return self._opened(row[0])
+            connection.execute(
+                "INSERT INTO transactions (message_id, local_key, body_digest, encounter_key, method, value)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (message_id, local_key, body_digest, encounter_key, method, self._sealed(made)),
+            )
+            return made
+
+        return await self._store.run(remember)
+
+    async def find_transactions(self, institution_code: str, local_transaction_id: str) -> list[Transaction]:
+        """All transactions under a local number, oldest first: two originals are for the caller to refuse."""
+        local_key = self._sealer.lookup("transaction", institution_code, local_transaction_id)
+        return await self._all("WHERE local_key = ?", (local_key,))
+
+    async def find_transactions_of_encounter(self, encounter_id: str, method: str) -> list[Transaction]:
+        """All transactions of one method of an encounter, oldest first."""
+        encounter_key = self._sealer.lookup("transactions of", encounter_id)
+        return await self._all("WHERE encounter_key = ? AND method = ?", (encounter_key, method))
+
+    async def update_transaction(self, message_id: bytes, attributes: Mapping[str, str]) -> None:
+        """Add attributes to a transaction, or replace those of the same names. Raises KeyError if it is not known."""
+
+        def update(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT value FROM transactions WHERE message_id = ?", (message_id,)).fetchone()
+            if row is None:
+                raise KeyError(message_id.hex())
+            known = self._opened(row[0])
+            changed = dataclasses.replace(known, attributes={**known.attributes, **attributes})
+            connection.execute(
+                "UPDATE transactions SET value = ? WHERE message_id = ?", (self._sealed(changed), message_id)
+            )
+
+        await self._store.run(update)
+
+    async def _put(self, table: str, key: bytes, value: bytes) -> None:
+        await self._store.run(
+            lambda connection: connection.execute(
+                f"INSERT INTO {table} (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (key, value),
+            )
+        )
+
+    async def _get(self, table: str, key: bytes) -> bytes | None:
+        row = await self._store.run(
+            lambda connection: connection.execute(f"SELECT value FROM {table} WHERE key = ?", (key,)).fetchone()
+        )
+        return None if row is None else row[0]
+
+    async def _all(self, where: str, parameters: tuple[object, ...]) -> list[Transaction]:
+        rows = await self._store.run(
+            lambda connection: connection.execute(
+                f"SELECT value FROM transactions {where} ORDER BY message_id", parameters
+            ).fetchall()
+        )
+        return [self._opened(row[0]) for row in rows]
+
+    def _sealed(self, transaction: Transaction) -> bytes:
+        values = dataclasses.asdict(transaction)
+        for name in ("body_digest", "message_id"):
+            values[name] = values[name].hex()
+        return self._sealer.seal(_TRANSACTION, _dumped(values))
+
+    def _opened(self, sealed: bytes) -> Transaction:
+        values = json.loads(self._sealer.open(_TRANSACTION, sealed))
+        for name in ("body_digest", "message_id"):
+            values[name] = bytes.fromhex(values[name])
+        return Transaction(**values)
+
+
+def _dumped(values: Mapping[str, object]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _person_values(person: PersonRecord) -> dict[str, str]:
+    return {
+        "identity": person.identity.SerializeToString().hex(),
+        "name": person.name,
+        "insurance_area": person.insurance_area,
+        "personal_number": person.personal_number,
+    }
+
+
+def _person(values: Mapping[str, str]) -> PersonRecord:
+    return PersonRecord(
+        identity=values_pb2.PersonIdentity.FromString(bytes.fromhex(values["identity"])),
+        name=values["name"],
+        insurance_area=values["insurance_area"],
+        personal_number=values["personal_number"],
+    )
