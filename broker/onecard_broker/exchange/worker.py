@@ -97,6 +97,11 @@ class ExchangeWorker:
         """Finish the batch in hand and stop."""
         self._stopping = True
 
+    @property
+    def owned_count(self) -> int:
+        """Partitions owned and being worked on."""
+        return len(self._partitions)
+
     def has_reached(self, ends: Mapping[int, int]) -> bool:
         """Whether the partitions are owned here and decided up to these positions."""
         return all(

@@ -1,0 +1,112 @@
+"""Two workers never both write: the position's compare-and-set, shown with a worker that is paused in mid-batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+import psycopg
+import pytest
+from onecard.medical.v1 import coverage_pb2
+from onecard_broker.exchange.records import JOURNAL_TOPIC
+from onecard_broker.log.port import Log
+from onecard_broker.records import exchange_store
+from onecard_broker.records.exchange_store import OwnershipLost, PartitionRow
+from onecard_broker.records.pool import Connection
+
+from tests.support.exchange import Exchange, eventually, make_message
+
+pytest_plugins = ("tests.support.engines",)
+
+QUERY = "/onecard.medical.v1.CoverageService/QueryCoverage"
+
+
+@pytest.fixture
+async def exchange(log_opener: Callable[[], Awaitable[Log]], postgres_dsn: str) -> AsyncIterator[Exchange]:
+    """An exchange without a worker."""
+    prepared = Exchange(await log_opener(), postgres_dsn)
+    await prepared.prepare()
+    yield prepared
+
+
+async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first worker stops before its transaction, the second takes over, the first goes on: one outcome each."""
+    real_advance = exchange_store.advance
+    paused, go_on = asyncio.Event(), asyncio.Event()
+    losses: list[OwnershipLost] = []
+
+    async def advance(
+        connection: Connection, before: Mapping[int, PartitionRow], after: Sequence[PartitionRow]
+    ) -> None:
+        if asyncio.current_task() is first_task and has_messages(after) and not go_on.is_set():
+            paused.set()
+            await go_on.wait()
+            try:
+                await real_advance(connection, before, after)
+            except OwnershipLost as loss:
+                losses.append(loss)
+                raise
+        else:
+            await real_advance(connection, before, after)
+
+    def has_messages(after: Sequence[PartitionRow]) -> bool:
+        return any(row.partition == 3 and row.position > 0 for row in after)
+
+    monkeypatch.setattr(exchange_store, "advance", advance)
+    messages = [make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query()) for _ in range(20)]
+    await exchange.append([(3, "aa", message) for message in messages])
+
+    first = exchange.new_worker("first")
+    first_task = asyncio.create_task(first.run())
+    await asyncio.wait_for(paused.wait(), 20)
+    await take_all_leases_away(exchange.dsn, first)
+
+    exchange.worker = second = exchange.new_worker("second")
+    second_task = asyncio.create_task(second.run())
+    await exchange.drained()
+    go_on.set()
+    await eventually(lambda: len(losses) == 1)
+
+    delivered = [one.message.key for one in await exchange.inbox("cn-51")]
+    assert delivered == [message.key for message in messages]
+    for worker, task in ((first, first_task), (second, second_task)):
+        worker.stop()
+        await asyncio.wait_for(task, 20)
+
+
+async def test_workers_share_the_partitions_and_one_that_ends_gives_its_share_back(exchange: Exchange) -> None:
+    """Four partitions each, then all eight for the one that is left; what comes meanwhile is delivered once."""
+    first, second = exchange.new_worker("first"), exchange.new_worker("second")
+    tasks = [asyncio.create_task(worker.run()) for worker in (first, second)]
+    await eventually(lambda: first.owned_count > 0 and second.owned_count > 0)
+    await eventually(lambda: first.owned_count + second.owned_count == exchange.log.partition_count)
+    messages = [make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query()) for _ in range(40)]
+    await exchange.append([(index % 8, "aa", message) for index, message in enumerate(messages)])
+    first.stop()
+    await tasks[0]
+    await eventually(lambda: second.owned_count == exchange.log.partition_count)
+    ends = {partition: end for partition, (_, end) in (await exchange.log.bounds(JOURNAL_TOPIC)).items()}
+    await eventually(lambda: second.has_reached(ends))
+    await second.published()
+    delivered = {one.message.key for one in await exchange.inbox("cn-51")}
+    assert delivered == {message.key for message in messages}
+    second.stop()
+    await tasks[1]
+
+
+def query() -> coverage_pb2.QueryCoverageRequest:
+    """A coverage query about a synthetic person."""
+    request = coverage_pb2.QueryCoverageRequest(insurance_area="510100")
+    request.person.number = "510000199001019918"
+    return request
+
+
+async def take_all_leases_away(dsn: str, worker: object) -> None:
+    """As if the worker had been stopped long enough for its leases to run out, with its renewals stopped too."""
+    leases = worker._leases  # type: ignore[attr-defined]
+    leases._task.cancel()
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute("UPDATE leases SET expires_at = now() - interval '1 second'")
+        await connection.execute("DELETE FROM workers")
