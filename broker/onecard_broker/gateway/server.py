@@ -103,6 +103,11 @@ class Gateway:
         self.port = 0
         """The port that it listens on, after `start`."""
 
+    @property
+    def held_count(self) -> int:
+        """Typed calls and questions that wait for their answers."""
+        return self._followers.held_count
+
     async def start(self) -> None:
         """Follow the directory, bind, and serve.
 
