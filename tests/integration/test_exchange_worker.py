@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.domain.model import Effect, Inbound, State
 from onecard_broker.log.port import Log
 from onecard_protocol.messages import MESSAGE_CONTEXT
 from onecard_protocol.signatures.blocks import BlockVerifier
-
 from tests.support.exchange import ENGINE, Exchange, make_message, running_exchange
 
 pytest_plugins = ("tests.support.engines",)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import psycopg
 import pytest
+
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.exchange.records import JOURNAL_TOPIC
 from onecard_broker.log.port import Log
 from onecard_broker.records import exchange_store
 from onecard_broker.records.exchange_store import OwnershipLost, PartitionRow
 from onecard_broker.records.pool import Connection
-
 from tests.support.exchange import Exchange, eventually, make_message
 
 pytest_plugins = ("tests.support.engines",)
@@ -22,11 +22,11 @@ QUERY = "/onecard.medical.v1.CoverageService/QueryCoverage"
 
 
 @pytest.fixture
-async def exchange(log_opener: Callable[[], Awaitable[Log]], postgres_dsn: str) -> AsyncIterator[Exchange]:
+async def exchange(log_opener: Callable[[], Awaitable[Log]], postgres_dsn: str) -> Exchange:
     """An exchange without a worker."""
     prepared = Exchange(await log_opener(), postgres_dsn)
     await prepared.prepare()
-    yield prepared
+    return prepared
 
 
 async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
