@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
@@ -58,6 +59,9 @@ class Part:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name; ends the process with one of `ExitCode`."""
+    if not sys.warnoptions:
+        # Warnings of libraries speak to whoever develops this program; `python -W` shows them.
+        warnings.simplefilter("ignore")
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:

@@ -216,7 +216,6 @@ def print_explanation(explanation: Explanation, language: Language) -> None:
     """Show it on standard error."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.padding import Padding
 
     console = Console(stderr=True, highlight=False)
     labels = ("出了什么事", "原因", "怎么办") if language == "zh" else ("What happened", "Why", "What to do")
@@ -227,7 +226,7 @@ def print_explanation(explanation: Explanation, language: Language) -> None:
     if explanation.why:
         console.print(f"[bold]{labels[1]}[/]", soft_wrap=True)
         for line in explanation.why:
-            console.print(Padding.indent(escape(line), 2), soft_wrap=True)
+            console.print(f"  {escape(line)}", soft_wrap=True)
     console.print(f"[bold]{labels[2]}[/]  {escape(explanation.remedy.of(language))}", soft_wrap=True)
 
 

@@ -1,7 +1,7 @@
 """Ends the processes of a country whose owner died, kill -9 included: the one process that nothing has to remember.
 
 It reads lines from its standard input, which the owner holds open: `watch PID START SIGNAL`, `forget PID`,
-`remove DIRECTORY`, `keep DIRECTORY`. When the input ends, it signals every watched process, waits, kills what is left
+`remove DIRECTORY`, `forget-all`. When the input ends, it signals every watched process, waits, kills what is left
 and removes the directories. An owner that ends in order has told it to forget all before.
 """
 
@@ -30,8 +30,9 @@ def main() -> None:
                 watched.pop(int(rest), None)
             case ["remove", rest]:
                 directories.add(rest)
-            case ["keep", rest]:
-                directories.discard(rest)
+            case ["forget-all"]:
+                watched.clear()
+                directories.clear()
     _end(watched)
     for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)

@@ -71,7 +71,13 @@ def write_secret(file: Path, text: str) -> None:
 
 
 def write_hub_configuration(
-    file: Path, *, database: str, kafka_servers: str | None, broker_count: int, listen: str, keys: Keys,
+    file: Path,
+    *,
+    database: str,
+    kafka_servers: str | None,
+    broker_count: int,
+    listen: str,
+    keys: Keys,
     hub: ParticipantFiles,
 ) -> None:
     """Write hub.yaml and the subject key beside it; `kafka_servers` None means the embedded log."""
@@ -88,7 +94,7 @@ def write_hub_configuration(
                 "min_insync_replicas": 2 if broker_count >= 3 else 1,
             },
         }
-    _write_yaml(
+    write_yaml(
         file,
         {
             "network": NETWORK,
@@ -133,8 +139,9 @@ def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantF
     participants = {HUB: entry(HUB, "国家枢纽", "National hub", hub, _METHODS)}
     for province, files in provinces:
         participants[province.id] = entry(province.id, province.name_zh, province.name_en, files, _METHODS)
-    _write_yaml(file, {"network": NETWORK, "participants": participants})
+    write_yaml(file, {"network": NETWORK, "participants": participants})
 
 
-def _write_yaml(file: Path, content: object) -> None:
+def write_yaml(file: Path, content: object) -> None:
+    """Write a file of settings."""
     file.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")

@@ -15,8 +15,14 @@ from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 PROGRAM = (sys.executable, "-m", "onecard_protocol.cli")
 """The program `onecard` of this very installation."""
 
+_KEPT = {"ONECARD_DEBUG", "ONECARD_KAFKA_HOME"}
 _TAIL_LINES = 15
 _POLL_SECONDS = 0.05
+
+
+def inherited_environment() -> dict[str, str]:
+    """This process's variables without those that would stand above the children's configuration files."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ONECARD_") or name in _KEPT}
 
 
 class Guard:
@@ -48,13 +54,13 @@ class Guard:
         """The process has ended."""
         self._say(f"forget {process_id}")
 
+    def forget_all(self) -> None:
+        """All has ended in order, and the directory is the owner's."""
+        self._say("forget-all")
+
     def remove(self, directory: Path) -> None:
         """Remove this directory if its owner dies."""
         self._say(f"remove {directory}")
-
-    def keep(self, directory: Path) -> None:
-        """The directory stays, or is gone."""
-        self._say(f"keep {directory}")
 
     def stop(self) -> None:
         """Let go; whatever was not forgotten is ended now."""
@@ -99,7 +105,7 @@ class ChildProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self._environment},
+                env={**inherited_environment(), **self._environment},
                 # Ctrl-C at a terminal goes to the owner, which ends the country in order.
                 start_new_session=True,
             )

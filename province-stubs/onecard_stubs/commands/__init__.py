@@ -1,0 +1,1 @@
+"""Commands of the local systems: stubs, drills and the country on one machine."""

@@ -1,0 +1,73 @@
+"""`onecard dev`: the whole country on this machine: hub, adapters and local systems of the provinces."""
+
+import asyncio
+import enum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_stubs.dev.country import CountryPlan
+from onecard_stubs.dev.session import run_country
+from onecard_stubs.scenarios.registry import find_scenario
+from onecard_stubs.scenarios.result import Scenario
+
+app: Final = typer.Typer(no_args_is_help=True, help="The whole country on this machine.")
+
+
+class LogKind(enum.StrEnum):
+    """Which log the hub writes its journal to."""
+
+    EMBEDDED = "embedded"
+    KAFKA = "kafka"
+
+
+@app.callback()
+def _group() -> None:
+    """The whole country on this machine."""
+
+
+@app.command()
+def up(
+    log: Annotated[LogKind, typer.Option(help="The embedded log (PostgreSQL), or a real Kafka.")] = LogKind.EMBEDDED,
+    brokers: Annotated[int, typer.Option(min=1, max=3, help="Kafka brokers, 1 or 3.")] = 1,
+    provinces: Annotated[str, typer.Option(help="Provinces that take part, separated by commas.")] = "cn-44,cn-51",
+    gateways: Annotated[int, typer.Option(min=1, max=2, help="Gateways side by side.")] = 1,
+    scenario: Annotated[str, typer.Option(help="Run this drill, then end; without one it stays up.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="With a scenario: print one JSON object at its end.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="With a scenario: say at its end what to do next.")] = False,
+    directory: Annotated[
+        Path | None, typer.Option(help="An empty directory for everything that is written; it stays.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary directory.")] = False,
+) -> None:
+    """Start hub, adapters and local systems on free ports of this machine; Ctrl-C ends them."""
+    if brokers == 2:
+        _refuse(Text(en="Kafka runs with 1 broker or with 3 here.", zh="Kafka 只支持 1 个或 3 个代理。"), "--brokers")
+    if (as_json or demo) and not scenario:
+        _refuse(Text(en="--json and --demo go with --scenario.", zh="--json、--demo 需有 --scenario。"), "--scenario")
+    names = tuple(name.strip() for name in provinces.split(",") if name.strip())
+    drill = find_scenario(scenario) if scenario else None
+    _check_provinces(drill, names)
+    plan = CountryPlan(log=log.value, broker_count=brokers, provinces=names, gateway_count=gateways)
+    plan.check()
+    code = asyncio.run(run_country(plan, directory=directory, keep=keep, scenario=drill, as_json=as_json, is_demo=demo))
+    raise typer.Exit(code)
+
+
+def _check_provinces(scenario: Scenario | None, names: tuple[str, ...]) -> None:
+    missing = [name for name in scenario.provinces if name not in names] if scenario is not None else []
+    if missing:
+        text = ", ".join(missing)
+        _refuse(Text(en=f"The scenario needs {text} too.", zh=f"该演练还需要 {text}。"), "--provinces")
+
+
+def _refuse(what: Text, option: str) -> None:
+    raise Explained(
+        Explanation(
+            what=what,
+            remedy=Text(en=f"Correct {option}; `onecard dev up --help` tells more.", zh=f"请更正 {option}。"),
+            exit_code=ExitCode.USAGE,
+        )
+    )

@@ -1,0 +1,43 @@
+"""`onecard scenario`: a drill against a country that is up: who does what, and what must then be true."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from onecard_protocol.explained import ExitCode
+from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.dev.session import run_scenario
+from onecard_stubs.scenarios.registry import SCENARIOS, find_scenario
+
+app: Final = typer.Typer(no_args_is_help=True, help="Run drills against a country that is up.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """The drills."""
+    if as_json:
+        print(json.dumps([{"name": name, "what": drill.what.en} for name, drill in SCENARIOS.items()], indent=1))
+        return
+    table = Table("name", "what", box=None, header_style="bold")
+    for name, drill in SCENARIOS.items():
+        table.add_row(name, f"{drill.what.en}\n{drill.what.zh}")
+    Console().print(table)
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="Name of the drill.")],
+    directory: Annotated[Path, typer.Option(help="Directory that `onecard dev up` printed.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Run a drill, show what happened, and check it."""
+    country = RunningCountry.load(directory)
+    is_good = asyncio.run(run_scenario(find_scenario(name), country, as_json=as_json, report=lambda _: None))
+    raise typer.Exit(ExitCode.DONE if is_good else ExitCode.FOUND_WRONG)

@@ -1,0 +1,115 @@
+"""`onecard stub`: run a simulated local system, and switch how it misbehaves."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_stubs.behaviour import EVERY_TRADE, Switches
+from onecard_stubs.commands.local_systems import LOCAL_SYSTEMS, LocalSystem
+
+app: Final = typer.Typer(no_args_is_help=True, help="Run simulated local systems, and switch how they misbehave.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+UrlOption = Annotated[str, typer.Option("--url", help="Where the local system runs, http://127.0.0.1:PORT.")]
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """The local systems that can be run."""
+    if as_json:
+        print(json.dumps([{"name": name, "what": system.what.en} for name, system in LOCAL_SYSTEMS.items()], indent=1))
+        return
+    table = Table("name", "what", box=None, header_style="bold")
+    for name, system in LOCAL_SYSTEMS.items():
+        table.add_row(name, f"{system.what.en}\n{system.what.zh}")
+    Console().print(table)
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="guangdong or sichuan.")],
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of 127.0.0.1; 0 takes a free one.")] = 0,
+    adapter_url: Annotated[str, typer.Option(help="Where its adapter listens; empty: it calls nobody.")] = "",
+) -> None:
+    """Run a local system until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(_until_ended(_find(name).serve(port, adapter_url)))
+
+
+@app.command()
+def behave(
+    url: UrlOption,
+    trade: Annotated[str, typer.Option(help="Trade number that misbehaves; * for all.")] = EVERY_TRADE,
+    calls: Annotated[int, typer.Option(min=0, help="For so many calls; 0: until it is changed.")] = 0,
+    delay_ms: Annotated[int, typer.Option(min=0, help="Wait so long before doing anything.")] = 0,
+    down: Annotated[bool, typer.Option("--down", help="Break the connection and do nothing.")] = False,
+    duplicate: Annotated[bool, typer.Option("--duplicate", help="Do the work twice.")] = False,
+    lose_answer: Annotated[bool, typer.Option("--lose-answer", help="Do the work and never answer.")] = False,
+    wrong_code: Annotated[bool, typer.Option("--wrong-code", help="Answer with an unknown code.")] = False,
+    wrong_encoding: Annotated[bool, typer.Option("--wrong-encoding", help="Answer in another encoding.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Behave well again; no other option counts.")] = False,
+) -> None:
+    """Switch how a running local system behaves, and show what is switched on."""
+    switches = Switches(
+        delay_ms=delay_ms,
+        down=down,
+        duplicate=duplicate,
+        lose_answer=lose_answer,
+        wrong_code=wrong_code,
+        wrong_encoding=wrong_encoding,
+    )
+    print(json.dumps(asyncio.run(_behave(url, trade, switches, calls, clear=clear)), indent=1))
+
+
+async def _behave(url: str, trade: str, switches: Switches, calls: int, *, clear: bool) -> object:
+    import aiohttp
+
+    control = f"{url.rstrip('/')}/control/behaviour"
+    body = {name: getattr(switches, name) for name in Switches.__dataclass_fields__} | {"trade": trade}
+    if calls:
+        body["calls"] = calls
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            request = session.delete(control) if clear else session.post(control, json=body)
+            async with request as response:
+                return await response.json()
+    except aiohttp.ClientError as error:
+        raise Explained(
+            Explanation(
+                what=Text(en=f"No local system answers at {url}.", zh=f"{url} 上没有本地系统应答。"),
+                why=(type(error).__name__,),
+                remedy=Text(en="`onecard dev up` prints where each listens.", zh="`onecard dev up` 会列出监听地址。"),
+                exit_code=ExitCode.UNREACHABLE,
+            )
+        ) from None
+
+
+def _find(name: str) -> LocalSystem:
+    system = LOCAL_SYSTEMS.get(name)
+    if system is None:
+        raise Explained(
+            Explanation(
+                what=Text(en=f"There is no local system {name!r}.", zh=f"没有名为 {name} 的本地系统。"),
+                remedy=Text(en=f"Take one of {', '.join(LOCAL_SYSTEMS)}.", zh=f"可选：{'、'.join(LOCAL_SYSTEMS)}。"),
+                exit_code=ExitCode.USAGE,
+            )
+        )
+    return system
+
+
+async def _until_ended(serving: Coroutine[None, None, None]) -> None:
+    task = asyncio.create_task(serving)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

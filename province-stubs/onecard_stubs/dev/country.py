@@ -1,0 +1,395 @@
+"""A country on one machine: engines, hub, adapters and local systems as ordinary processes, started and ended together.
+
+    async with Country(plan, directory) as country:
+        await country.kill("gateway-1")
+        await country.restart("gateway-1")
+
+Processes are known by name: `postgres`, `kafka-1` …, `gateway-1` …, `worker-1` …, `adapter-cn-44` …, `stub-guangdong`.
+Everything listens on free ports of 127.0.0.1. What each process says goes to NAME.log in the directory. Whatever ends
+the owner, kill -9 included, ends all of them.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import psutil
+
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.identifiers import HUB
+from onecard_stubs.dev.adapter_configuration import write_adapter_configuration
+from onecard_stubs.dev.free_ports import free_ports, is_listening
+from onecard_stubs.dev.hub_configuration import Keys, write_directory, write_hub_configuration
+from onecard_stubs.dev.kafka import KafkaCluster
+from onecard_stubs.dev.postgres import EmbeddedPostgres
+from onecard_stubs.dev.processes import ChildProcess, Guard
+from onecard_stubs.dev.provinces import PROVINCES
+from onecard_stubs.dev.running import RunningCountry
+
+_READY_SECONDS = 60
+_STEP_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountryPlan:
+    """What the country consists of."""
+
+    log: Literal["embedded", "kafka"] = "embedded"
+    broker_count: int = 1
+    """Kafka brokers, 1 or 3; of no meaning on the embedded log."""
+    provinces: tuple[str, ...] = ("cn-44", "cn-51")
+    gateway_count: int = 1
+    worker_count: int = 1
+
+    def check(self) -> None:
+        """Raise Explained for a plan that cannot be carried out."""
+        unknown = [name for name in self.provinces if name not in PROVINCES]
+        if unknown:
+            raise _refused(
+                Text(
+                    en=f"No local system speaks for {', '.join(unknown)}.",
+                    zh=f"{', '.join(unknown)} 没有本地系统。",
+                ),
+                Text(en=f"Take some of {', '.join(PROVINCES)}.", zh=f"请从 {', '.join(PROVINCES)} 中选择。"),
+            )
+
+
+class Country:
+    """The processes of a plan. Start once; then kill, restart, pause and resume any of them by name."""
+
+    def __init__(
+        self,
+        plan: CountryPlan,
+        directory: Path,
+        *,
+        report: Callable[[str], None] = lambda _: None,
+        is_temporary: bool = False,
+    ) -> None:
+        """`directory` takes everything that the country writes; a temporary one is removed if its owner is killed.
+
+        `report` is told each step in English.
+        """
+        plan.check()
+        self.plan = plan
+        self.directory = directory.resolve()
+        self._report = report
+        self._is_temporary = is_temporary
+        self._guard = Guard()
+        self._provinces = [PROVINCES[name] for name in plan.provinces]
+        ports = iter(free_ports(plan.gateway_count + 2 * len(self._provinces)))
+        self.gateway_addresses = {
+            f"gateway-{index + 1}": f"127.0.0.1:{next(ports)}" for index in range(plan.gateway_count)
+        }
+        self.adapter_ports = {province.id: next(ports) for province in self._provinces}
+        """Where each adapter serves its own province's local systems."""
+        self.stub_ports = {province.id: next(ports) for province in self._provinces}
+        """Where each local system serves its adapter, and its controls."""
+        self.hub_config = self.directory / "hub.yaml"
+        self.directory_file = self.directory / "directory.yaml"
+        self.adapter_urls: dict[str, str] = {}
+        """By participant, where its adapter serves the local systems of its province; known once configured."""
+        self.adapter_stores = {province.id: self.directory / f"{province.id}.store" for province in self._provinces}
+        self._postgres = EmbeddedPostgres(self.directory / "postgres")
+        self._kafka = (
+            KafkaCluster(self.directory / "kafka", broker_count=plan.broker_count) if plan.log == "kafka" else None
+        )
+        self._processes: dict[str, ChildProcess] = {}
+        self._ready: dict[str, Callable[[], Awaitable[bool]]] = {}
+
+    # ---- names -----------------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all processes, whether they run or not."""
+        brokers = [] if self._kafka is None else [f"kafka-{index + 1}" for index in range(self.plan.broker_count)]
+        return ["postgres", *brokers, *self._processes]
+
+    @property
+    def process_ids(self) -> dict[str, int]:
+        """Pids of the processes that run, by name."""
+        found = {name: process.process_id for name, process in self._processes.items()}
+        if self._kafka is not None:
+            found |= {f"kafka-{number}": pid for number, pid in self._kafka.process_ids.items()}
+        found["postgres"] = self._postgres_pid()
+        return {name: pid for name, pid in found.items() if pid is not None}
+
+    @property
+    def database(self) -> str:
+        """Connection string of the hub's PostgreSQL."""
+        return self._postgres.dsn()
+
+    @property
+    def kafka_servers(self) -> str | None:
+        """Bootstrap servers of Kafka; None on the embedded log."""
+        return None if self._kafka is None else self._kafka.bootstrap_servers
+
+    def running(self) -> RunningCountry:
+        """Where its parts are, for others; of use once it is started."""
+        stub_urls = {name: f"http://127.0.0.1:{port}" for name, port in self.stub_ports.items()}
+        places = {"postgres": self.database, **self.gateway_addresses}
+        for province in self._provinces:
+            places[province.adapter_process] = self.adapter_urls[province.id]
+            places[province.stub_process] = stub_urls[province.id]
+        if self.kafka_servers is not None:
+            places |= {f"kafka-{number}": at for number, at in enumerate(self.kafka_servers.split(","), start=1)}
+        return RunningCountry(
+            directory=self.directory,
+            log=self.plan.log,
+            hub_config=self.hub_config,
+            places=places,
+            adapter_urls=dict(self.adapter_urls),
+            stub_urls=stub_urls,
+            adapter_stores=dict(self.adapter_stores),
+        )
+
+    def log_files(self) -> list[Path]:
+        """Everything that the processes wrote to their logs."""
+        return sorted(self.directory.rglob("*.log"))
+
+    # ---- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start everything and wait until it serves. Raises Explained, KafkaMissing or KafkaFailed."""
+        self._guard.start()
+        if self._is_temporary:
+            self._guard.remove(self.directory)
+        self._report("making keys, starting the database")
+        keys, _, _ = await asyncio.gather(self._make_keys(), self._start_postgres(), self._start_kafka())
+        await self._configure(keys)
+        self._define()
+        self._report("preparing the hub's schema and topics")
+        for name in self._stub_names():
+            await self._processes[name].start()
+        await asyncio.gather(
+            self._run_once("hub-migrate", "hub", "migrate", "--config", str(self.hub_config)),
+            self._run_once("hub-topics", "hub", "topics", "--config", str(self.hub_config)),
+        )
+        self._report("starting hub and adapters")
+        names = [name for name in self._processes if name not in self._stub_names()]
+        for name in names:
+            await self._processes[name].start()
+        await self._run_once(
+            "directory-import",
+            "directory",
+            "import",
+            str(self.directory_file),
+            "--config",
+            str(self.hub_config),
+            "--yes",
+        )
+        self._report("waiting until all of them serve")
+        await asyncio.gather(*(self._wait_until_ready(name) for name in self._processes))
+
+    async def stop(self) -> None:
+        """End everything in order: those who send before those who receive."""
+        groups = ("adapter-", "stub-", "gateway-", "worker-")
+        for group in groups:
+            await asyncio.gather(
+                *(process.terminate() for name, process in self._processes.items() if name.startswith(group))
+            )
+        await asyncio.gather(*(process.terminate() for process in self._processes.values()))
+        if self._kafka is not None:
+            await self._kafka.stop()
+        await self._postgres.stop()
+        self._guard.forget_all()
+        await asyncio.to_thread(self._guard.stop)
+
+    async def __aenter__(self) -> "Country":
+        """Start the country."""
+        try:
+            await self.start()
+        except BaseException:
+            await asyncio.shield(self.stop())
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the country."""
+        await self.stop()
+
+    # ---- faults ----------------------------------------------------------------------------------------------------
+
+    async def kill(self, name: str) -> None:
+        """kill -9 the process and wait until it is gone (PostgreSQL: an immediate shutdown, its crash)."""
+        if name == "postgres":
+            await self._crash_postgres()
+        elif self._kafka is not None and name.startswith("kafka-"):
+            await self._kafka.kill(int(name.removeprefix("kafka-")))
+        else:
+            await self._process(name).kill()
+
+    async def terminate(self, name: str) -> None:
+        """End a process in order (SIGTERM) and wait until it is gone."""
+        await self._process(name).terminate()
+
+    async def restart(self, name: str) -> None:
+        """Start a process again that was killed or ended, and wait until it serves."""
+        if name == "postgres":
+            await self._start_postgres()
+        elif self._kafka is not None and name.startswith("kafka-"):
+            await self._kafka.restart(int(name.removeprefix("kafka-")))
+            self._watch_kafka()
+        else:
+            await self._process(name).terminate()
+            await self._process(name).start()
+            await self._wait_until_ready(name)
+
+    def pause(self, name: str) -> None:
+        """Stop a process without ending it (SIGSTOP), as a machine that hangs."""
+        self._process(name).pause()
+
+    def resume(self, name: str) -> None:
+        """Let a paused process go on."""
+        self._process(name).resume()
+
+    async def add_worker(self) -> str:
+        """Start one more worker; returns its name."""
+        number = sum(name.startswith("worker-") for name in self._processes) + 1
+        name = f"worker-{number}"
+        self._define_process(name, ["hub", "worker", "--config", str(self.hub_config)])
+        await self._processes[name].start()
+        return name
+
+    # ---- steps -----------------------------------------------------------------------------------------------------
+
+    async def _make_keys(self) -> Keys:
+        return await asyncio.to_thread(Keys, self.directory / "keys")
+
+    async def _start_postgres(self) -> None:
+        await self._postgres.start()
+        self._guard.watch(self._postgres.process_id, signal.SIGINT)
+
+    async def _start_kafka(self) -> None:
+        if self._kafka is not None:
+            await self._kafka.start()
+            self._watch_kafka()
+
+    def _watch_kafka(self) -> None:
+        assert self._kafka is not None
+        for process_id in self._kafka.process_ids.values():
+            self._guard.watch(process_id)
+
+    async def _configure(self, keys: Keys) -> None:
+        hub, *files = await asyncio.gather(
+            *(asyncio.to_thread(keys.make, participant) for participant in (HUB, *self.plan.provinces))
+        )
+        provinces = list(zip(self._provinces, files, strict=True))
+        write_hub_configuration(
+            self.hub_config,
+            database=self.database,
+            kafka_servers=self.kafka_servers,
+            broker_count=self.plan.broker_count,
+            listen=next(iter(self.gateway_addresses.values())),
+            keys=keys,
+            hub=hub,
+        )
+        write_directory(self.directory_file, provinces, hub)
+        for province, province_files in provinces:
+            self.adapter_urls[province.id] = write_adapter_configuration(
+                self.directory / f"{province.id}.yaml",
+                province,
+                files=province_files,
+                keys=keys,
+                hub_key=hub.key,
+                gateways=list(self.gateway_addresses.values()),
+                store=self.adapter_stores[province.id],
+                listen_port=self.adapter_ports[province.id],
+                local_system_port=self.stub_ports[province.id],
+            )
+
+    def _define(self) -> None:
+        config = str(self.hub_config)
+        for index in range(self.plan.worker_count):
+            self._define_process(f"worker-{index + 1}", ["hub", "worker", "--config", config])
+        for name, address in self.gateway_addresses.items():
+            self._define_process(
+                name, ["hub", "gateway", "--config", config, "--listen", address], port=int(address.rpartition(":")[2])
+            )
+        for province in self._provinces:
+            self._define_process(
+                province.stub_process,
+                [
+                    "stub",
+                    "run",
+                    province.stub,
+                    "--port",
+                    str(self.stub_ports[province.id]),
+                    "--adapter-url",
+                    self.adapter_urls[province.id],
+                ],
+                port=self.stub_ports[province.id],
+            )
+            self._define_process(
+                province.adapter_process,
+                ["adapter", "run", "--config", str(self.directory / f"{province.id}.yaml")],
+                port=self.adapter_ports[province.id],
+            )
+
+    def _define_process(self, name: str, arguments: list[str], *, port: int | None = None) -> None:
+        self._processes[name] = ChildProcess(
+            name, arguments, log_file=self.directory / f"{name}.log", guard=self._guard
+        )
+        if port is not None:
+            listening_port = port
+
+            async def listens() -> bool:
+                return is_listening(listening_port)
+
+            self._ready[name] = listens
+
+    async def _run_once(self, name: str, *arguments: str) -> None:
+        process = ChildProcess(name, arguments, log_file=self.directory / f"{name}.log", guard=self._guard)
+        try:
+            async with asyncio.timeout(_STEP_SECONDS):
+                await process.run()
+        finally:
+            await process.kill()
+
+    async def _wait_until_ready(self, name: str) -> None:
+        if name in self._ready:
+            await self._processes[name].wait_until(self._ready[name], _READY_SECONDS)
+
+    async def _crash_postgres(self) -> None:
+        process_id = self._postgres_pid()
+        if process_id is not None:
+            process = psutil.Process(process_id)
+            process.send_signal(signal.SIGQUIT)
+            await asyncio.to_thread(psutil.wait_procs, [process], 20)
+            self._guard.forget(process_id)
+
+    def _postgres_pid(self) -> int | None:
+        try:
+            process_id = self._postgres.process_id
+        except RuntimeError:
+            return None
+        return process_id if psutil.pid_exists(process_id) else None
+
+    def _process(self, name: str) -> ChildProcess:
+        process = self._processes.get(name)
+        if process is None:
+            raise ValueError(f"no process {name!r} in this country; there are {', '.join(self.names)}")
+        return process
+
+    def _stub_names(self) -> list[str]:
+        return [name for name in self._processes if name.startswith("stub-")]
+
+
+def check_directory(directory: Path) -> None:
+    """Make the directory of a country; raises Explained if it holds anything."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(os.scandir(directory)):
+        raise _refused(
+            Text(en=f"The directory {directory} is not empty.", zh=f"目录 {directory} 不是空目录。"),
+            Text(en="Name an empty or new directory.", zh="请指定一个空目录或新目录。"),
+        )
+
+
+def _refused(what: Text, remedy: Text) -> Explained:
+    return Explained(Explanation(what=what, remedy=remedy, exit_code=ExitCode.NOT_SET_UP))

@@ -1,0 +1,162 @@
+"""A country as a person meets it: brought up with progress, shown, drilled, and ended by Ctrl-C."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from onecard_protocol.explained import ExitCode, Language, language_of
+from onecard_stubs.dev.country import Country, CountryPlan, check_directory
+from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.scenarios.display import show
+from onecard_stubs.scenarios.result import Report, Scenario
+
+
+async def run_country(
+    plan: CountryPlan,
+    *,
+    directory: Path | None,
+    keep: bool,
+    scenario: Scenario | None,
+    as_json: bool,
+    is_demo: bool,
+) -> ExitCode:
+    """Bring a country up; run the scenario and end it, or keep it until Ctrl-C or SIGTERM.
+
+    Without a directory a temporary one is taken, and removed at the end unless `keep`.
+    """
+    language = language_of(os.environ)
+    is_temporary = directory is None and not keep
+    place = _prepare(directory)
+    main = asyncio.current_task()
+    assert main is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, main.cancel)
+    is_up = False
+    try:
+        with _progress() as report:
+            async with Country(plan, place, report=report, is_temporary=is_temporary) as country:
+                running = country.running()
+                running.save()
+                is_up = True
+                if scenario is None:
+                    report("")
+                    _show_country(country, running, language)
+                    await asyncio.Event().wait()
+                    raise AssertionError("nothing ends this wait but a signal")
+                is_good = await run_scenario(scenario, running, as_json=as_json, report=report)
+                report("ending the processes")
+        if not as_json:
+            _show_next(place, language, is_kept=not is_temporary, is_demo=is_demo)
+        return ExitCode.DONE if is_good else ExitCode.FOUND_WRONG
+    except asyncio.CancelledError:
+        return ExitCode.DONE if is_up and scenario is None else ExitCode.INTERRUPTED
+    finally:
+        if is_temporary:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+async def run_scenario(scenario: Scenario, country: RunningCountry, *, as_json: bool, report: Report) -> bool:
+    """Run a drill and print what it found; returns whether all is as it must be."""
+    result = await scenario.run(country, report)
+    report("")
+    if as_json:
+        print(json.dumps(result.figures()))
+    else:
+        show(result, Console(highlight=False), language_of(os.environ))
+    return bool(result.is_good)
+
+
+def program() -> str:
+    """How this program is called here: its name where the path finds it, else its file."""
+    found = shutil.which("onecard")
+    own = Path(sys.executable).parent / "onecard"
+    if found is not None and Path(found).resolve() == own.resolve():
+        return "onecard"
+    with contextlib.suppress(ValueError):
+        return str(own.relative_to(Path.cwd()))
+    return str(own)
+
+
+def _prepare(directory: Path | None) -> Path:
+    if directory is None:
+        return Path(tempfile.mkdtemp(prefix="onecard-"))
+    check_directory(directory)
+    return directory.resolve()
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Tells steps on standard error: in one changing line at a terminal, else line by line. Nothing clears the line."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda step: console.print(f"… {step}", style="dim") if step else None
+        return
+    with console.status("") as status:
+
+        def report(step: str) -> None:
+            if step:
+                status.start()
+                status.update(step)
+            else:
+                status.stop()
+
+        yield report
+
+
+def _show_country(country: Country, running: RunningCountry, language: Language) -> None:
+    zh = language == "zh"
+    console = Console(highlight=False)
+    table = Table(*(("进程", "pid", "监听") if zh else ("process", "pid", "listens at")), box=None, header_style="bold")
+    for name, process_id in sorted(country.process_ids.items()):
+        table.add_row(name, str(process_id), escape(running.places.get(name, "")))
+    console.print(table, soft_wrap=True)
+    onecard, config = program(), running.hub_config
+    lines = {
+        f"{onecard} scenario run medical --directory {running.directory}": (
+            "演练一次跨省住院结算" if zh else "a Guangdong hospital settles a Sichuan patient's bill"
+        ),
+        f"{onecard} message list --config {config}": "最近投递的报文" if zh else "the messages last delivered",
+        f"{onecard} message trace ID --config {config}": "一条报文的全程" if zh else "the journey of one of them",
+        f"{onecard} stub behave --url {running.stub_urls.get('cn-51', 'URL')} --trade 0304 --lose-answer --calls 1": (
+            "让四川下一次结算的应答丢失" if zh else "Sichuan's core loses the answer of its next settlement"
+        ),
+    }
+    console.print("\n可以尝试：" if zh else "\nTry:")
+    for command, what in lines.items():
+        console.print(f"  [cyan]{escape(command)}[/]\n      {what}", soft_wrap=True)
+    console.print(
+        f"\n日志在 {running.directory}。按 Ctrl-C 结束全部进程。"
+        if zh
+        else f"\nLogs are in {running.directory}. Ctrl-C ends all of it."
+    )
+
+
+def _show_next(place: Path, language: Language, *, is_kept: bool, is_demo: bool) -> None:
+    zh = language == "zh"
+    console = Console(highlight=False)
+    onecard = program()
+    if is_demo:
+        lines = {
+            f"{onecard} dev up": "保持运行，并列出可尝试的命令" if zh else "keeps it running, and says what to try",
+            f"{onecard} dev up --log kafka --scenario medical": (
+                "同样的流程，使用真实的 Kafka" if zh else "the same on a real Kafka"
+            ),
+            f"{onecard} --help": "全部命令" if zh else "all commands",
+        }
+        console.print("接下来：" if zh else "Next:")
+        for command, what in lines.items():
+            console.print(f"  [cyan]{escape(command)}[/]  {what}", soft_wrap=True)
+    if is_kept:
+        console.print(f"日志和数据保留在 {place}" if zh else f"Logs and data stay in {place}", soft_wrap=True)

@@ -1,0 +1,127 @@
+"""Whether nothing was lost and nothing doubled: every adapter's outbox, the hub's journal and the inboxes compared.
+
+The hub tells by `onecard message audit`; of an adapter's store only ids and delivery numbers are read.
+"""
+
+import asyncio
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from onecard_stubs.dev.processes import PROGRAM, inherited_environment
+from onecard_stubs.dev.running import RunningCountry
+
+_SETTLED_SECONDS = 15
+_POLL_SECONDS = 0.3
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """The comparison. Messages are named `sender:id`, deliveries `recipient/partition/number`."""
+
+    sent: tuple[str, ...]
+    """What the adapters' outboxes hold, replies included."""
+    journaled: tuple[str, ...]
+    rejected: tuple[str, ...]
+    unknown: tuple[str, ...]
+    """Requests without a final outcome."""
+    lost: tuple[str, ...]
+    """Sent and not in the journal, in the journal and not decided, decided and in no inbox, in an inbox and not
+    received."""
+    doubled: tuple[str, ...]
+    """Delivered under two numbers, or answered twice."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A message of an adapter's outbox."""
+
+    name: str
+    is_refused: bool
+    """It was refused before it was journaled, or never sent in time: its sender knows."""
+
+
+async def run_json(*arguments: str) -> Any:
+    """The JSON that a command of the program prints; raises RuntimeError with its errors if it prints none."""
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=inherited_environment(),
+    )
+    output, errors = await process.communicate()
+    try:
+        return json.loads(output)
+    except ValueError:
+        command = " ".join(arguments)
+        raise RuntimeError(f"onecard {command} ended with {process.returncode}: {errors.decode()[-2000:]}") from None
+
+
+async def take_accounts(country: RunningCountry, since_ms: int) -> Accounts:
+    """Compare what was created since a time; waits a moment for what is still under way."""
+    deadline = asyncio.get_running_loop().time() + _SETTLED_SECONDS
+    while True:
+        sent, received = await asyncio.to_thread(_read_stores, country.adapter_stores)
+        audit = await run_json("message", "audit", "--json", "--config", str(country.hub_config))
+        accounts = compare(sent, received, audit, since_ms)
+        if not accounts.lost or asyncio.get_running_loop().time() > deadline:
+            return accounts
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def compare(sent: Sequence[Sent], received: dict[str, int], audit: dict[str, Any], since_ms: int) -> Accounts:
+    """The comparison as a pure function: outbox rows, highest received number by inbox partition, the hub's audit."""
+
+    def is_new(name: str) -> bool:
+        return int(name.rpartition(":")[2][:12], 16) >= since_ms
+
+    journaled = [f"{message['sender']}:{message['id']}" for message in audit["messages"]]
+    in_journal = set(journaled)
+    sent_new = [message for message in sent if is_new(message.name)]
+    not_received = [
+        f"{place}/{number}"
+        for place, last in audit["last_numbers"].items()
+        if place.partition("/")[0] in {key.partition("/")[0] for key in received}
+        for number in range(received.get(place, 0) + 1, last + 1)
+    ]
+    lost = [
+        *(message.name for message in sent_new if message.name not in in_journal and not message.is_refused),
+        *(name for name in audit["undecided"] if is_new(name)),
+        *audit["missing_numbers"],
+        *not_received,
+    ]
+    doubled = {name for name in (*audit["delivered_twice"], *audit["answered_twice"]) if is_new(name)}
+    return Accounts(
+        sent=tuple(message.name for message in sent_new),
+        journaled=tuple(name for name in journaled if is_new(name)),
+        rejected=(
+            *(name for name in audit["rejected"] if is_new(name)),
+            *(message.name for message in sent_new if message.name not in in_journal and message.is_refused),
+        ),
+        unknown=tuple(name for name in audit["without_outcome"] if is_new(name)),
+        lost=tuple(lost),
+        doubled=tuple(sorted(doubled)),
+    )
+
+
+def _read_stores(stores: dict[str, Path]) -> tuple[list[Sent], dict[str, int]]:
+    """The outboxes' messages, and the highest number received by `recipient/partition`."""
+    sent: list[Sent] = []
+    received: dict[str, int] = {}
+    for participant, file in stores.items():
+        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)
+        try:
+            rows = connection.execute("SELECT id, reason FROM outbox")
+            sent += [Sent(name=f"{participant}:{row[0].hex()}", is_refused=row[1] != 0) for row in rows]
+            # A recipient that has received nothing is one of those who are asked all the same.
+            received[f"{participant}/"] = 0
+            for partition, number in connection.execute("SELECT partition, number FROM delivered"):
+                received[f"{participant}/{partition}"] = number
+        finally:
+            connection.close()
+    return sent, received

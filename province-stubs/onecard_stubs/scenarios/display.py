@@ -1,0 +1,172 @@
+"""How a drill is shown to a person: the bill and its split in yuan, the journey of each message, what was checked."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from onecard_protocol.explained import Language, Text
+from onecard_stubs.scenarios.result import Journey, ScenarioResult
+
+_SHANGHAI: Final = timezone(timedelta(hours=8))
+_LEVELS: Final = {
+    "01": Text(en="A", zh="甲类"),
+    "02": Text(en="B", zh="乙类"),
+    "03": Text(en="self-paid", zh="自费"),
+}
+_CLASSES: Final = {
+    "01": Text(en="bed", zh="床位费"),
+    "02": Text(en="consultation", zh="诊察费"),
+    "03": Text(en="examination", zh="检查费"),
+    "04": Text(en="laboratory", zh="化验费"),
+    "05": Text(en="treatment", zh="治疗费"),
+    "06": Text(en="surgery", zh="手术费"),
+    "07": Text(en="nursing", zh="护理费"),
+    "08": Text(en="materials", zh="卫生材料费"),
+    "09": Text(en="western medicine", zh="西药费"),
+    "10": Text(en="herbal pieces", zh="中药饮片费"),
+    "11": Text(en="Chinese patent medicine", zh="中成药费"),
+    "12": Text(en="general treatment fee", zh="一般诊疗费"),
+    "13": Text(en="registration", zh="挂号费"),
+    "14": Text(en="other", zh="其他费"),
+}
+
+
+def yuan(amount_fen: int) -> str:
+    """An amount in yuan with two decimals: 123456 fen are 1,234.56."""
+    sign, amount = ("-", -amount_fen) if amount_fen < 0 else ("", amount_fen)
+    return f"{sign}{amount // 100:,}.{amount % 100:02d}"
+
+
+def show(result: ScenarioResult, console: Console, language: Language) -> None:
+    """Print the whole result."""
+    if result.patient:
+        console.print(Text(en=f"\nPatient: {result.patient}", zh=f"\n患者：{result.patient}").of(language))
+    if result.bill:
+        console.print(_bill(result, language))
+    if result.split:
+        console.print(_split(result, language))
+    for journey in result.journeys:
+        console.print(_journey(journey, language))
+    for check in result.checks:
+        mark = "[green]✓[/]" if check.holds else "[bold red]✗[/]"
+        found = f"  [dim]{escape(check.found)}[/]" if check.found else ""
+        console.print(f"{mark} {escape(check.what.of(language))}{found}")
+    accounts = result.accounts
+    figures = {
+        Text(en="messages", zh="报文"): len(accounts.journaled),
+        Text(en="rejected", zh="拒绝"): len(accounts.rejected),
+        Text(en="unknown", zh="未知"): len(accounts.unknown),
+        Text(en="lost", zh="丢失"): len(accounts.lost),
+        Text(en="doubled", zh="重复"): len(accounts.doubled),
+    }
+    line = "   ".join(f"{name.of(language)} [bold]{count}[/]" for name, count in figures.items())
+    console.print(f"\n{line}   {result.duration_ms / 1000:.1f} s\n")
+
+
+def _bill(result: ScenarioResult, language: Language) -> Table:
+    titles = (
+        ("项目类别", "等级", "笔数", "金额", "全自费", "超限价", "先行自付", "符合范围")
+        if language == "zh"
+        else ("class", "level", "lines", "amount", "self-paid", "over limit", "paid first", "in scope")
+    )
+    table = Table(title="住院费用（元）" if language == "zh" else "The bill of the stay (yuan)", title_justify="left")
+    for index, title in enumerate(titles):
+        table.add_column(title, justify="left" if index < 2 else "right", no_wrap=True)
+    for row in result.bill:
+        fee_class, level = _CLASSES.get(row.fee_class), _LEVELS.get(row.level)
+        table.add_row(
+            row.fee_class if fee_class is None else fee_class.of(language),
+            row.level if level is None else level.of(language),
+            str(row.line_count),
+            *map(yuan, (row.total_fen, row.full_self_pay_fen, row.over_limit_fen, row.preceding_fen, row.in_scope_fen)),
+        )
+    table.add_section()
+    table.add_row(
+        "合计" if language == "zh" else "total",
+        "",
+        str(sum(row.line_count for row in result.bill)),
+        yuan(sum(row.total_fen for row in result.bill)),
+        yuan(sum(row.full_self_pay_fen for row in result.bill)),
+        yuan(sum(row.over_limit_fen for row in result.bill)),
+        yuan(sum(row.preceding_fen for row in result.bill)),
+        yuan(sum(row.in_scope_fen for row in result.bill)),
+        style="bold",
+    )
+    return table
+
+
+def _split(result: ScenarioResult, language: Language) -> Table:
+    table = Table(
+        title="由参保地四川计算的分担（元）" if language == "zh" else "Who pays, as Sichuan computed it (yuan)",
+        title_justify="left",
+    )
+    table.add_column("")
+    table.add_column("预结算" if language == "zh" else "pre-settled", justify="right")
+    table.add_column("结算" if language == "zh" else "settled", justify="right")
+    for row in result.split:
+        table.add_row(
+            row.name.of(language), yuan(row.trial_fen), yuan(row.settled_fen), style="bold" if row.is_sum else None
+        )
+    return table
+
+
+def _journey(journey: Journey, language: Language) -> Table:
+    story = journey.story
+    created_ms = story["created_ms"]
+    title = f"[bold]{escape(journey.step.of(language))}[/]  [dim]{story['method'].rpartition('.')[2]}  {story['id']}[/]"
+    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 1))
+    table.add_column(justify="right", style="cyan", no_wrap=True)
+    table.add_column()
+    for time_ms, what in _steps(story, language):
+        table.add_row(_clock(created_ms) if time_ms == created_ms else f"+{time_ms - created_ms} ms", what)
+    return table
+
+
+def _steps(story: dict[str, Any], language: Language) -> list[tuple[int, str]]:
+    steps = _steps_of_message(story, language)
+    for answer in story["answers"]:
+        steps += _steps_of_message(answer, language)
+    return sorted(steps, key=lambda step: step[0])
+
+
+def _steps_of_message(story: dict[str, Any], language: Language) -> list[tuple[int, str]]:
+    zh = language == "zh"
+    sender, kind = story["sender"], story["kind"]
+    check = story["signature"]
+    verdict = _verdict(check, language)
+    kinds = {"request": "请求", "event": "事件", "reply": "应答", "rejection": "拒绝", "notice": "通知"}
+    made = f"{sender} 签发{kinds.get(kind, kind)}，{verdict}" if zh else f"{sender} signs the {kind}; {verdict}"
+    steps = [(story["created_ms"], made)]
+    place = story["journal"]
+    if place is not None:
+        where = (
+            f"网关接收，入流水：分区 {place['partition']}，位置 {place['position']}"
+            if zh
+            else f"gateway admits it, journal partition {place['partition']} position {place['position']}"
+        )
+        steps.append((place["append_time_ms"], where))
+    for delivered in story["deliveries"]:
+        if delivered["appended_ms"] is not None:
+            to = (
+                f"交换处理，投入 {delivered['recipient']} 收件箱：第 {delivered['number']} 号"
+                if zh
+                else f"worker decides; inbox of {delivered['recipient']}, number {delivered['number']}"
+            )
+            steps.append((delivered["appended_ms"], to))
+    return steps
+
+
+def _verdict(check: dict[str, Any], language: Language) -> str:
+    if not check["is_good"]:
+        return "[bold red]SM2 签名无效[/]" if language == "zh" else "[bold red]SM2 signature fails[/]"
+    batch = check["batch"]
+    if language == "zh":
+        return "[green]SM2 签名有效[/]" + ("" if batch is None else f"（{batch[1]} 条批量签名之一）")
+    return "[green]SM2 signature ok[/]" + ("" if batch is None else f" (one of a batch of {batch[1]})")
+
+
+def _clock(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, _SHANGHAI).strftime("%H:%M:%S.%f")[:-3]
