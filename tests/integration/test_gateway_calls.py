@@ -55,11 +55,16 @@ def turned_down(_: Message) -> tuple[message_pb2.MessageKind, message_pb2.Reject
     )
 
 
+def raw_method(channel: grpc.aio.Channel, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    """The method as bytes in and bytes out."""
+    return channel.unary_unary(method)
+
+
 async def call(
     channel: grpc.aio.Channel, signed: message_pb2.SignedMessage, method: str = COVERAGE, seconds: float = 20.0
 ) -> tuple[bytes, dict[str, bytes]]:
     """A typed call as any client makes it: the payload as body, header and signature as metadata."""
-    calling = channel.unary_unary(method)(
+    calling = raw_method(channel, method)(
         signed.payload,
         metadata=(("onecard-header-bin", signed.header), ("onecard-signature-bin", signed.signature)),
         timeout=seconds,
@@ -178,7 +183,7 @@ async def test_a_call_of_another_method_than_the_header_names_is_refused(hub: Hu
 async def test_a_call_without_header_and_signature_says_that_they_are_missing(hub: Hub) -> None:
     async with hub.channel("cn-44") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await channel.unary_unary(COVERAGE)(b"")
+            await raw_method(channel, COVERAGE)(b"")
 
     trailing = metadata_of(raised.value.trailing_metadata())
     assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED

@@ -231,7 +231,9 @@ async def until_serving(channel: grpc.aio.Channel) -> None:
     """Wait until the gateway's health says that it admits."""
 
     async def is_serving() -> bool:
-        response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        response = await health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
+            health_pb2.HealthCheckRequest()
+        )
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     await eventually_async(is_serving)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecard.exchange.v1 import control_pb2, message_pb2
+from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
 from onecard.medical.v1 import settlement_pb2
 from onecard.medical.v1 import values_pb2 as medical_values_pb2
 from onecard_broker.admission.rules import Admission, Circumstances, admit
@@ -321,7 +321,10 @@ def test_a_sender_that_may_not_send_the_method_is_refused() -> None:
 
 def test_who_may_not_receive_a_method_may_not_answer_it() -> None:
     directory = directory_of(put_participant("cn-51", ()), onto=DIRECTORY)
-    rejection = answer(message_pb2.MESSAGE_KIND_REJECTION, message_pb2.Rejection(reason=213))
+    rejection = answer(
+        message_pb2.MESSAGE_KIND_REJECTION,
+        message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM),
+    )
 
     refusal = refused(rejection, dataclasses.replace(AT_INSURED, directory=directory))
 
@@ -364,7 +367,10 @@ def test_a_good_request_is_admitted_with_its_person() -> None:
 
 
 def test_an_answer_goes_where_its_request_was_delivered_from() -> None:
-    rejection = answer(message_pb2.MESSAGE_KIND_REJECTION, message_pb2.Rejection(reason=213))
+    rejection = answer(
+        message_pb2.MESSAGE_KIND_REJECTION,
+        message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM),
+    )
 
     admission = admitted(rejection, AT_INSURED)
 
@@ -374,7 +380,9 @@ def test_an_answer_goes_where_its_request_was_delivered_from() -> None:
 @pytest.mark.parametrize("recipient", ["cn-00", "cn-44"])
 def test_a_delivery_report_goes_to_the_hub_or_to_who_sent_the_message(recipient: str) -> None:
     report = answer(
-        message_pb2.MESSAGE_KIND_DELIVERY_REPORT, message_pb2.DeliveryReport(reason=245), recipient=recipient
+        message_pb2.MESSAGE_KIND_DELIVERY_REPORT,
+        message_pb2.DeliveryReport(reason=errors_pb2.ERROR_REASON_PROCESSING_FAILED),
+        recipient=recipient,
     )
 
     assert admitted(report, AT_INSURED).partition == 3
