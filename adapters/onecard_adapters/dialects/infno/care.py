@@ -1,0 +1,142 @@
+"""Place of care role: serves a province's hospitals (infno JSON over HTTP) and asks the nation for them.
+
+Owns the way of one request: envelope, institution, sign-in, trade, answer. The trades themselves are in care_person,
+care_encounter and care_settlement.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient
+from onecard_adapters.dialects.infno import envelope, trades
+from onecard_adapters.dialects.infno.care_encounter import EncounterTrades
+from onecard_adapters.dialects.infno.care_person import PersonTrades
+from onecard_adapters.dialects.infno.care_settlement import SettlementTrades
+from onecard_adapters.dialects.infno.core import CoreClient, LocalRefusal, is_in_doubt
+from onecard_adapters.dialects.infno.desk import Call, CareDesk
+from onecard_adapters.dialects.infno.settings import InfnoCareSettings
+from onecard_adapters.dialects.infno.sign_in import SignIns
+from onecard_adapters.dialects.national import NationalExchange
+from onecard_adapters.runtime.memory import EdgeMemory
+from onecard_adapters.sdk.failures import CallFailed
+from onecard_protocol.errors import OneCardError, reason_name, text
+
+TradeHandler = Callable[[Call], Awaitable[dict[str, Any]]]
+
+_log = logging.getLogger(__name__)
+
+
+def build_care(settings: InfnoCareSettings, memory: EdgeMemory, national: NationalExchange) -> "Care":
+    """The handler that a LocalHttpServer serves at the profile's path. Build it inside the running loop, close it."""
+    return Care(settings, memory, national, LocalHttpClient(url=str(settings.core.url)))
+
+
+class Care:
+    """Answers requests of hospitals; is itself the handler."""
+
+    def __init__(
+        self, settings: InfnoCareSettings, memory: EdgeMemory, national: NationalExchange, core: LocalHttpClient
+    ) -> None:
+        desk = CareDesk(settings, memory, national, CoreClient(settings.core, core))
+        self._desk = desk
+        self._core = core
+        self._institutions = {item.code: item for item in desk.settings.institutions}
+        self._sign_ins = SignIns(desk)
+        self._reference_numbers = envelope.ReferenceNumbers(desk.settings.area)
+        self._handlers = _handlers(desk, self._sign_ins)
+        # Requests in progress by their identity: a repeat that overtakes the answer waits for it.
+        self._in_progress: dict[tuple[str, str, bytes], asyncio.Task[dict[str, Any]]] = {}
+
+    async def close(self) -> None:
+        """Close the connections to the core."""
+        await self._core.close()
+
+    async def __call__(self, http: HttpRequest) -> HttpAnswer:
+        """Answer one request; every failure becomes an infno answer with HTTP 200, as hospitals expect."""
+        asked_ms = self._desk.national.hub_time_ms()
+        try:
+            output: Mapping[str, Any] | None = await self._answered_once(envelope.parse_request(http.body))
+            code, message = envelope.SUCCESS, ""
+        except OneCardError as error:
+            output, code, message = None, self._failure_code(error), failure_text(error)
+        except Exception as error:
+            # An unforeseen error's message may quote the body; its kind and place are enough to find it.
+            place = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("trade failed unforeseen: %s\n%s", type(error).__name__, place)
+            unforeseen = OneCardError(errors_pb2.ERROR_REASON_INTERNAL)
+            output, code, message = None, self._failure_code(unforeseen), failure_text(unforeseen)
+        now_ms = self._desk.national.hub_time_ms()
+        body = envelope.build_answer(
+            code=code,
+            text=message,
+            output=output,
+            refmsgid=self._reference_numbers.next(now_ms),
+            asked_ms=asked_ms,
+            now_ms=now_ms,
+        )
+        return HttpAnswer(body=body)
+
+    async def _answered_once(self, request: envelope.Request) -> dict[str, Any]:
+        handler = self._handlers.get(request.infno)
+        if handler is None:
+            raise OneCardError(errors_pb2.ERROR_REASON_UNSUPPORTED_TRADE, f"infno {request.infno}")
+        institution = self._institutions.get(request.institution_code)
+        if institution is None or not institution.is_open:
+            raise OneCardError(errors_pb2.ERROR_REASON_INSTITUTION_NOT_OPEN, "fixmedins_code is not in the profile")
+        call = Call(request=request, institution=institution)
+        await self._sign_ins.check(call)
+        key = (request.institution_code, request.msgid, request.digest)
+        task = self._in_progress.get(key)
+        if task is None:
+            task = asyncio.ensure_future(handler(call))
+            self._in_progress[key] = task
+            task.add_done_callback(lambda _: self._in_progress.pop(key, None))
+        # A caller that gives up does not end the trade: its repeat finds the answer.
+        return await asyncio.shield(task)
+
+    def _failure_code(self, error: OneCardError) -> str:
+        if is_in_doubt(error) or not self._desk.settings.has_business_error_code:
+            return envelope.SYSTEM_ERROR
+        return envelope.BUSINESS_ERROR
+
+
+def _handlers(desk: CareDesk, sign_ins: SignIns) -> Mapping[str, TradeHandler]:
+    persons = PersonTrades(desk)
+    encounters = EncounterTrades(desk, persons)
+    settlements = SettlementTrades(desk, persons)
+    by_method: Final[dict[str, TradeHandler]] = {
+        trades.QUERY_COVERAGE: persons.identify,
+        trades.FILE: persons.file,
+        trades.WITHDRAW_FILING: persons.withdraw_filing,
+        trades.REGISTER: encounters.register,
+        trades.UPLOAD_FEE_LINES: encounters.upload,
+        trades.WITHDRAW_FEE_LINES: encounters.withdraw,
+        trades.DISCHARGE: encounters.discharge,
+        trades.PRE_SETTLE: settlements.pre_settle,
+        trades.SETTLE: settlements.settle,
+        trades.CANCEL_SETTLEMENT: settlements.cancel,
+        trades.REVERSE: settlements.reverse,
+        trades.QUERY_SETTLEMENT: settlements.query,
+    }
+    return {
+        trades.SIGN_IN: sign_ins.sign_in,
+        trades.SIGN_OUT: sign_ins.sign_out,
+        **{infno: by_method[trade.method] for infno, trade in trades.TRADES.items() if trade.method},
+    }
+
+
+def failure_text(error: OneCardError) -> str:
+    """err_msg: the reason's name, what the local system that refused said, the catalogue's Chinese text, the detail."""
+    local_text = ""
+    if isinstance(error, LocalRefusal):
+        local_text = error.local_text
+    elif isinstance(error, CallFailed) and error.rejection is not None:
+        local_text = error.rejection.local_text
+    details = [error.detail, *(f"{field}: {problem}" for field, problem in error.violations)]
+    parts = [local_text, text(error.reason, "zh"), *details]
+    whole = f"[{reason_name(error.reason)}] " + " ".join(part for part in parts if part)
+    return whole[: envelope.ERR_MSG_CHARACTERS_MAX]

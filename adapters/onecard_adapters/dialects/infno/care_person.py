@@ -1,0 +1,209 @@
+"""Person trades of the care role: who is insured where (1101), and filings (2501, 2502)."""
+
+from typing import Any
+
+from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1.values_pb2 import CalendarDay, PersonIdentity
+from onecard.medical.v1.coverage_pb2 import QueryCoverageRequest, QueryCoverageResponse
+from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
+from onecard.medical.v1.filing_pb2 import (
+    FileRequest,
+    FileResponse,
+    Filing,
+    ReportFilingRequest,
+    WithdrawFilingRequest,
+)
+from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
+from onecard_adapters.dialects.infno import maps
+from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, insured_number, invalid
+from onecard_adapters.dialects.infno.envelope import local_time
+from onecard_adapters.runtime.memory import PersonRecord
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import participant_of_area
+from onecard_protocol.identity import normalise_identity
+
+_IDENTITY_CARD = "02"
+
+
+class PersonTrades:
+    """1101, 2501, 2502, and the coverage question that registrations ask."""
+
+    def __init__(self, desk: CareDesk) -> None:
+        self._desk = desk
+
+    async def identify(self, call: Call) -> dict[str, Any]:
+        """1101: all enrolments, never one of them; the identity is remembered under (insurance area, psn_no)."""
+        desk = self._desk
+        data = call.request.node("data")
+        asked = QueryCoverageRequest(institution=call.place, insurance_area=call.request.insurance_area)
+        maps.COVERAGE_REQUEST.read(data, asked, desk.tables, "input.data")
+        if not asked.person.number and asked.credential.kind.code == _IDENTITY_CARD:
+            # One client sends the identity card's number as the credential's only.
+            asked.person.number = asked.credential.number
+        if not asked.person.number:
+            raise invalid("input.data.certno", "missing; the exchange keeps order by the person's identity number")
+        normalise_identity(asked.person.kind.code, asked.person.number)
+        transaction = await desk.transaction(call)
+        if (stored := desk.stored_answer(transaction)) is not None:
+            return stored
+        channel = desk.national.to(desk.recipient(call), message_id=transaction.message_id)
+        coverage: QueryCoverageResponse = await CoverageServiceStub(channel).QueryCoverage(asked, timeout=CALL_S)
+        await self._remember(coverage, asked.person)
+        return await desk.answered(transaction, self._coverage_output(coverage))
+
+    async def _remember(self, coverage: QueryCoverageResponse, asked: PersonIdentity) -> None:
+        """Under every insurance area where the person is enrolled: later trades name any of them in their head."""
+        areas = {enrolment.insurance_area for enrolment in coverage.enrolments}
+        areas.add(coverage.insured_number.insurance_area)
+        for area in sorted(area for area in areas if area):
+            await self._desk.memory.remember_person(
+                area,
+                coverage.insured_number.personal_number,
+                PersonRecord(
+                    identity=coverage.person if coverage.person.number else asked,
+                    name=coverage.details.name,
+                    insurance_area=area,
+                    personal_number=coverage.insured_number.personal_number,
+                ),
+            )
+
+    def _coverage_output(self, coverage: QueryCoverageResponse) -> dict[str, Any]:
+        tables = self._desk.tables
+        base = maps.BASE.write(coverage, tables, "baseinfo")
+        if coverage.details.HasField("birth_day"):
+            base["age"] = age_at(coverage.details.birth_day, self._desk.national.hub_time_ms())
+        return {
+            "baseinfo": {**base, "exp_content": None},
+            "insuinfo": [
+                maps.ENROLMENT.write(enrolment, tables, f"insuinfo[{index}]")
+                for index, enrolment in enumerate(coverage.enrolments)
+            ],
+            "idetinfo": [],
+            "filinginfo": [
+                maps.STANDING_FILING.write(filing, tables, f"filinginfo[{index}]")
+                for index, filing in enumerate(coverage.filings)
+            ],
+        }
+
+    async def coverage_of(self, call: Call, person: PersonRecord, day: CalendarDay) -> QueryCoverageResponse:
+        """What the insured province says of a person on a day; no trade of the hospital, so under an id of its own."""
+        desk = self._desk
+        asked = QueryCoverageRequest(
+            person=person.identity,
+            insurance_area=person.insurance_area,
+            institution=call.place,
+            day=day,
+        )
+        asked.details.name = person.name
+        channel = desk.national.to(desk.recipient(call))
+        coverage: QueryCoverageResponse = await CoverageServiceStub(channel).QueryCoverage(asked, timeout=CALL_S)
+        return coverage
+
+    async def file(self, call: Call) -> dict[str, Any]:
+        """2501: a filing for care in another province.
+
+        For a person of another province that province is asked to file. For a person of this province the own core
+        files, and the destination's province is told (备案上报).
+        """
+        desk = self._desk
+        asked = FileRequest(local_transaction_id=call.request.msgid)
+        maps.FILING.read(call.request.node("refmedin", "data"), asked, desk.tables, "input.refmedin")
+        asked.insured_number.insurance_area = call.request.insurance_area
+        if not asked.filing.insurance_area:
+            asked.filing.insurance_area = call.request.insurance_area
+        if desk.is_own(call.request.insurance_area):
+            return await self._file_at_home(call, asked)
+        if not asked.person.number:
+            person = await desk.person(call, asked.insured_number.personal_number)
+            asked.person.CopyFrom(person.identity)
+            asked.details.name = person.name
+        normalise_identity(asked.person.kind.code, asked.person.number)
+        recipient = desk.recipient(call)
+        transaction = await desk.transaction(call)
+        if (stored := desk.stored_answer(transaction)) is not None:
+            return stored
+        channel = desk.national.to(recipient, message_id=transaction.message_id)
+        filed: FileResponse = await FilingServiceStub(channel).File(asked, timeout=CALL_S)
+        return await desk.answered(transaction, {"result": {"trt_dcla_detl_sn": filed.filing.filing_id}})
+
+    async def _file_at_home(self, call: Call, asked: FileRequest) -> dict[str, Any]:
+        desk = self._desk
+        destination = participant_of_area(asked.filing.destination_area)
+        if destination is None or desk.is_own(asked.filing.destination_area):
+            raise invalid("input.refmedin.mdtrtarea_admdvs", "not an area of another province")
+        transaction = await desk.transaction(call)
+        if (stored := desk.stored_answer(transaction)) is not None:
+            return stored
+        answer = await desk.ask_core(call, call.request.infno, call.request.input)
+        result = answer.node("result")
+        # The core adds the filing's id, and the identity by which the exchange keeps order.
+        maps.FILED.read(result, asked, desk.tables, "output.result")
+        normalise_identity(asked.person.kind.code, asked.person.number)
+        told = ReportFilingRequest(
+            person=asked.person,
+            insured_number=asked.insured_number,
+            details=asked.details,
+            filing=asked.filing,
+            local_transaction_id=call.request.msgid,
+        )
+        channel = desk.national.to(destination, message_id=transaction.message_id)
+        await FilingServiceStub(channel).ReportFiling(told, timeout=CALL_S)
+        return await desk.answered(transaction, {"result": {"trt_dcla_detl_sn": asked.filing.filing_id}})
+
+    async def withdraw_filing(self, call: Call) -> dict[str, Any]:
+        """2502: asks the insured province to take a filing back."""
+        desk = self._desk
+        asked = WithdrawFilingRequest(local_transaction_id=call.request.msgid)
+        maps.WITHDRAW_FILING.read(call.request.node("data"), asked, desk.tables, "input.data")
+        person = await desk.person(call, asked.insured_number.personal_number)
+        asked.person.CopyFrom(person.identity)
+        asked.insured_number.CopyFrom(insured_number(person))
+        transaction = await desk.transaction(call)
+        if (stored := desk.stored_answer(transaction)) is not None:
+            return stored
+        channel = desk.national.to(desk.recipient(call), message_id=transaction.message_id)
+        await FilingServiceStub(channel).WithdrawFiling(asked, timeout=CALL_S)
+        return await desk.answered(transaction, {})
+
+
+def choose_filing(
+    coverage: QueryCoverageResponse, *, area: str, institution_code: str, day: CalendarDay, named: str
+) -> Filing | None:
+    """The filing that covers care in this area on this day: the one named, or the only one; None if there is none.
+
+    Raises FILING_UNKNOWN if the one named does not cover it, LOCAL_FORM_INVALID if several do and none was named:
+    its type is an input of the benefit, so it is never guessed (domain.md 1.3).
+    """
+    covering = [filing for filing in coverage.filings if _covers(filing, area, institution_code, day)]
+    if named:
+        chosen = [filing for filing in covering if filing.filing_id == named]
+        if not chosen:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_FILING_UNKNOWN, "the filing named does not cover this institution and day"
+            )
+        return chosen[0]
+    if len(covering) > 1:
+        raise invalid("trt_dcla_detl_sn", f"{len(covering)} filings cover this care; name the one meant")
+    return covering[0] if covering else None
+
+
+def _covers(filing: Filing, area: str, institution_code: str, day: CalendarDay) -> bool:
+    wanted = filing.destination_area
+    # A province (xx0000) or a city (xxxx00) as a whole, or one district.
+    prefix = wanted[:2] if wanted.endswith("0000") else wanted[:4] if wanted.endswith("00") else wanted
+    at = (day.year, day.month, day.day)
+    first = (filing.first_day.year, filing.first_day.month, filing.first_day.day)
+    last = (filing.last_day.year, filing.last_day.month, filing.last_day.day)
+    return (
+        area.startswith(prefix)
+        and filing.institution_code in ("", institution_code)
+        and first <= at
+        and (not filing.HasField("last_day") or at <= last)
+    )
+
+
+def age_at(birth_day: CalendarDay, time_ms: int) -> int:
+    """Whole years at a time."""
+    today = local_time(time_ms)
+    had_birthday = (today.month, today.day) >= (birth_day.month, birth_day.day)
+    return today.year - birth_day.year - (0 if had_birthday else 1)

@@ -1,0 +1,102 @@
+"""Which fee lines an encounter holds, derived from the uploads and withdrawals that the adapter carried out.
+
+The transactions in the adapter's memory are the record; nothing is summed up beside them, so a repeated upload counts
+once and a crash between two writes leaves no wrong total.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from onecard.medical.v1.encounter_pb2 import FeeLine
+from onecard.medical.v1.values_pb2 import FeeTotals
+from onecard_adapters.dialects.infno import trades
+from onecard_adapters.runtime.memory import EdgeMemory
+
+EVERYTHING: Final = "*"
+DONE: Final = "done"
+_LINES: Final = "lines"
+_WITHDRAWN: Final = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLine:
+    """The amounts of one line, in fen, and the batch (chrg_bchno) it came in."""
+
+    total_fen: int
+    full_self_pay_fen: int
+    over_limit_fen: int
+    preceding_fen: int
+    in_scope_fen: int
+    batch: str
+
+
+def upload_attributes(lines: Iterable[FeeLine], batches: Mapping[str, str]) -> dict[str, str]:
+    """What to remember of an upload that was carried out."""
+    held = {
+        line.line_id: [
+            line.amount_fen,
+            line.full_self_pay_fen,
+            line.over_limit_self_pay_fen,
+            line.preceding_self_pay_fen,
+            line.in_scope_fen,
+            batches.get(line.line_id, ""),
+        ]
+        for line in lines
+    }
+    return {_LINES: json.dumps(held), DONE: "1"}
+
+
+def withdrawal_attributes(line_ids: Iterable[str] | None) -> dict[str, str]:
+    """What to remember of a withdrawal that was carried out; None withdraws everything."""
+    return {_WITHDRAWN: EVERYTHING if line_ids is None else json.dumps(list(line_ids)), DONE: "1"}
+
+
+class FeeLedger:
+    """Reads the lines of encounters."""
+
+    def __init__(self, memory: EdgeMemory) -> None:
+        self._memory = memory
+
+    async def held(self, encounter_id: str) -> dict[str, HeldLine]:
+        """The lines of an encounter by their id, withdrawn ones left out."""
+        found = [
+            *await self._memory.find_transactions_of_encounter(encounter_id, trades.UPLOAD_FEE_LINES),
+            *await self._memory.find_transactions_of_encounter(encounter_id, trades.WITHDRAW_FEE_LINES),
+        ]
+        lines: dict[str, HeldLine] = {}
+        # Message ids begin with their time, and one encounter's trades are carried out one after the other.
+        for transaction in sorted(found, key=lambda item: item.message_id):
+            attributes = transaction.attributes
+            if DONE not in attributes:
+                continue
+            if _LINES in attributes:
+                for line_id, values in json.loads(attributes[_LINES]).items():
+                    total, full, over, preceding, scope, batch = values
+                    lines[line_id] = HeldLine(
+                        total_fen=total,
+                        full_self_pay_fen=full,
+                        over_limit_fen=over,
+                        preceding_fen=preceding,
+                        in_scope_fen=scope,
+                        batch=batch,
+                    )
+            elif attributes.get(_WITHDRAWN) == EVERYTHING:
+                lines.clear()
+            elif _WITHDRAWN in attributes:
+                for line_id in json.loads(attributes[_WITHDRAWN]):
+                    lines.pop(line_id, None)
+        return lines
+
+
+def totals_of(lines: Iterable[HeldLine]) -> FeeTotals:
+    """The sum of lines; return lines are negative and count as such."""
+    totals = FeeTotals()
+    for line in lines:
+        totals.total_fen += line.total_fen
+        totals.full_self_pay_fen += line.full_self_pay_fen
+        totals.over_limit_self_pay_fen += line.over_limit_fen
+        totals.preceding_self_pay_fen += line.preceding_fen
+        totals.in_scope_fen += line.in_scope_fen
+    return totals

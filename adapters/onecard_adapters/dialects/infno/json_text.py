@@ -1,0 +1,98 @@
+"""JSON as local systems write it, read without a float and written with exact decimals.
+
+Owns bytes to values and back. Tolerant where clients differ (byte order mark, raw control characters in texts), strict
+where a guess could change a bill: numbers become Decimal, a name that stands twice in one object is refused, NaN is no
+number. Errors name the position, never the content.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_protocol.errors import OneCardError
+
+_DEPTH_MAX: Final = 32
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`. Raises LOCAL_FORM_INVALID with line, column and byte or character position."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        _invalid(f"byte {error.start}: not UTF-8")
+    try:
+        value = json.loads(
+            text,
+            strict=False,
+            parse_float=Decimal,
+            parse_constant=_no_constant,
+            object_pairs_hook=_object_of_pairs,
+        )
+    except json.JSONDecodeError as error:
+        _invalid(f"line {error.lineno} column {error.colno} (character {error.pos}): {error.msg}")
+    except RecursionError:
+        _invalid("nested too deeply")
+    except ValueError:  # an integer of thousands of digits
+        _invalid("a number is too long")
+    if not isinstance(value, dict):
+        _invalid("not a JSON object")
+    _check_depth(value, 1)
+    return value
+
+
+def _invalid(problem: str) -> NoReturn:
+    raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, f"JSON {problem}")
+
+
+def _no_constant(_: str) -> NoReturn:
+    _invalid("NaN and Infinity are no numbers")
+
+
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        _invalid("a name stands twice in one object")
+    return found
+
+
+def _check_depth(value: object, depth: int) -> None:
+    if depth > _DEPTH_MAX:
+        _invalid("nested too deeply")
+    if isinstance(value, dict):
+        for inner in value.values():
+            _check_depth(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_depth(inner, depth + 1)
+
+
+def write(value: object) -> str:
+    """Compact JSON; Decimals are numbers with exactly their digits ("2.00" stays 2.00). Floats are refused."""
+    parts: list[str] = []
+    _write(value, parts)
+    return "".join(parts)
+
+
+def _write(value: object, parts: list[str]) -> None:
+    if isinstance(value, Mapping):
+        separator = "{"
+        for name, inner in value.items():
+            parts.append(f"{separator}{json.dumps(name, ensure_ascii=False)}:")
+            _write(inner, parts)
+            separator = ","
+        parts.append("}" if value else "{}")
+    elif isinstance(value, Decimal):
+        parts.append(format(value, "f"))
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        separator = "["
+        for inner in value:
+            parts.append(separator)
+            _write(inner, parts)
+            separator = ","
+        parts.append("]" if value else "[]")
+    elif value is None or isinstance(value, str | bool | int):
+        parts.append(json.dumps(value, ensure_ascii=False))
+    else:
+        raise TypeError(f"{type(value).__name__} has no exact JSON form")

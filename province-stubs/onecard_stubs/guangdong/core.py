@@ -1,0 +1,151 @@
+"""Guangdong's provincial core: an aiohttp server that speaks infno JSON.
+
+For other provinces' people it is the place of care: it numbers visits and splits fee lines by its catalogue. For its
+own people it is the insured province: coverage, filings, and who pays what (benefits.py). It answers a repeated msgid
+as before, refuses the same msgid with other content, and misbehaves on request (behaviour.py).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from onecard_stubs import behaviour
+from onecard_stubs.guangdong import wire
+from onecard_stubs.guangdong.benefits import Benefits
+from onecard_stubs.guangdong.catalogue import Catalogue
+from onecard_stubs.guangdong.records import Refused
+from onecard_stubs.guangdong.visits import Visits
+from onecard_stubs.population import Population
+
+PATH = "/fsi/api/rsfComIfsService/callService"
+FAILED = -1
+_BODY_BYTES_MAX = 4 * 1_024 * 1_024
+_READING = {"1101", "2206", "2303", "5203"}
+
+Trade = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+"""head and input of a request to the output of its answer; raises Refused."""
+
+
+class GuangdongCore:
+    """The core of one province, in memory; `province_area` lets tests stand it up for any other."""
+
+    def __init__(self, population: Population | None = None, *, province_area: str = "440000") -> None:
+        self.population = population or Population(province_area=province_area)
+        self.behaviours = behaviour.Behaviours()
+        self.benefits = Benefits(self.population)
+        self.visits = Visits(Catalogue.load(), province_area)
+        self._province_area = province_area
+        self._answers: dict[tuple[str, str, str], tuple[Any, dict[str, Any]]] = {}
+        self._sequence = 0
+        self._runner: web.AppRunner | None = None
+        self._trades: dict[str, Trade] = {**self.visits.trades(), **self.benefits.trades(self.visits)}
+        self.requests: list[str] = []
+        """Trade numbers in the order they came."""
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        if self._runner is None:
+            raise RuntimeError("the core is not started")
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """Where trades are posted to."""
+        return f"http://127.0.0.1:{self.port}{PATH}"
+
+    async def start(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; OSError if the port is taken."""
+        application = web.Application(client_max_size=_BODY_BYTES_MAX)
+        application.router.add_post(PATH, self._serve)
+        behaviour.mount_control(application, self.behaviours)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, reuse_port=False).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        try:
+            message = wire.parse(body)
+        except ValueError:
+            return self._response(self._failure("报文不是合法的JSON"))
+        infno = str(message.get("infno", ""))
+        self.requests.append(infno)
+
+        async def work(switches: behaviour.Switches) -> web.Response:
+            answer = self.answer(message)
+            if switches.wrong_code:
+                _spoil_codes(answer)
+            return self._response(answer, encoding="gb18030" if switches.wrong_encoding else "utf-8")
+
+        return await behaviour.serve(request, self.behaviours.take(infno), work)
+
+    def _response(self, answer: Mapping[str, Any], encoding: str = "utf-8") -> web.Response:
+        body = wire.write(answer).encode(encoding)
+        return web.Response(body=body, headers={"Content-Type": "application/json; charset=utf-8"})
+
+    def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one request."""
+        infno, content = str(message.get("infno", "")), message.get("input") or {}
+        key = (str(message.get("fixmedins_code", "")), infno, str(message.get("msgid", "")))
+        known = self._answers.get(key)
+        if known is not None and infno not in _READING:
+            return known[1] if known[0] == content else self._failure("同一报文号已用于其他内容")
+        trade = self._trades.get(infno)
+        if trade is None:
+            return self._failure(f"不支持的交易 {infno}")
+        try:
+            answer = self._success(trade(message, content))
+        except Refused as refused:
+            return self._failure(str(refused))
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            return self._failure(f"报文内容不完整 {type(error).__name__}")
+        self._answers[key] = (content, answer)
+        return answer
+
+    def _success(self, output: dict[str, Any]) -> dict[str, Any]:
+        return {"infcode": 0, **self._head(), "err_msg": None, "output": output}
+
+    def _failure(self, text: str) -> dict[str, Any]:
+        return {"infcode": FAILED, **self._head(), "err_msg": text}
+
+    def _head(self) -> dict[str, Any]:
+        self._sequence += 1
+        time = wire.now()
+        return {
+            "inf_refmsgid": f"{self._province_area}{wire.compact(time)[:14]}{self._sequence:010d}",
+            "refmsg_time": wire.compact(time),
+            "respond_time": wire.compact(time),
+            "enctype": "",
+            "signtype": "",
+        }
+
+
+def _spoil_codes(answer: dict[str, Any]) -> None:
+    """Put a code that stands in no table wherever the answer carries insutype or clr_type."""
+
+    def spoil(value: object) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                if name in ("insutype", "clr_type", "chrgitm_lv"):
+                    value[name] = "Z9"
+                else:
+                    spoil(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                spoil(inner)
+
+    spoil(answer)

@@ -1,0 +1,134 @@
+"""What the core keeps: visits with their lines, filings, settlements and red records, accounts and accumulators."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from onecard_stubs.policy import Split, VisitKind, YearAccumulators
+
+
+class Refused(Exception):
+    """The core refuses a trade; the text is what the clerk reads (err_msg)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Line:
+    """A fee line, split. `row` is what the answer tells of it."""
+
+    line_id: str
+    batch: str
+    amount_fen: int
+    full_self_pay_fen: int
+    over_limit_fen: int
+    preceding_fen: int
+    in_scope_fen: int
+    row: dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """A visit or stay."""
+
+    visit_id: str
+    personal_number: str
+    institution_code: str
+    institution_number: str
+    kind: VisitKind
+    med_type: str
+    insurance_kind: str
+    insurance_area: str
+    place_area: str
+    first_day: date
+    last_day: date | None = None
+    lines: dict[str, Line] = field(default_factory=dict)
+
+    def totals(self) -> tuple[int, int, int, int, int]:
+        """Total and its four parts, in fen."""
+        lines = self.lines.values()
+        return (
+            sum(line.amount_fen for line in lines),
+            sum(line.full_self_pay_fen for line in lines),
+            sum(line.over_limit_fen for line in lines),
+            sum(line.preceding_fen for line in lines),
+            sum(line.in_scope_fen for line in lines),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filing:
+    """A filing for care elsewhere, asked for here or told of by another province."""
+
+    filing_id: str
+    personal_number: str
+    filing_type: str
+    insurance_area: str
+    destination_area: str
+    first_day: date
+    last_day: date | None
+    insurance_kind: str
+    institution_code: str = ""
+
+    def covers(self, area: str, institution_code: str, day: date) -> bool:
+        """Whether it is good for care there on that day; xx0000 is a province, xxxx00 a city as a whole."""
+        wanted = self.destination_area
+        prefix = wanted[:2] if wanted.endswith("0000") else wanted[:4] if wanted.endswith("00") else wanted
+        return (
+            area.startswith(prefix)
+            and self.institution_code in ("", institution_code)
+            and self.first_day <= day
+            and (self.last_day is None or day <= self.last_day)
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Settlement:
+    """A settlement or, with `original`, the red record that cancels one. Nothing is ever deleted."""
+
+    settlement_id: str
+    msgid: str
+    infno: str
+    visit: Visit
+    split: Split
+    time: datetime
+    person_type: str
+    original: "Settlement | None" = None
+    is_valid: bool = True
+    """False after a reversal (2601)."""
+    cancelled_by: "Settlement | None" = None
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether it counts: valid, and no valid red record cancels it."""
+        return self.is_valid and not (self.cancelled_by is not None and self.cancelled_by.is_valid)
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """A person's personal account and what they have used of the year's limits."""
+
+    balance_fen: int
+    used: YearAccumulators = field(default_factory=YearAccumulators)
+
+    def post(self, split: Split, kind: VisitKind) -> None:
+        """Take what a settlement takes."""
+        self.balance_fen -= split.personal_account_fen
+        self.used = self.used.add(split, kind)
+
+    def undo(self, split: Split, kind: VisitKind) -> None:
+        """Give back what a settlement took."""
+        self.balance_fen += split.personal_account_fen
+        self.used = self.used.subtract(split, kind)
+
+
+def day_of(value: object) -> date:
+    """The day at the beginning of a local time; Refused if there is none."""
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError as error:
+        raise Refused("日期格式不正确") from error
+
+
+def quantity_of(value: object) -> Decimal:
+    """cnt, as number or text."""
+    return Decimal(str(value))

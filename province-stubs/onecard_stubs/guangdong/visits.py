@@ -1,0 +1,204 @@
+"""Visits, stays and their fee lines: numbered, split by the catalogue, taken back, discharged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from onecard_stubs.guangdong import wire
+from onecard_stubs.guangdong.catalogue import Catalogue
+from onecard_stubs.guangdong.records import Line, Refused, Visit, day_of, quantity_of
+from onecard_stubs.policy import VisitKind
+
+LINES_MAX = 100
+_ALL = "0000"
+
+
+class Visits:
+    """The visits that this core numbered."""
+
+    def __init__(self, catalogue: Catalogue, province_area: str) -> None:
+        self._catalogue = catalogue
+        self._province = province_area[:2]
+        self._visits: dict[str, Visit] = {}
+        self._by_institution_number: dict[tuple[str, str], str] = {}
+        self._sequence = 0
+        self.settled: Callable[[Visit], bool] = lambda visit: False
+        """Whether a visit has a standing settlement; the benefits set it."""
+
+    def trades(self) -> dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]]:
+        """Trades by number."""
+        return {
+            "2201": self._register_visit,
+            "2401": self._register_stay,
+            "2202": self._undo_registration,
+            "2404": self._undo_registration,
+            "2204": self._upload,
+            "2301": self._upload,
+            "2205": self._withdraw,
+            "2302": self._withdraw,
+            "2402": self._discharge,
+        }
+
+    def find(self, visit_id: object, personal_number: object) -> Visit:
+        """The visit of this person; Refused if there is none."""
+        visit = self._visits.get(str(visit_id))
+        if visit is None or visit.personal_number != str(personal_number):
+            raise Refused("就诊记录不存在")
+        return visit
+
+    def _register_visit(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        data = content["data"]
+        visit = self._new(head, data, data["ipt_otp_no"], str(data.get("med_type") or "11"), VisitKind.OUTPATIENT)
+        return {
+            "data": {
+                "psn_no": visit.personal_number,
+                "mdtrt_id": visit.visit_id,
+                "exp_content": None,
+                "ipt_otp_no": visit.institution_number,
+            }
+        }
+
+    def _register_stay(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        info = content["mdtrtinfo"]
+        visit = self._new(head, info, info["ipt_no"], str(info["med_type"]), VisitKind.INPATIENT)
+        return {"result": {"mdtrt_id": visit.visit_id, "exp_content": None}}
+
+    def _new(
+        self, head: Mapping[str, Any], info: Mapping[str, Any], number: object, med_type: str, kind: VisitKind
+    ) -> Visit:
+        institution = str(head["fixmedins_code"])
+        key = (institution, str(number))
+        # 住院/门诊号不可重复
+        if key in self._by_institution_number:
+            raise Refused("住院/门诊号重复")
+        self._sequence += 1
+        area = str(head["mdtrtarea_admvs"])
+        visit = Visit(
+            visit_id=f"S{area}{wire.now():%y%m%d}{self._sequence:07d}",
+            personal_number=str(info["psn_no"]),
+            institution_code=institution,
+            institution_number=str(number),
+            kind=kind,
+            med_type=med_type,
+            insurance_kind=str(info["insutype"]),
+            insurance_area=str(head["insuplc_admdvs"]),
+            place_area=area,
+            first_day=day_of(info["begntime"]),
+        )
+        self._visits[visit.visit_id] = visit
+        self._by_institution_number[key] = visit.visit_id
+        return visit
+
+    def _undo_registration(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        data = content["data"]
+        visit = self.find(data["mdtrt_id"], data["psn_no"])
+        if visit.lines:
+            raise Refused("已有费用明细，不能撤销")
+        del self._visits[visit.visit_id]
+        del self._by_institution_number[(visit.institution_code, visit.institution_number)]
+        return {}
+
+    def _upload(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        rows: Sequence[Mapping[str, Any]] = content["feedetail"]
+        if not 1 <= len(rows) <= LINES_MAX:
+            raise Refused("每次上传明细应为1至100条")
+        is_own = str(head["insuplc_admdvs"])[:2] == self._province
+        new: dict[str, tuple[Visit, Line]] = {}
+        for row in rows:
+            visit = self.find(row["mdtrt_id"], row["psn_no"])
+            if self.settled(visit):
+                raise Refused("已结算，不能上传明细")
+            line = _classified(row) if is_own else self._split(row)
+            if line.line_id in visit.lines or line.line_id in new:
+                raise Refused("费用明细流水号重复")
+            self._check_return(visit, row, line, new)
+            new[line.line_id] = (visit, line)
+        for visit, line in new.values():
+            visit.lines[line.line_id] = line
+        return {"result": [line.row for _, line in new.values()]}
+
+    @staticmethod
+    def _check_return(visit: Visit, row: Mapping[str, Any], line: Line, new: Mapping[str, tuple[Visit, Line]]) -> None:
+        if line.amount_fen >= 0:
+            return
+        original_id = str(row.get("init_feedetl_sn") or "")
+        original = visit.lines.get(original_id) or (new[original_id][1] if original_id in new else None)
+        if original is None or original.amount_fen + line.amount_fen < 0:
+            raise Refused("退费明细与原明细不符")
+
+    def _split(self, row: Mapping[str, Any]) -> Line:
+        quantity = quantity_of(row["cnt"])
+        split = self._catalogue.split(
+            str(row["med_list_codg"]), amount_fen=wire.fen(row["det_item_fee_sumamt"]), quantity=quantity
+        )
+        item = split.item
+        return Line(
+            line_id=str(row["feedetl_sn"]),
+            batch=str(row.get("chrg_bchno") or ""),
+            amount_fen=split.amount_fen,
+            full_self_pay_fen=split.full_self_pay_fen,
+            over_limit_fen=split.over_limit_fen,
+            preceding_fen=split.preceding_fen,
+            in_scope_fen=split.in_scope_fen,
+            row={
+                "feedetl_sn": str(row["feedetl_sn"]),
+                "det_item_fee_sumamt": wire.yuan(split.amount_fen),
+                "cnt": quantity,
+                "pric": Decimal(str(row["pric"])),
+                "pric_uplmt_amt": item.limit if item.limit is not None else wire.NO_LIMIT,
+                "selfpay_prop": item.ratio,
+                "fulamt_ownpay_amt": wire.yuan(split.full_self_pay_fen),
+                "overlmt_amt": wire.yuan(split.over_limit_fen),
+                "preselfpay_amt": wire.yuan(split.preceding_fen),
+                "inscp_scp_amt": wire.yuan(split.in_scope_fen),
+                "chrgitm_lv": item.level,
+                "med_chrgitm_type": item.charge,
+                "bas_medn_flag": "0",
+                "hi_nego_drug_flag": "0",
+                "drt_reim_flag": "0",
+                "lmt_used_flag": "0",
+            },
+        )
+
+    def _withdraw(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        data = content["data"]
+        for row in data if isinstance(data, list) else [data]:
+            visit = self.find(row["mdtrt_id"], row["psn_no"])
+            if self.settled(visit):
+                raise Refused("已结算，不能撤销明细")
+            numbers = row.get("feedetl_sn")
+            wanted = {str(number) for number in (numbers if isinstance(numbers, list) else [numbers]) if number}
+            batch = str(row.get("chrg_bchno") or "")
+            if _ALL in wanted or batch == _ALL:
+                visit.lines.clear()
+                continue
+            found = [line for line in visit.lines.values() if line.line_id in wanted or (batch and line.batch == batch)]
+            if not found:
+                raise Refused("费用明细不存在")
+            for line in found:
+                del visit.lines[line.line_id]
+        return {}
+
+    def _discharge(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        info = content["dscginfo"]
+        visit = self.find(info["mdtrt_id"], info["psn_no"])
+        visit.last_day = day_of(info["endtime"])
+        return {}
+
+
+def _classified(row: Mapping[str, Any]) -> Line:
+    """A line that another province split already; its parts must add up."""
+    line = Line(
+        line_id=str(row["feedetl_sn"]),
+        batch=str(row.get("chrg_bchno") or ""),
+        amount_fen=wire.fen(row["det_item_fee_sumamt"]),
+        full_self_pay_fen=wire.fen(row["fulamt_ownpay_amt"]),
+        over_limit_fen=wire.fen(row["overlmt_amt"]),
+        preceding_fen=wire.fen(row["preselfpay_amt"]),
+        in_scope_fen=wire.fen(row["inscp_scp_amt"]),
+        row={"feedetl_sn": str(row["feedetl_sn"]), "det_item_fee_sumamt": row["det_item_fee_sumamt"]},
+    )
+    parts = line.full_self_pay_fen + line.over_limit_fen + line.preceding_fen + line.in_scope_fen
+    if parts != line.amount_fen:
+        raise Refused("费用明细各部分之和与金额不符")
+    return line
