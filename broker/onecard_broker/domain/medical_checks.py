@@ -290,6 +290,7 @@ _RULES: Final[dict[str, Callable[[Any, str, Faults], None]]] = {
         (filing_pb2.Filing, _filing),
         (filing_pb2.FileRequest, _needs("person", "insured_number", "filing")),
         (filing_pb2.FileResponse, _needs("filing")),
+        (filing_pb2.ReportFilingRequest, _needs("person", "insured_number", "filing")),
         (filing_pb2.WithdrawFilingRequest, _needs("person", "insured_number")),
         (coverage_pb2.QueryCoverageRequest, _coverage),
         (coverage_pb2.QueryCoverageResponse, _needs("person", "insured_number")),
