@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import psycopg
 import pytest
@@ -37,22 +37,20 @@ async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
     paused, go_on = asyncio.Event(), asyncio.Event()
     losses: list[OwnershipLost] = []
 
-    async def advance(
-        connection: Connection, before: Mapping[int, PartitionRow], after: Sequence[PartitionRow]
-    ) -> None:
-        if asyncio.current_task() is first_task and has_messages(after) and not go_on.is_set():
+    async def advance(connection: Connection, moves: Sequence[tuple[int, PartitionRow]]) -> None:
+        if asyncio.current_task() is first_task and has_messages(moves) and not go_on.is_set():
             paused.set()
             await go_on.wait()
             try:
-                await real_advance(connection, before, after)
+                await real_advance(connection, moves)
             except OwnershipLost as loss:
                 losses.append(loss)
                 raise
         else:
-            await real_advance(connection, before, after)
+            await real_advance(connection, moves)
 
-    def has_messages(after: Sequence[PartitionRow]) -> bool:
-        return any(row.partition == 3 and row.position > 0 for row in after)
+    def has_messages(moves: Sequence[tuple[int, PartitionRow]]) -> bool:
+        return any(row.partition == 3 and row.position > 0 for _, row in moves)
 
     monkeypatch.setattr(exchange_store, "advance", advance)
     messages = [make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query()) for _ in range(20)]

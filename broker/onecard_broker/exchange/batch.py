@@ -38,11 +38,29 @@ from onecard_protocol.signatures.signer import Signer
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class OwnedPartition:
-    """A partition that this worker owns: its row, the directory in force in it, and who is parked."""
+    """A partition that this worker owns: where it stands, the directory in force in it, and who is parked.
 
-    row: PartitionRow
+    Mutable, because each record moves it; a batch works on copies.
+    """
+
+    partition: int
+    log_epoch: str
+    position: int
+    now_ms: int
+    control_number: int
     directory: Directory
     held_subjects: frozenset[str] = frozenset()
+
+    @property
+    def row(self) -> PartitionRow:
+        """Where it stands, as it is stored."""
+        return PartitionRow(
+            partition=self.partition,
+            log_epoch=self.log_epoch,
+            position=self.position,
+            now_ms=self.now_ms,
+            control_number=self.control_number,
+        )
 
 
 @dataclasses.dataclass(slots=True)
@@ -82,7 +100,7 @@ class Batch:
     def __init__(self, partitions: Mapping[int, OwnedPartition], *, network: str) -> None:
         """`partitions` are those owned; they are copied on change, never changed."""
         self._network = network
-        self.before = {partition: owned.row for partition, owned in partitions.items()}
+        self._before = partitions
         self.owned = {partition: dataclasses.replace(owned) for partition, owned in partitions.items()}
         self.overlays: dict[int, Overlay] = {}
         self.known: dict[tuple[int, MessageKey], KnownMessage] = {}
@@ -106,10 +124,19 @@ class Batch:
         owned = self.owned[entry.record.partition]
         self.record_count += 1
         if entry.is_replay:
-            return owned.row.now_ms
-        now_ms = max(owned.row.now_ms, min(entry.claimed_ms, entry.record.append_time_ms + append_time_slack_ms))
-        owned.row = dataclasses.replace(owned.row, position=entry.record.position + 1, now_ms=now_ms)
+            return owned.now_ms
+        now_ms = max(owned.now_ms, min(entry.claimed_ms, entry.record.append_time_ms + append_time_slack_ms))
+        owned.position = entry.record.position + 1
+        owned.now_ms = now_ms
         return now_ms
+
+    def moves(self) -> list[tuple[int, PartitionRow]]:
+        """(position before, row after) of each partition that the batch advanced."""
+        return [
+            (self._before[partition].position, owned.row)
+            for partition, owned in self.owned.items()
+            if owned.position != self._before[partition].position
+        ]
 
     def apply(self, inbound: Inbound, effects: Sequence[Effect], now_ms: int) -> None:
         """Carry the effects of one record out on the overlay."""

@@ -363,9 +363,9 @@ class Decider:
     def _apply_control(self, batch: Batch, entry: Entry) -> None:
         owned = batch.owned[entry.record.partition]
         assert entry.control is not None
-        if entry.control.number == owned.row.control_number + 1:
+        if entry.control.number == owned.control_number + 1:
             owned.directory = owned.directory.apply(entry.control)
-            owned.row = dataclasses.replace(owned.row, control_number=entry.control.number)
+            owned.control_number = entry.control.number
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
@@ -388,9 +388,8 @@ class Decider:
             outputs = await asyncio.to_thread(batch.outputs, self._signer, next_number)
         else:
             outputs = batch.outputs(self._signer, next_number)
-        moved = [owned.row for owned in batch.owned.values() if owned.row != batch.before[owned.row.partition]]
         async with connection.transaction():
-            await store.advance(connection, batch.before, moved)
+            await store.advance(connection, batch.moves())
             await store.save_known(connection, [(partition, known) for (partition, _), known in batch.known.items()])
             await store.save_aggregates(connection, batch.aggregates)
             await store.save_timers(

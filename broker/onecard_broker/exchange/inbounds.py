@@ -55,7 +55,7 @@ def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry)
                     subject=event.extensions.get(records.PSEUDONYM, ""),
                     message=message,
                     method=method,
-                    payload=None if method is None else parse_payload(message, method),
+                    payload=None if method is None or method.is_event else parse_payload(message, method),
                     question_id=bytes.fromhex(event.extensions[records.QUESTION]) if is_question else b"",
                 ),
             )

@@ -114,7 +114,7 @@ class Upkeep:
         records: list[Record] = []
         newest = self._history.newest_number
         for partition, owned in list(self._partitions.items()):
-            applied = owned.row.control_number
+            applied = owned.control_number
             sent, sent_at = self._control_sent.get(partition, (applied, now))
             if sent > applied and now - sent_at > REPEAT_SECONDS:
                 sent = applied  # Lost or overtaken by another owner: a repeated number does nothing.
@@ -134,7 +134,7 @@ class Upkeep:
         return records
 
     async def _due_timers(self, now: float) -> list[Record]:
-        now_by_partition = {partition: owned.row.now_ms for partition, owned in self._partitions.items()}
+        now_by_partition = {partition: owned.now_ms for partition, owned in self._partitions.items()}
         if not now_by_partition:
             return []
         if self._connection is None or self._connection.closed:

@@ -105,7 +105,7 @@ class ExchangeWorker:
     def has_reached(self, ends: Mapping[int, int]) -> bool:
         """Whether the partitions are owned here and decided up to these positions."""
         return all(
-            partition in self._partitions and self._partitions[partition].row.position >= end
+            partition in self._partitions and self._partitions[partition].position >= end
             for partition, end in ends.items()
         )
 
@@ -179,7 +179,11 @@ class ExchangeWorker:
         numbers = await store.load_numbers(self._connection, owned)
         partitions = {
             partition: OwnedPartition(
-                row=row,
+                partition=partition,
+                log_epoch=row.log_epoch,
+                position=row.position,
+                now_ms=row.now_ms,
+                control_number=row.control_number,
                 directory=await self._history.directory_at(row.control_number),
                 held_subjects=held.get(partition, frozenset()),
             )

@@ -69,25 +69,26 @@ async def load_partitions(
     }
 
 
-async def advance(connection: Connection, before: Mapping[int, PartitionRow], after: Sequence[PartitionRow]) -> None:
-    """Move positions from the values read; raises OwnershipLost unless every row still held its old value."""
+async def advance(connection: Connection, moves: Sequence[tuple[int, PartitionRow]]) -> None:
+    """Move positions from the values read, given as (position before, row after).
+
+    Raises OwnershipLost unless every row still held its old value.
+    """
     cursor = await connection.execute(
         "UPDATE partitions p SET position = n.position, now_ms = n.now_ms, control_number = n.control_number"
         " FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])"
         " AS n(partition, old_position, position, now_ms, control_number)"
         " WHERE p.partition = n.partition AND p.position = n.old_position",
         (
-            [row.partition for row in after],
-            [before[row.partition].position for row in after],
-            [row.position for row in after],
-            [row.now_ms for row in after],
-            [row.control_number for row in after],
+            [row.partition for _, row in moves],
+            [before for before, _ in moves],
+            [row.position for _, row in moves],
+            [row.now_ms for _, row in moves],
+            [row.control_number for _, row in moves],
         ),
     )
-    if cursor.rowcount != len(after):
-        raise OwnershipLost(
-            f"{len(after) - cursor.rowcount} of {len(after)} partitions were advanced by another worker"
-        )
+    if cursor.rowcount != len(moves):
+        raise OwnershipLost(f"{len(moves) - cursor.rowcount} of {len(moves)} partitions have another writer")
 
 
 async def load_known(
