@@ -69,7 +69,7 @@ def test_a_part_without_its_dependencies_is_left_out_and_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     commands["hub"] = entry("hub", "onecard_broker.commands.hub:app")
-    monkeypatch.setitem(cli.NEEDED_MODULES, "onecard_broker", ("hub", ("module_that_nobody_has",)))  # type: ignore[index]
+    monkeypatch.setitem(cli.NEEDED_MODULES, "onecard_broker", ("hub", ("module_that_nobody_has",)))
     run("--help")
     listed, left_out = capsys.readouterr().out.split("Left out")
     assert "example" in listed
@@ -84,7 +84,7 @@ def test_calling_a_command_of_an_incomplete_part_says_how_to_complete_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     commands["hub"] = entry("hub", "onecard_broker.commands.hub:app")
-    monkeypatch.setitem(cli.NEEDED_MODULES, "onecard_broker", ("hub", ("module_that_nobody_has",)))  # type: ignore[index]
+    monkeypatch.setitem(cli.NEEDED_MODULES, "onecard_broker", ("hub", ("module_that_nobody_has",)))
     assert run("hub", "worker") == ExitCode.NOT_SET_UP
     assert "pip install 'onecard[hub]'" in capsys.readouterr().err
 

@@ -136,7 +136,7 @@ def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantF
             ],
         }
 
-    participants = {HUB: entry(HUB, "国家枢纽", "National hub", hub, _METHODS)}
+    participants: dict[str, object] = {HUB: entry(HUB, "国家枢纽", "National hub", hub, _METHODS)}
     for province, files in provinces:
         participants[province.id] = entry(province.id, province.name_zh, province.name_en, files, _METHODS)
     write_yaml(file, {"network": NETWORK, "participants": participants})

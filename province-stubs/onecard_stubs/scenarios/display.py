@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from onecard_protocol.explained import Language, Text
-from onecard_stubs.scenarios.result import Journey, ScenarioResult
+from onecard_stubs.scenarios.result import ScenarioResult
 
 _SHANGHAI: Final = timezone(timedelta(hours=8))
 _LEVELS: Final = {
@@ -48,8 +48,7 @@ def show(result: ScenarioResult, console: Console, language: Language) -> None:
         console.print(_bill(result, language))
     if result.split:
         console.print(_split(result, language))
-    for journey in result.journeys:
-        console.print(_journey(journey, language))
+    console.print(_journeys(result, language))
     for check in result.checks:
         mark = "[green]✓[/]" if check.holds else "[bold red]✗[/]"
         found = f"  [dim]{escape(check.found)}[/]" if check.found else ""
@@ -113,59 +112,56 @@ def _split(result: ScenarioResult, language: Language) -> Table:
     return table
 
 
-def _journey(journey: Journey, language: Language) -> Table:
-    story = journey.story
-    created_ms = story["created_ms"]
-    title = f"[bold]{escape(journey.step.of(language))}[/]  [dim]{story['method'].rpartition('.')[2]}  {story['id']}[/]"
-    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 1))
-    table.add_column(justify="right", style="cyan", no_wrap=True)
-    table.add_column()
-    for time_ms, what in _steps(story, language):
-        table.add_row(_clock(created_ms) if time_ms == created_ms else f"+{time_ms - created_ms} ms", what)
+def _journeys(result: ScenarioResult, language: Language) -> Table:
+    """A row a request: its own way to the recipient's inbox, and its answer's way back; times are from its creation."""
+    zh = language == "zh"
+    table = Table(
+        title="每条报文的全程（时间自签发起算）" if zh else "The journey of each message (times since it was made)",
+        title_justify="left",
+        show_lines=True,
+    )
+    table.add_column("步骤" if zh else "step")
+    table.add_column("请求" if zh else "request", no_wrap=True)
+    table.add_column("应答" if zh else "answer", no_wrap=True)
+    for journey in result.journeys:
+        story = journey.story
+        answers = "\n".join(_leg(answer, story["created_ms"], language) for answer in story["answers"])
+        step = f"[bold]{escape(journey.step.of(language))}[/]\n[dim]{story['id'][:8]}…{story['id'][-4:]}[/]"
+        table.add_row(step, _leg(story, story["created_ms"], language), answers or "[dim]—[/]")
     return table
 
 
-def _steps(story: dict[str, Any], language: Language) -> list[tuple[int, str]]:
-    steps = _steps_of_message(story, language)
-    for answer in story["answers"]:
-        steps += _steps_of_message(answer, language)
-    return sorted(steps, key=lambda step: step[0])
-
-
-def _steps_of_message(story: dict[str, Any], language: Language) -> list[tuple[int, str]]:
+def _leg(story: dict[str, Any], start_ms: int, language: Language) -> str:
+    """One message: signed by whom, where in the journal, under which number in whose inbox."""
     zh = language == "zh"
-    sender, kind = story["sender"], story["kind"]
-    check = story["signature"]
-    verdict = _verdict(check, language)
-    kinds = {"request": "请求", "event": "事件", "reply": "应答", "rejection": "拒绝", "notice": "通知"}
-    made = f"{sender} 签发{kinds.get(kind, kind)}，{verdict}" if zh else f"{sender} signs the {kind}; {verdict}"
-    steps = [(story["created_ms"], made)]
+    created_ms = story["created_ms"]
+    when = _clock(created_ms) if created_ms == start_ms else _after(created_ms, start_ms)
+    kind = "" if story["kind"] in {"request", "event", "reply"} else f" [yellow]{story['kind']}[/]"
+    lines = [f"{story['sender']} → {story['recipient']}{kind} {when}", _verdict(story["signature"], language)]
     place = story["journal"]
     if place is not None:
-        where = (
-            f"网关接收，入流水：分区 {place['partition']}，位置 {place['position']}"
-            if zh
-            else f"gateway admits it, journal partition {place['partition']} position {place['position']}"
-        )
-        steps.append((place["append_time_ms"], where))
+        name = "流水" if zh else "journal"
+        at = f"{place['partition']}:{place['position']}"
+        lines.append(f"{name} {at} {_after(place['append_time_ms'], start_ms)}")
     for delivered in story["deliveries"]:
         if delivered["appended_ms"] is not None:
-            to = (
-                f"交换处理，投入 {delivered['recipient']} 收件箱：第 {delivered['number']} 号"
-                if zh
-                else f"worker decides; inbox of {delivered['recipient']}, number {delivered['number']}"
-            )
-            steps.append((delivered["appended_ms"], to))
-    return steps
+            name = "收件箱" if zh else "inbox"
+            number = f"{delivered['recipient']} {delivered['partition']}:{delivered['number']}"
+            lines.append(f"{name} {number} {_after(delivered['appended_ms'], start_ms)}")
+    return "\n".join(lines)
+
+
+def _after(time_ms: int, start_ms: int) -> str:
+    return f"[cyan]+{time_ms - start_ms} ms[/]"
 
 
 def _verdict(check: dict[str, Any], language: Language) -> str:
     if not check["is_good"]:
-        return "[bold red]SM2 签名无效[/]" if language == "zh" else "[bold red]SM2 signature fails[/]"
+        return "[bold red]✗ SM2 签名无效[/]" if language == "zh" else "[bold red]✗ SM2 signature fails[/]"
     batch = check["batch"]
     if language == "zh":
-        return "[green]SM2 签名有效[/]" + ("" if batch is None else f"（{batch[1]} 条批量签名之一）")
-    return "[green]SM2 signature ok[/]" + ("" if batch is None else f" (one of a batch of {batch[1]})")
+        return "[green]✓ SM2 签名有效[/]" + ("" if batch is None else f"（批量 {batch[1]}）")
+    return "[green]✓ SM2 signature[/]" + ("" if batch is None else f" (batch of {batch[1]})")
 
 
 def _clock(time_ms: int) -> str:

@@ -1,0 +1,338 @@
+"""The drill `medical`: a Sichuan patient's two stays in a Guangdong hospital, one settled, one settled and cancelled.
+
+Sichuan's core files for the patient and tells Guangdong; the hospital does everything else in its own interface.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any, Final
+
+import aiohttp
+
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.redaction import mask_number
+from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.guangdong import wire
+from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
+from onecard_stubs.population import Person, Population
+from onecard_stubs.scenarios.accounts import run_json, take_accounts
+from onecard_stubs.scenarios.result import (
+    BillRow,
+    Check,
+    Journey,
+    Report,
+    Scenario,
+    ScenarioResult,
+    SplitRow,
+)
+
+PLACE_OF_CARE: Final = "cn-44"
+INSURED: Final = "cn-51"
+INSURANCE_KIND: Final = "310"
+LINES_PER_CALL: Final = 100
+LINE_COUNT: Final = 130
+
+_SHANGHAI: Final = timezone(timedelta(hours=8))
+_DESTINATION_AREA: Final = "440300"
+_LONG_TERM_RESIDENT: Final = "02"
+
+# (code, name, quantity, price) as the hospital knows them; its province's catalogue splits them.
+_ITEMS: Final = (
+    ("001109000010000-110900001", "普通病房床位费", "1", "65"),
+    ("001201000030000-120100003", "II级护理", "1", "26.5"),
+    ("002501010010000-250101001", "血细胞分析", "1", "20"),
+    ("XA00AAA000A001010000000", "奥美拉唑肠溶胶囊", "14", "1.235"),
+    ("XB01AAA000A001010000000", "低分子肝素注射液", "2", "38.4"),
+    ("XC09AAA000A001010000000", "贝那普利片", "7", "2.1875"),
+    ("C14010000000000000000001", "一次性输液器", "2", "18.8"),
+    ("002203020050000-220302005", "彩色多普勒超声常规检查", "1", "168"),
+    ("002103000010000-210300001", "CT平扫", "1", "245"),
+    ("XV99AAA000A001010000000", "营养补充剂", "1", "88"),
+)
+
+_STEPS: Final[Mapping[str, Text]] = {
+    "ReportFiling": Text(en="filing, told by Sichuan", zh="备案（四川告知）"),
+    "QueryCoverage": Text(en="who is the patient (1101)", zh="人员信息（1101）"),
+    "Register": Text(en="admission (2401)", zh="入院登记（2401）"),
+    "UploadFeeLines": Text(en="fee lines (2301)", zh="费用明细（2301）"),
+    "PreSettle": Text(en="pre-settlement (2303)", zh="预结算（2303）"),
+    "Discharge": Text(en="discharge (2402)", zh="出院（2402）"),
+    "Settle": Text(en="settlement (2304)", zh="结算（2304）"),
+    "CancelSettlement": Text(en="cancellation (2305)", zh="结算撤销（2305）"),
+}
+_SPLIT_FIELDS: Final = (
+    ("inscp_scp_amt", Text(en="within the policy's scope", zh="符合政策范围"), False),
+    ("act_pay_dedc", Text(en="deductible", zh="起付线"), False),
+    ("hifp_pay", Text(en="basic pooling fund", zh="基本医保统筹基金"), False),
+    ("cvlserv_pay", Text(en="civil servants' supplement", zh="公务员补助"), False),
+    ("hifob_pay", Text(en="large amount supplement", zh="大额补助"), False),
+    ("fund_pay_sumamt", Text(en="all funds", zh="基金支付合计"), True),
+    ("acct_pay", Text(en="personal account", zh="个人账户"), False),
+    ("psn_cash_pay", Text(en="cash", zh="个人现金"), False),
+    ("psn_part_amt", Text(en="the patient", zh="个人负担合计"), True),
+    ("medfee_sumamt", Text(en="total", zh="医疗费总额"), True),
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class _StayRecord:
+    """What the hospital saw of one stay."""
+
+    stay: Stay
+    lines: list[Mapping[str, Any]] = field(default_factory=list)
+    trial: Mapping[str, Any] = field(default_factory=dict)
+    settled: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def run(country: RunningCountry, report: Report) -> ScenarioResult:
+    """Play it, then compare what everybody holds. Raises Explained where a step is refused."""
+    started = time.monotonic()
+    since_ms = int(time.time() * 1000)
+    before = await _control(country, "command/describe")
+    person = choose_patient(Population())
+    area = person.active_enrolments[0].insurance_area
+    today = datetime.now(_SHANGHAI).date()
+    report("Sichuan's core files for its insured person and tells Guangdong")
+    await _file(country, person, today)
+    hospital = Hospital(country.adapter_urls[PLACE_OF_CARE])
+    try:
+        report("the hospital in Guangdong signs in and identifies the patient")
+        _require("9001", await hospital.sign_in())
+        identified = _require("1101", await hospital.identify(person, insurance_area=area))
+        report("first stay: admission, fee lines, pre-settlement, discharge, settlement")
+        first = await _stay(hospital, person, area, number="ZY0001", day=today - timedelta(days=12), count=LINE_COUNT)
+        report("second stay: the same, then its settlement is cancelled")
+        second = await _stay(hospital, person, area, number="ZY0002", day=today - timedelta(days=4), count=12)
+        cancelled = _require("2305", await hospital.cancel(second.stay, str(second.settled["setl_id"])))
+    finally:
+        await hospital.close()
+    played_ms = round((time.monotonic() - started) * 1000)
+    report("comparing outboxes, journal and inboxes")
+    accounts = await take_accounts(country, since_ms)
+    after = await _control(country, "command/describe")
+    report("reading the journeys from the hub")
+    journeys = await _journeys(country, accounts.sent)
+    red = cancelled.output["setlinfo"]
+    expected_count = _expected_request_count(first, second)
+    checks = (
+        Check(
+            what=Text(en="pre-settlement and settlement split the bill alike", zh="预结算与结算的分担一致"),
+            holds=all(_same_split(record.trial, record.settled) for record in (first, second)),
+        ),
+        Check(
+            what=Text(
+                en="the split adds up: funds, account and cash are the total",
+                zh="分担勾稽：基金、账户、现金之和等于总额",
+            ),
+            holds=all(_adds_up(record.settled) for record in (first, second)),
+        ),
+        Check(
+            what=Text(en="the cancellation is the settlement's negation", zh="撤销为原结算的负数记录"),
+            holds=wire.fen(red["fund_pay_sumamt"]) == -wire.fen(second.settled["fund_pay_sumamt"]),
+        ),
+        Check(
+            what=Text(en="the answer to 1101 names the patient's enrolment", zh="1101 返回参保信息"),
+            holds=any(row.get("insutype") == INSURANCE_KIND for row in identified.output["insuinfo"]),
+        ),
+        Check(
+            what=Text(en="Sichuan's core settled twice and undid one", zh="四川核心系统结算两笔、撤销一笔"),
+            holds=(
+                after["settlements_standing"] - before["settlements_standing"] == 1
+                and after["settlements_undone"] - before["settlements_undone"] == 1
+            ),
+            found=f"standing {after['settlements_standing']}, undone {after['settlements_undone']}",
+        ),
+        Check(
+            what=Text(en="as many requests as steps, each with its answer", zh="请求数与步骤数相符，且均有应答"),
+            holds=len(journeys) == expected_count and all(_is_complete(journey.story) for journey in journeys),
+            found=f"{len(journeys)} of {expected_count}",
+        ),
+        Check(
+            what=Text(
+                en="every SM2 signature verifies with the directory's keys", zh="所有 SM2 签名均通过目录密钥验证"
+            ),
+            holds=all(_is_signed(journey.story) for journey in journeys),
+        ),
+    )
+    return ScenarioResult(
+        scenario="medical",
+        duration_ms=played_ms,
+        accounts=accounts,
+        checks=checks,
+        journeys=journeys,
+        bill=sum_by_class(first.lines),
+        split=[
+            SplitRow(
+                name=name, trial_fen=wire.fen(first.trial[key]), settled_fen=wire.fen(first.settled[key]), is_sum=is_sum
+            )
+            for key, name, is_sum in _SPLIT_FIELDS
+        ],
+        patient=f"{person.name[0]}**  {mask_number(person.identity_number)}",
+    )
+
+
+def choose_patient(population: Population) -> Person:
+    """The first person whose main enrolment is an employee's, with something on the personal account."""
+    return next(
+        person
+        for person in population
+        if person.active_enrolments
+        and person.active_enrolments[0].insurance_kind == INSURANCE_KIND
+        and person.active_enrolments[0].account_balance_fen > 0
+    )
+
+
+def sum_by_class(lines: Sequence[Mapping[str, Any]]) -> list[BillRow]:
+    """Fee lines, as the answers to 2301 split them, summed by class and level."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for line in lines:
+        groups.setdefault((str(line["med_chrgitm_type"]), str(line["chrgitm_lv"])), []).append(line)
+
+    def total(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+        return sum(wire.fen(row[name]) for row in rows)
+
+    return [
+        BillRow(
+            fee_class=fee_class,
+            level=level,
+            line_count=len(rows),
+            total_fen=total(rows, "det_item_fee_sumamt"),
+            full_self_pay_fen=total(rows, "fulamt_ownpay_amt"),
+            over_limit_fen=total(rows, "overlmt_amt"),
+            preceding_fen=total(rows, "preselfpay_amt"),
+            in_scope_fen=total(rows, "inscp_scp_amt"),
+        )
+        for (fee_class, level), rows in sorted(groups.items())
+    ]
+
+
+# ---- steps -----------------------------------------------------------------------------------------------------------
+
+
+async def _file(country: RunningCountry, person: Person, today: date) -> None:
+    answer = await _control(
+        country,
+        "command/file_outwards",
+        {
+            "identity_number": person.identity_number,
+            "destination_area": _DESTINATION_AREA,
+            "filing_type": _LONG_TERM_RESIDENT,
+            "insurance_kind": INSURANCE_KIND,
+            "first_day": f"{today - timedelta(days=30):%Y%m%d}",
+            "last_day": "",
+        },
+    )
+    if not answer.get("told"):
+        raise _refused("0223", str(answer.get("error_message") or answer.get("error") or ""))
+
+
+async def _stay(hospital: Hospital, person: Person, area: str, *, number: str, day: date, count: int) -> _StayRecord:
+    """Admission to settlement of one stay of three days."""
+    admitted, stay = await hospital.admit(
+        person, insurance_area=area, insurance_kind=INSURANCE_KIND, number=number, day=day
+    )
+    _require("2401", admitted)
+    record = _StayRecord(stay=stay)
+    items = _fee_items(count)
+    for start in range(0, count, LINES_PER_CALL):
+        part = items[start : start + LINES_PER_CALL]
+        answer = _require("2301", await hospital.upload_fees(stay, part, day=day + timedelta(days=1)))
+        record.lines += answer.output["result"]
+    record.trial = _require("2303", await hospital.pre_settle(stay)).output["setlinfo"]
+    _require("2402", await hospital.discharge(stay, day=day + timedelta(days=3)))
+    record.settled = _require("2304", await hospital.settle(stay)).output["setlinfo"]
+    return record
+
+
+def _fee_items(count: int) -> list[FeeItem]:
+    rows = (_ITEMS[index % len(_ITEMS)] for index in range(count))
+    return [FeeItem(code=row[0], name=row[1], quantity=Decimal(row[2]), price=Decimal(row[3])) for row in rows]
+
+
+async def _control(country: RunningCountry, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A command of the insured province's local system, to its operator's interface."""
+    url = f"{country.stub_urls[INSURED]}/control/{path}"
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)) as session,
+        session.post(url, json=body or {}) as response,
+    ):
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+
+def _require(infno: str, answer: Answer) -> Answer:
+    if not answer.is_success:
+        raise _refused(infno, answer.text)
+    return answer
+
+
+def _refused(trade: str, text: str) -> Explained:
+    return Explained(
+        Explanation(
+            what=Text(
+                en=f"Trade {trade} was not done, and the scenario cannot go on.", zh=f"交易 {trade} 未完成，演练中止"
+            ),
+            why=(text,) if text else (),
+            remedy=Text(
+                en="The logs of adapters and hub in the country's directory say where; keep it with --keep.",
+                zh="请查看环境目录中适配器和枢纽的日志；可用 --keep 保留该目录。",
+            ),
+            exit_code=ExitCode.REFUSED,
+        )
+    )
+
+
+# ---- looking ---------------------------------------------------------------------------------------------------------
+
+
+async def _journeys(country: RunningCountry, sent: Sequence[str]) -> list[Journey]:
+    ids = sorted(name.rpartition(":")[2] for name in sent)
+    stories = await run_json("message", "trace", *ids, "--json", "--config", str(country.hub_config))
+    return [
+        Journey(step=_STEPS.get(method := story["method"].rpartition("/")[2], Text(en=method, zh=method)), story=story)
+        for story in stories
+        if story["kind"] in {"request", "event"}
+    ]
+
+
+def _expected_request_count(*records: _StayRecord) -> int:
+    """Filing, coverage and cancellation; of each stay its uploads and four other steps."""
+    uploads = sum(-(-len(record.lines) // LINES_PER_CALL) for record in records)
+    return 3 + uploads + 4 * len(records)
+
+
+def _is_complete(story: Mapping[str, Any]) -> bool:
+    answers = [answer for answer in story["answers"] if answer["kind"] == "reply"]
+    return len(story["deliveries"]) == 1 and len(answers) == (1 if story["kind"] == "request" else 0)
+
+
+def _is_signed(story: Mapping[str, Any]) -> bool:
+    return bool(story["signature"]["is_good"]) and all(_is_signed(answer) for answer in story["answers"])
+
+
+def _same_split(trial: Mapping[str, Any], settled: Mapping[str, Any]) -> bool:
+    return all(wire.fen(trial[key]) == wire.fen(settled[key]) for key, _, _ in _SPLIT_FIELDS)
+
+
+def _adds_up(info: Mapping[str, Any]) -> bool:
+    amount = {key: wire.fen(info.get(key)) for key, _, _ in _SPLIT_FIELDS} | {
+        "hospital": wire.fen(info.get("hosp_part_amt"))
+    }
+    return (
+        amount["medfee_sumamt"] == amount["fund_pay_sumamt"] + amount["psn_part_amt"] + amount["hospital"]
+        and amount["psn_part_amt"] == amount["acct_pay"] + amount["psn_cash_pay"]
+    )
+
+
+MEDICAL: Final = Scenario(
+    name="medical",
+    what=Text(
+        en="A Guangdong hospital settles a Sichuan patient's bill; a second stay is settled and cancelled.",
+        zh="广东一家医院为四川参保患者办理住院费用直接结算；第二次住院结算后撤销。",
+    ),
+    provinces=(PLACE_OF_CARE, INSURED),
+    run=run,
+)
