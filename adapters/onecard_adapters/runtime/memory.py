@@ -163,7 +163,8 @@ class EdgeMemory:
     async def _put(self, table: str, key: bytes, value: bytes) -> None:
         await self._store.run(
             lambda connection: connection.execute(
-                f"INSERT INTO {table} (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                f"INSERT INTO {table} (key, value) VALUES (?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 (key, value),
             )
         )

@@ -43,7 +43,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._gathered: list[_Job] = []
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.commit_count = 0
@@ -67,32 +68,38 @@ class Store:
         if self._loop is None or self._thread is None:
             raise RuntimeError("the store is not open")
         future: asyncio.Future[_Result] = self._loop.create_future()
-        self._jobs.put(_Job(operation, future))
+        if not self._gathered:
+            # After this turn of the loop: what other tasks ask for in it belongs to the same transaction.
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(_Job(operation, future))
         return future
 
     async def close(self) -> None:
         """Finish what was asked for, then close the file."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            self._hand_over()
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
 
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._jobs.put(self._gathered)
+            self._gathered = []
+
     def _work(self, connection: sqlite3.Connection) -> None:
         with contextlib.closing(connection):
-            is_open = True
-            while is_open:
-                jobs: list[_Job] = []
-                job = self._jobs.get()
-                while True:
-                    if job is None:
-                        is_open = False
+            more = self._jobs.get()
+            while more is not None:
+                jobs = more
+                while not self._jobs.empty() and len(jobs) < OPERATIONS_PER_COMMIT_MAX:
+                    more = self._jobs.get()
+                    if more is None:
                         break
-                    jobs.append(job)
-                    if len(jobs) >= OPERATIONS_PER_COMMIT_MAX or self._jobs.empty():
-                        break
-                    job = self._jobs.get()
-                if jobs:
-                    self._commit(connection, jobs)
+                    jobs += more
+                self._commit(connection, jobs)
+                if more is not None:
+                    more = self._jobs.get()
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
         try:

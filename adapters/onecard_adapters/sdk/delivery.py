@@ -27,6 +27,8 @@ _RECONNECT_FIRST_S: Final = 0.1
 _RECONNECT_MOST_S: Final = 5.0
 _FATAL: Final = frozenset({errors_pb2.ERROR_REASON_CURSOR_FOREIGN_EPOCH})
 
+_Call = grpc.aio.StreamStreamCall[service_pb2.DeliverRequest, service_pb2.DeliverResponse]
+
 _log = logging.getLogger(__name__)
 
 
@@ -80,6 +82,7 @@ class DeliveryStream:
             try:
                 if await self._stream(gateway):
                     attempt = 0
+                _log.info("delivery from %s ended", gateway.address)
             except grpc.aio.AioRpcError as error:
                 self._note_end(gateway, refusal_of(error))
             self._gateways.failed(gateway)
@@ -99,45 +102,78 @@ class DeliveryStream:
             self._fills_at_once = True
 
     async def _stream(self, gateway: Gateway) -> bool:
-        """Read one stream until it ends or is silent; whether it was opened."""
+        """Take what one stream brings until it ends or is silent; whether it was opened."""
         self._granted = max(self._credit_count - self._in_progress(), 1)
-        call = gateway.delivery.Deliver()
+        call: _Call = gateway.delivery.Deliver()
+        arrived: asyncio.Queue[service_pb2.DeliverResponse | None] = asyncio.Queue()
+        opening = service_pb2.DeliveryOpening(
+            participant=self._participant, cursor=self._cursor, credit_count=self._granted
+        )
+        reading = asyncio.create_task(self._read(call, opening, arrived))
         is_opened = False
         try:
-            await call.write(
-                service_pb2.DeliverRequest(
-                    opening=service_pb2.DeliveryOpening(
-                        participant=self._participant, cursor=self._cursor, credit_count=self._granted
-                    )
-                )
-            )
-            while True:
-                try:
-                    async with asyncio.timeout(self._silence_s):
-                        response = await call.read()
-                except TimeoutError:
-                    _log.warning("gateway %s is silent", gateway.address)
-                    await self._gateways.replace(gateway)
-                    return is_opened
-                if not isinstance(response, service_pb2.DeliverResponse):
-                    await call.code()
-                    self._note_end(gateway, None)
-                    return is_opened
-                match response.WhichOneof("response"):
-                    case "opened":
-                        self._open(response.opened)
-                        is_opened = True
-                    case "batch":
-                        await self._take(response.batch)
-                        await self._grant(call)
-                    case "tick":
-                        await self._tick(gateway, response.tick)
-                        await self._grant(call)
-                        await call.write(service_pb2.DeliverRequest(received_cursor=self._cursor))
-                    case _:
-                        pass  # A later release of the hub says more than this one understands.
+            while (response := await arrived.get()) is not None:
+                responses = [response]
+                # Whatever arrived while the last of it was written is written in one transaction.
+                while not arrived.empty() and (response := arrived.get_nowait()) is not None:
+                    responses.append(response)
+                is_opened = await self._take_all(gateway, call, responses) or is_opened
+                if response is None:
+                    break
+            if await reading:
+                await self._gateways.replace(gateway)
+            return is_opened
         finally:
+            reading.cancel()
             call.cancel()
+
+    async def _read(
+        self,
+        call: _Call,
+        opening: service_pb2.DeliveryOpening,
+        arrived: asyncio.Queue[service_pb2.DeliverResponse | None],
+    ) -> bool:
+        """Queue what arrives, which credit bounds, and None at its end; returns whether the gateway fell silent."""
+        try:
+            await call.write(service_pb2.DeliverRequest(opening=opening))
+            while True:
+                async with asyncio.timeout(self._silence_s):
+                    response = await call.read()
+                if not isinstance(response, service_pb2.DeliverResponse):
+                    return False
+                if response.HasField("tick"):
+                    self._clock.observe(to_ms(response.tick.hub_time))
+                arrived.put_nowait(response)
+        except TimeoutError:
+            _log.warning("the delivery is silent")
+            return True
+        finally:
+            arrived.put_nowait(None)
+
+    async def _take_all(self, gateway: Gateway, call: _Call, responses: list[service_pb2.DeliverResponse]) -> bool:
+        """Take responses in their order; whether the opening's answer is among them."""
+        is_opened = False
+        batches: list[service_pb2.DeliveryBatch] = []
+        tick: service_pb2.DeliveryTick | None = None
+        for response in responses:
+            match response.WhichOneof("response"):
+                case "opened":
+                    self._open(response.opened)
+                    is_opened = True
+                case "batch":
+                    batches.append(response.batch)
+                case "tick":
+                    tick = response.tick
+                case _:
+                    pass  # A later release of the hub says more than this one understands.
+        if batches:
+            await self._take(batches)
+            await self._grant(call)
+        if tick is not None:
+            await self._tick(gateway, tick)
+            await self._grant(call)
+            await call.write(service_pb2.DeliverRequest(received_cursor=self._cursor))
+        return is_opened
 
     def _open(self, opened: service_pb2.DeliveryOpened) -> None:
         if self._log_epoch and opened.log_epoch != self._log_epoch:
@@ -148,10 +184,12 @@ class DeliveryStream:
         self._log_epoch = opened.log_epoch
         self._clock.observe(to_ms(opened.hub_time))
 
-    async def _take(self, batch: service_pb2.DeliveryBatch) -> None:
+    async def _take(self, batches: Sequence[service_pb2.DeliveryBatch]) -> None:
         numbers: dict[int, int] = {}
         taken: list[service_pb2.Delivery] = []
-        for delivery in batch.deliveries:
+        deliveries = [delivery for batch in batches for delivery in batch.deliveries]
+        cursor = batches[-1].cursor
+        for delivery in deliveries:
             partition, number = delivery.partition, delivery.number
             last = numbers.get(partition, self._numbers.get(partition, 0))
             if number == last + 1:
@@ -159,10 +197,10 @@ class DeliveryStream:
                 taken.append(delivery)
             elif number > last:
                 self._published[partition] = max(number, self._published.get(partition, 0))
-        self._granted -= len(batch.deliveries)
+        self._granted -= len(deliveries)
         # The cursor moves past what lies behind a gap too: a gap is filled by number.
-        await self._receive(self._log_epoch, taken, batch.cursor, numbers)
-        self._cursor = batch.cursor
+        await self._receive(self._log_epoch, taken, cursor, numbers)
+        self._cursor = cursor
         self._advance(numbers)
 
     def _advance(self, numbers: dict[int, int]) -> None:
@@ -170,14 +208,13 @@ class DeliveryStream:
         for partition in numbers:
             self._gap_since_s.pop(partition, None)
 
-    async def _grant(self, call: grpc.aio.StreamStreamCall[service_pb2.DeliverRequest, object]) -> None:
+    async def _grant(self, call: _Call) -> None:
         credit_count = self._credit_count - self._in_progress() - self._granted
         if credit_count >= self._credit_count // 4:
             self._granted += credit_count
             await call.write(service_pb2.DeliverRequest(credit_count=credit_count))
 
     async def _tick(self, gateway: Gateway, tick: service_pb2.DeliveryTick) -> None:
-        self._clock.observe(to_ms(tick.hub_time))
         now_s = asyncio.get_running_loop().time()
         for watermark in tick.watermarks:
             self._published[watermark.partition] = max(watermark.number, self._published.get(watermark.partition, 0))

@@ -336,11 +336,13 @@ class Exchange:
                 f"{len(payload)} bytes, {known.policy.payload_bytes_max} are allowed",
             )
         limit_s = limits.TYPED_CALL_MS / 1000 if timeout_s is None else timeout_s
-        if message_id is not None:
-            reply = await self._known_outcome(known, recipient, payload, message_id, limit_s)
-            if reply is not None:
-                return reply
-        if known.carries_execute_before:
+        while True:
+            if message_id is not None:
+                reply = await self._known_outcome(known, recipient, payload, message_id, limit_s)
+                if reply is not None:
+                    return reply
+            if self._clock.is_fresh or not known.carries_execute_before:
+                break  # From the last look at what is known until the new request is known, nothing is awaited.
             await self._wait_for_hub_time(known, limit_s)
         outgoing = self._writer.request(
             known,
@@ -365,8 +367,8 @@ class Exchange:
         self, method: Method, recipient: str, payload: bytes, message_id: bytes, timeout_s: float
     ) -> bytes | None:
         """The reply to what was sent under this id before; None if nothing was. An event has an empty one."""
+        stored = await self._find(message_id)
         pending = self._waiting.find(message_id)
-        stored = None if pending is not None else await self._find(message_id)
         outgoing = pending.outgoing if pending is not None else stored.outgoing if stored is not None else None
         if outgoing is None:
             return None
@@ -383,8 +385,6 @@ class Exchange:
         return await self.store.run(lambda store: outbox.find(store, self.sealer, message_id))
 
     async def _wait_for_hub_time(self, method: Method, limit_s: float) -> None:
-        if self._clock.is_fresh:
-            return
         try:
             async with asyncio.timeout(min(limit_s, method.policy.longest_duration_ms / 1000)):
                 await self._clock.wait_fresh()

@@ -1,0 +1,169 @@
+"""The outbox of the SDK: what is owed to the hub leaves when the hub is there, in order, once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard.medical.v1 import filing_pb2, filing_pb2_grpc, settlement_pb2, settlement_pb2_grpc
+from onecard_adapters.sdk.exchange import Exchange
+from onecard_adapters.sdk.failures import CallFailed
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import id_text, new_message_id
+from tests.support.eventually import eventually
+from tests.support.sdk_country import Country, Filings, Insured, country, filing_event, person, settle_request
+
+Stub = settlement_pb2_grpc.SettlementServiceStub
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[Country]:
+    async with country(tmp_path) as made:
+        made.hub.add_participant("cn-44")
+        made.hub.add_participant("cn-51")
+        yield made
+
+
+async def tell(exchange: Exchange, filing_id: str, *, serial: int = 1, message_id: bytes | None = None) -> None:
+    channel = exchange.to("cn-44", message_id=message_id)
+    await filing_pb2_grpc.FilingServiceStub(channel).ReportFiling(filing_event(serial, filing_id))
+
+
+def filings_in_journal(one: Country) -> list[str]:
+    return [
+        filing_pb2.ReportFilingRequest.FromString(message.payload).filing.filing_id
+        for message in one.hub.journal
+        if message.header.kind == message_pb2.MESSAGE_KIND_EVENT
+    ]
+
+
+async def hub_down(one: Country) -> None:
+    for gateway in one.gateways:
+        await gateway.kill()
+
+
+async def hub_up(one: Country) -> None:
+    for gateway in one.gateways:
+        await gateway.start()
+
+
+async def test_events_told_while_the_hub_is_down_drain_in_order_when_it_returns(one: Country) -> None:
+    filings = Filings()
+    async with one.province("cn-44", filings), one.province("cn-51") as home:
+        await hub_down(one)
+        for index in range(5):
+            await tell(home, str(index))
+        await hub_up(one)
+        await eventually(lambda: len(filings.told) == 5)
+
+    assert filings.told == ["0", "1", "2", "3", "4"]
+
+
+async def test_events_told_by_a_process_that_ended_are_sent_by_the_next(one: Country) -> None:
+    await hub_down(one)
+    home = one.exchange("cn-51")
+    async with home:
+        await tell(home, "early")
+    await hub_up(one)
+    filings = Filings()
+    async with one.province("cn-44", filings), one.province("cn-51"):
+        await eventually(lambda: filings.told == ["early"])
+
+
+async def test_a_reversal_that_could_not_be_sent_stays_and_is_answered_later(one: Country) -> None:
+    insured = Insured()
+    message_id = new_message_id(one.hub.now_ms())
+    request = settlement_pb2.ReverseRequest(person=person(), original_id=id_text(message_id))
+    async with one.province("cn-44") as care:
+        await hub_down(one)
+        with pytest.raises(CallFailed) as failed:
+            await Stub(care.to("cn-51", message_id=message_id)).Reverse(request, timeout=0.3)
+        await hub_up(one)
+        async with one.province("cn-51", insured):
+            again = await Stub(care.to("cn-51", message_id=message_id)).Reverse(request, timeout=20)
+
+    assert failed.value.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN
+    assert again.result == settlement_pb2.REVERSAL_RESULT_NEVER_EXECUTED
+    assert len(insured.reversed) == 1
+
+
+async def test_a_request_is_expired_and_never_leaves_while_the_hub_is_down(one: Country) -> None:
+    async with one.province("cn-44") as care:
+        await hub_down(one)
+        message_id = new_message_id(one.hub.now_ms() - 9_000)
+        begun = time.monotonic()
+        with pytest.raises(CallFailed) as failed:
+            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=20)
+        elapsed_s = time.monotonic() - begun
+        await hub_up(one)
+        with pytest.raises(CallFailed) as again:
+            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=20)
+
+    assert failed.value.reason == again.value.reason == errors_pb2.ERROR_REASON_EXPIRED
+    assert elapsed_s < 10
+    assert one.hub.journal == []
+
+
+async def test_a_batch_whose_receipts_were_lost_is_sent_again_under_the_same_headers(one: Country) -> None:
+    filings = Filings()
+    one.hub.faults.batches_broken_after_journal = 1
+    async with one.province("cn-44", filings), one.province("cn-51") as home:
+        await tell(home, "a")
+        await eventually(lambda: home._submission.is_idle)
+        await eventually(lambda: filings.told == ["a"])
+
+    events = [message for message in one.hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_EVENT]
+    assert len(events) == 2
+    assert events[0].header_bytes == events[1].header_bytes
+
+
+async def test_a_refusal_for_now_is_tried_again_and_keeps_the_order_of_a_person(one: Country) -> None:
+    one.hub.faults.refusals.append(OneCardError(errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, retry_after_ms=50))
+    async with one.province("cn-51") as home:
+        await tell(home, "a")
+        await tell(home, "b")
+        await eventually(lambda: len(filings_in_journal(one)) == 2)
+
+    assert filings_in_journal(one) == ["a", "b"]
+
+
+async def test_an_event_under_one_id_is_told_once(one: Country) -> None:
+    message_id = new_message_id(one.hub.now_ms())
+    async with one.province("cn-51") as home:
+        await tell(home, "a", message_id=message_id)
+        await tell(home, "a", message_id=message_id)
+        await eventually(lambda: home._submission.is_idle)
+        with pytest.raises(CallFailed) as failed:
+            await tell(home, "b", message_id=message_id)
+
+    assert filings_in_journal(one) == ["a"]
+    assert failed.value.reason == errors_pb2.ERROR_REASON_ID_CONFLICT
+
+
+async def test_more_than_is_held_in_memory_leaves_from_the_store_in_order(one: Country) -> None:
+    async with one.province("cn-51") as home:
+        home._submission._held_count_max = 4
+        await hub_down(one)
+        await asyncio.gather(*[tell(home, f"{index:02d}") for index in range(30)])
+        assert len(home._submission._held) <= 4
+        await hub_up(one)
+        await eventually(lambda: len(filings_in_journal(one)) == 30)
+
+    assert filings_in_journal(one) == sorted(filings_in_journal(one))
+
+
+async def test_whatever_waits_is_one_signed_batch(one: Country) -> None:
+    async with one.province("cn-51") as home:
+        await hub_down(one)
+        await asyncio.gather(*[tell(home, str(index), serial=index) for index in range(50)])
+        await hub_up(one)
+        await eventually(lambda: len(filings_in_journal(one)) == 50)
+
+    events = [message for message in one.hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_EVENT]
+    signatures = {message_pb2.SignatureBlock.FromString(message.signature).signature for message in events}
+    assert len(signatures) < 10
