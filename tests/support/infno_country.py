@@ -6,7 +6,7 @@ hospital → care role → FakeExchange → insured role → core; the place of 
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoIns
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
+from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.guangdong.hospital import FeeItem, Hospital, Stay
 from onecard_stubs.population import Enrolment, Person, Population
@@ -26,7 +27,7 @@ from tests.support.fake_exchange import FakeExchange
 CODE_TABLES = Path(__file__).parents[2] / "adapters/onecard_adapters/profiles/codes/nhsa-infno.yaml"
 HOSPITAL_CODE = "H44030099903"
 HOSPITAL_AREA = "440300"
-TODAY = date.today()
+TODAY = wire.now().date()
 ADMITTED = TODAY - timedelta(days=5)
 
 ITEMS = (
@@ -152,8 +153,9 @@ async def country(
         served = build_insured(settings_of_insured, insured_memory, insured_client)
         exchange.serve("cn-51", served.coverage, served.filing, served.encounter, served.settlement)
         settings = care_settings(care_core.url, **(care or {}))
-        handler = build_care(settings, care_memory, exchange)
-        stack.push_async_callback(handler.close)
+        care_client = LocalHttpClient(url=care_core.url, answer_ms_max=2_000)
+        stack.push_async_callback(care_client.close)
+        handler = build_care(settings, care_memory, exchange, care_client)
         server = LocalHttpServer(host="127.0.0.1", port=0, routes={settings.listen.path: handler})
         await server.start()
         stack.push_async_callback(server.stop)

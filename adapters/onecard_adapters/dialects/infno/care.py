@@ -30,30 +30,27 @@ TradeHandler = Callable[[Call], Awaitable[dict[str, Any]]]
 _log = logging.getLogger(__name__)
 
 
-def build_care(settings: InfnoCareSettings, memory: EdgeMemory, national: NationalExchange) -> "Care":
-    """The handler that a LocalHttpServer serves at the profile's path. Build it inside the running loop, close it."""
-    return Care(settings, memory, national, LocalHttpClient(url=str(settings.core.url)))
+def build_care(
+    settings: InfnoCareSettings, memory: EdgeMemory, national: NationalExchange, core: LocalHttpClient
+) -> "Care":
+    """The handler that a LocalHttpServer serves at the profile's path; `core` reaches the province's own core.
+
+    Raises CONFIGURATION_INVALID if the code tables cannot be read.
+    """
+    return Care(CareDesk(settings, memory, national, CoreClient(settings.core, core)))
 
 
 class Care:
     """Answers requests of hospitals; is itself the handler."""
 
-    def __init__(
-        self, settings: InfnoCareSettings, memory: EdgeMemory, national: NationalExchange, core: LocalHttpClient
-    ) -> None:
-        desk = CareDesk(settings, memory, national, CoreClient(settings.core, core))
+    def __init__(self, desk: CareDesk) -> None:
         self._desk = desk
-        self._core = core
         self._institutions = {item.code: item for item in desk.settings.institutions}
         self._sign_ins = SignIns(desk)
         self._reference_numbers = envelope.ReferenceNumbers(desk.settings.area)
         self._handlers = _handlers(desk, self._sign_ins)
         # Requests in progress by their identity: a repeat that overtakes the answer waits for it.
         self._in_progress: dict[tuple[str, str, bytes], asyncio.Task[dict[str, Any]]] = {}
-
-    async def close(self) -> None:
-        """Close the connections to the core."""
-        await self._core.close()
 
     async def __call__(self, http: HttpRequest) -> HttpAnswer:
         """Answer one request; every failure becomes an infno answer with HTTP 200, as hospitals expect."""

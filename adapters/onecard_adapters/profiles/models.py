@@ -1,0 +1,85 @@
+"""A profile: what one province's local systems are, in one validated YAML file (design.md, section 7).
+
+Owns the choice of dialect for each role and the loading; each dialect owns its own settings. Paths in a profile are
+relative to its file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.dialects.cross_region_xml.settings import (
+    CrossRegionXmlCareSettings,
+    CrossRegionXmlInsuredSettings,
+)
+from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoInsuredSettings, Strict
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import PROVINCES, participant_of_area
+
+CareSettings = Annotated[InfnoCareSettings | CrossRegionXmlCareSettings, Field(discriminator="dialect")]
+InsuredSettings = Annotated[InfnoInsuredSettings | CrossRegionXmlInsuredSettings, Field(discriminator="dialect")]
+
+
+class Profile(Strict):
+    """One province, in one or both roles."""
+
+    province: str
+    """Participant, "cn-44"."""
+    name: str = Field(min_length=1)
+    """For people: on screens and in logs."""
+    care: CareSettings | None = None
+    """Place of care: whom the adapter serves."""
+    insured: InsuredSettings | None = None
+    """Insured province: which core the adapter asks."""
+
+    @model_validator(mode="after")
+    def _is_one_province(self) -> Self:
+        if self.province not in PROVINCES:
+            raise ValueError(f"province {self.province!r} is no participant, such as cn-44")
+        if self.care is None and self.insured is None:
+            raise ValueError("care or insured must be there: a profile without a role serves nobody")
+        areas = [role.area for role in (self.care, self.insured) if role is not None]
+        areas += [item.area for item in self.care.institutions] if self.care is not None else []
+        foreign = sorted({area for area in areas if participant_of_area(area) != self.province})
+        if foreign:
+            raise ValueError(f"areas outside {self.province}: {', '.join(foreign)}")
+        if self.care is not None:
+            codes = [item.code for item in self.care.institutions]
+            double = sorted({code for code in codes if codes.count(code) > 1})
+            if double:
+                raise ValueError(f"institutions that stand twice: {', '.join(double)}")
+        return self
+
+
+def load_profile(path: Path) -> Profile:
+    """Read and check a profile; its code tables too.
+
+    Raises CONFIGURATION_INVALID naming the file and, as violations, every setting that is wrong and why.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid(path, f"cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise _invalid(path, f"is no YAML: {error}") from error
+    try:
+        profile = Profile.model_validate(content, context={"directory": path.parent})
+    except ValidationError as error:
+        violations = [
+            (".".join(str(part) for part in item["loc"]) or "profile", item["msg"])
+            for item in error.errors(include_url=False, include_input=False)
+        ]
+        raise _invalid(path, f"{len(violations)} settings are wrong", violations) from error
+    for role in (profile.care, profile.insured):
+        if role is not None:
+            role.tables()
+    return profile
+
+
+def _invalid(path: Path, problem: str, violations: list[tuple[str, str]] | None = None) -> OneCardError:
+    return OneCardError(
+        errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"profile {path}: {problem}", violations=violations or ()
+    )
