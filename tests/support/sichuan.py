@@ -36,23 +36,28 @@ def day(text: str) -> exchange_values.CalendarDay:
     return exchange_values.CalendarDay(year=parsed.year, month=parsed.month, day=parsed.day)
 
 
+def core_settings(url: str, operation: Operation) -> dict[str, object]:
+    """Settings of a core at this address, with the errorcodes of the stub."""
+    return {
+        "url": url,
+        "operation": operation,
+        "operator_code": "111",
+        "settlement_class": "12",
+        "duplicate_transid_codes": [-11],
+        "refusals": {-21: "NOT_INSURED", -22: "NOT_FILED", -31: "FEE_MISMATCH", -32: "DOUBLE_SETTLEMENT"},
+    }
+
+
 def insured_settings(
-    url: str, operation: Operation, recovery: str = "query-by-transid"
+    url: str, operation: Operation, recovery: str = "query-by-transid", area: str = "510000"
 ) -> CrossRegionXmlInsuredSettings:
-    """Settings of the role against a core at this address."""
+    """Settings of the insured role against a core at this address."""
     return CrossRegionXmlInsuredSettings.model_validate(
         {
             "dialect": "cross-region-xml",
-            "core": {
-                "url": url,
-                "operation": operation,
-                "operator_code": "111",
-                "settlement_class": "12",
-                "duplicate_transid_codes": [-11],
-                "refusals": {-21: "NOT_INSURED", -22: "NOT_FILED", -31: "FEE_MISMATCH", -32: "DOUBLE_SETTLEMENT"},
-            },
+            "core": core_settings(url, operation),
             "code_tables": CODE_TABLES,
-            "area": "510000",
+            "area": area,
             "recovery": recovery,
         }
     )

@@ -3,11 +3,9 @@
 Coverage, filings and encounters; settlements stand in insured_settlement.py.
 """
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard.exchange.v1.values_pb2 import PersonIdentity
@@ -24,37 +22,13 @@ from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlIn
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.mapping import amounts
 from onecard_adapters.mapping.codes import CodeTables
+from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import id_text
 from onecard_protocol.identity import normalise_identity
 
-if TYPE_CHECKING:
-    from onecard_adapters.runtime.memory import EdgeMemory
-
 _log: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InsuredServicers:
-    """The servicers to register with the exchange."""
-
-    coverage: InsuredCoverage
-    filing: InsuredFiling
-    encounter: InsuredEncounter
-    settlement: InsuredSettlement
-
-
-def build_insured(settings: CrossRegionXmlInsuredSettings, memory: EdgeMemory, client: PostsBytes) -> InsuredServicers:
-    """The insured role over one core. Raises CONFIGURATION_INVALID if the code tables cannot be read."""
-    tables = settings.tables()
-    executor = Executor(ProvincialCore(client, settings.core), settings)
-    return InsuredServicers(
-        coverage=InsuredCoverage(executor, settings, tables),
-        filing=InsuredFiling(executor, settings, tables),
-        encounter=InsuredEncounter(executor, settings, tables),
-        settlement=InsuredSettlement(executor, settings, tables, Originals(memory)),
-    )
 
 
 class InsuredCoverage:
@@ -229,6 +203,28 @@ class InsuredEncounter:
             transid=context.local_transaction_id,
         )
         return write_head(head, self._settings.core.operator_code, self._tables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsuredServicers:
+    """The servicers to register with the exchange."""
+
+    coverage: InsuredCoverage
+    filing: InsuredFiling
+    encounter: InsuredEncounter
+    settlement: InsuredSettlement
+
+
+def build_insured(settings: CrossRegionXmlInsuredSettings, memory: EdgeMemory, client: PostsBytes) -> InsuredServicers:
+    """The insured role over one core. Raises CONFIGURATION_INVALID if the code tables cannot be read."""
+    tables = settings.tables()
+    executor = Executor(ProvincialCore(client, settings.core), settings)
+    return InsuredServicers(
+        coverage=InsuredCoverage(executor, settings, tables),
+        filing=InsuredFiling(executor, settings, tables),
+        encounter=InsuredEncounter(executor, settings, tables),
+        settlement=InsuredSettlement(executor, settings, tables, Originals(memory)),
+    )
 
 
 def write_diagnoses(diagnoses: encounter_pb2.Diagnoses, tables: CodeTables) -> Element:

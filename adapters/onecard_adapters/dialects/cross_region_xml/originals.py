@@ -3,16 +3,12 @@ ended. Undo is keyed by the original's id, and a tombstone stands for what must 
 rule 12).
 """
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from onecard_adapters.runtime.memory import EdgeMemory, Transaction
 from onecard_protocol.identifiers import id_from_text, id_text
-
-if TYPE_CHECKING:
-    from onecard_adapters.runtime.memory import EdgeMemory, Transaction
 
 # Place of the institution code in the memory's key: these rows are the adapter's own, not an institution's.
 _SCOPE: Final = "cross-region-xml/insured"

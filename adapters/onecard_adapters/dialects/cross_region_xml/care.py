@@ -1,0 +1,143 @@
+"""Place of care role: serves a province's hospitals and its own core over SOAP, and asks the nation for them.
+
+Owns the way of one request: envelope, institution, trade, answer. The trades themselves are in care_person,
+care_encounter and care_settlement.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from onecard.exchange.v1 import errors_pb2
+from onecard.medical.v1.values_pb2 import Institution
+from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest
+from onecard_adapters.dialects.cross_region_xml import envelope
+from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, CoreRefused, failure_text, is_in_doubt
+from onecard_adapters.dialects.cross_region_xml.care_encounter import EncounterTrades
+from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
+from onecard_adapters.dialects.cross_region_xml.care_settlement import SettlementTrades
+from onecard_adapters.dialects.cross_region_xml.core import PostsBytes, ProvincialCore
+from onecard_adapters.dialects.cross_region_xml.envelope import Call, Operation, Result
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
+from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
+from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber, trade_of
+from onecard_adapters.dialects.national import NationalExchange
+from onecard_adapters.runtime.memory import EdgeMemory
+from onecard_adapters.sdk.failures import CallFailed
+from onecard_protocol.errors import OneCardError
+
+SUCCESS: Final = 0
+REFUSED: Final = -1
+IN_DOUBT: Final = -9
+"""errorcode of an outcome that is unknown, not failed: query (0708) or reverse (0306), never settle again."""
+
+TradeHandler = Callable[[Asked], Awaitable[Element]]
+
+_log = logging.getLogger(__name__)
+
+
+def build_care(
+    settings: CrossRegionXmlCareSettings, memory: EdgeMemory, national: NationalExchange, core: PostsBytes
+) -> Handler:
+    """The handler that a LocalHttpServer serves at the profile's path; `core` reaches the province's own core.
+
+    Raises CONFIGURATION_INVALID if the code tables cannot be read.
+    """
+    return Care(CareDesk(settings, memory, national, ProvincialCore(core, settings.core))).handle
+
+
+class Care:
+    """Answers requests of hospitals and of the own core."""
+
+    def __init__(self, desk: CareDesk) -> None:
+        self._institutions = {item.code: item for item in desk.settings.institutions}
+        self._is_own_area = desk.settings.is_own_area
+        self._handlers = _handlers(desk)
+        # Requests in progress by their bytes: a repeat that overtakes the answer waits for it.
+        self._in_progress: dict[tuple[str, bytes], asyncio.Task[Result]] = {}
+
+    async def handle(self, http: HttpRequest) -> HttpAnswer:
+        """Answer one request; every failure becomes an answer of the dialect with HTTP 200, as callers expect."""
+        operation, transid = Operation.TEXT, ""
+        try:
+            call = envelope.read_call(http.body)
+            operation, transid = call.operation, call.input.value("transid")
+            body = envelope.write_result(operation, await self._answered_once(call))
+        except OneCardError as error:
+            body = self._failure(operation, transid, error)
+        except Exception as error:
+            # The message of an unforeseen error may quote the document: only its kind is logged.
+            _log.error("a trade failed unforeseen: %s", type(error).__name__)
+            body = self._failure(operation, transid, OneCardError(errors_pb2.ERROR_REASON_INTERNAL))
+        return HttpAnswer(body=body, content_type=envelope.CONTENT_TYPE)
+
+    async def _answered_once(self, call: Call) -> Result:
+        trade = trade_of(call.trade)
+        handler = self._handlers.get(trade.number) if trade is not None else None
+        if trade is None or handler is None:
+            raise OneCardError(errors_pb2.ERROR_REASON_UNSUPPORTED_TRADE, f"TransNo {call.trade}")
+        place = self._place(call, trade.number)
+        asked = Asked(call=call, trade=trade.number, place=place, transid=call.input.value("transid"))
+        key = (call.trade, call.inner)
+        task = self._in_progress.get(key)
+        if task is None:
+            task = asyncio.ensure_future(_answer(handler, asked))
+            self._in_progress[key] = task
+            task.add_done_callback(lambda _: self._in_progress.pop(key, None))
+        # A caller that gives up does not end the trade: its repeat finds the answer.
+        return await asyncio.shield(task)
+
+    def _place(self, call: Call, trade: TradeNumber) -> Institution:
+        """The institution that asks, as the profile has it; none where the own core tells of its own filings."""
+        is_core = trade is TradeNumber.REPORT_FILING or (
+            trade is TradeNumber.WITHDRAW_FILING and self._is_own_area(call.input.value("aab301"))
+        )
+        if is_core:
+            return Institution()
+        institution = self._institutions.get(call.input.value("akb026"))
+        if institution is None or not institution.is_open:
+            raise OneCardError(errors_pb2.ERROR_REASON_INSTITUTION_NOT_OPEN, "akb026 is not in the profile")
+        return Institution(code=institution.code, name=institution.name, area=institution.area)
+
+    def _failure(self, operation: Operation, transid: str, error: OneCardError) -> bytes:
+        local_text = ""
+        if isinstance(error, CoreRefused):
+            local_text = error.local_text
+        elif isinstance(error, CallFailed) and error.rejection is not None:
+            local_text = error.rejection.local_text
+        result = Result(
+            error_code=IN_DOUBT if is_in_doubt(error) else REFUSED,
+            error_message=failure_text(error, local_text),
+            # Only what the envelope can carry is echoed.
+            transaction_id=transid if transid.isascii() and transid.isprintable() else "",
+        )
+        return envelope.write_result(operation, result)
+
+
+async def _answer(handler: TradeHandler, asked: Asked) -> Result:
+    output = await handler(asked)
+    return Result(error_code=SUCCESS, transaction_id=asked.transid, output=output)
+
+
+def _handlers(desk: CareDesk) -> Mapping[TradeNumber, TradeHandler]:
+    persons = PersonTrades(desk)
+    encounters = EncounterTrades(desk, persons)
+    settlements = SettlementTrades(desk, persons)
+    return {
+        TradeNumber.IDENTIFY: persons.identify,
+        TradeNumber.FILE: persons.file,
+        TradeNumber.WITHDRAW_FILING: persons.withdraw_filing,
+        TradeNumber.REPORT_FILING: persons.report_filing,
+        TradeNumber.REGISTER: encounters.register,
+        TradeNumber.DISCHARGE: encounters.discharge,
+        TradeNumber.UPLOAD_LINES: encounters.upload,
+        TradeNumber.WITHDRAW_LINES: encounters.withdraw,
+        TradeNumber.QUERY_TOTALS: encounters.query_own_core,
+        TradeNumber.QUERY_LINES: encounters.query_own_core,
+        TradeNumber.TRIAL_SETTLEMENT: settlements.trial,
+        TradeNumber.SETTLE: settlements.settle,
+        TradeNumber.CANCEL: settlements.cancel,
+        TradeNumber.REVERSE: settlements.reverse,
+        TradeNumber.QUERY_TRANSACTION: settlements.query,
+    }

@@ -1,0 +1,278 @@
+"""What every trade of the care role needs: who asks, which transaction it is, and the ways to core and nation.
+
+A transaction is known by (institution, transid, SM3 of the inner document as received): a repeat gets its national
+message id and its stored answer; the same transid over other bytes is another transaction (domain.md 0.4). The forms of
+the samples carry no transid: then one is derived from the document and from what else happened in this visit, so that
+the same document is a repeat while nothing came between, and a new transaction after a cancellation.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1.values_pb2 import PersonIdentity
+from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
+from onecard_adapters.dialects.cross_region_xml import safe_xml, times
+from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, CoreRefusal, ProvincialCore
+from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
+from onecard_adapters.dialects.cross_region_xml.heads import Head, read_person, write_head
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid
+from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
+from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumber
+from onecard_adapters.dialects.infno.locks import KeyedLocks
+from onecard_adapters.dialects.national import NationalExchange
+from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt, reason_name, text
+from onecard_protocol.identifiers import new_message_id, participant_of_area
+from onecard_protocol.identity import normalise_identity
+from onecard_protocol.signatures.sm3 import sm3
+
+CALL_S: Final = limits.TYPED_CALL_MS / 1_000
+"""Time limit of a national call; past it the outcome is unknown."""
+
+_TRANSID_CHARACTERS_MAX: Final = 32
+_ANSWER: Final = "answer"
+_REFUSAL: Final = "refusal"
+_IN_DOUBT: Final = frozenset(
+    {
+        errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN,
+        errors_pb2.ERROR_REASON_HELD,
+        errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL,
+        errors_pb2.ERROR_REASON_INTERNAL,
+    }
+)
+_METHODS_WITH_EFFECT: Final = sorted({trade.national_method for trade in TRADES.values() if trade.has_effect})
+
+TRADE: Final = "trade"
+VISIT_ID: Final = "ykc700"
+
+
+class CoreRefused(OneCardError):
+    """The own core refused; its text goes back to the counter."""
+
+    def __init__(self, reason: int, refusal: CoreRefusal) -> None:
+        super().__init__(reason, f"the own core answered {refusal.error_code}")
+        self.local_text = refusal.text
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """One request: the document, who asked, and about whom."""
+
+    call: Call
+    trade: TradeNumber
+    place: Institution
+    """The asking institution; without a code it is the own core that asks."""
+    transid: str
+    """Its number: as sent, or where the form has none as `CareDesk.transaction` derived it; it goes into the answer."""
+
+    @property
+    def input(self) -> Element:
+        """The inner document."""
+        return self.call.input
+
+    @property
+    def insurance_area(self) -> str:
+        """aab301."""
+        return self.call.input.value("aab301")
+
+
+class CareDesk:
+    """Shared by the trades of the care role."""
+
+    def __init__(
+        self,
+        settings: CrossRegionXmlCareSettings,
+        memory: EdgeMemory,
+        national: NationalExchange,
+        core: ProvincialCore,
+    ) -> None:
+        self.settings = settings
+        self.tables = settings.tables()
+        self.memory = memory
+        self.national = national
+        self.core = core
+        self.locks = KeyedLocks()
+
+    def recipient(self, area: str, element: str) -> str:
+        """The province of an area. Raises LOCAL_FORM_INVALID, and RECIPIENT_NOT_ALLOWED for the own province."""
+        participant = participant_of_area(area)
+        if participant is None:
+            raise form_invalid(f"input.{element}: not a six-digit area of a province; it says where to ask")
+        if self.settings.is_own_area(area):
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_RECIPIENT_NOT_ALLOWED,
+                f"input.{element} lies in this province: the province's own system serves it",
+            )
+        return participant
+
+    async def transaction(self, asked: Asked, encounter_id: str = "") -> Transaction:
+        """The transaction of this request: the known one for a repeat, else a new one with a national message id.
+
+        Raises NEVER_EXECUTED for a transid that was reversed before it came.
+        """
+        transid = asked.transid = asked.transid or await self._derived_transid(asked, encounter_id)
+        if len(transid) > _TRANSID_CHARACTERS_MAX or not (transid.isascii() and transid.isprintable()):
+            raise form_invalid(f"input.transid: at most {_TRANSID_CHARACTERS_MAX} printable ASCII characters")
+        digest = sm3(asked.call.inner)
+        known = await self.memory.find_transactions(asked.place.code, transid)
+        if any(item.method == REVERSED_BEFORE for item in known):
+            raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "the transid was reversed before it came")
+        message_id = new_message_id(self.national.hub_time_ms())
+        return await self.memory.remember_transaction(
+            asked.place.code,
+            transid,
+            digest,
+            message_id,
+            TRADES[asked.trade].national_method,
+            # A registration's message id becomes the national encounter id.
+            encounter_id or message_id.hex(),
+            {TRADE: asked.trade.value, VISIT_ID: asked.input.value(VISIT_ID)},
+        )
+
+    async def _derived_transid(self, asked: Asked, encounter_id: str) -> str:
+        """A number in the form of the samples: area, day, ten digits; equal for an equal document."""
+        digest = sm3(asked.call.inner)
+        others = 0
+        if encounter_id:
+            for method in _METHODS_WITH_EFFECT:
+                for item in await self.memory.find_transactions_of_encounter(encounter_id, method):
+                    others += _ANSWER in item.attributes and item.body_digest != digest
+        content = sm3(f"{asked.trade}/{others}/".encode() + asked.call.inner)
+        day = asked.input.value("aae036") or asked.input.value("ake007")
+        return f"{asked.input.value('aab299')[:6]:0<6}{day[2:8]:0<6}{int.from_bytes(content[:8], 'big') % 10**10:010d}"
+
+    @staticmethod
+    def stored_answer(transaction: Transaction) -> Element | None:
+        """The output that this transaction was answered with, if it was; raises the final refusal that it met."""
+        refusal = transaction.attributes.get(_REFUSAL)
+        if refusal is not None:
+            raise OneCardError(**json.loads(refusal))
+        stored = transaction.attributes.get(_ANSWER)
+        return None if stored is None else safe_xml.parse(stored, "stored answer")
+
+    async def answered(
+        self, transaction: Transaction, output: Element, attributes: Mapping[str, str] | None = None
+    ) -> Element:
+        """Store the output, and what else is to be remembered, then give it."""
+        await self.note(transaction, {**(attributes or {}), _ANSWER: safe_xml.serialise(output)})
+        return output
+
+    async def refused(self, transaction: Transaction, error: OneCardError) -> None:
+        """Store a final refusal, so that a repeat meets it before anything else is asked again."""
+        await self.note(transaction, {_REFUSAL: json.dumps({"reason": error.reason, "detail": error.detail})})
+
+    async def note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
+        """Add to what is remembered of a transaction."""
+        await self.memory.update_transaction(transaction.message_id, dict(attributes))
+
+    def identity(self, asked: Asked) -> PersonIdentity:
+        """The person named in the head. Raises IDENTITY_INVALID, UNMAPPED_CODE, LOCAL_FORM_INVALID."""
+        identity = read_person(asked.input, self.tables)
+        normalise_identity(identity.kind.code, identity.number)
+        return identity
+
+    async def person(self, asked: Asked) -> PersonRecord:
+        """The person that 0211 told of, by the personal number or by the social security number of the head."""
+        for number in (asked.input.value("aac001"), asked.input.value("aac002"), asked.input.value("aac044")):
+            found = await self.memory.find_person(asked.insurance_area, number) if number else None
+            if found is not None:
+                self._require_same(found, asked)
+                return found
+        raise OneCardError(errors_pb2.ERROR_REASON_PERSON_NOT_IDENTIFIED, "0211 was not asked for this person")
+
+    async def encounter(self, asked: Asked) -> EncounterRecord:
+        """The visit of this person at this institution; ENCOUNTER_UNKNOWN if there is none."""
+        visit_id = asked.input.value(VISIT_ID)
+        found = await self.memory.find_encounter(asked.place.code, visit_id) if visit_id else None
+        if found is None:
+            raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN, "input.ykc700 is not registered here")
+        self._require_same(found.person, asked)
+        return found
+
+    def _require_same(self, person: PersonRecord, asked: Asked) -> None:
+        if not asked.input.value("aac044"):
+            return
+        identity = self.identity(asked)
+        known = normalise_identity(person.identity.kind.code, person.identity.number)
+        if normalise_identity(identity.kind.code, identity.number) != known:
+            raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN, "the head names another person")
+
+    def head(self, asked: Asked, person: PersonRecord, transid: str, visit_id: str = "") -> dict[str, object]:
+        """The head of a request to the own core."""
+        head = Head(
+            person=person.identity,
+            insured_number=insured_number(person),
+            institution=asked.place,
+            visit_id=visit_id or asked.input.value(VISIT_ID),
+            transid=transid,
+        )
+        return write_head(head, self.settings.core.operator_code, self.tables)
+
+    async def ask_core(self, trade: TradeNumber, children: list[Element], transid: str) -> Result:
+        """A trade of the own core; repeated under the same transid, it finds what the first attempt did.
+
+        Raises CoreRefused, LOCAL_SYSTEM_DOWN, OutcomeInDoubt.
+        """
+        codes = self.settings.core.duplicate_transid_codes
+        try:
+            try:
+                return await self.core.call(trade, children)
+            except CoreRefusal as refusal:
+                if refusal.error_code not in codes:
+                    raise
+                return await self._found(transid)
+            except OutcomeInDoubt:
+                return await self._found(transid)
+        except CoreRefusal as refusal:
+            raise CoreRefused(self.settings.core.reason_of(refusal.error_code), refusal) from None
+
+    async def _found(self, transid: str) -> Result:
+        finding = await self.core.find(transid)
+        if finding.state != STATE_EXECUTED:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, "the own core did not carry the trade out; send it again"
+            )
+        return finding.result
+
+
+REVERSED_BEFORE: Final = "cross-region-xml/reversed-before"
+"""In place of a method: a transid that a reversal named before any transaction came under it."""
+
+
+def is_in_doubt(error: OneCardError) -> bool:
+    """Whether what was asked may have been, or may still be, executed: never to be treated as a failure."""
+    return error.reason in _IN_DOUBT
+
+
+def insured_number(person: PersonRecord) -> InsuredNumber:
+    """The person's number in the insured area."""
+    return InsuredNumber(insurance_area=person.insurance_area, personal_number=person.personal_number)
+
+
+def reference(asked: Asked, encounter: EncounterRecord) -> EncounterReference:
+    """The encounter of a request in national form."""
+    return EncounterReference(
+        encounter_id=encounter.encounter_id,
+        institution_code=asked.place.code,
+        visit_id=asked.input.value(VISIT_ID),
+    )
+
+
+def failure_text(error: OneCardError, local_text: str) -> str:
+    """errormsg: reason, what a local system said, the catalogue's Chinese text, the detail; all that GBK carries.
+
+    A character of another province's text that GBK has not is written as its number: the text is for a person.
+    """
+    details = [error.detail, *(f"{field}: {problem}" for field, problem in error.violations)]
+    parts = [local_text, text(error.reason, "zh"), *details]
+    whole = f"[{reason_name(error.reason)}] " + " ".join(part for part in parts if part)
+    return whole.encode("gbk", "backslashreplace").decode("gbk")
+
+
+def moment() -> str:
+    """Now, as 14 digits."""
+    return times.text_from(times.now())

@@ -1,0 +1,338 @@
+"""Settlement trades of the care role: trial, settlement, cancellation, reversal and query.
+
+The insured province computes; this side checks that the bill is the sum of the lines that its own core split, finds the
+original that a cancellation, reversal or query means in the adapter's memory, and never guesses which one.
+"""
+
+from typing import Final
+
+from onecard.exchange.v1 import errors_pb2
+from onecard.medical.v1.settlement_pb2 import (
+    REVERSAL_RESULT_REVERSED,
+    SETTLEMENT_FINDING_EXECUTED,
+    SETTLEMENT_FINDING_NOT_FOUND,
+    SETTLEMENT_FINDING_UNDONE,
+    CancelSettlementRequest,
+    CancelSettlementResponse,
+    PreSettleRequest,
+    PreSettleResponse,
+    QuerySettlementRequest,
+    QuerySettlementResponse,
+    ReverseRequest,
+    ReverseResponse,
+    SettlementTerms,
+    SettleRequest,
+    SettleResponse,
+)
+from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceStub
+from onecard.medical.v1.values_pb2 import FeeTotals
+from onecard_adapters.dialects.cross_region_xml import forms, times
+from onecard_adapters.dialects.cross_region_xml.care_desk import (
+    CALL_S,
+    REVERSED_BEFORE,
+    Asked,
+    CareDesk,
+    insured_number,
+    reference,
+)
+from onecard_adapters.dialects.cross_region_xml.care_encounter import remember_care
+from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
+from onecard_adapters.dialects.cross_region_xml.core import STATE_ABSENT, STATE_EXECUTED, STATE_UNDONE
+from onecard_adapters.dialects.cross_region_xml.insured_settlement import CANCEL, SETTLE
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
+from onecard_adapters.dialects.cross_region_xml.split import write_split
+from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
+from onecard_adapters.dialects.infno.care_person import choose_filing
+from onecard_adapters.mapping import amounts
+from onecard_adapters.mapping.fields import day_from
+from onecard_adapters.runtime.memory import EncounterRecord, Transaction
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import new_message_id
+
+SETTLEMENT_ID: Final = "ykc618"
+_PRE_SETTLEMENT_ID: Final = "pre_settlement_id"
+_NO_DIGEST: Final = bytes(32)
+_FEE_PARTS: Final = {
+    "akc264": "total_fen",
+    "akc253": "full_self_pay_fen",
+    "yka319": "over_limit_self_pay_fen",
+    "akc254": "preceding_self_pay_fen",
+    "ykc624": "in_scope_fen",
+}
+
+
+class SettlementTrades:
+    """0303, 0304, 0305, 0306, 0708."""
+
+    def __init__(self, desk: CareDesk, persons: PersonTrades) -> None:
+        self._desk = desk
+        self._persons = persons
+
+    async def trial(self, asked: Asked) -> Element:
+        """0303: the split that settling would give; asked anew each time, for the lines may have changed."""
+        desk = self._desk
+        encounter = await desk.encounter(asked)
+        async with desk.locks.hold(encounter.encounter_id):
+            message_id = new_message_id(desk.national.hub_time_ms())
+            request = PreSettleRequest(
+                person=encounter.person.identity,
+                terms=await self._terms(asked, encounter, asked.transid),
+            )
+            channel = desk.national.to(encounter.insured_participant, message_id=message_id)
+            answer: PreSettleResponse = await SettlementServiceStub(channel).PreSettle(request, timeout=CALL_S)
+            output = parent("output", [self._echo(asked), *write_split(answer.split, desk.tables)])
+            await remember_care(desk, asked, {_PRE_SETTLEMENT_ID: message_id.hex()})
+            return output
+
+    async def settle(self, asked: Asked) -> Element:
+        """0304."""
+        desk = self._desk
+        encounter = await desk.encounter(asked)
+        async with desk.locks.hold(encounter.encounter_id):
+            transaction = await desk.transaction(asked, encounter.encounter_id)
+            if (stored := desk.stored_answer(transaction)) is not None:
+                return stored
+            request = SettleRequest(
+                person=encounter.person.identity,
+                terms=await self._terms(asked, encounter, transaction.local_transaction_id),
+                pre_settlement_id=encounter.care.get(_PRE_SETTLEMENT_ID, ""),
+            )
+            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+            answer: SettleResponse = await SettlementServiceStub(channel).Settle(request, timeout=CALL_S)
+            # Before the answer is written: a code that does not map must not hide that the settlement stands.
+            await desk.note(transaction, {SETTLEMENT_ID: answer.settlement_id})
+            return await desk.answered(transaction, self._settled(asked, answer))
+
+    async def cancel(self, asked: Asked) -> Element:
+        """0305: the red record of the settlement named by ykc618."""
+        desk = self._desk
+        encounter = await desk.encounter(asked)
+        settlement_id = asked.input.value(SETTLEMENT_ID)
+        if not settlement_id:
+            raise form_invalid("input.ykc618: missing")
+        async with desk.locks.hold(encounter.encounter_id):
+            original = await self._settlement(encounter, settlement_id)
+            transaction = await desk.transaction(asked, encounter.encounter_id)
+            if (stored := desk.stored_answer(transaction)) is not None:
+                return stored
+            request = CancelSettlementRequest(
+                person=encounter.person.identity,
+                insured_number=insured_number(encounter.person),
+                encounter=reference(asked, encounter),
+                original_id=original.message_id.hex(),
+                settlement_id=settlement_id,
+                local_transaction_id=transaction.local_transaction_id,
+            )
+            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+            answer: CancelSettlementResponse = await SettlementServiceStub(channel).CancelSettlement(
+                request, timeout=CALL_S
+            )
+            await desk.note(transaction, {SETTLEMENT_ID: answer.red_settlement_id})
+            return await desk.answered(transaction, self._cancelled(answer))
+
+    async def reverse(self, asked: Asked) -> Element:
+        """0306: reverses what was sent under otransid, whatever became of it.
+
+        A transid that never came is closed here: it became no national message, and will not.
+        """
+        desk = self._desk
+        otransid = asked.input.value("otransid")
+        if not otransid:
+            raise form_invalid("input.otransid: missing")
+        originals = await self._sent_under(asked, otransid)
+        if not originals:
+            message_id = new_message_id(desk.national.hub_time_ms())
+            await desk.memory.remember_transaction(
+                asked.place.code, otransid, _NO_DIGEST, message_id, REVERSED_BEFORE, "", {}
+            )
+            return parent("output", [leaf("otransid", otransid), leaf("ykc701", STATE_ABSENT)])
+        original = _the_one(originals, "otransid")
+        encounter = await self._encounter_of(asked, original)
+        async with desk.locks.hold(encounter.encounter_id):
+            transaction = await desk.transaction(asked, encounter.encounter_id)
+            if (stored := desk.stored_answer(transaction)) is not None:
+                return stored
+            request = ReverseRequest(
+                person=encounter.person.identity,
+                insured_number=insured_number(encounter.person),
+                original_id=original.message_id.hex(),
+                original_method=original.method,
+                original_local_transaction_id=otransid,
+                local_transaction_id=transaction.local_transaction_id,
+                encounter=reference(asked, encounter),
+            )
+            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+            answer: ReverseResponse = await SettlementServiceStub(channel).Reverse(request, timeout=CALL_S)
+            state = STATE_UNDONE if answer.result == REVERSAL_RESULT_REVERSED else STATE_ABSENT
+            output = parent(
+                "output",
+                [
+                    leaf("otransid", otransid),
+                    leaf("ykc701", state),
+                    leaf("ykc621", times.text_from(answer.reversed_time)),
+                ],
+            )
+            return await desk.answered(transaction, output)
+
+    async def query(self, asked: Asked) -> Element:
+        """0708: by otransid, or by ykc618 with ykc700; asked anew each time, for the answer changes."""
+        desk = self._desk
+        original = await self._meant_by_query(asked)
+        encounter = await self._encounter_of(asked, original)
+        request = QuerySettlementRequest(
+            person=encounter.person.identity,
+            insured_number=insured_number(encounter.person),
+            encounter=reference(asked, encounter),
+            original_id=original.message_id.hex(),
+            original_method=original.method,
+            original_local_transaction_id=original.local_transaction_id,
+            settlement_id=asked.input.value(SETTLEMENT_ID),
+        )
+        channel = desk.national.to(encounter.insured_participant)
+        answer: QuerySettlementResponse = await SettlementServiceStub(channel).QuerySettlement(request, timeout=CALL_S)
+        head = [leaf("otransid", original.local_transaction_id)]
+        match answer.finding:
+            case finding if finding == SETTLEMENT_FINDING_EXECUTED:
+                head.append(leaf("ykc701", STATE_EXECUTED))
+            case finding if finding == SETTLEMENT_FINDING_UNDONE:
+                head.append(leaf("ykc701", STATE_UNDONE))
+            case finding if finding == SETTLEMENT_FINDING_NOT_FOUND:
+                return parent("output", [*head, leaf("ykc701", STATE_ABSENT)])
+            case _:
+                raise OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "the insured province cannot tell yet")
+        if original.method == CANCEL:
+            await desk.note(original, {SETTLEMENT_ID: answer.cancellation.red_settlement_id})
+            found = self._cancelled(answer.cancellation)
+        else:
+            await desk.note(original, {SETTLEMENT_ID: answer.settlement.settlement_id})
+            found = self._settled(asked, answer.settlement)
+        return parent("output", [*head, *found.children])
+
+    async def _sent_under(self, asked: Asked, otransid: str) -> list[Transaction]:
+        found = await self._desk.memory.find_transactions(asked.place.code, otransid)
+        others = [item for item in found if item.method not in {SETTLE, CANCEL, REVERSED_BEFORE}]
+        if others and len(others) == len(found):
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_REVERSAL_NOT_ALLOWED, "otransid is no settlement and no cancellation"
+            )
+        return [item for item in found if item.method in {SETTLE, CANCEL}]
+
+    async def _meant_by_query(self, asked: Asked) -> Transaction:
+        otransid, settlement_id = asked.input.value("otransid"), asked.input.value(SETTLEMENT_ID)
+        if otransid:
+            return _the_one(await self._sent_under(asked, otransid), "otransid")
+        if not settlement_id:
+            raise form_invalid("input.otransid: missing, and no ykc618 names a settlement")
+        return await self._settlement(await self._desk.encounter(asked), settlement_id)
+
+    async def _encounter_of(self, asked: Asked, original: Transaction) -> EncounterRecord:
+        encounter = await self._desk.encounter(asked)
+        if encounter.encounter_id != original.encounter_id:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_SETTLEMENT_UNKNOWN, "the original belongs to another visit than input.ykc700"
+            )
+        return encounter
+
+    async def _settlement(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:
+        found = [
+            item
+            for method in (SETTLE, CANCEL)
+            for item in await self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, method)
+            if item.attributes.get(SETTLEMENT_ID) == settlement_id
+        ]
+        return _the_one(found, SETTLEMENT_ID)
+
+    async def _terms(self, asked: Asked, encounter: EncounterRecord, transid: str) -> SettlementTerms:
+        """The terms, completed by what was registered; FEE_MISMATCH if the bill is not the sum of the lines."""
+        desk, care = self._desk, encounter.care
+        terms = SettlementTerms(
+            insured_number=insured_number(encounter.person),
+            encounter=reference(asked, encounter),
+            institution=asked.place,
+            uses_personal_account=True,
+            local_transaction_id=transid,
+        )
+        forms.read_into(forms.TERMS, asked.input, terms, desk.tables)
+        if not terms.HasField("care_kind"):
+            terms.care_kind.CopyFrom(desk.tables["med_type"].coded(care["aka130"]))
+        if not terms.HasField("insurance_kind"):
+            terms.insurance_kind.CopyFrom(desk.tables["insutype"].coded(care["aae140"]))
+        if not terms.HasField("first_day"):
+            terms.first_day.CopyFrom(day_from(care["aae030"], "aae030"))
+        if not terms.HasField("last_day") and care.get("akc194"):
+            terms.last_day.CopyFrom(day_from(care["akc194"], "akc194"))
+        await self._check_fees(asked, encounter, terms)
+        await self._complete_filing(asked, encounter, terms)
+        return terms
+
+    async def _check_fees(self, asked: Asked, encounter: EncounterRecord, terms: SettlementTerms) -> None:
+        """The bill is what the own core holds; parts that the document leaves out are the core's."""
+        desk = self._desk
+        fields = forms.leaves(desk.head(asked, encounter.person, ""))
+        output = (await desk.ask_core(TradeNumber.QUERY_TOTALS, fields, "")).output
+        held = FeeTotals()
+        forms.read_into(forms.FEE_TOTALS, output, held, desk.tables)
+        wrong = [
+            (element, f"{getattr(terms.fees, name)} fen stated, the lines give {getattr(held, name)} fen")
+            for element, name in _FEE_PARTS.items()
+            if asked.input.value(element) and getattr(terms.fees, name) != getattr(held, name)
+        ]
+        if wrong:
+            raise OneCardError(errors_pb2.ERROR_REASON_FEE_MISMATCH, violations=wrong)
+        terms.fees.CopyFrom(held)
+        terms.line_count = int(amounts.decimal_from(output.value("ykc690"), "output.ykc690"))
+
+    async def _complete_filing(self, asked: Asked, encounter: EncounterRecord, terms: SettlementTerms) -> None:
+        """Filed after an unfiled admission but before settlement counts (规程 art. 16), so it is looked for again."""
+        care = encounter.care
+        filing_id, filing_type = care["ykc901"], care["ykc902"]
+        if not filing_id and not care["ykc904"]:
+            coverage = await self._persons.coverage_of(asked, encounter.person, terms.first_day)
+            filing = choose_filing(
+                coverage,
+                area=asked.place.area,
+                institution_code=asked.place.code,
+                day=terms.first_day,
+                named="",
+            )
+            if filing is not None:
+                filing_id, filing_type = filing.filing_id, filing.filing_type.code
+                await remember_care(self._desk, asked, {"ykc901": filing_id, "ykc902": filing_type})
+        terms.filing_id = filing_id
+        if filing_type:
+            terms.filing_type.CopyFrom(self._desk.tables["filing_type"].coded(filing_type))
+
+    def _echo(self, asked: Asked) -> Element:
+        return leaf("ykc675", asked.input.value("ykc675"))
+
+    def _settled(self, asked: Asked, answer: SettleResponse) -> Element:
+        return parent(
+            "output",
+            [
+                leaf(SETTLEMENT_ID, answer.settlement_id),
+                leaf("ykc621", times.text_from(answer.settled_time)),
+                self._echo(asked),
+                *write_split(answer.split, self._desk.tables),
+            ],
+        )
+
+    def _cancelled(self, answer: CancelSettlementResponse) -> Element:
+        return parent(
+            "output",
+            [
+                leaf(SETTLEMENT_ID, answer.red_settlement_id),
+                leaf("yzc001", answer.settlement_id),
+                leaf("ykc621", times.text_from(answer.cancelled_time)),
+                *write_split(answer.split, self._desk.tables),
+            ],
+        )
+
+
+def _the_one(found: list[Transaction], by: str) -> Transaction:
+    if not found:
+        raise OneCardError(errors_pb2.ERROR_REASON_SETTLEMENT_UNKNOWN, f"none was sent under this {by}")
+    if len(found) > 1:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_ORIGINAL_AMBIGUOUS, f"{len(found)} transactions were sent under this {by}"
+        )
+    return found[0]

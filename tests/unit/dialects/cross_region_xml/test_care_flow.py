@@ -1,0 +1,347 @@
+"""The care role: a Sichuan hospital's SOAP calls through the adapter to its own core and to the insured province."""
+
+from pathlib import Path
+
+import pytest
+
+from onecard_adapters.dialects.cross_region_xml.envelope import Operation
+from onecard_stubs.behaviour import Switches
+from onecard_stubs.sichuan.hospital import HospitalStay, SichuanHospital
+from tests.support.sichuan import SETTLEMENT
+from tests.support.sichuan_care import BILL, BILL_FEN, line, sichuan_care
+
+
+@pytest.mark.parametrize("operation", Operation)
+async def test_a_hospital_settles_a_stay_of_a_patient_insured_elsewhere(tmp_path: Path, operation: Operation) -> None:
+    async with sichuan_care(tmp_path, operation) as side:
+        stay = await side.discharged()
+        trial = await stay.trial(BILL_FEN)
+        settled = await stay.settle(BILL_FEN)
+        assert settled.is_success, settled.message
+        # 4000.00 + 810.00 in scope; 800.00 deductible; 90 % of the rest.
+        assert settled.value("ykc624") == "4810.00"
+        assert settled.value("akc254") == "90.00"
+        assert settled.value("akc253") == "100.10"
+        assert settled.value("aka151") == "800.00"
+        assert settled.value("ake039") == settled.value("akb068") == "3609.00"
+        assert settled.value("ykc618").startswith("A44")
+        assert settled.value("ykc675") == "12"
+        assert trial.value("akb068") == settled.value("akb068")
+        assert not trial.value("ykc618")
+        assert side.insured_core.state.counts()["settlements_standing"] == 1
+        assert side.exchange.methods_called() == [
+            "QueryCoverage",
+            "QueryCoverage",
+            "Register",
+            "UploadFeeLines",
+            "Discharge",
+            "PreSettle",
+            "Settle",
+        ]
+
+
+async def test_identification_answers_in_the_form_of_the_sample_with_all_enrolments_beside(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        answer = await side.stay.identify()
+        person = side.person
+        assert answer.value("aac003") == person.name
+        assert answer.value("aac044") == person.identity_number
+        assert answer.value("ykc021") == "21"
+        assert len(answer.rows("detail")) == len(person.enrolments)
+
+
+async def test_where_several_enrolments_are_active_none_is_chosen_until_the_request_names_one(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        person = next(item for item in side.insured_core.state.population if len(item.active_enrolments) > 1)
+        stay = HospitalStay(hospital=side.hospital, person=person)
+        open_answer = await stay.identify()
+        assert open_answer.is_success, open_answer.message
+        assert open_answer.value("aae140") == ""
+        assert {row["aae140"] for row in open_answer.rows("detail")} == {"310", "390"}
+        assert (await stay.identify(aae140="390")).value("aae140") == "390"
+
+
+async def test_the_own_core_splits_the_lines_and_the_insured_province_gets_them_split(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        uploaded = await stay.upload(BILL)
+        assert [row["aka065"] for row in uploaded.rows("detail")] == ["1", "2", "3"]
+        assert uploaded.value("akc264") == "5000.10"
+        request = side.exchange.calls[-1].request
+        assert [item.in_scope_fen for item in request.lines] == [400_000, 81_000, 0]  # type: ignore[attr-defined]
+        held = side.insured_core.state.visits[stay.visit_id]
+        assert [item.preceding_fen for item in held.lines.values()] == [0, 9_000, 0]
+        paged = await stay.lines(2)
+        assert [row["ykc610"] for row in paged.rows("detail")] == ["99002", "99003"]
+
+
+async def test_a_repeated_request_is_one_transaction_with_one_answer(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        transid = side.hospital.new_transid()
+        first = await stay.settle(BILL_FEN, transid)
+        calls = len(side.exchange.calls)
+        second = await stay.settle(BILL_FEN, transid)
+        assert second.value("ykc618") == first.value("ykc618")
+        assert len(side.exchange.calls) == calls
+        assert side.insured_core.state.counts()["settlements_standing"] == 1
+
+
+async def test_a_request_without_a_number_is_a_repeat_until_something_else_happened(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        first = await stay.settle(BILL_FEN, "")
+        assert len(first.transid) == 22
+        assert (await stay.settle(BILL_FEN, "")).transid == first.transid
+        cancelled = await stay.cancel("")
+        assert cancelled.value("akb068") == "-3609.00"
+        again = await stay.settle(BILL_FEN, "")
+        assert again.is_success, again.message
+        assert again.transid != first.transid
+        assert again.value("ykc618") != first.value("ykc618")
+        assert side.insured_core.state.counts()["settlements_standing"] == 1
+
+
+async def test_lines_withdrawn_twice_without_a_number_are_withdrawn_twice(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        for _ in range(2):
+            await stay.upload(BILL)
+            assert (await stay.withdraw("0", transid="")).value("ykc690") == "0"
+        assert not side.insured_core.state.visits[stay.visit_id].lines
+
+
+async def test_the_lines_of_one_upload_are_taken_back_by_its_number(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        await stay.upload(BILL)
+        second = await stay.upload((line(4, "10.00"), line(5, "20.00")))
+        left = await stay.withdraw(second.transid)
+        assert left.value("akc264") == "5000.10"
+        one = await stay.withdraw("", ["99001"])
+        assert one.value("akc264") == "1000.10"
+        assert len(side.insured_core.state.visits[stay.visit_id].lines) == 2
+
+
+async def test_a_cancellation_is_negative_with_its_null_parts_empty(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        settled = await stay.settle(BILL_FEN)
+        red = await stay.cancel()
+        assert red.value("akc264") == "-5000.10"
+        assert red.value("yzc001") == settled.value("ykc618")
+        assert red.value("yzc002") == red.value("yzc006") == ""
+        assert red.value("akb066") == f"-{settled.value('akb066')}"
+
+
+async def test_a_reversal_by_number_undoes_once_and_answers_the_same(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        settled = await stay.settle(BILL_FEN)
+        for _ in range(2):
+            reversed_ = await stay.reverse(settled.transid)
+            assert reversed_.value("ykc701") == "2"
+        assert side.insured_core.state.counts()["settlements_undone"] == 1
+        assert (await stay.query(settled.transid)).value("ykc701") == "2"
+
+
+async def test_a_reversal_of_a_number_that_never_came_closes_it(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        transid = side.hospital.new_transid()
+        assert (await stay.reverse(transid)).value("ykc701") == "0"
+        late = await stay.settle(BILL_FEN, transid)
+        assert late.code == -1
+        assert "NEVER_EXECUTED" in late.message
+        assert (await stay.settle(BILL_FEN)).is_success
+
+
+async def test_a_number_used_for_two_originals_is_never_guessed(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        transid = side.hospital.new_transid()
+        await stay.settle(BILL_FEN, transid)
+        # The same number over other bytes, as random numbers collide; the insured province refuses it as a second one.
+        await stay.settle(BILL_FEN - 10, transid)
+        await stay.cancel(transid)
+        answer = await stay.reverse(transid)
+        assert answer.code == -1
+        assert "ORIGINAL_AMBIGUOUS" in answer.message
+
+
+async def test_an_outcome_in_doubt_is_told_apart_from_a_refusal_and_the_repeat_finds_it(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        transid = side.hospital.new_transid()
+        side.exchange.lose_answers(f"{SETTLEMENT}Settle")
+        doubtful = await stay.settle(BILL_FEN, transid)
+        assert doubtful.code == -9
+        assert "OUTCOME_UNKNOWN" in doubtful.message
+        found = await stay.query(transid)
+        assert found.value("ykc701") == "1"
+        repeated = await stay.settle(BILL_FEN, transid)
+        assert repeated.value("ykc618") == found.value("ykc618")
+        assert side.insured_core.state.counts()["settlements_standing"] == 1
+        # What the query told is enough to cancel by.
+        assert (await stay.cancel()).is_success
+
+
+async def test_a_bill_that_is_not_the_sum_of_its_lines_never_leaves_the_province(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        calls = len(side.exchange.calls)
+        answer = await stay.settle(BILL_FEN + 1)
+        assert "FEE_MISMATCH" in answer.message
+        assert len(side.exchange.calls) == calls
+
+
+async def test_lines_that_the_insured_province_refuses_are_taken_back_from_the_own_core(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        side.insured_core.state.visits.clear()
+        refused = await stay.upload(BILL)
+        assert refused.code == -1
+        assert "无此就诊登记" in refused.message
+        assert not side.own_core.state.visits[stay.visit_id].lines
+
+
+@pytest.mark.parametrize("trade", ["0212", "0301", "0214"])
+async def test_an_answer_that_the_own_core_loses_is_found_by_its_number(tmp_path: Path, trade: str) -> None:
+    async with sichuan_care(tmp_path) as side:
+        side.own_core.behaviours.set(trade, Switches(lose_answer=True), calls=1)
+        stay = await side.discharged()
+        assert (await stay.settle(BILL_FEN)).is_success
+        assert not side.own_core.behaviours.describe()
+
+
+async def test_a_registration_whose_national_answer_was_lost_is_completed_by_its_repeat(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        transid = side.hospital.new_transid()
+        side.exchange.lose_answers("/onecard.medical.v1.EncounterService/Register")
+        assert (await stay.register(transid)).code == -9
+        repeated = await stay.register(transid)
+        assert repeated.is_success, repeated.message
+        assert list(side.insured_core.state.visits) == [stay.visit_id]
+        assert len(side.own_core.state.visits) == 1
+
+
+async def test_a_person_who_was_not_identified_is_asked_for(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        answer = await side.stay.register()
+        assert "PERSON_NOT_IDENTIFIED" in answer.message
+
+
+async def test_a_visit_of_another_person_is_not_served(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        other = next(item for item in side.insured_core.state.population if item is not stay.person)
+        foreign = HospitalStay(hospital=side.hospital, person=other, visit_id=stay.visit_id)
+        answer = await foreign.settle(BILL_FEN)
+        assert "ENCOUNTER_UNKNOWN" in answer.message
+        assert other.identity_number not in answer.message
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [("H51010099902", "INSTITUTION_NOT_OPEN"), ("H51010099977", "INSTITUTION_NOT_OPEN")]
+)
+async def test_only_open_institutions_of_the_profile_are_served(tmp_path: Path, code: str, said: str) -> None:
+    async with sichuan_care(tmp_path) as side:
+        closed = SichuanHospital(side.hospital._url, code=code)
+        assert said in (await HospitalStay(hospital=closed, person=side.person).identify()).message
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"aab301": ""}, "input.aab301"),
+        ({"aab301": "510100"}, "RECIPIENT_NOT_ALLOWED"),
+        ({"aac044": "440000195901019918", "aac002": ""}, "IDENTITY_INVALID"),
+        ({"aac044": "", "aac002": ""}, "input.aac044"),
+        ({"aac043": "77"}, "table psn_cert_type version cross-region-xml/2024.1"),
+        ({"ake007": "yesterday"}, "input.ake007"),
+        ({"akb026": "X"}, "INSTITUTION_NOT_OPEN"),
+    ],
+)
+async def test_bad_input_is_refused_by_element_and_disturbs_nothing(
+    tmp_path: Path, fields: dict[str, str], said: str
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        refused = await side.stay.identify(**fields)
+        assert refused.code == -1
+        assert said in refused.message
+        assert "440000195901019918" not in refused.message
+        assert (await side.stay.identify()).is_success
+
+
+async def test_what_is_no_call_of_the_dialect_gets_an_answer_of_the_dialect(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        assert "LOCAL_FORM_INVALID" in (await side.hospital.send_bytes(b"<html/>")).message
+        assert "UNSUPPORTED_TRADE" in (await side.hospital.send("1101", {})).message
+        assert "UNSUPPORTED_TRADE" in (await side.hospital.send("9999", {})).message
+
+
+async def test_a_name_outside_gbk_is_refused_with_its_code_point_and_never_as_a_question_mark(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        answer = await side.hospital.send(
+            "0221",
+            {
+                **side.stay.head(),
+                "aac001": side.person.personal_number,
+                "aac003": "刘𬱖",
+                "ykc902": "04",
+                "aae030": "20240301",
+                "aae140": "310",
+            },
+        )
+        # The hospital's GB 18030 sequence is read; the insured province's GBK system cannot carry it.
+        assert answer.code == -1
+        assert "UNENCODABLE_CHARACTER" in answer.message
+        assert "U+2CC56" in answer.message
+        assert not side.insured_core.state.filings
+
+
+async def test_a_hospital_asks_the_insured_province_to_file_and_takes_it_back(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        head = {**side.stay.head(), "aac001": side.person.personal_number, "aac003": side.person.name}
+        filed = await side.hospital.send(
+            "0221", {**head, "ykc902": "04", "aae030": "20240301", "aae031": "20240901", "aae140": "310"}
+        )
+        assert filed.is_success, filed.message
+        filing = side.insured_core.state.filings[filed.value("ykc901")]
+        assert (filing.destination_area, filing.filing_type) == ("510100", "04")
+        withdrawn = await side.hospital.send("0222", {**head, "ykc901": filing.filing_id})
+        assert withdrawn.is_success, withdrawn.message
+        assert filing.is_withdrawn
+
+
+async def test_the_own_core_files_outwards_and_the_place_of_care_knows(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        person = side.own_core.state.population.people[0]
+        arguments = {
+            "identity_number": person.identity_number,
+            "destination_area": "440100",
+            "filing_type": "02",
+            "insurance_kind": person.active_enrolments[0].insurance_kind,
+            "first_day": "20240301",
+        }
+        told = await side.own_core.file_outwards(arguments)
+        assert told["told"] is True, told
+        noted = side.insured_core.state.filings[str(told["filing_id"])]
+        assert noted.identity_number == person.identity_number
+        # Told twice, as a retrying core does, it is one filing and one national message.
+        side.own_core.behaviours.set("outward-0223", Switches(duplicate=True), calls=1)
+        await side.own_core.file_outwards(arguments)
+        assert side.exchange.methods_called() == ["File", "File"]
+        withdrawn = await side.own_core.withdraw_outwards({"filing_id": told["filing_id"], "cause": "示例"})
+        assert withdrawn["told"] is True
+        assert noted.is_withdrawn
