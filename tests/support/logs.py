@@ -1,4 +1,4 @@
-"""What tests of the log import: topics, what opens a log, what Kafka needs. Fixtures are in tests/support/engines.py."""
+"""What tests of the log import: topics, what opens a log, what Kafka needs; fixtures: tests/support/engines.py."""
 
 import os
 from collections.abc import Awaitable, Callable

@@ -29,6 +29,11 @@ _BATCH_BYTES = 256 * 1024
 _MAX_BLOCK_MS = 5000
 # A failed producer may still finish what it has under way on other partitions.
 _ABANDON_SECONDS = 2.0
+_GIVE_UP_SECONDS = 10.0
+# kafka-python gives up late batches only while it has a producer id: a call this much beyond the delivery timeout
+# shows that it has none and gets none.
+_OVERDUE_SECONDS = 3.0
+_WATCH_SECONDS = 0.5
 
 _Partition = tuple[str, int]
 
@@ -62,6 +67,9 @@ class KafkaAppender:
         self._gathered_bytes = 0
         self._handed_count = 0
         self._hand_over_timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        # Calls under way and when they started, oldest first.
+        self._started_at: dict[int, float] = {}
+        self._watch_timer: asyncio.TimerHandle | None = None
         # Calls up to this number fail in that partition: the event loop's word on results, the threads' on sending.
         self._failed_until: dict[_Partition, int] = {}
         self._unsent_until: dict[_Partition, int] = {}
@@ -83,6 +91,9 @@ class KafkaAppender:
     # On the event loop
 
     def _gather(self, call: AppendCall) -> None:
+        self._started_at[call.number] = self._loop.time()
+        if self._watch_timer is None:
+            self._watch_timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
         self._gathered.append(call)
         self._gathered_bytes += call.size_bytes
         if self._gathered_bytes >= _GATHERED_BYTES_MAX:
@@ -105,6 +116,14 @@ class KafkaAppender:
             self._gathered = []
             self._gathered_bytes = 0
 
+    def _watch(self) -> None:
+        self._watch_timer = None
+        if self._started_at:
+            oldest_at = next(iter(self._started_at.values()))
+            if self._loop.time() - oldest_at > self._settings.delivery_timeout_ms / 1000 + _OVERDUE_SECONDS:
+                self._break(self._generation)
+            self._watch_timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
+
     def _take_done(self) -> None:
         self._done_scheduled = False
         while self._done:
@@ -114,6 +133,7 @@ class KafkaAppender:
             call.open_count -= 1
             if not call.open_count:
                 self._handed_count -= 1
+                del self._started_at[call.number]
                 self.in_flight.finish(call, group.failure)
         if self._gathered and not self._handed_count:
             self._hand_over()
@@ -144,7 +164,7 @@ class KafkaAppender:
                 self._abandon(producer)
                 producer = None
             groups = _grouped(calls)
-            if producer is None:
+            if producer is None and groups:
                 try:
                     producer = self._connect()
                 except (KafkaError, OSError, ValueError) as error:
@@ -192,7 +212,7 @@ class KafkaAppender:
         except (KafkaError, ValueError, TypeError) as error:
             # What of it was sent is under way; nothing behind it may pass.
             self._unsent_until[group.partition] = self.in_flight.last_number
-            self._broken_generation = self._generation
+            self._break(self._generation)
             self._finish(group, f"{topic} partition {partition}: {error!r}")
             return
         # Within a partition acknowledgements come in order: the last one speaks for all.
@@ -219,18 +239,24 @@ class KafkaAppender:
         except KafkaError:
             # kafka-python stops closing when its flush takes too long; only its sender can then be told to give up.
             producer._sender.force_close()
-            producer._sender.join()
+            producer._sender.join(_GIVE_UP_SECONDS)
             with contextlib.suppress(KafkaError):
                 producer.close(timeout=0)
 
-    # In kafka-python's thread
+    # In kafka-python's thread, and where else a producer is found broken
+
+    def _break(self, generation: int) -> None:
+        if self._broken_generation < generation:
+            self._broken_generation = generation
+            # The sending thread may be waiting for work: let it replace the producer now.
+            self._work.put([])
 
     def _acknowledged(self, group: _Group, _metadata: object) -> None:
         self._finish(group, None)
 
     def _failed(self, group: _Group, error: BaseException) -> None:
         self._unsent_until[group.partition] = self.in_flight.last_number
-        self._broken_generation = group.generation
+        self._break(group.generation)
         self._finish(group, None)
 
     def _finish(self, group: _Group, failure: str | None) -> None:
