@@ -6,7 +6,7 @@ hospital → care role → FakeExchange → insured role → core; the place of 
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Country:
     care_settings: InfnoCareSettings
     insured_settings: InfnoInsuredSettings
     insured: Any
+    today: date = TODAY
 
     def employee(self) -> tuple[Person, Enrolment]:
         """Somebody with an active employees' insurance and money in the account, and the enrolment."""
@@ -138,6 +139,7 @@ async def country(
     directory: Path, *, care: dict[str, Any] | None = None, insured: dict[str, Any] | None = None
 ) -> AsyncIterator[Country]:
     """Start it all; `care` and `insured` change settings."""
+    directory.mkdir(exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         care_core = GuangdongCore(Population(province_area="440000", count=5))
         insured_core = GuangdongCore(Population(province_area="510000", count=60), province_area="510000")

@@ -31,6 +31,7 @@ REFUSED: Final = "refused"
 EXECUTED: Final = "executed"
 TOMBSTONE: Final = "tombstone"
 ATTEMPTED_MS: Final = "attempted_ms"
+ASKED_UNDER: Final = "asked_under"
 _BURIED_MS: Final = "buried_ms"
 _LOCAL_VISIT_ID: Final = "local_mdtrt_id"
 
@@ -173,11 +174,11 @@ class InsuredDesk:
         return next((item for item in found if item.message_id == message_id), None)
 
     async def begin(
-        self, context: ExchangeContext, method: str, institution_code: str, encounter_id: str
+        self, context: ExchangeContext, method: str, institution_code: str, encounter_id: str, asked_under: str = ""
     ) -> Transaction:
         """Remember that the core is about to be asked for this message.
 
-        Raises NEVER_EXECUTED for a message that a reversal or query overtook (the tombstone).
+        `asked_under` is the asking side's own number, for answers to whoever asks later. Raises NEVER_EXECUTED for a message that a reversal or query overtook (the tombstone).
         """
         transaction = await self._remember(
             context.message_id,
@@ -185,7 +186,7 @@ class InsuredDesk:
             method,
             institution_code,
             encounter_id,
-            {STATE: ATTEMPTED, ATTEMPTED_MS: str(self.now_ms())},
+            {STATE: ATTEMPTED, ATTEMPTED_MS: str(self.now_ms()), ASKED_UNDER: asked_under},
         )
         if transaction.attributes.get(STATE) == TOMBSTONE:
             raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "it was reversed or asked for before it came")

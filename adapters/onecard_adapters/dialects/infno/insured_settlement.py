@@ -20,6 +20,7 @@ from onecard_adapters.dialects.infno.core import is_in_doubt
 from onecard_adapters.dialects.infno.desk import VISIT_ID, optional_text, required_text
 from onecard_adapters.dialects.infno.envelope import time_ms_of
 from onecard_adapters.dialects.infno.insured_desk import (
+    ASKED_UNDER,
     ATTEMPTED,
     ATTEMPTED_MS,
     EXECUTED,
@@ -82,7 +83,7 @@ class SettlementServicer(SettlementServiceServicer):
         async with desk.locks.hold(reference.encounter_id):
             visit = await desk.visit(reference)
             number = request.terms.insured_number.personal_number
-            found = await self._recovered(context, trades.SETTLE, reference, visit, number)
+            found = await self._recovered(context, trades.SETTLE, reference, visit, number, local_id)
             if isinstance(found, Row):
                 with executed_reading("5203"):
                     response = self._settled(found.info, found.details, local_id, maps.SPLIT_AS_QUERIED)
@@ -103,7 +104,9 @@ class SettlementServicer(SettlementServiceServicer):
         async with desk.locks.hold(reference.encounter_id):
             visit = await desk.visit(reference)
             number = request.insured_number.personal_number
-            found = await self._recovered(context, trades.CANCEL_SETTLEMENT, reference, visit, number)
+            found = await self._recovered(
+                context, trades.CANCEL_SETTLEMENT, reference, visit, number, request.local_transaction_id
+            )
             if isinstance(found, Row):
                 with executed_reading("5203"):
                     response = self._cancelled(found.info, found.details, request.settlement_id, maps.SPLIT_AS_QUERIED)
@@ -188,7 +191,7 @@ class SettlementServicer(SettlementServiceServicer):
             if row is None:
                 await desk.bury(original_id, request.original_method, reference)
                 return settlement_pb2.QuerySettlementResponse(finding=Finding.SETTLEMENT_FINDING_NOT_FOUND)
-            return self._told(request, row)
+            return self._told(original, row)
 
     async def _asked_about(self, request: settlement_pb2.QuerySettlementRequest) -> bytes:
         """The original's message id; by its settlement id where the asker does not know it."""
@@ -202,20 +205,26 @@ class SettlementServicer(SettlementServiceServicer):
                 return transaction.message_id
         raise OneCardError(errors_pb2.ERROR_REASON_SETTLEMENT_UNKNOWN)
 
-    def _told(self, request: settlement_pb2.QuerySettlementRequest, row: Row) -> settlement_pb2.QuerySettlementResponse:
+    def _told(self, original: Transaction, row: Row) -> settlement_pb2.QuerySettlementResponse:
         response = settlement_pb2.QuerySettlementResponse(
             finding=Finding.SETTLEMENT_FINDING_UNDONE if row.is_undone else Finding.SETTLEMENT_FINDING_EXECUTED
         )
-        if request.original_method == trades.CANCEL_SETTLEMENT:
+        if original.method == trades.CANCEL_SETTLEMENT:
             cancelled_id = optional_text(row.info, "init_setl_id", "setlinfo")
             response.cancellation.CopyFrom(self._cancelled(row.info, row.details, cancelled_id, maps.SPLIT_AS_QUERIED))
         else:
-            local_id = request.original_local_transaction_id
+            local_id = original.attributes.get(ASKED_UNDER, "")
             response.settlement.CopyFrom(self._settled(row.info, row.details, local_id, maps.SPLIT_AS_QUERIED))
         return response
 
     async def _recovered(
-        self, context: ExchangeContext, method: str, reference: EncounterReference, visit: Visit, number: str
+        self,
+        context: ExchangeContext,
+        method: str,
+        reference: EncounterReference,
+        visit: Visit,
+        number: str,
+        asked_under: str,
     ) -> Transaction | Row:
         """The record to execute under, or the row that shows the core executed it before.
 
@@ -224,7 +233,7 @@ class SettlementServicer(SettlementServiceServicer):
         """
         desk = self._desk
         known = await desk.find(reference.encounter_id, method, context.message_id)
-        transaction = await desk.begin(context, method, reference.institution_code, reference.encounter_id)
+        transaction = await desk.begin(context, method, reference.institution_code, reference.encounter_id, asked_under)
         # Without a record of an attempt the core was never asked, crash or not.
         if known is None:
             self._check_time(context)

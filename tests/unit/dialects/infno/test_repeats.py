@@ -1,0 +1,150 @@
+"""The same bytes are the same transaction, the same msgid over other bytes is another, and nothing is ever guessed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onecard_adapters.dialects.infno import trades
+from onecard_stubs.behaviour import Switches
+from tests.support.infno_country import ADMITTED, ITEMS, Country, country
+
+
+@pytest.fixture
+async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
+    async with country(tmp_path) as running:
+        yield running
+
+
+async def test_the_same_bytes_get_the_stored_answer_and_execute_once(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    body = hospital.message("2304", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area)
+    first = await hospital.send(body)
+    second = await hospital.send(body)
+    assert first.is_success, first.text
+    assert first.output == second.output
+    assert two_provinces.exchange.methods_called().count("Settle") == 1
+
+
+async def test_a_repeat_that_overtakes_the_answer_waits_for_it(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    two_provinces.insured_core.behaviours.set("2304", Switches(delay_ms=100))
+    body = hospital.message("2304", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area)
+    answers = await asyncio.gather(*(hospital.send(body) for _ in range(4)))
+    assert all(answer.is_success for answer in answers)
+    assert len({answer.output["setlinfo"]["setl_id"] for answer in answers}) == 1
+    assert two_provinces.insured_core.requests.count("2304") == 1
+
+
+async def test_registrations_and_uploads_may_be_repeated_after_a_lost_answer(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.admitted()
+    two_provinces.exchange.lose_answers(trades.UPLOAD_FEE_LINES)
+    rows = [
+        {
+            "feedetl_sn": "XM9900001",
+            "mdtrt_id": stay.visit_id,
+            "psn_no": stay.person.personal_number,
+            "fee_ocur_time": ADMITTED.isoformat(),
+            "med_list_codg": ITEMS[0].code,
+            "medins_list_codg": "ZL0001",
+            "det_item_fee_sumamt": "300.00",
+            "cnt": "5.0000",
+            "pric": "60.000000",
+        }
+    ]
+    body = hospital.message("2301", {"feedetail": rows}, insurance_area=stay.insurance_area)
+    lost = await hospital.send(body)
+    assert (lost.code, lost.text[:17]) == (-1, "[OUTCOME_UNKNOWN]")
+    again = await hospital.send(body)
+    assert again.is_success, again.text
+    assert len(two_provinces.care_core.visits.find(stay.visit_id, stay.person.personal_number).lines) == 1
+    assert two_provinces.exchange.methods_called().count("UploadFeeLines") == 1
+
+
+async def test_an_unknown_outcome_is_a_system_error_and_the_repeat_finds_it(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    two_provinces.exchange.lose_answers(trades.SETTLE)
+    body = hospital.message("2304", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area)
+    unknown = await hospital.send(body)
+    assert unknown.code == -1
+    assert "结果未知" in unknown.text
+    found = await hospital.send(body)
+    assert found.is_success, found.text
+    assert two_provinces.insured_core.requests.count("2304") == 1
+
+
+async def test_an_unknown_outcome_can_be_queried_without_the_settlement_id(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    two_provinces.exchange.lose_answers(trades.SETTLE)
+    assert (await hospital.settle(stay)).code == -1
+    queried = await hospital.query(stay)
+    assert queried.is_success, queried.text
+    red = await hospital.cancel(stay, queried.output["setlinfo"]["setl_id"])
+    assert red.is_success, "the settlement id that the query told is known from then on"
+
+
+async def test_one_msgid_over_two_bodies_is_two_transactions_and_a_reversal_of_it_is_refused(
+    two_provinces: Country,
+) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    msgid = hospital.new_msgid()
+    data = hospital.bill(stay)
+    first = await hospital.trade("2304", {"data": data}, insurance_area=stay.insurance_area, msgid=msgid)
+    # The same total with another digit: the same request to a person, other bytes on the wire.
+    other = {**data, "medfee_sumamt": f"{data['medfee_sumamt']}0"}
+    second = await hospital.trade("2304", {"data": other}, insurance_area=stay.insurance_area, msgid=msgid)
+    assert first.is_success
+    assert second.code == -2, "a second settlement of the stay is refused by the insured province"
+    assert two_provinces.exchange.methods_called().count("Settle") == 2
+    reversal = await hospital.reverse(stay, msgid, "2304")
+    assert reversal.code == -2
+    assert reversal.text.startswith("[ORIGINAL_AMBIGUOUS]")
+    assert "Reverse" not in two_provinces.exchange.methods_called()
+
+
+async def test_two_open_settlements_of_one_visit_make_a_query_without_id_ambiguous(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    first = await hospital.settle(stay)
+    assert (await hospital.cancel(stay, first.output["setlinfo"]["setl_id"])).is_success
+    second = await hospital.settle(stay)
+    assert second.is_success, second.text
+    assert (await hospital.query(stay)).text.startswith("[ORIGINAL_AMBIGUOUS]")
+    assert (await hospital.query(stay, second.output["setlinfo"]["setl_id"])).is_success
+
+
+async def test_a_core_that_does_not_answer_leaves_the_registration_in_doubt_and_the_repeat_finds_it(
+    two_provinces: Country,
+) -> None:
+    hospital = two_provinces.hospital
+    person, enrolment = two_provinces.employee()
+    await hospital.sign_in()
+    await hospital.identify(person, insurance_area=enrolment.insurance_area)
+    data = {
+        "psn_no": person.personal_number,
+        "insutype": "310",
+        "begntime": f"{ADMITTED.isoformat()} 09:05:07",
+        "ipt_otp_no": "MZ1",
+    }
+    body = hospital.message("2201", {"data": data}, insurance_area=enrolment.insurance_area)
+    two_provinces.care_core.behaviours.set("2201", Switches(lose_answer=True), calls=1)
+    assert (await hospital.send(body)).code == -1
+    again = await hospital.send(body)
+    assert again.is_success, again.text
+    assert len(two_provinces.care_core.visits._visits) == 1
+
+
+async def test_a_core_that_is_down_refuses_and_nothing_was_executed(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.admitted()
+    await two_provinces.care_core.stop()
+    answer = await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
+    assert answer.code == -2
+    assert answer.text.startswith("[LOCAL_SYSTEM_DOWN]")
