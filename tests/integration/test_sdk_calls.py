@@ -248,7 +248,7 @@ async def test_an_answer_signed_by_another_key_is_not_believed(one: Country) -> 
     exchange = one.exchange("cn-51", signer=new_signer("cn-51-1"))
     insured = Insured()
     settlement_pb2_grpc.add_SettlementServiceServicer_to_server(insured, exchange)
-    one.hub.signers["cn-51"] = exchange._signer  # type: ignore[assignment]  # The hub is deceived too.
+    one.hub.signers["cn-51"] = exchange._signatures.signer  # type: ignore[assignment]  # The hub is deceived too.
     async with exchange, one.province("cn-44") as care:
         with pytest.raises(CallFailed) as failed:
             await settle(care, timeout_s=1.5)

@@ -10,10 +10,11 @@ import pytest
 
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2
 from onecard.medical.v1 import settlement_pb2_grpc
-from onecard_adapters.sdk.exchange import Exchange, Timing
+from onecard_adapters.sdk.assembly import Timing
+from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.outgoing import Writer
 from onecard_protocol.identifiers import new_message_id
-from onecard_protocol.messages import MESSAGE_CONTEXT, from_wire
+from onecard_protocol.messages import MESSAGE_CONTEXT, Message, from_wire
 from onecard_protocol.signatures.blocks import sign_one
 from onecard_protocol.signatures.signer import Signer
 from tests.support.eventually import eventually
@@ -51,6 +52,11 @@ def settlement(
 def reports(hub: FakeHub) -> list[message_pb2.DeliveryReport]:
     """What adapters gave up on."""
     return [message_pb2.DeliveryReport.FromString(message.payload) for message in hub.reports]
+
+
+def replies(hub: FakeHub) -> list[Message]:
+    """The replies in the journal."""
+    return [message for message in hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_REPLY]
 
 
 def report_reasons(hub: FakeHub) -> list[int]:
@@ -194,7 +200,7 @@ async def test_a_request_of_a_key_revoked_since_is_not_executed(one: Country) ->
     early = settlement(one, "early")
     async with one.province("cn-51", insured) as exchange:
         one.hub.revoke("cn-44-1", one.hub.now_ms())
-        await eventually(lambda: exchange._directory.number == len(one.hub.controls))
+        await eventually(lambda: exchange._parts.directory.number == len(one.hub.controls))
         one.hub.deliver("cn-51", early, 0)
         await eventually(lambda: len(one.hub.reports) == 1)
 
@@ -225,11 +231,10 @@ async def test_a_repeated_request_gets_the_stored_answer_under_the_same_header(o
         message = one.hub.admit(signed)
         await eventually(lambda: one.hub.known[message.key].outcome is not None)
         one.hub.deliver("cn-51", signed, one.hub.known[message.key].partition)
-        replies = lambda: [m for m in one.hub.journal if m.header.kind == message_pb2.MESSAGE_KIND_REPLY]  # noqa: E731
-        await eventually(lambda: len(replies()) == 2)
+        await eventually(lambda: len(replies(one.hub)) == 2)
 
     assert insured.settled == ["a"]
-    assert replies()[0].header_bytes == replies()[1].header_bytes
+    assert replies(one.hub)[0].header_bytes == replies(one.hub)[1].header_bytes
 
 
 async def test_the_messages_of_one_person_are_processed_in_order_and_others_at_once(one: Country) -> None:
@@ -255,9 +260,9 @@ async def test_credit_bounds_what_is_in_progress(one: Country) -> None:
     async with one.province("cn-51", insured, timing=timing) as exchange:
         for index in range(12):
             one.hub.admit(settlement(one, str(index), serial=index))
-        await eventually(lambda: len(exchange._processing) == 4)
+        await eventually(lambda: len(exchange._parts.processing) == 4)
         await eventually(lambda: len(one.hub.received_cursors) > 5)
-        assert len(exchange._processing) == 4
+        assert len(exchange._parts.processing) == 4
         release.set()
         await eventually(lambda: len(insured.settled) == 12)
 
@@ -265,9 +270,9 @@ async def test_credit_bounds_what_is_in_progress(one: Country) -> None:
 async def test_a_silent_gateway_is_left_for_the_other(one: Country) -> None:
     insured = Insured()
     async with one.province("cn-51", insured) as exchange:
-        before = exchange._gateways._current
+        before = exchange._parts.gateways._current
         one.hub.faults.is_silent = True
-        await eventually(lambda: exchange._gateways._current is not before)
+        await eventually(lambda: exchange._parts.gateways._current is not before)
         one.hub.faults.is_silent = False
         one.hub.admit(settlement(one, "after"))
         await eventually(lambda: insured.settled == ["after"])
@@ -279,5 +284,5 @@ async def test_an_adapter_whose_directory_is_signed_by_another_hub_gets_nothing_
     exchange: Exchange = one.exchange("cn-51")
     settlement_pb2_grpc.add_SettlementServiceServicer_to_server(Insured(), exchange)
     async with exchange:
-        await eventually(lambda: exchange._directory.number == len(one.hub.controls) - 1)
-        assert not exchange._directory.is_fresh
+        await eventually(lambda: exchange._parts.directory.number == len(one.hub.controls) - 1)
+        assert not exchange._parts.directory.is_fresh

@@ -78,7 +78,7 @@ async def test_no_call_with_effect_starts_without_hub_time(one: Country) -> None
     async with one.province("cn-51", insured) as exchange:
         exchange._clock._stale_s = 0.0
         one.hub.admit(settlement(one, "a"))
-        await eventually(lambda: len(exchange._processing) == 1)
+        await eventually(lambda: len(exchange._parts.processing) == 1)
         seen = len(one.hub.received_cursors)
         await eventually(lambda: len(one.hub.received_cursors) > seen + 3)
         assert insured.settled == []
@@ -238,6 +238,11 @@ async def test_a_province_without_servicers_refuses_what_it_is_asked(one: Countr
     assert failed.value.reason == errors_pb2.ERROR_REASON_RECIPIENT_NOT_ALLOWED
 
 
+def stores(directory: Path) -> list[Path]:
+    """Stores with their write-ahead logs."""
+    return [path for path in directory.iterdir() if "sqlite" in path.name]
+
+
 async def test_no_personal_number_stands_in_the_store_or_in_the_log(
     one: Country, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -254,7 +259,7 @@ async def test_no_personal_number_stands_in_the_store_or_in_the_log(
     async with one.province("cn-51", insured), one.province("cn-44") as care:
         await Stub(care.to("cn-51")).Settle(settle_request())
         await FilingServiceStub(care.to("cn-44")).ReportFiling(filing_event())
-    files = [path for path in tmp_path.iterdir() if "sqlite" in path.name]
+    files = stores(tmp_path)
     with sqlite3.connect(tmp_path / "cn-51.sqlite") as store:
         tables = [row[0] for row in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     store.close()

@@ -114,7 +114,7 @@ async def test_a_batch_whose_receipts_were_lost_is_sent_again_under_the_same_hea
     one.hub.faults.batches_broken_after_journal = 1
     async with one.province("cn-44", filings), one.province("cn-51") as home:
         await tell(home, "a")
-        await eventually(lambda: home._submission.is_idle)
+        await eventually(lambda: home._parts.submission.is_idle)
         await eventually(lambda: filings.told == ["a"])
 
     events = [message for message in one.hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_EVENT]
@@ -137,7 +137,7 @@ async def test_an_event_under_one_id_is_told_once(one: Country) -> None:
     async with one.province("cn-51") as home:
         await tell(home, "a", message_id=message_id)
         await tell(home, "a", message_id=message_id)
-        await eventually(lambda: home._submission.is_idle)
+        await eventually(lambda: home._parts.submission.is_idle)
         with pytest.raises(CallFailed) as failed:
             await tell(home, "b", message_id=message_id)
 
@@ -147,10 +147,10 @@ async def test_an_event_under_one_id_is_told_once(one: Country) -> None:
 
 async def test_more_than_is_held_in_memory_leaves_from_the_store_in_order(one: Country) -> None:
     async with one.province("cn-51") as home:
-        home._submission._held_count_max = 4
+        home._parts.submission._held_count_max = 4
         await hub_down(one)
         await asyncio.gather(*[tell(home, f"{index:02d}") for index in range(30)])
-        assert len(home._submission._held) <= 4
+        assert len(home._parts.submission._held) <= 4
         await hub_up(one)
         await eventually(lambda: len(filings_in_journal(one)) == 30)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from onecard.medical.v1 import settlement_pb2, settlement_pb2_grpc
 from onecard_adapters.runtime.context import ExchangeContext
 from onecard_adapters.runtime.sealing import load_sealer
-from onecard_adapters.sdk.exchange import Connection, Exchange
+from onecard_adapters.sdk.assembly import Connection, Signatures
+from onecard_adapters.sdk.exchange import Exchange
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.signer import EngineSigner
 
@@ -44,10 +45,9 @@ async def main() -> None:
             gateways=tuple(configuration["gateways"]),
             hub_keys={"hub-1": bytes.fromhex(configuration["hub_key"])},
         ),
+        Signatures(signer=EngineSigner(engine, "cn-51-1", bytes.fromhex(configuration["private_key"])), engine=engine),
         store_file=store,
         sealer=load_sealer(Path(configuration["store_key"]), store),
-        signer=EngineSigner(engine, "cn-51-1", bytes.fromhex(configuration["private_key"])),
-        engine=engine,
     )
     settlement_pb2_grpc.add_SettlementServiceServicer_to_server(Local(Path(configuration["trace"])), exchange)
     async with exchange:

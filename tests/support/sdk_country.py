@@ -18,7 +18,8 @@ from onecard.medical.v1 import (
 )
 from onecard_adapters.runtime.context import ExchangeContext
 from onecard_adapters.runtime.sealing import load_sealer
-from onecard_adapters.sdk.exchange import Connection, Exchange, Timing
+from onecard_adapters.sdk.assembly import Connection, Signatures, Timing
+from onecard_adapters.sdk.exchange import Exchange
 from onecard_protocol.identity import check_digit
 from onecard_protocol.signatures.signer import EngineSigner
 from tests.support.fake_gateway import FakeGateway
@@ -125,10 +126,9 @@ class Country:
                 gateways=tuple(gateway.address for gateway in self.gateways),
                 hub_keys={self.hub.signer.key_id: self.hub.signer.public_key},
             ),
+            Signatures(signer=signer or self.hub.signers[participant], engine=ENGINE),
             store_file=store,
             sealer=load_sealer(self.directory / f"{participant}.key", store),
-            signer=signer or self.hub.signers[participant],
-            engine=ENGINE,
             timing=timing,
         )
 

@@ -1,0 +1,122 @@
+"""One request or event of a stub, from its serialised payload to its reply's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from google.protobuf.message import Message as ProtoMessage
+
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_adapters.runtime import outbox
+from onecard_adapters.runtime.outbox import OutboxState, Outgoing, StoredOutgoing
+from onecard_adapters.runtime.sealing import Sealer
+from onecard_adapters.runtime.store import Store
+from onecard_adapters.sdk.answers import Waiting
+from onecard_adapters.sdk.calls import Calls
+from onecard_adapters.sdk.clock import HubClock
+from onecard_adapters.sdk.failures import CallFailed
+from onecard_adapters.sdk.outgoing import Writer
+from onecard_adapters.sdk.submission import Submission
+from onecard_protocol import limits
+from onecard_protocol.methods import Method
+from onecard_protocol.signatures.sm3 import sm3
+
+
+class Sending:
+    """Decides what a call of a stub becomes: a typed call, an event for the outbox, or the outcome known already."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        sealer: Sealer,
+        methods: Mapping[str, Method],
+        writer: Writer,
+        waiting: Waiting,
+        calls: Calls,
+        submission: Submission,
+        clock: HubClock,
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._methods = methods
+        self._writer = writer
+        self._waiting = waiting
+        self._calls = calls
+        self._submission = submission
+        self._clock = clock
+
+    async def send(
+        self,
+        method: str,
+        recipient: str,
+        request: ProtoMessage,
+        payload: bytes,
+        *,
+        message_id: bytes | None,
+        timeout_s: float | None,
+        traceparent: str,
+    ) -> bytes:
+        """The payload of the reply; of an event, empty once it is durable. Raises CallFailed."""
+        known = self._methods.get(method)
+        if known is None:
+            raise CallFailed(errors_pb2.ERROR_REASON_UNKNOWN_METHOD, method)
+        if len(payload) > known.policy.payload_bytes_max:
+            raise CallFailed(
+                errors_pb2.ERROR_REASON_PAYLOAD_TOO_LARGE,
+                f"{len(payload)} bytes, {known.policy.payload_bytes_max} are allowed",
+            )
+        limit_s = limits.TYPED_CALL_MS / 1000 if timeout_s is None else timeout_s
+        while True:
+            if message_id is not None:
+                reply = await self._known_outcome(known, recipient, payload, message_id, limit_s)
+                if reply is not None:
+                    return reply
+            if self._clock.is_fresh or not known.carries_execute_before:
+                break  # From the last look at what is known until the new request is known, nothing is awaited.
+            await self._wait_for_hub_time(known, limit_s)
+        outgoing = self._writer.request(
+            known, recipient, request, payload, message_id=message_id, traceparent=traceparent
+        )
+        if known.is_event:
+            await self._tell(outgoing)
+            return b""
+        is_durable = known.has_effect or not known.carries_execute_before or message_id is not None
+        return (await self._calls.call(outgoing, timeout_s=limit_s, is_durable=is_durable)).payload
+
+    async def find(self, message_id: bytes) -> StoredOutgoing | None:
+        """What the outbox knows of a message."""
+        return await self._store.run(lambda store: outbox.find(store, self._sealer, message_id))
+
+    async def _tell(self, outgoing: Outgoing) -> None:
+        """Leave an event to the submission pump; it is kept until the hub has it."""
+        await self._store.run(lambda store: outbox.insert(store, self._sealer, outgoing, OutboxState.QUEUED))
+        self._submission.put(outgoing)
+
+    async def _known_outcome(
+        self, method: Method, recipient: str, payload: bytes, message_id: bytes, timeout_s: float
+    ) -> bytes | None:
+        """The reply to what was sent under this id before; None if nothing was. An event has an empty one."""
+        stored = await self.find(message_id)
+        pending = self._waiting.find(message_id)
+        outgoing = pending.outgoing if pending is not None else stored.outgoing if stored is not None else None
+        if outgoing is None:
+            return None
+        header = message_pb2.MessageHeader.FromString(outgoing.header)
+        if (outgoing.method, outgoing.recipient, header.payload_digest) != (method.name, recipient, sm3(payload)):
+            raise CallFailed(errors_pb2.ERROR_REASON_ID_CONFLICT, "the id was used for another request")
+        if pending is not None:
+            return (await self._calls.join(pending, timeout_s=timeout_s)).payload
+        if stored is None or method.is_event:
+            return b""
+        return (await self._calls.resume(stored, timeout_s=timeout_s)).payload
+
+    async def _wait_for_hub_time(self, method: Method, limit_s: float) -> None:
+        try:
+            async with asyncio.timeout(min(limit_s, method.policy.longest_duration_ms / 1000)):
+                await self._clock.wait_fresh()
+        except TimeoutError:
+            raise CallFailed(
+                errors_pb2.ERROR_REASON_EXPIRED, "the hub could not be reached in time; nothing was sent"
+            ) from None
