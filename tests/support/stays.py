@@ -138,14 +138,14 @@ class SyntheticStay:
             first_day=day(2),
             filing_id=f"F{self.serial}",
         )
-        return self._request(REGISTER, payload, seed, 0)
+        return self.request(REGISTER, payload, seed, 0)
 
     def discharge(self) -> Message:
         """Tells of the discharge."""
         payload = encounter_pb2.DischargeRequest(
             person=self.person, insured_number=self.insured_number, encounter=self.encounter, last_day=day(9)
         )
-        return self._request(DISCHARGE, payload, "discharge", 1_000)
+        return self.request(DISCHARGE, payload, "discharge", 1_000)
 
     def terms(self, period: settlement_pb2.InterimPeriod | None = None) -> settlement_pb2.SettlementTerms:
         """What is settled."""
@@ -174,7 +174,7 @@ class SyntheticStay:
     def pre_settle(self) -> Message:
         """Asks for the split."""
         payload = settlement_pb2.PreSettleRequest(person=self.person, terms=self.terms())
-        return self._request(PRE_SETTLE, payload, "pre-settle", 1_500)
+        return self.request(PRE_SETTLE, payload, "pre-settle", 1_500)
 
     def settle(self, seed: str = "settle", *, at_ms: int = 2_000, period: tuple[int, int] | None = None) -> Message:
         """Settles; with a period of two days of January an interim part."""
@@ -182,7 +182,7 @@ class SyntheticStay:
             None if period is None else settlement_pb2.InterimPeriod(first_day=day(period[0]), last_day=day(period[1]))
         )
         payload = settlement_pb2.SettleRequest(person=self.person, terms=self.terms(days))
-        return self._request(SETTLE, payload, seed, at_ms)
+        return self.request(SETTLE, payload, seed, at_ms)
 
     def cancel(
         self, original: Message, seed: str = "cancel", *, at_ms: int = 3_000, settlement_id: str = ""
@@ -195,7 +195,7 @@ class SyntheticStay:
             original_id=id_text(original.header.id),
             settlement_id=settlement_id or self.settlement_id(original),
         )
-        return self._request(CANCEL, payload, seed, at_ms)
+        return self.request(CANCEL, payload, seed, at_ms)
 
     def reverse(self, original: Message, seed: str = "reverse", *, at_ms: int = 4_000) -> Message:
         """Reverses a settlement or cancellation."""
@@ -206,7 +206,7 @@ class SyntheticStay:
             original_id=id_text(original.header.id),
             original_method=original.header.method,
         )
-        return self._request(REVERSE, payload, seed, at_ms)
+        return self.request(REVERSE, payload, seed, at_ms)
 
     def query(self, original: Message, seed: str = "query", *, at_ms: int = 4_000) -> Message:
         """Asks about a settlement or cancellation."""
@@ -217,9 +217,10 @@ class SyntheticStay:
             original_id=id_text(original.header.id),
             original_method=original.header.method,
         )
-        return self._request(QUERY, payload, seed, at_ms)
+        return self.request(QUERY, payload, seed, at_ms)
 
-    def _request(self, method: str, payload: object, seed: str, at_ms: int) -> Message:
+    def request(self, method: str, payload: object, seed: str, at_ms: int) -> Message:
+        """Any request of the stay, created `at_ms` after its beginning."""
         return make_request(
             method,
             payload,  # type: ignore[arg-type]
