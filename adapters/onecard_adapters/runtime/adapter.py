@@ -1,0 +1,161 @@
+"""The adapter process: the exchange, the memory, and the local systems of its profiles.
+
+The composition root of the province's side: the one module that knows every dialect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from onecard.medical.v1.coverage_pb2_grpc import add_CoverageServiceServicer_to_server
+from onecard.medical.v1.encounter_pb2_grpc import add_EncounterServiceServicer_to_server
+from onecard.medical.v1.filing_pb2_grpc import add_FilingServiceServicer_to_server
+from onecard.medical.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
+from onecard_adapters.connectors.http import Handler, LocalHttpClient, LocalHttpServer
+from onecard_adapters.dialects.cross_region_xml import care as xml_care
+from onecard_adapters.dialects.cross_region_xml import insured as xml_insured
+from onecard_adapters.dialects.infno import care as infno_care
+from onecard_adapters.dialects.infno import insured as infno_insured
+from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoInsuredSettings
+from onecard_adapters.profiles.models import CareSettings, InsuredSettings, Profile, load_profile
+from onecard_adapters.runtime.memory import EdgeMemory
+from onecard_adapters.sdk.exchange import Exchange
+from onecard_adapters.settings import AdapterSettings, invalid_configuration
+
+_log = logging.getLogger(__name__)
+
+
+class InsuredServicers(Protocol):
+    """What the insured role of a dialect consists of: servicers in the shape of the generated ones."""
+
+    @property
+    def coverage(self) -> object:
+        """Of CoverageService."""
+
+    @property
+    def filing(self) -> object:
+        """Of FilingService."""
+
+    @property
+    def encounter(self) -> object:
+        """Of EncounterService."""
+
+    @property
+    def settlement(self) -> object:
+        """Of SettlementService."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a running adapter serves."""
+
+    exchange: Exchange
+    care_addresses: tuple[str, ...]
+    """URLs at which local systems reach it."""
+    description: str
+    """One line for people."""
+
+
+@contextlib.asynccontextmanager
+async def running_adapter(settings: AdapterSettings) -> AsyncIterator[Served]:
+    """Run the profiles of a configuration; at the end calls in progress finish first.
+
+    Raises OneCardError CONFIGURATION_INVALID before anything is served: a setting, profile, key or file is wrong, a
+    port is taken, or another adapter uses the store.
+    """
+    profiles = [load_profile(path) for path in settings.profile_files]
+    _check(settings, profiles)
+    exchange = Exchange.open(settings)
+    memory = EdgeMemory(exchange.store, exchange.sealer)
+    async with contextlib.AsyncExitStack() as stack:
+        for profile in profiles:
+            if profile.insured is not None:
+                client = LocalHttpClient(url=str(profile.insured.core.url))
+                stack.push_async_callback(client.close)
+                _register(_insured(profile.insured, memory, client), exchange)
+        await stack.enter_async_context(exchange)
+        addresses = []
+        for profile in profiles:
+            if profile.care is not None:
+                client = LocalHttpClient(url=str(profile.care.core.url))
+                stack.push_async_callback(client.close)
+                server = LocalHttpServer(
+                    host=profile.care.listen.host,
+                    port=profile.care.listen.port,
+                    routes={profile.care.listen.path: _care(profile.care, memory, exchange, client)},
+                )
+                await server.start()
+                stack.push_async_callback(server.stop)
+                addresses.append(f"http://{profile.care.listen.host}:{server.port}{profile.care.listen.path}")
+        yield Served(
+            exchange=exchange,
+            care_addresses=tuple(addresses),
+            description=_description(settings, profiles, addresses),
+        )
+
+
+async def run_adapter(settings: AdapterSettings, stopping: asyncio.Event) -> None:
+    """Run until `stopping` is set. Raises OneCardError when the adapter cannot go on by itself."""
+    async with running_adapter(settings) as served:
+        _log.info("%s", served.description)
+        stop = asyncio.create_task(stopping.wait())
+        failed = asyncio.create_task(served.exchange.wait_failed())
+        try:
+            await asyncio.wait((stop, failed), return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                raise failed.result()
+            _log.info("stopping: calls in progress finish first")
+        finally:
+            stop.cancel()
+            failed.cancel()
+
+
+def _check(settings: AdapterSettings, profiles: list[Profile]) -> None:
+    foreign = sorted({profile.province for profile in profiles} - {settings.participant})
+    if foreign:
+        raise invalid_configuration(
+            f"profiles of {', '.join(foreign)}: this adapter signs as {settings.participant} and serves no other"
+        )
+    if sum(profile.insured is not None for profile in profiles) > 1:
+        raise invalid_configuration("two profiles have the insured role: one core answers for a province")
+
+
+def _care(settings: CareSettings, memory: EdgeMemory, exchange: Exchange, client: LocalHttpClient) -> Handler:
+    if isinstance(settings, InfnoCareSettings):
+        return infno_care.build_care(settings, memory, exchange, client)
+    return xml_care.build_care(settings, memory, exchange, client)
+
+
+def _insured(settings: InsuredSettings, memory: EdgeMemory, client: LocalHttpClient) -> InsuredServicers:
+    if isinstance(settings, InfnoInsuredSettings):
+        return infno_insured.build_insured(settings, memory, client)
+    return xml_insured.build_insured(settings, memory, client)
+
+
+def _register(servicers: InsuredServicers, exchange: Exchange) -> None:
+    add_CoverageServiceServicer_to_server(servicers.coverage, exchange)
+    add_FilingServiceServicer_to_server(servicers.filing, exchange)
+    add_EncounterServiceServicer_to_server(servicers.encounter, exchange)
+    add_SettlementServiceServicer_to_server(servicers.settlement, exchange)
+
+
+def _description(settings: AdapterSettings, profiles: list[Profile], addresses: list[str]) -> str:
+    roles = [
+        f"{profile.name} as {' and '.join(name for name, role in _roles(profile) if role is not None)}"
+        for profile in profiles
+    ]
+    served = "; ".join(roles) or "no local system"
+    listening = f", local systems at {', '.join(addresses)}" if addresses else ""
+    return f"adapter {settings.participant} in {settings.network} serves {served}{listening}"
+
+
+def _roles(profile: Profile) -> list[tuple[str, object]]:
+    return [
+        (f"place of care ({profile.care.dialect})" if profile.care else "", profile.care),
+        (f"insured province ({profile.insured.dialect})" if profile.insured else "", profile.insured),
+    ]
