@@ -13,7 +13,6 @@ from google.rpc import status_pb2
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2
-from onecard.medical.v1 import values_pb2 as medical_values_pb2
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_status, reason_name
 from onecard_protocol.messages import MESSAGE_CONTEXT, RECEIPT_CONTEXT, Message, parse_message
@@ -25,6 +24,7 @@ from tests.support.messages import (
     REPORT_FILING,
     SETTLE,
     coverage_query,
+    covered,
     make_event,
     make_request,
     make_signed,
@@ -39,14 +39,6 @@ VERIFIER = BlockVerifier(native_engine())
 async def hub(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Hub]:
     async with running_hub(postgres_dsn, tmp_path) as running:
         yield running
-
-
-def covered(request: Message) -> tuple[message_pb2.MessageKind, coverage_pb2.QueryCoverageResponse]:
-    asked = coverage_pb2.QueryCoverageRequest.FromString(request.payload)
-    return message_pb2.MESSAGE_KIND_REPLY, coverage_pb2.QueryCoverageResponse(
-        person=asked.person,
-        insured_number=medical_values_pb2.InsuredNumber(insurance_area="510100", personal_number="5100000001"),
-    )
 
 
 def turned_down(_: Message) -> tuple[message_pb2.MessageKind, message_pb2.Rejection]:

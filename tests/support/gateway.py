@@ -115,9 +115,14 @@ class Hub:
         return list(response.results)
 
     @contextlib.asynccontextmanager
-    async def receiver(self, participant: str, gateway: int = 0, **opening: Any) -> AsyncIterator[Receiver]:
-        """An open delivery, once the hub has answered that it is open."""
-        async with self.channel(participant, gateway) as channel:
+    async def receiver(
+        self, participant: str, *, inbox_of: str = "", cursor: bytes = b"", credit_count: int = 100
+    ) -> AsyncIterator[Receiver]:
+        """A delivery, once the hub has answered that it is open or why it is not."""
+        opening = service_pb2.DeliveryOpening(
+            participant=inbox_of or participant, cursor=cursor, credit_count=credit_count
+        )
+        async with self.channel(participant) as channel:
             receiver = Receiver(self, participant, channel, opening)
             await receiver.opened.wait()
             try:
@@ -129,7 +134,9 @@ class Hub:
 class Receiver:
     """Takes an inbox over Deliver and keeps everything that came; answers if it was told how."""
 
-    def __init__(self, hub: Hub, participant: str, channel: grpc.aio.Channel, opening: dict[str, Any]) -> None:
+    def __init__(
+        self, hub: Hub, participant: str, channel: grpc.aio.Channel, opening: service_pb2.DeliveryOpening
+    ) -> None:
         self._hub = hub
         self._participant = participant
         self.opened = asyncio.Event()
@@ -140,7 +147,7 @@ class Receiver:
         self.answer: Callable[[Message], tuple[message_pb2.MessageKind, ProtoMessage] | None] | None = None
         self.error: grpc.aio.AioRpcError | None = None
         self.call = service_pb2_grpc.DeliveryServiceStub(channel).Deliver()
-        self._opening = {"participant": participant, "credit_count": 100, **opening}
+        self._opening = opening
         self._task = asyncio.create_task(self._run())
 
     async def write(self, **request: Any) -> None:
@@ -160,7 +167,7 @@ class Receiver:
 
     async def _run(self) -> None:
         try:
-            await self.write(opening=service_pb2.DeliveryOpening(**self._opening))
+            await self.write(opening=self._opening)
             async for response in self.call:
                 match response.WhichOneof("response"):
                     case "opened":

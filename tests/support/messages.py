@@ -9,7 +9,7 @@ from onecard.medical.v1 import coverage_pb2, filing_pb2
 from onecard.medical.v1 import values_pb2 as medical_values_pb2
 from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.identity import check_digit
-from onecard_protocol.messages import MESSAGE_CONTEXT, build_header
+from onecard_protocol.messages import MESSAGE_CONTEXT, Message, build_header
 from onecard_protocol.signatures.blocks import sign_one
 from onecard_protocol.signatures.signer import Signer
 from tests.support.directories import NETWORK
@@ -49,6 +49,15 @@ def filing_report(serial: int = 991) -> filing_pb2.ReportFilingRequest:
             destination_area="440100",
             first_day=values_pb2.CalendarDay(year=2026, month=1, day=1),
         ),
+    )
+
+
+def covered(request: Message) -> tuple[message_pb2.MessageKind, coverage_pb2.QueryCoverageResponse]:
+    """The good answer to a coverage query."""
+    asked = coverage_pb2.QueryCoverageRequest.FromString(request.payload)
+    return message_pb2.MESSAGE_KIND_REPLY, coverage_pb2.QueryCoverageResponse(
+        person=asked.person,
+        insured_number=medical_values_pb2.InsuredNumber(insurance_area="510100", personal_number="5100000001"),
     )
 
 

@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from onecard.exchange.v1 import errors_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.directory.follower import ControlHistory, DirectoryFollower
+from onecard_broker.directory.model import Directory
 from onecard_broker.gateway.admitting import SIGNATURES_AT_ONCE, Admitting
 from onecard_broker.gateway.delivery import Delivery
 from onecard_broker.gateway.directory_service import DirectoryReading
@@ -91,7 +92,9 @@ class Gateway:
             executor=self._executor,
             stats=self.stats,
         )
-        self._submission = Submission(admitting, self._followers, lambda: directory.directory)
+        self.journal = journal
+        """The log that it appends to."""
+        self.submission = Submission(admitting, self._followers, lambda: directory.directory)
         self._typed_calls = TypedCalls(admitting, self._followers, methods)
         self._delivery = Delivery(
             journal, store, self._recipients, self._watermarks, lambda: directory.directory, clock_ms=clock_ms
@@ -102,6 +105,11 @@ class Gateway:
         self._health_task: asyncio.Task[None] | None = None
         self.port = 0
         """The port that it listens on, after `start`."""
+
+    @property
+    def directory(self) -> Directory:
+        """The directory that messages are admitted by."""
+        return self._directory.directory
 
     @property
     def held_count(self) -> int:
@@ -115,7 +123,7 @@ class Gateway:
         """
         credentials = server_credentials(self._settings.tls)
         server = grpc.aio.server(options=_options())
-        service_pb2_grpc.add_SubmissionServiceServicer_to_server(self._submission, server)
+        service_pb2_grpc.add_SubmissionServiceServicer_to_server(self.submission, server)
         service_pb2_grpc.add_DeliveryServiceServicer_to_server(self._delivery, server)
         service_pb2_grpc.add_DirectoryServiceServicer_to_server(self._directory_reading, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
