@@ -1,5 +1,6 @@
 """The page of the dialect and Sichuan's profile agree with the code."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,8 @@ _PROFILE = Path(profiles.__file__).parent / "cn-51.yaml"
 
 def _table() -> dict[str, list[str]]:
     page = (_ROOT / "docs" / "dialects" / "cross-region-xml.md").read_text(encoding="utf-8")
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| 0")
-    ]
+    lines = [line for line in page.splitlines() if re.match(r"\| [0-9]{4} \|", line)]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: row[1:] for row in rows}
 
 
