@@ -139,10 +139,10 @@ QUERIES_SPENT: Final = (
     _answer(*_OUTCOMES),
     _TIMER,
     _event(Step.SPENT, Step.TIMER),
-    _event(Step.HUB_FOUND, Step.TIMER, words=_FINDINGS),
+    _event(Step.HUB_FOUND, Step.TIMER, words=(Word.EXECUTED, Word.NOT_FOUND)),
     _REVERSAL,
     _event(Step.REVERSAL_TIMER, Step.REVERSAL),
-    _REVERSAL_ANSWER,
+    _event(Step.REVERSAL_ANSWER, Step.REVERSAL, words=(Word.REVERSED, Word.REFUSED)),
 )
 """The hub's queries get no answer, or a late one; a person must decide, and what comes late still counts."""
 CANCELLATION: Final = (

@@ -37,9 +37,10 @@ def take_answer_of_original(ruling: Ruling, request: KnownMessage) -> MessageKey
     """The insured province answered a settlement or cancellation itself."""
     stay = Stay.of_known(ruling, request)
     transaction = stay.find(request)
-    if transaction is None:
-        raise ValueError("a request that was sent on has no transaction")
     payload = ruling.inbound.payload
+    is_success = isinstance(payload, settlement_pb2.SettleResponse | settlement_pb2.CancelSettlementResponse)
+    if transaction is None:  # Only failures and tombstones are dropped, after seven days.
+        return _refuse_answer(ruling, errors_pb2.ERROR_REASON_LATE_SUCCESS_REFUSED) if is_success else None
     if isinstance(payload, settlement_pb2.SettleResponse | settlement_pb2.CancelSettlementResponse):
         refusal = _take_success(stay, transaction, request, payload)
     else:

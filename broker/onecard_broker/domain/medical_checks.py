@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import errors_pb2, values_pb2
@@ -30,6 +30,9 @@ _AREA: Final = re.compile(r"\d{6}", re.ASCII)
 _INSTITUTION: Final = re.compile(r"[0-9A-Za-z]{1,32}")
 _ENCOUNTER_ID: Final = re.compile(r"[0-9a-f]{32}")
 _ABSENT: Final = "is absent"
+
+
+_Rule = Callable[[Any, str, "Faults"], None]
 
 
 class Faults:
@@ -54,30 +57,31 @@ class Faults:
 def check_payload(payload: ProtoMessage) -> None:
     """Raises OneCardError: IDENTITY_INVALID, PAYLOAD_INVALID or AMOUNTS_INCONSISTENT; violations hold no values."""
     faults = Faults()
-    for path, message in _walk(payload, ""):
-        rule = _RULES.get(message.DESCRIPTOR.full_name)
-        if rule is not None:
-            rule(message, f"{path}." if path else "", faults)
+    _check(payload, "", faults)
     faults.raise_if_any()
 
 
-def _walk(message: ProtoMessage, path: str) -> Iterator[tuple[str, ProtoMessage]]:
-    """The message and every message in it, with its path."""
-    yield path, message
-    prefix = f"{path}." if path else ""
-    for name, is_repeated in _message_fields(message.DESCRIPTOR):
+def _check(message: Any, path: str, faults: Faults) -> None:
+    """Apply the rule of a message's type, and those of the messages in it; `path` ends with a dot or is empty."""
+    rule, fields = _plan(message.__class__)
+    if rule is not None:
+        rule(message, path, faults)
+    for name, is_repeated in fields:
         if is_repeated:
             for index, item in enumerate(getattr(message, name)):
-                yield from _walk(item, f"{prefix}{name}[{index}]")
+                _check(item, f"{path}{name}[{index}].", faults)
         elif message.HasField(name):
-            yield from _walk(getattr(message, name), prefix + name)
+            _check(getattr(message, name), f"{path}{name}.", faults)
 
 
 @cache
-def _message_fields(descriptor: Descriptor) -> tuple[tuple[str, bool], ...]:
-    return tuple(
+def _plan(message_class: type[ProtoMessage]) -> tuple[_Rule | None, tuple[tuple[str, bool], ...]]:
+    """The rule of a type, and its fields that are messages, each with whether it is repeated."""
+    descriptor = message_class.DESCRIPTOR
+    fields = tuple(
         (field.name, field.is_repeated) for field in descriptor.fields if field.type == FieldDescriptor.TYPE_MESSAGE
     )
+    return _RULES.get(descriptor.full_name), fields
 
 
 # ---- rules by type; `path` ends with a dot where it is not empty ---------------------------------------------------
@@ -91,6 +95,8 @@ def _person(message: Any, path: str, faults: Faults) -> None:
 
 
 def _coded_value(message: Any, path: str, faults: Faults) -> None:
+    if message.system and message.version and message.code:
+        return
     faults.form += [(f"{path}{name}", _ABSENT) for name in ("system", "version", "code") if not getattr(message, name)]
 
 
@@ -238,7 +244,7 @@ def _queried(message: Any, path: str, faults: Faults) -> None:
         faults.form.append((f"{path}settlement", "is absent, and so is cancellation"))
 
 
-def _needs(*names: str) -> Callable[[Any, str, Faults], None]:
+def _needs(*names: str) -> _Rule:
     """A rule that asks only for fields."""
     return lambda message, path, faults: _required(message, path, faults, *names)
 
@@ -277,7 +283,7 @@ def _message_id(text: str, path: str, faults: Faults) -> None:
         faults.form.append((path, "is no message id of 32 hex digits"))
 
 
-_RULES: Final[dict[str, Callable[[Any, str, Faults], None]]] = {
+_RULES: Final[dict[str, _Rule]] = {
     message_class.DESCRIPTOR.full_name: rule
     for message_class, rule in (
         (values_pb2.PersonIdentity, _person),

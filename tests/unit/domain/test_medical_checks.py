@@ -149,8 +149,7 @@ def test_an_absent_person_is_an_unknown_one(name: str) -> None:
 def test_a_wrong_check_digit_is_refused_without_the_number() -> None:
     wrong = STAY.identity_number[:-1] + ("0" if STAY.identity_number[-1] != "0" else "1")
     method, good = GOOD["settle"]
-    payload = settlement_pb2.SettleRequest()
-    payload.CopyFrom(good)
+    payload = settlement_pb2.SettleRequest.FromString(good.SerializeToString())
     payload.person.number = wrong
     with pytest.raises(OneCardError) as caught:
         check(METHODS[method], payload)
