@@ -81,9 +81,16 @@ class DirectoryFollower:
         return self._directory
 
     @property
+    def has_stopped(self) -> bool:
+        """Whether a record that cannot be trusted, or a fault, ended the following."""
+        return self._task is not None and self._task.done()
+
+    @property
     def is_fresh(self) -> bool:
         """Whether a record or tick came within `limits.CONTROL_STALE_MS`: otherwise admission must stop."""
-        return self._last_read_ms is not None and self._clock_ms() - self._last_read_ms <= limits.CONTROL_STALE_MS
+        if self._last_read_ms is None or self.has_stopped:
+            return False
+        return self._clock_ms() - self._last_read_ms <= limits.CONTROL_STALE_MS
 
     async def start(self) -> None:
         """Read the past and begin to follow. Raises LogError, psycopg.Error, or OneCardError for a forged record."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
+
 from onecard_broker.records.pool import Connection, connect
 
 
@@ -16,15 +18,20 @@ class LiveConnection:
         self._application_name = application_name
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
+        self._is_closed = False
 
     async def get(self) -> Connection:
         """The connection, in autocommit mode. Raises psycopg.OperationalError where the database does not answer."""
         async with self._lock:
+            if self._is_closed:
+                raise psycopg.OperationalError("the connection was closed for good")
             if self._connection is None or self._connection.closed:
                 self._connection = await connect(self._dsn, application_name=self._application_name)
             return self._connection
 
     async def close(self) -> None:
-        """Close it."""
-        if self._connection is not None:
-            await self._connection.close()
+        """Close it for good."""
+        async with self._lock:
+            self._is_closed = True
+            if self._connection is not None:
+                await self._connection.close()

@@ -1,0 +1,102 @@
+"""CPU-bound work of many callers in shared batches."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from onecard_broker.gateway.micro_batches import MicroBatches
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+class Doubling:
+    """Work that notes its batches and can be held up."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.has_begun = threading.Event()
+        self.may_go = threading.Event()
+        self.may_go.set()
+
+    def __call__(self, items: list[int]) -> list[int]:
+        self.batches.append(items)
+        self.has_begun.set()
+        assert self.may_go.wait(20)
+        return [item * 2 for item in items]
+
+
+async def test_calls_that_arrive_together_share_a_batch(executor: ThreadPoolExecutor) -> None:
+    work = Doubling()
+    batches = MicroBatches(work, executor, items_max=100, batches_max=1)
+
+    results = await asyncio.gather(batches.run([1, 2]), batches.run([]), batches.run([3]))
+
+    assert list(results) == [[2, 4], [], [6]]
+    assert work.batches == [[1, 2, 3]]
+
+
+async def test_what_waits_behind_a_running_batch_is_the_next_one(executor: ThreadPoolExecutor) -> None:
+    work = Doubling()
+    work.may_go.clear()
+    batches = MicroBatches(work, executor, items_max=100, batches_max=1)
+    first = asyncio.create_task(batches.run([1]))
+    assert await asyncio.to_thread(work.has_begun.wait, 20)
+    others = [asyncio.create_task(batches.run([number])) for number in (2, 3, 4)]
+    await asyncio.sleep(0)
+    work.may_go.set()
+
+    assert await asyncio.gather(first, *others) == [[2], [4], [6], [8]]
+    assert work.batches == [[1], [2, 3, 4]]
+
+
+async def test_no_batch_is_larger_than_its_bound(executor: ThreadPoolExecutor) -> None:
+    work = Doubling()
+    batches = MicroBatches(work, executor, items_max=5, batches_max=2)
+
+    results = await asyncio.gather(*(batches.run([number, number]) for number in range(20)))
+
+    assert results == [[number * 2] * 2 for number in range(20)]
+    assert max(map(len, work.batches)) <= 5
+
+
+async def test_more_items_than_a_batch_holds_are_refused(executor: ThreadPoolExecutor) -> None:
+    batches = MicroBatches(Doubling(), executor, items_max=5, batches_max=1)
+
+    with pytest.raises(ValueError, match="at most 5"):
+        await batches.run([0] * 6)
+
+
+async def test_an_error_goes_to_every_caller_of_its_batch_and_to_no_other(executor: ThreadPoolExecutor) -> None:
+    def fail_on_zero(items: list[int]) -> list[int]:
+        return [1 // item for item in items]
+
+    batches = MicroBatches(fail_on_zero, executor, items_max=2, batches_max=1)
+
+    results = await asyncio.gather(*(batches.run([item]) for item in (0, 1, 1, 1)), return_exceptions=True)
+
+    assert [type(result) for result in results] == [ZeroDivisionError, ZeroDivisionError, list, list]
+
+
+async def test_a_caller_that_gives_up_disturbs_nobody(executor: ThreadPoolExecutor) -> None:
+    work = Doubling()
+    work.may_go.clear()
+    batches = MicroBatches(work, executor, items_max=10, batches_max=1)
+    leaving = asyncio.create_task(batches.run([1]))
+    staying = asyncio.create_task(batches.run([2]))
+    assert await asyncio.to_thread(work.has_begun.wait, 20)
+
+    leaving.cancel()
+    work.may_go.set()
+
+    assert await staying == [4]
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
