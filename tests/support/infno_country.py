@@ -136,10 +136,13 @@ async def open_memory(path: Path) -> AsyncIterator[EdgeMemory]:
 
 @contextlib.asynccontextmanager
 async def country(
-    directory: Path, *, care: dict[str, Any] | None = None, insured: dict[str, Any] | None = None
+    directory: Path,
+    *,
+    care: dict[str, Any] | None = None,
+    insured: dict[str, Any] | None = None,
+    codes_in_doubt: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Country]:
-    """Start it all; `care` and `insured` change settings."""
-    directory.mkdir(exist_ok=True)
+    """Start it all; `care` and `insured` change settings, `codes_in_doubt` those of the insured core."""
     async with contextlib.AsyncExitStack() as stack:
         care_core = GuangdongCore(Population(province_area="440000", count=5))
         insured_core = GuangdongCore(Population(province_area="510000", count=60), province_area="510000")
@@ -151,7 +154,8 @@ async def country(
         exchange = FakeExchange("cn-44")
         insured_client = LocalHttpClient(url=insured_core.url, answer_ms_max=2_000)
         stack.push_async_callback(insured_client.close)
-        settings_of_insured = insured_settings(insured_core.url, **(insured or {}))
+        insured_changes = {"core": {"url": insured_core.url, "codes_in_doubt": codes_in_doubt}, **(insured or {})}
+        settings_of_insured = insured_settings(insured_core.url, **insured_changes)
         served = build_insured(settings_of_insured, insured_memory, insured_client)
         exchange.serve("cn-51", served.coverage, served.filing, served.encounter, served.settlement)
         settings = care_settings(care_core.url, **(care or {}))

@@ -178,7 +178,8 @@ class InsuredDesk:
     ) -> Transaction:
         """Remember that the core is about to be asked for this message.
 
-        `asked_under` is the asking side's own number, for answers to whoever asks later. Raises NEVER_EXECUTED for a message that a reversal or query overtook (the tombstone).
+        `asked_under` is the asking side's own number, for answers to whoever asks later. Raises NEVER_EXECUTED for a
+        message that a reversal or query overtook (the tombstone).
         """
         transaction = await self._remember(
             context.message_id,

@@ -1,9 +1,8 @@
-"""After a crash the insured role finds out before it acts: by 5203, by reversing, or not at all, as the profile says."""
+"""After a crash the insured role finds out before it acts: by 5203, by reversing, or not at all, by profile."""
 
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -204,10 +203,7 @@ async def test_an_answer_in_another_encoding_is_in_doubt(two_provinces: Country)
 
 
 async def test_a_code_for_doubt_in_the_profile_is_no_refusal(tmp_path: Path) -> None:
-    async with country(tmp_path) as running:
-        url = running.insured_core.url
-    in_doubt: dict[str, Any] = {"core": {"url": url, "codes_in_doubt": ["-1"]}}
-    async with country(tmp_path / "other", insured=in_doubt) as running:
+    async with country(tmp_path, codes_in_doubt=frozenset({"-1"})) as running:
         stay = await running.ready_to_settle()
         assert (await running.hospital.settle(stay)).is_success
         answer = await running.hospital.settle(stay)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.hospital import Answer
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
 
@@ -166,8 +167,6 @@ async def test_a_bill_that_is_not_the_sum_of_the_lines_is_refused_with_both_figu
 
 
 async def test_a_catalogue_answer_with_an_unknown_code_is_refused_and_taken_back(two_provinces: Country) -> None:
-    from onecard_stubs.behaviour import Switches
-
     stay = await two_provinces.admitted()
     two_provinces.care_core.behaviours.set("2301", Switches(wrong_code=True), calls=1)
     answer = await two_provinces.hospital.upload_fees(stay, ITEMS, day=ADMITTED)

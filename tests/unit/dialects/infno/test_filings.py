@@ -1,0 +1,165 @@
+"""Filings: asked for from the place of care, made at home and told, chosen by what they cover and never guessed."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from onecard.exchange.v1.values_pb2 import CalendarDay
+from onecard.medical.v1.coverage_pb2 import QueryCoverageResponse
+from onecard.medical.v1.filing_pb2 import Filing
+from onecard.medical.v1.settlement_pb2 import SettleRequest
+from onecard_adapters.connectors.http import LocalHttpClient
+from onecard_adapters.dialects.infno.care_person import choose_filing
+from onecard_adapters.dialects.infno.insured import build_insured
+from onecard_protocol.errors import OneCardError
+from onecard_stubs.guangdong.core import GuangdongCore
+from onecard_stubs.population import Population
+from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country, insured_settings, open_memory
+
+
+@pytest.fixture
+async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
+    async with country(tmp_path) as running:
+        yield running
+
+
+async def test_a_hospital_asks_the_insured_province_to_file_and_takes_it_back(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    person, enrolment = two_provinces.employee()
+    area = enrolment.insurance_area
+    await hospital.sign_in()
+    await hospital.identify(person, insurance_area=area)
+    filed = await hospital.refer(person, insurance_area=area, destination_area="440300", first_day=ADMITTED)
+    assert filed.is_success, filed.text
+    filing_id = filed.output["result"]["trt_dcla_detl_sn"]
+    told = await hospital.identify(person, insurance_area=area)
+    (row,) = told.output["filinginfo"]
+    assert (row["trt_dcla_detl_sn"], row["filing_type"], row["rloc_admdvs"]) == (filing_id, "21", "440300")
+    assert (await hospital.withdraw_referral(person, insurance_area=area, filing_id=filing_id)).is_success
+    assert (await hospital.identify(person, insurance_area=area)).output["filinginfo"] == []
+    again = await hospital.withdraw_referral(person, insurance_area=area, filing_id=filing_id)
+    assert again.code == -2
+    assert "备案记录不存在" in again.text
+
+
+async def test_a_filing_made_at_home_is_told_to_the_destination_and_kept_by_its_core(
+    two_provinces: Country, tmp_path: Path
+) -> None:
+    """The referral of the raw sample: a hospital sends a patient of its own province to another one."""
+    hospital, exchange = two_provinces.hospital, two_provinces.exchange
+    destination_core = GuangdongCore(Population(province_area="110000", count=3), province_area="110000")
+    await destination_core.start()
+    client = LocalHttpClient(url=destination_core.url)
+    try:
+        async with open_memory(tmp_path / "destination.db") as memory:
+            settings = insured_settings(destination_core.url, area="110000")
+            exchange.serve("cn-11", build_insured(settings, memory, client).filing)
+            person = next(iter(two_provinces.care_core.population))
+            area = person.active_enrolments[0].insurance_area
+            await hospital.sign_in()
+            filed = await hospital.refer(person, insurance_area=area, destination_area="110100", first_day=ADMITTED)
+            assert filed.is_success, filed.text
+            assert exchange.methods_called() == ["ReportFiling"]
+            filing_id = filed.output["result"]["trt_dcla_detl_sn"]
+            kept = destination_core.benefits.filings[filing_id]
+            assert (kept.personal_number, kept.destination_area) == (person.personal_number, "110100")
+            assert kept == two_provinces.care_core.benefits.filings[filing_id]
+    finally:
+        await client.close()
+        await destination_core.stop()
+
+
+async def test_who_is_not_filed_is_admitted_and_settled_only_after_filing(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    person, enrolment = two_provinces.employee()
+    await hospital.sign_in()
+    await hospital.identify(person, insurance_area=enrolment.insurance_area)
+    answer, stay = await hospital.admit(
+        person, insurance_area=enrolment.insurance_area, insurance_kind="310", number="ZY1", day=ADMITTED
+    )
+    assert answer.is_success, "an unfiled patient is admitted"
+    await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
+    unfiled = await hospital.pre_settle(stay)
+    assert unfiled.code == -2
+    assert "没有有效的异地就医备案" in unfiled.text
+    filing_id = two_provinces.file(person, enrolment)
+    assert (await hospital.pre_settle(stay)).is_success, "filed before discharge settlement counts (art. 16)"
+    assert (await hospital.settle(stay)).is_success
+    request = two_provinces.exchange.calls[-1].request
+    assert isinstance(request, SettleRequest)
+    assert request.terms.filing_id == filing_id
+    assert request.terms.filing_type.code == "12"
+
+
+async def test_an_emergency_counts_as_filed(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    person, enrolment = two_provinces.employee()
+    await hospital.sign_in()
+    await hospital.identify(person, insurance_area=enrolment.insurance_area)
+    answer, stay = await hospital.admit(
+        person, insurance_area=enrolment.insurance_area, insurance_kind="310", number="ZY1", day=ADMITTED, med_type="24"
+    )
+    assert answer.is_success, answer.text
+    await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
+    assert (await hospital.pre_settle(stay)).is_success
+
+
+async def test_of_several_filings_the_one_meant_must_be_named(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    person, enrolment = two_provinces.employee()
+    two_provinces.file(person, enrolment)
+    second = two_provinces.file(person, enrolment, destination_area="440300")
+    await hospital.sign_in()
+    await hospital.identify(person, insurance_area=enrolment.insurance_area)
+    info = {
+        "psn_no": person.personal_number,
+        "insutype": "310",
+        "begntime": ADMITTED.isoformat(),
+        "med_type": "21",
+        "ipt_no": "ZY1",
+    }
+    area = enrolment.insurance_area
+    unnamed = await hospital.trade("2401", {"mdtrtinfo": info, "diseinfo": []}, insurance_area=area)
+    assert "2 filings cover this care" in unnamed.text
+    unknown = {**info, "trt_dcla_detl_sn": "B0"}
+    answer = await hospital.trade("2401", {"mdtrtinfo": unknown, "diseinfo": []}, insurance_area=area)
+    assert answer.text.startswith("[FILING_UNKNOWN]")
+    named = {**info, "trt_dcla_detl_sn": second}
+    assert (await hospital.trade("2401", {"mdtrtinfo": named, "diseinfo": []}, insurance_area=area)).is_success
+
+
+def _day(offset_days: int) -> CalendarDay:
+    day = TODAY + timedelta(days=offset_days)
+    return CalendarDay(year=day.year, month=day.month, day=day.day)
+
+
+@pytest.mark.parametrize(
+    ("filing", "covers"),
+    [
+        (Filing(destination_area="440000", first_day=_day(-1)), True),
+        (Filing(destination_area="440300", first_day=_day(-1)), True),
+        (Filing(destination_area="440305", first_day=_day(-1)), True),
+        (Filing(destination_area="440304", first_day=_day(-1)), False),
+        (Filing(destination_area="440100", first_day=_day(-1)), False),
+        (Filing(destination_area="450000", first_day=_day(-1)), False),
+        (Filing(destination_area="440000", first_day=_day(0), last_day=_day(0)), True),
+        (Filing(destination_area="440000", first_day=_day(1)), False),
+        (Filing(destination_area="440000", first_day=_day(-9), last_day=_day(-1)), False),
+        (Filing(destination_area="440000", first_day=_day(-1), institution_code="H44030099903"), True),
+        (Filing(destination_area="440000", first_day=_day(-1), institution_code="H44030099904"), False),
+    ],
+)
+def test_a_filing_covers_its_area_its_days_and_its_institution(filing: Filing, covers: bool) -> None:
+    coverage = QueryCoverageResponse(filings=[filing])
+    chosen = choose_filing(
+        coverage, area="440305", institution_code="H44030099903", day=_day(0), named=filing.filing_id
+    )
+    assert (chosen is not None) is covers
+
+
+def test_a_named_filing_that_does_not_cover_the_care_is_refused() -> None:
+    coverage = QueryCoverageResponse(filings=[Filing(filing_id="B1", destination_area="110000", first_day=_day(-1))])
+    with pytest.raises(OneCardError, match="FILING_UNKNOWN"):
+        choose_filing(coverage, area="440300", institution_code="H44030099903", day=_day(0), named="B1")
