@@ -1,0 +1,132 @@
+"""The protocol's own rules: what buf refuses, and what the options of methods and fields must say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+
+from onecard.exchange.v1 import options_pb2
+from onecard.exchange.v1.values_pb2 import PersonIdentity
+from onecard_protocol import limits
+from onecard_protocol.methods import Method, MethodRegistry
+
+REPOSITORY = Path(__file__).parents[2]
+BUF = REPOSITORY / "node_modules" / ".bin" / "buf"
+COVERAGE = Path("onecard/medical/v1/coverage.proto")
+METHODS = MethodRegistry.load()
+
+
+@pytest.fixture
+def proto(tmp_path: Path) -> Path:
+    """A copy of the .proto files and of the rules for them, to be spoilt."""
+    if not BUF.exists():
+        reason = "buf is missing: make check installs it from npm"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    copy = tmp_path / "proto"
+    shutil.copytree(REPOSITORY / "proto", copy, ignore=shutil.ignore_patterns("python"))
+    return copy
+
+
+def buf(*arguments: str | Path) -> str:
+    """What buf complains about; nothing if it is content."""
+    ended = subprocess.run([BUF, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert bool(ended.returncode) == bool(ended.stdout), ended.stderr
+    return ended.stdout
+
+
+def spoil(proto: Path, before: str, after: str) -> None:
+    file = proto / COVERAGE
+    content = file.read_text(encoding="utf-8")
+    assert before in content
+    file.write_text(content.replace(before, after, 1), encoding="utf-8")
+
+
+def test_the_protocol_passes_its_own_rules(proto: Path) -> None:
+    assert buf("lint", proto) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("  // Credential shown.\n", "", "should have a non-empty comment"),
+        ("string insurance_area = 4;", "string insuranceArea = 4;", "should be lower_snake_case"),
+        ("returns (QueryCoverageResponse)", "returns (Enrolment)", "QueryCoverageResponse"),
+    ],
+)
+def test_what_breaks_a_rule_is_refused(proto: Path, before: str, after: str, says: str) -> None:
+    spoil(proto, before, after)
+
+    assert says in buf("lint", proto)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("string insurance_area = 4;", "string insurance_area = 14;"),
+        ("string insurance_area = 4;", "int32 insurance_area = 4;"),
+        ("  // Where care is sought.\n  Institution institution = 5;\n", ""),
+    ],
+)
+def test_a_change_that_breaks_what_was_released_is_refused(proto: Path, before: str, after: str) -> None:
+    assert buf("breaking", proto, "--against", REPOSITORY / "proto") == ""
+    spoil(proto, before, after)
+
+    assert "coverage.proto" in buf("breaking", proto, "--against", REPOSITORY / "proto")
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_the_policy_of_a_method_contradicts_neither_the_limits_nor_itself(method: Method) -> None:
+    policy = method.policy
+    assert options_pb2.PARTICIPANT_ROLE_PROVINCE in policy.recipients
+    assert policy.senders
+    assert 0 < policy.payload_bytes_max <= limits.PAYLOAD_BYTES_MAX
+    assert policy.longest_duration_ms <= limits.EXECUTE_BEFORE_MS
+    assert policy.carries_execute_before <= method.is_request
+    if policy.reversing_method:
+        assert method.has_effect
+        assert METHODS[policy.reversing_method].has_effect
+        assert not METHODS[policy.reversing_method].carries_execute_before
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_every_method_about_a_person_names_the_person_and_hides_the_number(method: Method) -> None:
+    assert method.subject_field == "person"
+    assert method.input_class.DESCRIPTOR.fields_by_name["person"].message_type is PersonIdentity.DESCRIPTOR
+    assert PersonIdentity.DESCRIPTOR.fields_by_name["number"].GetOptions().Extensions[options_pb2.sensitive]
+
+
+PERSONAL = {"name", "telephone", "address", "number", "personal_number", "employer_name", "diagnosis_name"}
+NOT_OF_A_PERSON = {"onecard.medical.v1.Institution.name", "onecard.medical.v1.Diagnosis.name"}
+"""An institution's name is public; diagnoses are sensitive as a whole, where they stand in `Diagnoses`."""
+
+
+def fields_below(descriptor: Any, seen: set[str]) -> list[FieldDescriptor]:
+    if descriptor.full_name in seen:
+        return []
+    seen.add(descriptor.full_name)
+    fields = list(descriptor.fields)
+    return fields + [
+        below for field in fields if field.message_type for below in fields_below(field.message_type, seen)
+    ]
+
+
+def test_fields_that_hold_personal_data_are_marked_sensitive() -> None:
+    seen: set[str] = set()
+    fields = [
+        field
+        for method in METHODS.values()
+        for message in (method.input_class, method.output_class)
+        for field in fields_below(message.DESCRIPTOR, seen)
+    ]
+    personal = [field for field in fields if field.name in PERSONAL and field.full_name not in NOT_OF_A_PERSON]
+    assert {field.name for field in personal} == PERSONAL
+    unmarked = [field.full_name for field in personal if not field.GetOptions().Extensions[options_pb2.sensitive]]
+    assert not unmarked
