@@ -6,7 +6,9 @@ The hub tells by `onecard message audit`; of an adapter's store only ids and del
 import asyncio
 import dataclasses
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,10 +68,12 @@ async def take_accounts(country: RunningCountry, since_ms: int) -> Accounts:
     """Compare what was created since a time; waits a moment for what is still under way."""
     deadline = asyncio.get_running_loop().time() + _SETTLED_SECONDS
     while True:
-        sent, received = await asyncio.to_thread(_read_stores, country.adapter_stores)
+        # The hub first: what the stores then lack of it is under way or lost.
         audit = await run_json("message", "audit", "--json", "--config", str(country.hub_config))
+        sent, received = await asyncio.to_thread(_read_stores, country.adapter_stores)
         accounts = compare(sent, received, audit, since_ms)
-        if not accounts.lost or asyncio.get_running_loop().time() > deadline:
+        is_settled = not (accounts.lost or accounts.unknown)
+        if is_settled or asyncio.get_running_loop().time() > deadline:
             return accounts
         await asyncio.sleep(_POLL_SECONDS)
 
@@ -114,14 +118,26 @@ def _read_stores(stores: dict[str, Path]) -> tuple[list[Sent], dict[str, int]]:
     sent: list[Sent] = []
     received: dict[str, int] = {}
     for participant, file in stores.items():
-        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)
-        try:
-            rows = connection.execute("SELECT id, reason FROM outbox")
-            sent += [Sent(name=f"{participant}:{row[0].hex()}", is_refused=row[1] != 0) for row in rows]
-            # A recipient that has received nothing is one of those who are asked all the same.
-            received[f"{participant}/"] = 0
-            for partition, number in connection.execute("SELECT partition, number FROM delivered"):
-                received[f"{participant}/{partition}"] = number
-        finally:
-            connection.close()
+        with tempfile.TemporaryDirectory(prefix="onecard-") as place:
+            copy = _copy(file, Path(place))
+            connection = sqlite3.connect(copy)
+            try:
+                rows = connection.execute("SELECT id, reason FROM outbox")
+                sent += [Sent(name=f"{participant}:{row[0].hex()}", is_refused=row[1] != 0) for row in rows]
+                # A recipient that has received nothing is one of those who are asked all the same.
+                received[f"{participant}/"] = 0
+                for partition, number in connection.execute("SELECT partition, number FROM delivered"):
+                    received[f"{participant}/{partition}"] = number
+            finally:
+                connection.close()
     return sent, received
+
+
+def _copy(file: Path, directory: Path) -> Path:
+    """A copy of a store and its write-ahead log: the adapter holds the store for itself. Whole once the adapter rests,
+    which is when accounts are taken; a copy of a store in motion shows something missing, and is taken again."""
+    for name in (file.name, f"{file.name}-wal"):
+        source = file.with_name(name)
+        if source.exists():
+            shutil.copyfile(source, directory / name)
+    return directory / file.name

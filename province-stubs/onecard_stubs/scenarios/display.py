@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -67,25 +68,25 @@ def show(result: ScenarioResult, console: Console, language: Language) -> None:
 
 def _bill(result: ScenarioResult, language: Language) -> Table:
     titles = (
-        ("项目类别", "等级", "笔数", "金额", "全自费", "超限价", "先行自付", "符合范围")
+        ("项目类别", "笔数", "金额", "全自费", "超限价", "先行自付", "符合范围")
         if language == "zh"
-        else ("class", "level", "lines", "amount", "self-paid", "over limit", "paid first", "in scope")
+        else ("class, level", "lines", "amount", "self-paid", "over limit", "paid first", "in scope")
     )
-    table = Table(title="住院费用（元）" if language == "zh" else "The bill of the stay (yuan)", title_justify="left")
+    title = "住院费用（元）" if language == "zh" else "The bill of the stay (yuan)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for index, title in enumerate(titles):
-        table.add_column(title, justify="left" if index < 2 else "right", no_wrap=True)
+        table.add_column(title, justify="right" if index else "left", no_wrap=True)
     for row in result.bill:
         fee_class, level = _CLASSES.get(row.fee_class), _LEVELS.get(row.level)
         table.add_row(
-            row.fee_class if fee_class is None else fee_class.of(language),
-            row.level if level is None else level.of(language),
+            f"{row.fee_class if fee_class is None else fee_class.of(language)}"
+            f"{'，' if language == 'zh' else ', '}{row.level if level is None else level.of(language)}",
             str(row.line_count),
             *map(yuan, (row.total_fen, row.full_self_pay_fen, row.over_limit_fen, row.preceding_fen, row.in_scope_fen)),
         )
     table.add_section()
     table.add_row(
         "合计" if language == "zh" else "total",
-        "",
         str(sum(row.line_count for row in result.bill)),
         yuan(sum(row.total_fen for row in result.bill)),
         yuan(sum(row.full_self_pay_fen for row in result.bill)),
@@ -98,10 +99,8 @@ def _bill(result: ScenarioResult, language: Language) -> Table:
 
 
 def _split(result: ScenarioResult, language: Language) -> Table:
-    table = Table(
-        title="由参保地四川计算的分担（元）" if language == "zh" else "Who pays, as Sichuan computed it (yuan)",
-        title_justify="left",
-    )
+    title = "由参保地四川计算的分担（元）" if language == "zh" else "Who pays, as Sichuan computed it (yuan)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("预结算" if language == "zh" else "pre-settled", justify="right")
     table.add_column("结算" if language == "zh" else "settled", justify="right")
