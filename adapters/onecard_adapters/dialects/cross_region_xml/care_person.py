@@ -5,12 +5,12 @@ it made for an own person, or that it took one back.
 """
 
 import logging
-from typing import Final
+from typing import Final, TypeVar
 
 from onecard.exchange.v1.values_pb2 import CalendarDay
 from onecard.medical.v1.coverage_pb2 import Enrolment, QueryCoverageRequest, QueryCoverageResponse
 from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
-from onecard.medical.v1.filing_pb2 import FileRequest, FileResponse, WithdrawFilingRequest
+from onecard.medical.v1.filing_pb2 import FileRequest, FileResponse, ReportFilingRequest, WithdrawFilingRequest
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
 from onecard.medical.v1.values_pb2 import InsuredNumber
 from onecard_adapters.dialects.cross_region_xml import forms, gbk
@@ -21,6 +21,8 @@ from onecard_adapters.mapping.fields import day_from
 from onecard_adapters.runtime.memory import PersonRecord
 
 _ACTIVE: Final = "1"
+
+FilingMessage = TypeVar("FilingMessage", FileRequest, ReportFilingRequest)
 
 _log = logging.getLogger(__name__)
 
@@ -119,32 +121,39 @@ class PersonTrades:
         recipient = self._desk.recipient(asked.insurance_area, "aab301")
         if asked.input.value("ykc901"):
             raise form_invalid("input.ykc901: a filing that is asked for has no number yet")
-        return await self._file(asked, recipient)
-
-    async def report_filing(self, asked: Asked) -> Element:
-        """0223: the own core tells the place of care of a filing that stands."""
-        recipient = self._desk.recipient(asked.input.value("aab299"), "aab299")
-        if not asked.input.value("ykc901"):
-            raise form_invalid("input.ykc901: missing; a filing that is told has its number")
-        return await self._file(asked, recipient)
-
-    async def _file(self, asked: Asked, recipient: str) -> Element:
         desk = self._desk
-        request = FileRequest(
-            person=desk.identity(asked),
-            insured_number=InsuredNumber(
-                insurance_area=asked.insurance_area, personal_number=asked.input.value("aac001")
-            ),
-        )
-        forms.read_into(forms.FILING, asked.input, request.filing, desk.tables)
-        forms.read_into(forms.PERSON_DETAILS, asked.input, request.details, desk.tables)
         transaction = await desk.transaction(asked)
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
-        request.local_transaction_id = transaction.local_transaction_id
+        request = self._filing(asked, FileRequest(), transaction.local_transaction_id)
         channel = desk.national.to(recipient, message_id=transaction.message_id)
         filed: FileResponse = await FilingServiceStub(channel).File(request, timeout=CALL_S)
         return await desk.answered(transaction, parent("output", [leaf("ykc901", filed.filing.filing_id)]))
+
+    async def report_filing(self, asked: Asked) -> Element:
+        """0223: the own core tells the place of care of a filing that stands; answered once it is in the outbox."""
+        desk = self._desk
+        recipient = desk.recipient(asked.input.value("aab299"), "aab299")
+        filing_id = asked.input.value("ykc901")
+        if not filing_id:
+            raise form_invalid("input.ykc901: missing; a filing that is told has its number")
+        transaction = await desk.transaction(asked)
+        if (stored := desk.stored_answer(transaction)) is not None:
+            return stored
+        told = self._filing(asked, ReportFilingRequest(), transaction.local_transaction_id)
+        channel = desk.national.to(recipient, message_id=transaction.message_id)
+        await FilingServiceStub(channel).ReportFiling(told, timeout=CALL_S)
+        return await desk.answered(transaction, parent("output", [leaf("ykc901", filing_id)]))
+
+    def _filing(self, asked: Asked, request: FilingMessage, local_transaction_id: str) -> FilingMessage:
+        desk = self._desk
+        request.person.CopyFrom(desk.identity(asked))
+        request.insured_number.insurance_area = asked.insurance_area
+        request.insured_number.personal_number = asked.input.value("aac001")
+        forms.read_into(forms.FILING, asked.input, request.filing, desk.tables)
+        forms.read_into(forms.PERSON_DETAILS, asked.input, request.details, desk.tables)
+        request.local_transaction_id = local_transaction_id
+        return request
 
     async def withdraw_filing(self, asked: Asked) -> Element:
         """0222: a hospital asks the insured province, or the own core tells the place of care."""

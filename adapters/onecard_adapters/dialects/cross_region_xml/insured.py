@@ -67,14 +67,35 @@ class InsuredFiling:
     async def File(  # noqa: N802
         self, request: filing_pb2.FileRequest, context: CallContext
     ) -> filing_pb2.FileResponse:
-        """A filing asked of the own province, or told by the insured province to the place of care."""
-        is_own = self._settings.is_own_area(request.filing.insurance_area)
-        if not is_own and not request.filing.filing_id:
+        """A filing asked of the own province."""
+        if not self._settings.is_own_area(request.filing.insurance_area):
             raise OneCardError(
                 ErrorReason.ERROR_REASON_PAYLOAD_INVALID,
-                "a filing that is told needs its id",
-                violations=[("filing.filing_id", "is empty, and the insurance area is of another province")],
+                violations=[("filing.insurance_area", "is of another province; only its own province files")],
             )
+        filing_id = await self._tell_core(TradeNumber.FILE, request, context)
+        response = filing_pb2.FileResponse(filing=request.filing)
+        response.filing.filing_id = filing_id
+        return response
+
+    async def ReportFiling(  # noqa: N802
+        self, request: filing_pb2.ReportFilingRequest, context: CallContext
+    ) -> filing_pb2.ReportFilingResponse:
+        """A filing that its insured province tells the place of care of."""
+        if not request.filing.filing_id:
+            raise OneCardError(
+                ErrorReason.ERROR_REASON_PAYLOAD_INVALID,
+                violations=[("filing.filing_id", "is empty; a filing that is told has its id")],
+            )
+        await self._tell_core(TradeNumber.REPORT_FILING, request, context)
+        return filing_pb2.ReportFilingResponse()
+
+    async def _tell_core(
+        self,
+        trade: TradeNumber,
+        request: filing_pb2.FileRequest | filing_pb2.ReportFilingRequest,
+        context: CallContext,
+    ) -> str:
         head = Head(
             person=request.person,
             insured_number=request.insured_number,
@@ -86,14 +107,11 @@ class InsuredFiling:
             | forms.FILING.write(request.filing, self._tables, "input")
             | forms.PERSON_DETAILS.write(request.details, self._tables, "input")
         )
-        trade = TradeNumber.FILE if is_own else TradeNumber.REPORT_FILING
         result = await self._executor.execute(context, trade, forms.leaves(children))
-        response = filing_pb2.FileResponse(filing=request.filing)
         filing_id = result.output.value("ykc901")
         if not filing_id:
             raise OutcomeInDoubt(f"{trade}: the answer names no filing (output.ykc901)")
-        response.filing.filing_id = filing_id
-        return response
+        return filing_id
 
     async def WithdrawFiling(  # noqa: N802
         self, request: filing_pb2.WithdrawFilingRequest, context: CallContext

@@ -95,7 +95,7 @@ TRADES: Final[dict[TradeNumber, Trade]] = {
             title="tell the place of care of a filing that stands",
             title_zh="备案上报",
             has_effect=True,
-            national_method=f"{_MEDICAL}FilingService/File",
+            national_method=f"{_MEDICAL}FilingService/ReportFiling",
         ),
         Trade(
             number=TradeNumber.UPLOAD_LINES,

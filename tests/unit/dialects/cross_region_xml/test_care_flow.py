@@ -341,7 +341,7 @@ async def test_the_own_core_files_outwards_and_the_place_of_care_knows(tmp_path:
         # Told twice, as a retrying core does, it is one filing and one national message.
         side.own_core.behaviours.set("outward-0223", Switches(duplicate=True), calls=1)
         await side.own_core.file_outwards(arguments)
-        assert side.exchange.methods_called() == ["File", "File"]
+        assert side.exchange.methods_called() == ["ReportFiling", "ReportFiling"]
         withdrawn = await side.own_core.withdraw_outwards({"filing_id": told["filing_id"], "cause": "示例"})
         assert withdrawn["told"] is True
         assert noted.is_withdrawn

@@ -235,6 +235,12 @@ def _filing(stay: Stay, name: str, insurance_area: str, filing_id: str = "") -> 
     )
 
 
+def _told(asked: filing_pb2.FileRequest) -> filing_pb2.ReportFilingRequest:
+    return filing_pb2.ReportFilingRequest(
+        person=asked.person, insured_number=asked.insured_number, details=asked.details, filing=asked.filing
+    )
+
+
 async def test_a_name_that_gbk_cannot_carry_is_refused_and_nothing_is_sent(tmp_path: Path) -> None:
     async with sichuan(tmp_path) as side:
         stay = Stay(side, side.person)
@@ -251,9 +257,8 @@ async def test_a_filing_is_made_and_taken_back_and_one_told_by_another_province_
         made = await side.call(f"{FILING}File", _filing(stay, stay.person.name, "510100"))
         assert isinstance(made, filing_pb2.FileResponse)
         assert made.filing.filing_id in side.core.state.filings
-        told = await side.call(f"{FILING}File", _filing(stay, stay.person.name, "440100", "B4401"))
-        assert isinstance(told, filing_pb2.FileResponse)
-        assert told.filing.filing_id == "B4401"
+        await side.call(f"{FILING}ReportFiling", _told(_filing(stay, stay.person.name, "440100", "B4401")))
+        assert "B4401" in side.core.state.filings
         withdrawal = filing_pb2.WithdrawFilingRequest(
             person=stay.identity, insured_number=stay.insured_number, filing_id=made.filing.filing_id, cause="示例"
         )
@@ -268,8 +273,16 @@ async def test_a_filing_of_another_province_without_its_id_is_named(tmp_path: Pa
     async with sichuan(tmp_path) as side:
         stay = Stay(side, side.person)
         with pytest.raises(CallFailed) as caught:
-            await side.call(f"{FILING}File", _filing(stay, stay.person.name, "440100"))
+            await side.call(f"{FILING}ReportFiling", _told(_filing(stay, stay.person.name, "440100")))
         assert caught.value.violations[0][0] == "filing.filing_id"
+
+
+async def test_a_province_files_for_its_own_people_only(tmp_path: Path) -> None:
+    async with sichuan(tmp_path) as side:
+        stay = Stay(side, side.person)
+        with pytest.raises(CallFailed) as caught:
+            await side.call(f"{FILING}File", _filing(stay, stay.person.name, "440100"))
+        assert caught.value.violations[0][0] == "filing.insurance_area"
 
 
 async def test_a_code_that_stands_in_no_table_is_refused_by_table_and_version(tmp_path: Path) -> None:
