@@ -128,16 +128,26 @@ async def test_the_killed_gateway_of_a_held_call_costs_nothing_but_time(one: Cou
 
 async def test_a_refusal_of_a_message_that_may_be_known_is_unknown_and_not_failure(one: Country) -> None:
     one.hub.faults.calls_broken_after_journal = 1
+    one.hub.faults.refusals_behind_break = [OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED)]
     insured = Insured()
     insured.on_settle = lambda request, context: asyncio.sleep(5)
     async with one.province("cn-51", insured), one.province("cn-44") as care:
-        calling = asyncio.create_task(settle(care))
-        await eventually(lambda: not one.hub.faults.calls_broken_after_journal)
-        one.hub.faults.refusals.append(OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED))
         with pytest.raises(CallFailed) as failed:
-            await calling
+            await settle(care, timeout_s=1)
 
+    assert one.hub.faults.refusals_behind_break == []
     assert failed.value.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN
+
+
+async def test_after_such_a_refusal_the_answer_may_still_come_by_the_inbox(one: Country) -> None:
+    one.hub.faults.calls_broken_after_journal = 1
+    one.hub.faults.refusals_behind_break = [OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED)]
+    insured = Insured()
+    insured.on_settle = lambda request, context: asyncio.sleep(0.5)
+    async with one.province("cn-51", insured), one.province("cn-44") as care:
+        assert await settle(care) == "s-a"
+
+    assert one.hub.faults.refusals_behind_break == []
 
 
 async def test_a_refusal_of_the_first_transmission_is_final(one: Country) -> None:

@@ -81,6 +81,8 @@ class FakeGateway(
             assert message.header.method == name
             if self.hub.faults.calls_broken_after_journal:
                 self.hub.faults.calls_broken_after_journal -= 1
+                self.hub.faults.refusals.extend(self.hub.faults.refusals_behind_break)
+                self.hub.faults.refusals_behind_break.clear()
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
             answer = await self.hub.hold(message)
             if not self.hub.faults.answers_by_call:

@@ -63,6 +63,8 @@ class Faults:
     """The next typed calls and batches are refused with these, before the journal."""
     calls_broken_after_journal: int = 0
     """The next typed calls are journaled, and their connection breaks."""
+    refusals_behind_break: list[OneCardError] = dataclasses.field(default_factory=list)
+    """What is refused next after a call was broken."""
     batches_broken_after_journal: int = 0
     """The next batches are journaled, and their receipts are lost."""
     answers_by_call: bool = True

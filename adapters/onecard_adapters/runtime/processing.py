@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import logging
 import sqlite3
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -143,11 +144,14 @@ class Processing:
                     return
                 failure = error
             except Exception as error:
-                # The text of an unforeseen error may quote the payload: only its kind is logged.
-                kind = type(error).__name__
-                _log.error("the servicer of %s failed: %s", method.name, kind)
+                # The text of an unforeseen error may quote the payload: only its kind and place are logged.
+                kind, place = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+                _log.error("the servicer of %s failed: %s\n%s", method.name, kind, place)
                 failure = OneCardError(errors_pb2.ERROR_REASON_PROCESSING_FAILED, f"the servicer failed: {kind}")
-                is_recovery = method.has_effect
+                if not method.has_effect:
+                    await self._refuse(task, failure)
+                    return
+                is_recovery = True
             else:
                 await self._answer(task, response)
                 return

@@ -26,7 +26,7 @@ from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.verification import Verification
 from onecard_adapters.sdk.wire import call_metadata, refusal_of, rejection_of, reply_of
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.errors import OneCardError, policy, reason_name
 from onecard_protocol.identifiers import id_text
 from onecard_protocol.messages import Message
 
@@ -248,14 +248,14 @@ class Calls:
             pending.may_be_known = was_known
             self._gateways.failed(gateway)
             return refusal.retry_after_ms / 1000
-        if refusal.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN or was_known:
-            unknown = CallFailed(
-                errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, refusal.detail or f"refused {reason_name(refusal.reason)}"
-            )
-            pending.fail(unknown)
-        else:
+        if refusal.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN:
+            pending.fail(CallFailed.by_error(refusal))
+        elif not was_known:
             pending.may_be_known = False
             pending.fail(CallFailed.by_error(refusal))
+        elif policy(refusal.reason).retryable:
+            return refusal.retry_after_ms / 1000
+        # A refusal of what was sent before tells nothing (rule 3): its answer may come through the inbox.
         return None
 
     async def _complete(self, pending: PendingCall, answer: Message) -> None:

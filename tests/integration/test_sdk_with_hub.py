@@ -1,0 +1,129 @@
+"""The SDK against the real hub: worker, two gateways, mTLS, on the embedded log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onecard.exchange.v1 import errors_pb2
+from onecard.medical.v1 import coverage_pb2, filing_pb2, values_pb2
+from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
+from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
+from onecard_adapters.runtime.context import ExchangeContext
+from onecard_adapters.runtime.sealing import load_sealer
+from onecard_adapters.sdk.assembly import Connection, Signatures
+from onecard_adapters.sdk.exchange import Exchange
+from onecard_adapters.sdk.failures import CallFailed
+from onecard_protocol.signatures.engine import native_engine
+from tests.support.directories import NETWORK, certificate_name
+from tests.support.gateway import Hub, eventually, running_hub
+from tests.support.messages import coverage_query, filing_report
+from tests.support.sdk_country import Coverage, Filings, register
+
+pytest_plugins = ("tests.support.engines",)
+
+
+@pytest.fixture
+async def hub(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Hub]:
+    async with running_hub(postgres_dsn, tmp_path / "hub") as running:
+        await running.add_gateway()
+        yield running
+
+
+def covered(query: coverage_pb2.QueryCoverageRequest) -> coverage_pb2.QueryCoverageResponse:
+    """What the insured province knows of whoever is asked about."""
+    return coverage_pb2.QueryCoverageResponse(
+        person=query.person,
+        insured_number=values_pb2.InsuredNumber(insurance_area="510100", personal_number="5100000991"),
+    )
+
+
+class Answering(Coverage):
+    """Answers a query as an insured province would."""
+
+    async def QueryCoverage(  # noqa: N802
+        self, request: coverage_pb2.QueryCoverageRequest, context: ExchangeContext
+    ) -> coverage_pb2.QueryCoverageResponse:
+        """Answer, or refuse whoever asks without an area."""
+        if not request.insurance_area:
+            await context.refuse(errors_pb2.ERROR_REASON_NOT_INSURED, "no area")
+        return covered(request)
+
+
+@contextlib.asynccontextmanager
+async def province(hub: Hub, directory: Path, participant: str, *servicers: object) -> AsyncIterator[Exchange]:
+    signer = hub.signers["cn-00"]
+    store = directory / f"{participant}.sqlite"
+    exchange = Exchange(
+        Connection(
+            participant=participant,
+            network=NETWORK,
+            gateways=tuple(f"127.0.0.1:{gateway.port}" for gateway in hub.gateways),
+            hub_keys={signer.key_id: signer.public_key},
+            credentials=hub.authority.issue(certificate_name(participant)).channel_credentials(),
+        ),
+        Signatures(signer=hub.signers[participant], engine=native_engine()),
+        store_file=store,
+        sealer=load_sealer(directory / f"{participant}.key", store),
+    )
+    for servicer in servicers:
+        register(servicer, exchange)
+    async with exchange:
+        await exchange.wait_ready()
+        # The gateways tell each other once a second who reads where.
+        await eventually(lambda: all(gateway._recipients.is_reading(participant) for gateway in hub.gateways))
+        yield exchange
+
+
+async def test_a_call_an_event_and_a_refusal_travel_through_the_real_hub(hub: Hub, tmp_path: Path) -> None:
+    filings = Filings()
+    async with (
+        province(hub, tmp_path, "cn-51", Answering()) as home,
+        province(hub, tmp_path, "cn-44", filings) as care,
+    ):
+        asked = coverage_query()
+        stub = CoverageServiceStub(care.to("cn-51"))
+        assert await stub.QueryCoverage(asked, timeout=20) == covered(asked)
+
+        await FilingServiceStub(home.to("cn-44")).ReportFiling(filing_report())
+        await eventually(lambda: len(filings.told) == 1)
+
+        asked.insurance_area = ""
+        with pytest.raises(CallFailed) as failed:
+            await stub.QueryCoverage(asked, timeout=20)
+
+    assert failed.value.reason == errors_pb2.ERROR_REASON_NOT_INSURED
+    assert failed.value.answer is not None
+    assert failed.value.answer.header.sender == "cn-51"
+
+
+async def test_calls_of_many_persons_at_once_each_get_their_own_answer(hub: Hub, tmp_path: Path) -> None:
+    async with province(hub, tmp_path, "cn-51", Answering()), province(hub, tmp_path, "cn-44") as care:
+        stub = CoverageServiceStub(care.to("cn-51"))
+        queries = [coverage_query(serial) for serial in range(60)]
+        answers = await asyncio.gather(*[stub.QueryCoverage(query, timeout=20) for query in queries])
+
+    assert [answer.person for answer in answers] == [query.person for query in queries]
+
+
+async def test_a_gateway_that_stops_costs_no_call_and_no_event(hub: Hub, tmp_path: Path) -> None:
+    filings = Filings()
+    async with (
+        province(hub, tmp_path, "cn-51", Answering()) as home,
+        province(hub, tmp_path, "cn-44", filings) as care,
+    ):
+        stub = CoverageServiceStub(care.to("cn-51"))
+        queries = [coverage_query(serial) for serial in range(20)]
+        calling = [asyncio.create_task(stub.QueryCoverage(query, timeout=20)) for query in queries]
+        await hub.gateways[0].stop()
+        for serial in range(5):
+            report: filing_pb2.ReportFilingRequest = filing_report(serial)
+            await FilingServiceStub(home.to("cn-44")).ReportFiling(report)
+        answers = await asyncio.gather(*calling)
+        await eventually(lambda: len(filings.told) == 5)
+
+    assert answers == [covered(query) for query in queries]
