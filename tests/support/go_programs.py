@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / "docs" / "examples" / "go"
-RUN_SECONDS = 60
+RUN_SECONDS = 240
 BUILD_SECONDS = 300
 
 
