@@ -91,6 +91,11 @@ class Exchange:
         """Hub time in ms since 1970; before the first tick the machine's own."""
         return self._clock.now_ms()
 
+    @property
+    def waiting_count(self) -> int:
+        """Messages that wait to be submitted, as far as they are held in memory: whoever sends much slows down by it."""
+        return self._parts.submission.held_count
+
     async def find_outcome(self, message_id: bytes) -> Message | None:
         """The stored answer (reply or rejection) of a request that was made durable; None if there is none."""
         stored = await self._parts.sending.find(message_id)

@@ -99,6 +99,11 @@ class Gateways:
         """Addresses of all gateways."""
         return [gateway.address for gateway in self._gateways]
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the gateway in use is connected at this moment."""
+        return self._current.is_ready
+
     async def ready(self) -> Gateway:
         """The gateway to use, connected; waits as long as none is. Bound it by asyncio.timeout."""
         while not self._current.is_ready:

@@ -76,6 +76,11 @@ class Submission:
         """Whether nothing is known to wait."""
         return not self._held and not self._is_more_stored
 
+    @property
+    def held_count(self) -> int:
+        """Messages in memory that wait to be submitted or acknowledged; the store may hold more."""
+        return len(self._held)
+
     def put(self, outgoing: Outgoing) -> None:
         """Send it when its turn comes."""
         if outgoing.id in self._held:
@@ -91,7 +96,7 @@ class Submission:
         """Wait until what is held was submitted, for so long at most; the rest is sent after the next start."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                while self._held and not self._failures:
+                while self._held and not self._failures and self._gateways.is_connected:
                     self._submitted.clear()
                     await self._submitted.wait()
 

@@ -1,0 +1,113 @@
+"""The adapter's store: group commit, isolation of failures, one owner."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.runtime.store import Store
+from onecard_protocol.errors import OneCardError
+
+INSERT = "INSERT INTO tombstones (original_id, made_ms) VALUES (?, ?)"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path / "folder" / "store.sqlite")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def insert(store: Store, key: bytes) -> asyncio.Future[sqlite3.Cursor]:
+    return store.run(lambda connection: connection.execute(INSERT, (key, 1)))
+
+
+async def count(store: Store) -> int:
+    return int(
+        (await store.run(lambda connection: connection.execute("SELECT count(*) FROM tombstones").fetchone()))[0]
+    )
+
+
+async def test_writers_that_wait_together_share_one_commit(store: Store) -> None:
+    await asyncio.gather(*[insert(store, bytes([index])) for index in range(100)])
+
+    assert store.commit_count == 1
+    assert await count(store) == 100
+
+
+async def test_an_operation_that_fails_undoes_only_itself(store: Store) -> None:
+    results = await asyncio.gather(
+        insert(store, b"a"), insert(store, b"a"), insert(store, b"b"), return_exceptions=True
+    )
+
+    assert [type(result) for result in results] == [sqlite3.Cursor, sqlite3.IntegrityError, sqlite3.Cursor]
+    assert await count(store) == 2
+
+
+async def test_an_operation_sees_what_those_before_it_wrote(store: Store) -> None:
+    writing, reading = insert(store, b"a"), count(store)
+    await writing
+    assert await reading == 1
+
+
+async def test_what_was_awaited_is_in_the_file_for_another_process_after_closing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.sqlite")
+    await store.open()
+    await insert(store, b"a")
+    await store.close()
+    with sqlite3.connect(tmp_path / "store.sqlite") as connection:
+        assert connection.execute("SELECT count(*) FROM tombstones").fetchone() == (1,)
+    connection.close()
+
+
+async def test_what_was_asked_for_before_closing_is_done(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.sqlite")
+    await store.open()
+    asked = insert(store, b"a")
+    await store.close()
+    await asked
+
+
+async def test_a_second_adapter_cannot_use_the_store(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(OneCardError) as refused:
+        await Store(tmp_path / "folder" / "store.sqlite").open()
+
+    assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+    assert "another adapter" in refused.value.detail
+
+
+async def test_a_store_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "store.sqlite") as connection:
+        connection.execute("PRAGMA user_version=999")
+    connection.close()
+    with pytest.raises(OneCardError) as refused:
+        await Store(tmp_path / "store.sqlite").open()
+
+    assert refused.value.reason == errors_pb2.ERROR_REASON_STORE_TOO_NEW
+
+
+async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.sqlite").write_bytes(b"not a database, and long enough to be none" * 100)
+    with pytest.raises(OneCardError) as refused:
+        await Store(tmp_path / "store.sqlite").open()
+
+    assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+
+
+async def test_the_store_survives_power_loss_by_its_settings(store: Store) -> None:
+    def pragmas(connection: sqlite3.Connection) -> tuple[str, int]:
+        journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        return journal, connection.execute("PRAGMA synchronous").fetchone()[0]
+
+    assert await store.run(pragmas) == ("wal", 2)
+
+
+async def test_only_the_owner_may_read_the_file(store: Store, tmp_path: Path) -> None:
+    await insert(store, b"a")
+    assert (tmp_path / "folder" / "store.sqlite").stat().st_mode & 0o077 == 0
