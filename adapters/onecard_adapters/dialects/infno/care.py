@@ -91,9 +91,16 @@ class Care:
         if task is None:
             task = asyncio.ensure_future(handler(call))
             self._in_progress[key] = task
-            task.add_done_callback(lambda _: self._in_progress.pop(key, None))
+            task.add_done_callback(lambda done: self._finished(key, done))
         # A caller that gives up does not end the trade: its repeat finds the answer.
         return await asyncio.shield(task)
+
+    def _finished(self, key: tuple[str, str, bytes], task: asyncio.Task[dict[str, Any]]) -> None:
+        self._in_progress.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Taken out here as well, because the caller may be gone; a repeat is told again.
+            name = reason_name(error.reason) if isinstance(error, OneCardError) else type(error).__name__
+            _log.info("a trade of %s was not done: %s", key[0], name)
 
     def _failure_code(self, error: OneCardError) -> str:
         if is_in_doubt(error) or not self._desk.settings.has_business_error_code:

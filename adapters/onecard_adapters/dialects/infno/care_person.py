@@ -1,5 +1,6 @@
 """Person trades of the care role: who is insured where (1101), and filings (2501, 2502)."""
 
+import asyncio
 from typing import Any
 
 from onecard.exchange.v1 import errors_pb2
@@ -55,17 +56,23 @@ class PersonTrades:
         """Under every insurance area where the person is enrolled: later trades name any of them in their head."""
         areas = {enrolment.insurance_area for enrolment in coverage.enrolments}
         areas.add(coverage.insured_number.insurance_area)
-        for area in sorted(area for area in areas if area):
-            await self._desk.memory.remember_person(
-                area,
-                coverage.insured_number.personal_number,
-                PersonRecord(
-                    identity=coverage.person if coverage.person.number else asked,
-                    name=coverage.details.name,
-                    insurance_area=area,
-                    personal_number=coverage.insured_number.personal_number,
-                ),
+        number = coverage.insured_number.personal_number
+        # At once, so that they share one commit.
+        await asyncio.gather(
+            *(
+                self._desk.memory.remember_person(
+                    area,
+                    number,
+                    PersonRecord(
+                        identity=coverage.person if coverage.person.number else asked,
+                        name=coverage.details.name,
+                        insurance_area=area,
+                        personal_number=number,
+                    ),
+                )
+                for area in sorted(area for area in areas if area)
             )
+        )
 
     def _coverage_output(self, coverage: QueryCoverageResponse) -> dict[str, Any]:
         tables = self._desk.tables

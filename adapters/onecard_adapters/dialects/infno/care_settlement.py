@@ -29,7 +29,7 @@ from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceStub
 from onecard_adapters.dialects.infno import maps, trades
 from onecard_adapters.dialects.infno.care_encounter import reference, remember_care
 from onecard_adapters.dialects.infno.care_person import PersonTrades, choose_filing
-from onecard_adapters.dialects.infno.core import is_in_doubt
+from onecard_adapters.dialects.infno.core import executed, is_in_doubt
 from onecard_adapters.dialects.infno.desk import (
     CALL_S,
     INFNO,
@@ -47,7 +47,7 @@ from onecard_adapters.dialects.infno.setlinfo import person_echo
 from onecard_adapters.dialects.infno.split import write_split
 from onecard_adapters.mapping.fields import FieldMap, day_from
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 SETTLEMENT_ID = "setl_id"
 _REFUSED = "refused"
@@ -77,7 +77,6 @@ class SettlementTrades:
             info, details = write_split(answer.split, desk.tables)
             info.update(setl_id=None, setl_time=None, medins_setl_id=call.request.msgid)
             output = self._output(call, encounter, info, details)
-            await remember_care(desk, call, visit_id, {"pre_settlement_id": transaction.message_id.hex()})
             return await desk.answered(transaction, output)
 
     async def settle(self, call: Call) -> dict[str, Any]:
@@ -91,7 +90,7 @@ class SettlementTrades:
             asked = SettleRequest(
                 person=encounter.person.identity,
                 terms=await self._terms(call, data, visit_id, encounter),
-                pre_settlement_id=encounter.care.get("pre_settlement_id", ""),
+                pre_settlement_id=await self._last_pre_settlement(encounter),
                 invoice_number=optional_text(data, "invono", "input.data"),
             )
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
@@ -100,9 +99,15 @@ class SettlementTrades:
             except OneCardError as error:
                 await self._note_refusal(transaction, error)
                 raise
-            # Before the answer is written: a code that does not map must not hide that the settlement stands.
-            await desk.note(transaction, {SETTLEMENT_ID: answer.settlement_id})
-            return await desk.answered(transaction, self._settled_output(call, encounter, answer))
+            known = {SETTLEMENT_ID: answer.settlement_id}
+            try:
+                with executed(call.request.infno):
+                    output = self._settled_output(call, encounter, answer)
+            except OutcomeInDoubt:
+                # A code that does not map must not hide which settlement stands.
+                await desk.note(transaction, known)
+                raise
+            return await desk.answered(transaction, output, known)
 
     async def cancel(self, call: Call) -> dict[str, Any]:
         """2208, 2305: the red record of the settlement named by setl_id."""
@@ -130,8 +135,14 @@ class SettlementTrades:
             except OneCardError as error:
                 await self._note_refusal(transaction, error)
                 raise
-            await desk.note(transaction, {SETTLEMENT_ID: answer.red_settlement_id})
-            return await desk.answered(transaction, self._cancelled_output(call, encounter, answer))
+            known = {SETTLEMENT_ID: answer.red_settlement_id}
+            try:
+                with executed(call.request.infno):
+                    output = self._cancelled_output(call, encounter, answer)
+            except OutcomeInDoubt:
+                await desk.note(transaction, known)
+                raise
+            return await desk.answered(transaction, output, known)
 
     async def reverse(self, call: Call) -> dict[str, Any]:
         """2601: reverses the settlement or cancellation that was sent under omsgid, whatever became of it."""
@@ -150,23 +161,23 @@ class SettlementTrades:
         original = _the_one(found, "omsgid")
         visit_id = original.attributes[VISIT_ID]
         encounter = await desk.encounter(call, visit_id, personal_number(data, "input.data"))
-        async with desk.locks.hold(encounter.encounter_id):
-            transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
-            if (stored := desk.stored_answer(transaction)) is not None:
-                return stored
-            asked = ReverseRequest(
-                person=encounter.person.identity,
-                insured_number=insured_number(encounter.person),
-                original_id=original.message_id.hex(),
-                original_method=original.method,
-                original_local_transaction_id=omsgid,
-                local_transaction_id=call.request.msgid,
-                encounter=reference(call, encounter, visit_id),
-            )
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            answer: ReverseResponse = await SettlementServiceStub(channel).Reverse(asked, timeout=CALL_S)
-            result = ReversalResult.Name(answer.result).removeprefix("REVERSAL_RESULT_")
-            return await desk.answered(transaction, {"result": {"omsgid": omsgid, "reversal_result": result}})
+        # No lock: a settlement that hangs must not keep its own reversal waiting.
+        transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
+        if (stored := desk.stored_answer(transaction)) is not None:
+            return stored
+        asked = ReverseRequest(
+            person=encounter.person.identity,
+            insured_number=insured_number(encounter.person),
+            original_id=original.message_id.hex(),
+            original_method=original.method,
+            original_local_transaction_id=omsgid,
+            local_transaction_id=call.request.msgid,
+            encounter=reference(call, encounter, visit_id),
+        )
+        channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+        answer: ReverseResponse = await SettlementServiceStub(channel).Reverse(asked, timeout=CALL_S)
+        result = ReversalResult.Name(answer.result).removeprefix("REVERSAL_RESULT_")
+        return await desk.answered(transaction, {"result": {"omsgid": omsgid, "reversal_result": result}})
 
     async def query(self, call: Call) -> dict[str, Any]:
         """5203: the settlement or red record named by setl_id; without setl_id the visit's only settlement."""
@@ -278,6 +289,12 @@ class SettlementTrades:
         terms.filing_id = care.get("filing_id", "")
         if care.get("filing_type"):
             terms.filing_type.CopyFrom(self._desk.tables["filing_type"].coded(care["filing_type"]))
+
+    async def _last_pre_settlement(self, encounter: EncounterRecord) -> str:
+        """Id of the pre-settlement that the patient saw last; "" if there was none."""
+        found = await self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, trades.PRE_SETTLE)
+        answered = [item.message_id for item in found if self._desk.is_answered(item)]
+        return max(answered).hex() if answered else ""
 
     async def _settlement(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:
         found = await self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, trades.SETTLE)

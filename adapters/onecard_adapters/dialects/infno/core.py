@@ -5,7 +5,8 @@ and text, or an outcome in doubt. Knows no trade.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
@@ -37,6 +38,19 @@ def masked(text: str) -> str:
 def is_in_doubt(error: OneCardError) -> bool:
     """Whether what was asked may have been, or may still be, executed: never to be treated as a failure."""
     return error.reason in _IN_DOUBT
+
+
+@contextmanager
+def executed(what: str) -> Iterator[None]:
+    """Around the handling of an answer that says the other side acted.
+
+    What fails then is no refusal of the trade: it stands, and its outcome is in doubt to whoever asked until table or
+    system are put right and it is asked for again.
+    """
+    try:
+        yield
+    except OneCardError as error:
+        raise OutcomeInDoubt(f"{what} was executed; its answer cannot be taken over: {error}") from error
 
 
 class LocalRefusal(OneCardError):

@@ -113,6 +113,11 @@ class CareDesk:
         text = transaction.attributes.get(_ANSWER)
         return None if text is None else json_text.parse_object(text.encode())
 
+    @staticmethod
+    def is_answered(transaction: Transaction) -> bool:
+        """Whether this transaction was answered with success."""
+        return _ANSWER in transaction.attributes
+
     async def refused(self, transaction: Transaction, error: OneCardError) -> None:
         """Store a final refusal, so that a repeat meets it before anything else is asked again."""
         await self.note(transaction, {_REFUSAL: json.dumps({"reason": error.reason, "detail": error.detail})})

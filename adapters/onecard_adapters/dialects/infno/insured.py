@@ -16,6 +16,7 @@ from onecard.medical.v1.settlement_pb2_grpc import add_SettlementServiceServicer
 from onecard_adapters.connectors.http import LocalHttpClient
 from onecard_adapters.dialects.infno import fees, maps, trades
 from onecard_adapters.dialects.infno.care_encounter import ALL_LINES
+from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import VISIT_ID, required_text
 from onecard_adapters.dialects.infno.insured_desk import (
     EXECUTED,
@@ -23,7 +24,6 @@ from onecard_adapters.dialects.infno.insured_desk import (
     CarePlace,
     InsuredDesk,
     care_of,
-    executed_reading,
 )
 from onecard_adapters.dialects.infno.insured_settlement import SettlementServicer
 from onecard_adapters.dialects.infno.settings import InfnoInsuredSettings
@@ -100,7 +100,7 @@ class FilingServicer(FilingServiceServicer):
         content = {"refmedin": maps.FILING.write(request, desk.tables, "refmedin")}
         answer = await desk.effect(context, transaction, "2501", content, place)
         response = filing_pb2.FileResponse(filing=request.filing)
-        with executed_reading("2501"):
+        with executed("2501"):
             response.filing.filing_id = required_text(answer.node("result"), "trt_dcla_detl_sn", "result")
         await desk.note(transaction, {STATE: EXECUTED})
         return response
@@ -181,7 +181,7 @@ class EncounterServicer(EncounterServiceServicer):
                 self._registration(request, is_stay=is_stay),
                 place,
             )
-            with executed_reading("registration"):
+            with executed("registration"):
                 local_visit_id = required_text(answer.node("result", "data"), VISIT_ID, "output")
             record = EncounterRecord(
                 encounter_id=encounter_id,

@@ -5,8 +5,7 @@ as refused, as executed, or as a tombstone that keeps a late original from being
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,18 +67,6 @@ def care_of(place: CarePlace, local_visit_id: str, *, is_stay: bool) -> dict[str
         "area": place.area,
         "is_stay": "1" if is_stay else "",
     }
-
-
-@contextmanager
-def executed_reading(infno: str) -> Iterator[None]:
-    """Around the reading of an answer that says the core acted.
-
-    What cannot be read then is no refusal: the outcome stays in doubt until table or core are put right.
-    """
-    try:
-        yield
-    except OneCardError as error:
-        raise OutcomeInDoubt(f"{infno} was executed; its answer cannot be taken over: {error}") from error
 
 
 class InsuredDesk:

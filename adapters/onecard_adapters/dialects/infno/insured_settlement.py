@@ -16,7 +16,7 @@ from onecard.medical.v1 import settlement_pb2
 from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceServicer
 from onecard.medical.v1.values_pb2 import EncounterReference, SettlementSplit
 from onecard_adapters.dialects.infno import maps, trades
-from onecard_adapters.dialects.infno.core import is_in_doubt
+from onecard_adapters.dialects.infno.core import executed, is_in_doubt
 from onecard_adapters.dialects.infno.desk import VISIT_ID, optional_text, required_text
 from onecard_adapters.dialects.infno.envelope import time_ms_of
 from onecard_adapters.dialects.infno.insured_desk import (
@@ -29,7 +29,6 @@ from onecard_adapters.dialects.infno.insured_desk import (
     TOMBSTONE,
     InsuredDesk,
     Visit,
-    executed_reading,
     local_number,
 )
 from onecard_adapters.dialects.infno.split import read_split
@@ -85,13 +84,13 @@ class SettlementServicer(SettlementServiceServicer):
             number = request.terms.insured_number.personal_number
             found = await self._recovered(context, trades.SETTLE, reference, visit, number, local_id)
             if isinstance(found, Row):
-                with executed_reading("5203"):
+                with executed("5203"):
                     response = self._settled(found.info, found.details, local_id, maps.SPLIT_AS_QUERIED)
                 await self._note_executed(context, trades.SETTLE, reference, response.settlement_id)
                 return response
             data = {**self._terms(request.terms, visit), "invono": request.invoice_number}
             answer = await desk.effect(context, found, visit.trades.settle, {"data": data}, visit.place)
-            with executed_reading(visit.trades.settle):
+            with executed(visit.trades.settle):
                 response = self._settled(answer.node("setlinfo"), answer.rows("setldetail"), local_id, maps.SPLIT)
             await desk.note(found, {STATE: EXECUTED, SETTLEMENT_ID: response.settlement_id})
             return response
@@ -108,13 +107,13 @@ class SettlementServicer(SettlementServiceServicer):
                 context, trades.CANCEL_SETTLEMENT, reference, visit, number, request.local_transaction_id
             )
             if isinstance(found, Row):
-                with executed_reading("5203"):
+                with executed("5203"):
                     response = self._cancelled(found.info, found.details, request.settlement_id, maps.SPLIT_AS_QUERIED)
                 await self._note_executed(context, trades.CANCEL_SETTLEMENT, reference, response.red_settlement_id)
                 return response
             data = {VISIT_ID: visit.local_visit_id, SETTLEMENT_ID: request.settlement_id, "psn_no": number}
             answer = await desk.effect(context, found, visit.trades.cancel, {"data": data}, visit.place)
-            with executed_reading(visit.trades.cancel):
+            with executed(visit.trades.cancel):
                 response = self._cancelled(
                     answer.node("setlinfo"), answer.rows("setldetail"), request.settlement_id, maps.SPLIT
                 )
@@ -292,7 +291,7 @@ class SettlementServicer(SettlementServiceServicer):
             answer = await self._desk.ask_core(context, "5203", content, visit.place, has_effect=False)
         except OneCardError as error:
             raise OutcomeInDoubt(f"5203 did not tell: {error.detail}") from error
-        with executed_reading("5203"):
+        with executed("5203"):
             infos = answer.rows("setlinfo")
             wanted = local_number(transaction)
             for info in infos:

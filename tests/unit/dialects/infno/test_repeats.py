@@ -8,7 +8,7 @@ import pytest
 
 from onecard_adapters.dialects.infno import trades
 from onecard_stubs.behaviour import Switches
-from tests.support.infno_country import ADMITTED, ITEMS, Country, country
+from tests.support.infno_country import ADMITTED, CODE_TABLES, ITEMS, Country, country
 
 
 @pytest.fixture
@@ -87,6 +87,20 @@ async def test_an_unknown_outcome_can_be_queried_without_the_settlement_id(two_p
     assert queried.is_success, queried.text
     red = await hospital.cancel(stay, queried.output["setlinfo"]["setl_id"])
     assert red.is_success, "the settlement id that the query told is known from then on"
+
+
+async def test_a_settlement_that_stands_is_never_refused_for_a_code_that_the_hospital_does_not_know(
+    tmp_path: Path,
+) -> None:
+    poorer = tmp_path / "codes.yaml"
+    text = CODE_TABLES.read_text(encoding="utf-8")
+    poorer.write_text(text.replace('{national: "1", name: 按项目}', '{national: "7", name: 按项目}'), encoding="utf-8")
+    async with country(tmp_path, care={"code_tables": poorer}) as running:
+        stay = await running.ready_to_settle()
+        answer = await running.hospital.settle(stay)
+        assert answer.code == -1
+        assert "2304 was executed" in answer.text
+        assert sum(record.is_standing for record in running.insured_core.benefits.settlements) == 1
 
 
 async def test_one_msgid_over_two_bodies_is_two_transactions_and_a_reversal_of_it_is_refused(
