@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Final
 
 from onecard_stubs.policy import YearAccumulators
-from onecard_stubs.sichuan import settling
+from onecard_stubs.sichuan import filings, settling
 from onecard_stubs.sichuan.amounts import decimal_from, from_text, round_half_up, to_text
 from onecard_stubs.sichuan.catalogue import split_line
-from onecard_stubs.sichuan.records import OPEN_END, Filing, Line, Transaction, Visit, fees_of
+from onecard_stubs.sichuan.records import Line, Transaction, Visit, fees_of
 from onecard_stubs.sichuan.soap import Fields, Message
 from onecard_stubs.sichuan.state import (
     SHANGHAI,
@@ -41,7 +41,7 @@ def identify(state: CoreState, message: Message, _: str) -> Output:
         raise Refused(-21, "参保关系不在正常状态")
     first = enrolments[0]
     account = state.account(person.identity_number, first.insurance_kind)
-    filings = [
+    valid_filings = [
         filing_fields(filing)
         for filing in state.filings.values()
         if filing.identity_number == person.identity_number
@@ -77,7 +77,7 @@ def identify(state: CoreState, message: Message, _: str) -> Output:
             }
             for enrolment in person.enrolments
         ],
-        "filings": filings,
+        "filings": valid_filings,
     }
 
 
@@ -168,34 +168,6 @@ def query_lines(state: CoreState, message: Message, _: str) -> Output:
     }
 
 
-def file(state: CoreState, message: Message, transid: str) -> Output:
-    """0221: the place of care asks us to file for an own person."""
-    person = state.person(message)
-    if not any(item.insurance_kind == message.value("aae140") for item in person.active_enrolments):
-        raise Refused(-21, "该险种无正常参保关系")
-    filing = _filing_from(message, state.new_number("B", message.value("aab301")), person.identity_number)
-    state.filings[filing.filing_id] = filing
-    return state.keep(transid, message.trade, {"ykc901": filing.filing_id})
-
-
-def note_filing(state: CoreState, message: Message, transid: str) -> Output:
-    """0223: the insured province tells us of a filing for care here."""
-    if not message.value("ykc901"):
-        raise Refused(-41, "缺少备案编号")
-    filing = _filing_from(message, message.value("ykc901"), message.value("aac044"))
-    state.filings[filing.filing_id] = filing
-    return state.keep(transid, message.trade, {"ykc901": filing.filing_id})
-
-
-def withdraw_filing(state: CoreState, message: Message, transid: str) -> Output:
-    """0222: a filing made here or told to us."""
-    filing = state.filings.get(message.value("ykc901"))
-    if filing is None or filing.is_withdrawn:
-        raise Refused(-41, "无此备案或备案已撤销")
-    filing.is_withdrawn = True
-    return state.keep(transid, message.trade, {"ykc901": filing.filing_id})
-
-
 def query_transaction(state: CoreState, message: Message, _: str) -> Output:
     """0708: by transid, or by the number of a settlement."""
     transaction = state.transactions.get(message.value("otransid"))
@@ -226,21 +198,6 @@ def reverse(state: CoreState, message: Message, transid: str) -> Output:
     settling.reverse(state, transaction)
     transaction.is_undone = True
     return state.keep(transid, message.trade, {"ykc701": _UNDONE})
-
-
-def _filing_from(message: Message, filing_id: str, identity_number: str) -> Filing:
-    last_day = message.value("aae031")
-    return Filing(
-        filing_id=filing_id,
-        identity_number=identity_number,
-        filing_type=message.value("ykc902"),
-        insurance_area=message.value("aab301"),
-        destination_area=message.value("aab299"),
-        first_day=day_from(message.value("aae030")),
-        last_day=day_from(last_day) if last_day else OPEN_END,
-        insurance_kind=message.value("aae140"),
-        institution_code=message.value("akb026"),
-    )
 
 
 def _line_as_told(row: Mapping[str, str], transid: str) -> Line:
@@ -322,9 +279,9 @@ TRADES: Final[dict[str, Callable[[CoreState, Message, str], Fields]]] = {
     "0211": identify,
     "0212": register,
     "0214": discharge,
-    "0221": file,
-    "0222": withdraw_filing,
-    "0223": note_filing,
+    "0221": filings.file,
+    "0222": filings.withdraw_filing,
+    "0223": filings.note_filing,
     "0301": upload_lines,
     "0302": withdraw_lines,
     "0303": settling.trial,

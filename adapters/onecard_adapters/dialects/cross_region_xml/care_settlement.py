@@ -1,7 +1,7 @@
 """Settlement trades of the care role: trial, settlement, cancellation, reversal and query.
 
-The insured province computes; this side checks that the bill is the sum of the lines that its own core split, finds the
-original that a cancellation, reversal or query means in the adapter's memory, and never guesses which one.
+The insured province computes; this side finds in the adapter's memory the original that a cancellation, reversal or
+query means, and never guesses which one.
 """
 
 from typing import Final
@@ -20,13 +20,11 @@ from onecard.medical.v1.settlement_pb2 import (
     QuerySettlementResponse,
     ReverseRequest,
     ReverseResponse,
-    SettlementTerms,
     SettleRequest,
     SettleResponse,
 )
 from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceStub
-from onecard.medical.v1.values_pb2 import FeeTotals
-from onecard_adapters.dialects.cross_region_xml import forms, times
+from onecard_adapters.dialects.cross_region_xml import times
 from onecard_adapters.dialects.cross_region_xml.care_desk import (
     CALL_S,
     REVERSED_BEFORE,
@@ -37,14 +35,11 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import (
 )
 from onecard_adapters.dialects.cross_region_xml.care_encounter import remember_care
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
+from onecard_adapters.dialects.cross_region_xml.care_terms import Terms
 from onecard_adapters.dialects.cross_region_xml.core import STATE_ABSENT, STATE_EXECUTED, STATE_UNDONE
 from onecard_adapters.dialects.cross_region_xml.insured_settlement import CANCEL, SETTLE
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.split import write_split
-from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
-from onecard_adapters.dialects.infno.care_person import choose_filing
-from onecard_adapters.mapping import amounts
-from onecard_adapters.mapping.fields import day_from
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
@@ -52,13 +47,6 @@ from onecard_protocol.identifiers import new_message_id
 SETTLEMENT_ID: Final = "ykc618"
 _PRE_SETTLEMENT_ID: Final = "pre_settlement_id"
 _NO_DIGEST: Final = bytes(32)
-_FEE_PARTS: Final = {
-    "akc264": "total_fen",
-    "akc253": "full_self_pay_fen",
-    "yka319": "over_limit_self_pay_fen",
-    "akc254": "preceding_self_pay_fen",
-    "ykc624": "in_scope_fen",
-}
 
 
 class SettlementTrades:
@@ -66,7 +54,7 @@ class SettlementTrades:
 
     def __init__(self, desk: CareDesk, persons: PersonTrades) -> None:
         self._desk = desk
-        self._persons = persons
+        self._terms = Terms(desk, persons)
 
     async def trial(self, asked: Asked) -> Element:
         """0303: the split that settling would give; asked anew each time, for the lines may have changed."""
@@ -76,7 +64,7 @@ class SettlementTrades:
             message_id = new_message_id(desk.national.hub_time_ms())
             request = PreSettleRequest(
                 person=encounter.person.identity,
-                terms=await self._terms(asked, encounter, asked.transid),
+                terms=await self._terms.of(asked, encounter, asked.transid),
             )
             channel = desk.national.to(encounter.insured_participant, message_id=message_id)
             answer: PreSettleResponse = await SettlementServiceStub(channel).PreSettle(request, timeout=CALL_S)
@@ -94,7 +82,7 @@ class SettlementTrades:
                 return stored
             request = SettleRequest(
                 person=encounter.person.identity,
-                terms=await self._terms(asked, encounter, transaction.local_transaction_id),
+                terms=await self._terms.of(asked, encounter, transaction.local_transaction_id),
                 pre_settlement_id=encounter.care.get(_PRE_SETTLEMENT_ID, ""),
             )
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
@@ -241,66 +229,6 @@ class SettlementTrades:
             if item.attributes.get(SETTLEMENT_ID) == settlement_id
         ]
         return _the_one(found, SETTLEMENT_ID)
-
-    async def _terms(self, asked: Asked, encounter: EncounterRecord, transid: str) -> SettlementTerms:
-        """The terms, completed by what was registered; FEE_MISMATCH if the bill is not the sum of the lines."""
-        desk, care = self._desk, encounter.care
-        terms = SettlementTerms(
-            insured_number=insured_number(encounter.person),
-            encounter=reference(asked, encounter),
-            institution=asked.place,
-            uses_personal_account=True,
-            local_transaction_id=transid,
-        )
-        forms.read_into(forms.TERMS, asked.input, terms, desk.tables)
-        if not terms.HasField("care_kind"):
-            terms.care_kind.CopyFrom(desk.tables["med_type"].coded(care["aka130"]))
-        if not terms.HasField("insurance_kind"):
-            terms.insurance_kind.CopyFrom(desk.tables["insutype"].coded(care["aae140"]))
-        if not terms.HasField("first_day"):
-            terms.first_day.CopyFrom(day_from(care["aae030"], "aae030"))
-        if not terms.HasField("last_day") and care.get("akc194"):
-            terms.last_day.CopyFrom(day_from(care["akc194"], "akc194"))
-        await self._check_fees(asked, encounter, terms)
-        await self._complete_filing(asked, encounter, terms)
-        return terms
-
-    async def _check_fees(self, asked: Asked, encounter: EncounterRecord, terms: SettlementTerms) -> None:
-        """The bill is what the own core holds; parts that the document leaves out are the core's."""
-        desk = self._desk
-        fields = forms.leaves(desk.head(asked, encounter.person, ""))
-        output = (await desk.ask_core(TradeNumber.QUERY_TOTALS, fields, "")).output
-        held = FeeTotals()
-        forms.read_into(forms.FEE_TOTALS, output, held, desk.tables)
-        wrong = [
-            (element, f"{getattr(terms.fees, name)} fen stated, the lines give {getattr(held, name)} fen")
-            for element, name in _FEE_PARTS.items()
-            if asked.input.value(element) and getattr(terms.fees, name) != getattr(held, name)
-        ]
-        if wrong:
-            raise OneCardError(errors_pb2.ERROR_REASON_FEE_MISMATCH, violations=wrong)
-        terms.fees.CopyFrom(held)
-        terms.line_count = int(amounts.decimal_from(output.value("ykc690"), "output.ykc690"))
-
-    async def _complete_filing(self, asked: Asked, encounter: EncounterRecord, terms: SettlementTerms) -> None:
-        """Filed after an unfiled admission but before settlement counts (规程 art. 16), so it is looked for again."""
-        care = encounter.care
-        filing_id, filing_type = care["ykc901"], care["ykc902"]
-        if not filing_id and not care["ykc904"]:
-            coverage = await self._persons.coverage_of(asked, encounter.person, terms.first_day)
-            filing = choose_filing(
-                coverage,
-                area=asked.place.area,
-                institution_code=asked.place.code,
-                day=terms.first_day,
-                named="",
-            )
-            if filing is not None:
-                filing_id, filing_type = filing.filing_id, filing.filing_type.code
-                await remember_care(self._desk, asked, {"ykc901": filing_id, "ykc902": filing_type})
-        terms.filing_id = filing_id
-        if filing_type:
-            terms.filing_type.CopyFrom(self._desk.tables["filing_type"].coded(filing_type))
 
     def _echo(self, asked: Asked) -> Element:
         return leaf("ykc675", asked.input.value("ykc675"))

@@ -15,13 +15,14 @@ from onecard_adapters.dialects.cross_region_xml.core import STATE_ABSENT, STATE_
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.execution import LOCAL_SYSTEM, CallContext, Executor
 from onecard_adapters.dialects.cross_region_xml.heads import Head, institution_of, write_head
-from onecard_adapters.dialects.cross_region_xml.originals import Ending, Original, Originals, original_id_from
+from onecard_adapters.dialects.cross_region_xml.originals import Ending, Original, Originals
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlInsuredSettings
 from onecard_adapters.dialects.cross_region_xml.split import read_split, settled_time
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
+from onecard_protocol.identifiers import id_from_text
 
 SETTLE: Final = "/onecard.medical.v1.SettlementService/Settle"
 CANCEL: Final = "/onecard.medical.v1.SettlementService/CancelSettlement"
@@ -234,7 +235,7 @@ class InsuredSettlement:
 
 
 def _original_id(text: str) -> bytes:
-    original_id = original_id_from(text)
+    original_id = id_from_text(text)
     if original_id is None:
         raise OneCardError(
             ErrorReason.ERROR_REASON_PAYLOAD_INVALID, violations=[("original_id", "is no message id of 32 hex digits")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from onecard_adapters.runtime.memory import EdgeMemory, Transaction
-from onecard_protocol.identifiers import id_from_text, id_text
+from onecard_protocol.identifiers import id_text
 
 # Place of the institution code in the memory's key: these rows are the adapter's own, not an institution's.
 _SCOPE: Final = "cross-region-xml/insured"
@@ -75,11 +75,6 @@ class Originals:
                 _SCOPE, id_text(message_id), _NO_DIGEST, message_id, method, encounter_id, attributes
             )
         )
-
-
-def original_id_from(text: str) -> bytes | None:
-    """The message id of an original named in a payload; None if it is none."""
-    return id_from_text(text)
 
 
 def _original(transaction: Transaction) -> Original:
