@@ -39,6 +39,9 @@ from onecard_protocol.signatures.blocks import BlockVerifier, SignedContent, sig
 from onecard_protocol.signatures.signer import Signer
 
 SIGNATURES_AT_ONCE: Final = 2
+# A verification under a remembered root costs little beside the change of threads, a receipt's signature 270 µs.
+VERIFICATION_PAUSE_MS: Final = 2
+RECEIPT_PAUSE_MS: Final = 5
 _ANSWERS: Final = frozenset(
     {
         message_pb2.MESSAGE_KIND_REPLY,
@@ -58,6 +61,13 @@ class Admitted:
     directory_version: int
     is_answered: bool
     """Whether it is a request, which gets an answer."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Journaled:
+    """A message that is in the journal, by its receipt, still without signature."""
+
+    receipt: bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,10 +112,18 @@ class Admitting:
         self._is_reading = is_reading
         self._stats = stats
         self._verifications: MicroBatches[SignedContent, bool] = MicroBatches(
-            verifier.verify_batch, executor, items_max=limits.SUBMIT_BATCH_COUNT_MAX, batches_max=SIGNATURES_AT_ONCE
+            verifier.verify_batch,
+            executor,
+            items_max=limits.SUBMIT_BATCH_COUNT_MAX,
+            batches_max=SIGNATURES_AT_ONCE,
+            pause_ms=VERIFICATION_PAUSE_MS,
         )
         self._receipts: MicroBatches[bytes, bytes] = MicroBatches(
-            self._sign_receipts, executor, items_max=limits.SUBMIT_BATCH_COUNT_MAX, batches_max=SIGNATURES_AT_ONCE
+            self._sign_receipts,
+            executor,
+            items_max=limits.SUBMIT_BATCH_COUNT_MAX,
+            batches_max=SIGNATURES_AT_ONCE,
+            pause_ms=RECEIPT_PAUSE_MS,
         )
 
     async def admit(
@@ -179,25 +197,26 @@ class Admitting:
         if isinstance(outcome, OneCardError):
             raise outcome
 
-    async def journal(self, admitted: Sequence[Admitted]) -> list[message_pb2.SignedReceipt | OneCardError]:
-        """Append the messages and, once that is acknowledged, sign their receipts."""
+    async def append(self, admitted: Sequence[Admitted]) -> list[Journaled | OneCardError]:
+        """Append the messages; each is in the journal, or it is not known to be."""
         appended = await self._append([one.record for one in admitted])
-        receipts: list[bytes] = [
-            self._receipt(one, where)
-            for one, where in zip(admitted, appended, strict=True)
-            if isinstance(where, Appended)
-        ]
-        blocks = iter(zip(receipts, await self._receipts.run(receipts), strict=True))
-        results: list[message_pb2.SignedReceipt | OneCardError] = []
-        for where in appended:
+        results: list[Journaled | OneCardError] = []
+        for one, where in zip(admitted, appended, strict=True):
             if isinstance(where, OneCardError):
                 self._stats[f"refused_{reason_name(where.reason)}"] += 1
                 results.append(where)
             else:
-                receipt, block = next(blocks)
-                results.append(message_pb2.SignedReceipt(receipt=receipt, signature=block))
-        self._stats["admitted"] += len(receipts)
+                self._stats["admitted"] += 1
+                results.append(Journaled(self._receipt(one, where)))
         return results
+
+    async def sign_receipts(self, journaled: Sequence[Journaled]) -> list[message_pb2.SignedReceipt]:
+        """The hub's signed word for messages that are in the journal, signed together with whatever else waits."""
+        receipts = [one.receipt for one in journaled]
+        return [
+            message_pb2.SignedReceipt(receipt=receipt, signature=block)
+            for receipt, block in zip(receipts, await self._receipts.run(receipts), strict=True)
+        ]
 
     def _circumstances(self, certificate_names: frozenset[str]) -> Circumstances:
         return Circumstances(

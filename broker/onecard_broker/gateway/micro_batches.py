@@ -16,7 +16,8 @@ class MicroBatches(Generic[Item, Result]):
     """Runs `work` on lists of items of one or several callers; at most `batches_max` lists are under way at once.
 
     `work` gives one result for each item, in their order. An error of `work` goes to every caller of its list.
-    A caller that stops waiting takes nothing back.
+    A caller that stops waiting takes nothing back. Lists that are not full begin at least `pause_ms` apart: what comes
+    alone goes at once, and under load more callers share the cost of a list.
     """
 
     def __init__(
@@ -26,15 +27,19 @@ class MicroBatches(Generic[Item, Result]):
         *,
         items_max: int,
         batches_max: int,
+        pause_ms: int,
     ) -> None:
         """A list holds at most `items_max` items; no caller may bring more at once."""
         self._work = work
         self._executor = executor
         self._items_max = items_max
         self._batches_max = batches_max
+        self._pause_seconds = pause_ms / 1000
         self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = deque()
+        self._waiting_count = 0
         self._running_count = 0
-        self._is_scheduled = False
+        self._begun_at = float("-inf")
+        self._beginning: asyncio.Handle | None = None
 
     async def run(self, items: Sequence[Item]) -> Sequence[Result]:
         """The results of these items. Raises ValueError for more than `items_max`."""
@@ -42,27 +47,43 @@ class MicroBatches(Generic[Item, Result]):
             return []
         if len(items) > self._items_max:
             raise ValueError(f"at most {self._items_max} items, not {len(items)}")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Sequence[Result]] = loop.create_future()
+        future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, future))
-        # One turn of the loop later, so that calls that arrived together share a batch.
-        if not self._is_scheduled and self._running_count < self._batches_max:
-            self._is_scheduled = True
-            loop.call_soon(self._begin)
+        self._waiting_count += len(items)
+        self._schedule()
         return await future
 
+    def _schedule(self) -> None:
+        if not self._waiting or self._running_count >= self._batches_max:
+            return
+        loop = asyncio.get_running_loop()
+        is_full = self._waiting_count >= self._items_max
+        if self._beginning is not None:
+            if not is_full:
+                return
+            self._beginning.cancel()
+        # At the earliest one turn of the loop later, so that calls that arrived together share a list.
+        earliest = self._begun_at + self._pause_seconds
+        if is_full or earliest <= loop.time():
+            self._beginning = loop.call_soon(self._begin)
+        else:
+            self._beginning = loop.call_at(earliest, self._begin)
+
     def _begin(self) -> None:
-        self._is_scheduled = False
-        while self._waiting and self._running_count < self._batches_max:
-            items: list[Item] = []
-            callers: list[tuple[asyncio.Future[Sequence[Result]], int]] = []
-            while self._waiting and len(items) + len(self._waiting[0][0]) <= self._items_max:
-                some, future = self._waiting.popleft()
-                items.extend(some)
-                callers.append((future, len(some)))
-            self._running_count += 1
-            running = asyncio.get_running_loop().run_in_executor(self._executor, self._work, items)
-            running.add_done_callback(lambda done, callers=callers: self._end(done, callers))  # type: ignore[misc]
+        self._beginning = None
+        loop = asyncio.get_running_loop()
+        self._begun_at = loop.time()
+        items: list[Item] = []
+        callers: list[tuple[asyncio.Future[Sequence[Result]], int]] = []
+        while self._waiting and len(items) + len(self._waiting[0][0]) <= self._items_max:
+            some, future = self._waiting.popleft()
+            items.extend(some)
+            callers.append((future, len(some)))
+        self._waiting_count -= len(items)
+        self._running_count += 1
+        running = loop.run_in_executor(self._executor, self._work, items)
+        running.add_done_callback(lambda done: self._end(done, callers))
+        self._schedule()
 
     def _end(
         self, done: asyncio.Future[Sequence[Result]], callers: list[tuple[asyncio.Future[Sequence[Result]], int]]
@@ -80,4 +101,4 @@ class MicroBatches(Generic[Item, Result]):
                 else:
                     future.set_exception(error)
             start += count
-        self._begin()
+        self._schedule()

@@ -11,7 +11,7 @@ from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.model import Directory
-from onecard_broker.gateway.admitting import Admitted, Admitting
+from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled
 from onecard_broker.gateway.inbox_follower import InboxFollowers
 from onecard_broker.gateway.serving import certificate_names, check_known, serve
 from onecard_protocol import limits
@@ -79,14 +79,16 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
     ) -> service_pb2.SubmitBatchResponse:
         outcomes = await self._admitting.admit(request.messages, names)
-        receipts = iter(await self._admitting.journal([one for one in outcomes if isinstance(one, Admitted)]))
+        journaled = await self._admitting.append([one for one in outcomes if isinstance(one, Admitted)])
+        receipts = iter(await self._admitting.sign_receipts([one for one in journaled if isinstance(one, Journaled)]))
+        ends = iter(journaled)
         results = []
         for outcome in outcomes:
-            result = next(receipts) if isinstance(outcome, Admitted) else outcome
-            if isinstance(result, OneCardError):
-                results.append(service_pb2.SubmitResult(refusal=refusal_of(result)))
+            end = next(ends) if isinstance(outcome, Admitted) else outcome
+            if isinstance(end, Journaled):
+                results.append(service_pb2.SubmitResult(receipt=next(receipts)))
             else:
-                results.append(service_pb2.SubmitResult(receipt=result))
+                results.append(service_pb2.SubmitResult(refusal=refusal_of(end)))
         return service_pb2.SubmitBatchResponse(results=results)
 
     async def _outcome(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import grpc
 from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
-from onecard_broker.gateway.admitting import Admitted, Admitting
+from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled
 from onecard_broker.gateway.inbox_follower import InboxFollowers
 from onecard_broker.gateway.serving import CallRefused, Metadata, certificate_names, refuse_call, serve
 from onecard_broker.gateway.submission import held_seconds
@@ -69,19 +70,22 @@ class TypedCalls:
                 violations=[("method", "is not the method that was called, or the message is an answer")],
             )
         if not outcome.is_answered:
-            receipt = await self._journal(outcome)
-            context.set_trailing_metadata(((RECEIPT_KEY, receipt),))
+            context.set_trailing_metadata(((RECEIPT_KEY, await self._receipt(await self._append(outcome))),))
             return b""
         async with self._followers.awaiting(asked.sender, outcome.message.key, outcome.message.digest) as awaited:
-            receipt = await self._journal(outcome)
-            answer = await awaited.within(held_seconds(context))
+            journaled = await self._append(outcome)
+            # The receipt is signed while the call waits for its answer.
+            receipt, answer = await asyncio.gather(self._receipt(journaled), awaited.within(held_seconds(context)))
         return _give(context, answer, receipt)
 
-    async def _journal(self, admitted: Admitted) -> bytes:
-        receipt = (await self._admitting.journal([admitted]))[0]
-        if isinstance(receipt, OneCardError):
-            raise receipt
-        return receipt.SerializeToString()
+    async def _append(self, admitted: Admitted) -> Journaled:
+        end = (await self._admitting.append([admitted]))[0]
+        if isinstance(end, OneCardError):
+            raise end
+        return end
+
+    async def _receipt(self, journaled: Journaled) -> bytes:
+        return (await self._admitting.sign_receipts([journaled]))[0].SerializeToString()
 
 
 _CALLED_KINDS: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})

@@ -36,7 +36,7 @@ class Doubling:
 
 async def test_calls_that_arrive_together_share_a_batch(executor: ThreadPoolExecutor) -> None:
     work = Doubling()
-    batches = MicroBatches(work, executor, items_max=100, batches_max=1)
+    batches = MicroBatches(work, executor, items_max=100, batches_max=1, pause_ms=0)
 
     results = await asyncio.gather(batches.run([1, 2]), batches.run([]), batches.run([3]))
 
@@ -47,7 +47,7 @@ async def test_calls_that_arrive_together_share_a_batch(executor: ThreadPoolExec
 async def test_what_waits_behind_a_running_batch_is_the_next_one(executor: ThreadPoolExecutor) -> None:
     work = Doubling()
     work.may_go.clear()
-    batches = MicroBatches(work, executor, items_max=100, batches_max=1)
+    batches = MicroBatches(work, executor, items_max=100, batches_max=1, pause_ms=0)
     first = asyncio.create_task(batches.run([1]))
     assert await asyncio.to_thread(work.has_begun.wait, 20)
     others = [asyncio.create_task(batches.run([number])) for number in (2, 3, 4)]
@@ -60,7 +60,7 @@ async def test_what_waits_behind_a_running_batch_is_the_next_one(executor: Threa
 
 async def test_no_batch_is_larger_than_its_bound(executor: ThreadPoolExecutor) -> None:
     work = Doubling()
-    batches = MicroBatches(work, executor, items_max=5, batches_max=2)
+    batches = MicroBatches(work, executor, items_max=5, batches_max=2, pause_ms=0)
 
     results = await asyncio.gather(*(batches.run([number, number]) for number in range(20)))
 
@@ -69,7 +69,7 @@ async def test_no_batch_is_larger_than_its_bound(executor: ThreadPoolExecutor) -
 
 
 async def test_more_items_than_a_batch_holds_are_refused(executor: ThreadPoolExecutor) -> None:
-    batches = MicroBatches(Doubling(), executor, items_max=5, batches_max=1)
+    batches = MicroBatches(Doubling(), executor, items_max=5, batches_max=1, pause_ms=0)
 
     with pytest.raises(ValueError, match="at most 5"):
         await batches.run([0] * 6)
@@ -79,7 +79,7 @@ async def test_an_error_goes_to_every_caller_of_its_batch_and_to_no_other(execut
     def fail_on_zero(items: list[int]) -> list[int]:
         return [1 // item for item in items]
 
-    batches = MicroBatches(fail_on_zero, executor, items_max=2, batches_max=1)
+    batches = MicroBatches(fail_on_zero, executor, items_max=2, batches_max=1, pause_ms=0)
 
     results = await asyncio.gather(*(batches.run([item]) for item in (0, 1, 1, 1)), return_exceptions=True)
 
@@ -89,7 +89,7 @@ async def test_an_error_goes_to_every_caller_of_its_batch_and_to_no_other(execut
 async def test_a_caller_that_gives_up_disturbs_nobody(executor: ThreadPoolExecutor) -> None:
     work = Doubling()
     work.may_go.clear()
-    batches = MicroBatches(work, executor, items_max=10, batches_max=1)
+    batches = MicroBatches(work, executor, items_max=10, batches_max=1, pause_ms=0)
     leaving = asyncio.create_task(batches.run([1]))
     staying = asyncio.create_task(batches.run([2]))
     assert await asyncio.to_thread(work.has_begun.wait, 20)
@@ -100,3 +100,18 @@ async def test_a_caller_that_gives_up_disturbs_nobody(executor: ThreadPoolExecut
     assert await staying == [4]
     with pytest.raises(asyncio.CancelledError):
         await leaving
+
+
+async def test_what_comes_alone_goes_at_once_and_what_follows_waits_for_the_pause(executor: ThreadPoolExecutor) -> None:
+    work = Doubling()
+    batches = MicroBatches(work, executor, items_max=4, batches_max=2, pause_ms=3_600_000)
+
+    assert list(await batches.run([1])) == [2]
+    waiting = asyncio.create_task(batches.run([2]))
+    await asyncio.sleep(0)
+    assert work.batches == [[1]]
+
+    # A full list does not wait for the pause, and takes what waited before it along.
+    assert list(await batches.run([3, 4, 5])) == [6, 8, 10]
+    assert list(await waiting) == [4]
+    assert work.batches == [[1], [2, 3, 4, 5]]
