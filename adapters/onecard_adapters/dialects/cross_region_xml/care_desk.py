@@ -14,7 +14,7 @@ from typing import Final
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1.values_pb2 import PersonIdentity
 from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
-from onecard_adapters.dialects.cross_region_xml import safe_xml, times
+from onecard_adapters.dialects.cross_region_xml import safe_xml
 from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, CoreRefusal, ProvincialCore
 from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.heads import Head, read_person, write_head
@@ -46,7 +46,6 @@ _IN_DOUBT: Final = frozenset(
 )
 _METHODS_WITH_EFFECT: Final = sorted({trade.national_method for trade in TRADES.values() if trade.has_effect})
 
-TRADE: Final = "trade"
 VISIT_ID: Final = "ykc700"
 
 
@@ -130,7 +129,7 @@ class CareDesk:
             TRADES[asked.trade].national_method,
             # A registration's message id becomes the national encounter id.
             encounter_id or message_id.hex(),
-            {TRADE: asked.trade.value, VISIT_ID: asked.input.value(VISIT_ID)},
+            {VISIT_ID: asked.input.value(VISIT_ID)},
         )
 
     async def _derived_transid(self, asked: Asked, encounter_id: str) -> str:
@@ -271,8 +270,3 @@ def failure_text(error: OneCardError, local_text: str) -> str:
     parts = [local_text, text(error.reason, "zh"), *details]
     whole = f"[{reason_name(error.reason)}] " + " ".join(part for part in parts if part)
     return whole.encode("gbk", "backslashreplace").decode("gbk")
-
-
-def moment() -> str:
-    """Now, as 14 digits."""
-    return times.text_from(times.now())
