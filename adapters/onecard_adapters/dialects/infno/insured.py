@@ -9,10 +9,9 @@ from typing import Any
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1 import coverage_pb2, encounter_pb2, filing_pb2, values_pb2
-from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceServicer, add_CoverageServiceServicer_to_server
-from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceServicer, add_EncounterServiceServicer_to_server
-from onecard.medical.v1.filing_pb2_grpc import FilingServiceServicer, add_FilingServiceServicer_to_server
-from onecard.medical.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
+from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceServicer
+from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceServicer
+from onecard.medical.v1.filing_pb2_grpc import FilingServiceServicer
 from onecard_adapters.connectors.http import LocalHttpClient
 from onecard_adapters.dialects.infno import fees, maps, trades
 from onecard_adapters.dialects.infno.care_encounter import ALL_LINES
@@ -45,13 +44,6 @@ class Insured:
         self.filing = FilingServicer(desk)
         self.encounter = EncounterServicer(desk)
         self.settlement = SettlementServicer(desk)
-
-    def register(self, server: Any) -> None:
-        """Add all of them to a server: the SDK's Exchange, or any that generated code accepts."""
-        add_CoverageServiceServicer_to_server(self.coverage, server)
-        add_FilingServiceServicer_to_server(self.filing, server)
-        add_EncounterServiceServicer_to_server(self.encounter, server)
-        add_SettlementServiceServicer_to_server(self.settlement, server)
 
 
 class CoverageServicer(CoverageServiceServicer):

@@ -1,0 +1,82 @@
+"""A Guangdong hospital's infno and a Sichuan core's GBK XML meet in the national messages, code for code."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onecard_adapters.connectors.http import LocalHttpClient, LocalHttpServer
+from onecard_adapters.dialects.infno.care import build_care
+from onecard_stubs.guangdong.core import GuangdongCore
+from onecard_stubs.guangdong.hospital import Hospital, Stay
+from onecard_stubs.population import Population
+from tests.support.infno_country import ADMITTED, ITEMS, TODAY, care_settings, open_memory
+from tests.support.sichuan import Sichuan, sichuan
+
+
+@pytest.fixture
+async def ends(tmp_path: Path) -> AsyncIterator[tuple[Hospital, Sichuan]]:
+    async with contextlib.AsyncExitStack() as stack:
+        insured = await stack.enter_async_context(sichuan(tmp_path))
+        core = GuangdongCore(Population(province_area="440000", count=3))
+        await core.start()
+        stack.push_async_callback(core.stop)
+        memory = await stack.enter_async_context(open_memory(tmp_path / "care.db"))
+        client = LocalHttpClient(url=core.url)
+        stack.push_async_callback(client.close)
+        handler = build_care(care_settings(core.url), memory, insured.exchange, client)
+        server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/fsi": handler})
+        await server.start()
+        stack.push_async_callback(server.stop)
+        hospital = Hospital(f"http://127.0.0.1:{server.port}/fsi")
+        stack.push_async_callback(hospital.close)
+        yield hospital, insured
+
+
+async def _ready(hospital: Hospital, insured: Sichuan) -> Stay:
+    person = insured.person
+    area = person.active_enrolments[0].insurance_area
+    await hospital.sign_in()
+    for answer in (
+        await hospital.identify(person, insurance_area=area),
+        await hospital.refer(person, insurance_area=area, destination_area="440300", first_day=ADMITTED),
+    ):
+        assert answer.is_success, answer.text
+    answer, stay = await hospital.admit(
+        person, insurance_area=area, insurance_kind="310", number="ZY2403010001", day=ADMITTED
+    )
+    assert answer.is_success, answer.text
+    for answer in (
+        await hospital.upload_fees(stay, ITEMS, day=ADMITTED),
+        await hospital.pre_settle(stay),
+        await hospital.discharge(stay, day=TODAY),
+    ):
+        assert answer.is_success, answer.text
+    return stay
+
+
+async def test_a_stay_is_settled_queried_and_cancelled_across_the_dialects(ends: tuple[Hospital, Sichuan]) -> None:
+    hospital, insured = ends
+    stay = await _ready(hospital, insured)
+    settled = await hospital.settle(stay)
+    assert settled.is_success, settled.text
+    info = settled.output["setlinfo"]
+    assert info["medfee_sumamt"] == info["fund_pay_sumamt"] + info["psn_part_amt"] + info["hosp_part_amt"]
+    queried = await hospital.query(stay, info["setl_id"])
+    assert queried.is_success, queried.text
+    assert queried.output["setlinfo"]["psn_pay"] == info["psn_part_amt"]
+    red = await hospital.cancel(stay, info["setl_id"])
+    assert red.is_success, red.text
+    assert red.output["setlinfo"]["medfee_sumamt"] == -info["medfee_sumamt"]
+
+
+async def test_a_settlement_is_reversed_across_the_dialects(ends: tuple[Hospital, Sichuan]) -> None:
+    hospital, insured = ends
+    stay = await _ready(hospital, insured)
+    msgid = hospital.new_msgid()
+    assert (await hospital.settle(stay, msgid=msgid)).is_success
+    first = await hospital.reverse(stay, msgid, "2304")
+    assert first.is_success, first.text
+    assert first.output["result"]["reversal_result"] == "REVERSED"
+    assert (await hospital.reverse(stay, msgid, "2304")).output == first.output
