@@ -22,6 +22,7 @@ from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.bootstrap import open_log
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.operations.audit import Audit, audit
+from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.operations.story import SignatureCheck, Story, StoryReader
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.settings import HubSettings, load_hub_settings
@@ -66,16 +67,21 @@ def list_(
     if as_json:
         print(json.dumps([_brief(message) | {"answers": answers} for message, answers, _ in rows], indent=1))
         return
-    table = Table("created", "id", "from", "to", "method", "kind", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("created", no_wrap=True)
+    table.add_column("id", no_wrap=True, min_width=32)
+    for title in ("from", "to", "kind"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("method", overflow="fold")
     for message, _, _ in rows:
         header = message.header
         table.add_row(
-            _time(message.created_ms),
+            _time(message.created_ms)[5:-4],
             id_text(header.id),
             header.sender,
             header.recipient,
-            _method(message),
             _kind(message),
+            header.method.rpartition("/")[2],
         )
     Console().print(table)
 
@@ -137,8 +143,8 @@ def audit_command(config: ConfigOption, as_json: JsonOption = False) -> None:
 
     async def read() -> Audit:
         settings = load_hub_settings(config)
-        async with _connections(settings) as (database, log):
-            return await audit(await database.get(), log)
+        async with _connections(settings) as (database, window):
+            return await audit(await database.get(), window)
 
     found = asyncio.run(read())
     wrong = {
@@ -164,13 +170,15 @@ def audit_command(config: ConfigOption, as_json: JsonOption = False) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _connections(settings: HubSettings) -> AsyncIterator[tuple[LiveConnection, Any]]:
+async def _connections(settings: HubSettings) -> AsyncIterator[tuple[LiveConnection, LogWindow]]:
     database = LiveConnection(settings.database, application_name="onecard message")
     try:
         log = await open_log(settings)
+        window = LogWindow(log)
         try:
-            yield database, log
+            yield database, window
         finally:
+            await window.close()
             await log.close()
     finally:
         await database.close()
@@ -179,10 +187,10 @@ async def _connections(settings: HubSettings) -> AsyncIterator[tuple[LiveConnect
 @contextlib.asynccontextmanager
 async def _reader(settings: HubSettings) -> AsyncIterator[StoryReader]:
     hub_key = read_key_file(settings.signing_key.file)
-    async with _connections(settings) as (database, log):
+    async with _connections(settings) as (database, window):
         yield StoryReader(
             await database.get(),
-            log,
+            window,
             directory=await DirectoryStore(database).load(),
             methods=MethodRegistry.load(),
             verifier=BlockVerifier(best_engine()),

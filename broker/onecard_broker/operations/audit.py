@@ -15,13 +15,10 @@ from onecard.exchange.v1 import message_pb2
 from onecard_broker.domain.model import KnownState
 from onecard_broker.exchange.records import JOURNAL_TOPIC, MESSAGE_TYPE, NUMBER, inbox_topic
 from onecard_broker.log.cloud_events import decode
-from onecard_broker.log.port import Log, LoggedRecord
+from onecard_broker.log.port import LoggedRecord
+from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.records.pool import Connection
 from onecard_protocol.identifiers import id_text
-
-_READ_BYTES: Final = 8 * 1_024 * 1_024
-_READ_COUNT: Final = 2_000
-_READ_WAIT_MS: Final = 50
 
 _PASSED_ON: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
 _FINAL: Final = frozenset({message_pb2.MESSAGE_KIND_REPLY, message_pb2.MESSAGE_KIND_REJECTION})
@@ -62,12 +59,12 @@ class Audit:
     """Highest delivery number by `recipient/partition`."""
 
 
-async def audit(connection: Connection, log: Log) -> Audit:
+async def audit(connection: Connection, window: LogWindow) -> Audit:
     """Compare journal, rows and inboxes."""
     states = await _states(connection)
     copies: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], tuple[str, str]] = {}
-    async for record in _records(log, JOURNAL_TOPIC):
+    async for record in _records(window, JOURNAL_TOPIC):
         event = decode(record)
         if event.type == MESSAGE_TYPE:
             header = message_pb2.MessageHeader.FromString(event.header)
@@ -91,7 +88,7 @@ async def audit(connection: Connection, log: Log) -> Audit:
             answers.setdefault(answered, set()).add((sender, id_text(message_id)))
             if kind == message_pb2.MESSAGE_KIND_REJECTION:
                 rejected.add(answered)
-    published = await _published(log, {recipient for recipient, _, _ in decided_numbers})
+    published = await _published(window, {recipient for recipient, _, _ in decided_numbers})
     gaps = {
         (recipient, partition, number)
         for place, last in last_numbers.items()
@@ -149,27 +146,18 @@ async def _outputs(connection: Connection) -> list[Any]:
     return await cursor.fetchall()
 
 
-async def _published(log: Log, recipients: set[str]) -> set[tuple[str, int, int]]:
+async def _published(window: LogWindow, recipients: set[str]) -> set[tuple[str, int, int]]:
     found: set[tuple[str, int, int]] = set()
     for recipient in sorted(recipients):
-        async for record in _records(log, inbox_topic(recipient)):
+        async for record in _records(window, inbox_topic(recipient)):
             number = decode(record).extensions.get(NUMBER)
             if number is not None:
                 found.add((recipient, record.partition, int(number)))
     return found
 
 
-async def _records(log: Log, topic: str) -> AsyncIterator[LoggedRecord]:
+async def _records(window: LogWindow, topic: str) -> AsyncIterator[LoggedRecord]:
     """All records of a topic up to its present end."""
-    bounds = await log.bounds(topic)
-    left = {partition for partition, (start, end) in bounds.items() if start < end}
-    if not left:
-        return
-    reader = log.open_reader(topic, {partition: bounds[partition][0] for partition in left})
-    try:
-        while any(reader.positions()[partition] < bounds[partition][1] for partition in left):
-            for record in await reader.read(_READ_COUNT, _READ_BYTES, _READ_WAIT_MS):
-                if record.position < bounds[record.partition][1]:
-                    yield record
-    finally:
-        await reader.close()
+    for partition in await window.bounds(topic):
+        async for record in window.records(topic, partition, 0):
+            yield record

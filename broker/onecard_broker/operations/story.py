@@ -26,7 +26,8 @@ from onecard_broker.exchange.records import (
     inbox_topic,
 )
 from onecard_broker.log.cloud_events import CloudEvent, decode
-from onecard_broker.log.port import Log, LoggedRecord, PositionAfterEnd, PositionBeforeStart
+from onecard_broker.log.port import LoggedRecord
+from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.records.pool import Connection
 from onecard_broker.records.schema import day_of
 from onecard_protocol.identifiers import HUB, id_text, message_time_ms
@@ -34,10 +35,6 @@ from onecard_protocol.messages import MESSAGE_CONTEXT, Message, trusted_message
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.redaction import redact
 from onecard_protocol.signatures.blocks import BlockVerifier
-
-_READ_BYTES: Final = 8 * 1_024 * 1_024
-_READ_COUNT: Final = 1_000
-_READ_WAIT_MS: Final = 50
 
 _PAYLOAD_OF_KIND: Final[dict[int, type[ProtoMessage]]] = {
     message_pb2.MESSAGE_KIND_REJECTION: message_pb2.Rejection,
@@ -111,16 +108,16 @@ class StoryReader:
     def __init__(
         self,
         connection: Connection,
-        log: Log,
+        window: LogWindow,
         *,
         directory: Directory,
         methods: MethodRegistry,
         verifier: BlockVerifier,
         hub_keys: dict[str, bytes],
     ) -> None:
-        """`hub_keys` are the hub's configured public keys by id; the directory's own count beside them."""
+        """`window` shows the log; `hub_keys` are the hub's configured keys by id, beside the directory's own."""
         self._connection = connection
-        self._log = log
+        self._window = window
         self._directory = directory
         self._methods = methods
         self._verifier = verifier
@@ -181,7 +178,7 @@ class StoryReader:
         place, message = None, None
         if sender != HUB:
             position = await self._position(outputs, answers, sender, message_id, partition)
-            record = None if position is None else await self._journal_record(partition, position)
+            record = None if position is None else await self._window.record(JOURNAL_TOPIC, partition, position)
             if record is not None:
                 place, message = self._place(record)
         if message is None and outputs:
@@ -232,20 +229,14 @@ class StoryReader:
         """The message among what was admitted and not decided yet."""
         cursor = await self._connection.execute("SELECT partition, position FROM partitions", binary=True)
         starts: dict[int, int] = dict(await cursor.fetchall())
-        bounds = await self._log.bounds(JOURNAL_TOPIC)
+        bounds = await self._window.bounds(JOURNAL_TOPIC)
         open_at = {part: max(starts.get(part, first), first) for part, (first, end) in bounds.items()}
         backlog = {part: at for part, at in open_at.items() if at < bounds[part][1]}
-        if not backlog:
-            return None
-        reader = self._log.open_reader(JOURNAL_TOPIC, backlog)
-        try:
-            while records := await reader.read(_READ_COUNT, _READ_BYTES, _READ_WAIT_MS):
-                for record in records:
-                    event = decode(record)
-                    if event.type == MESSAGE_TYPE and event.id == id_text(message_id):
-                        return record, event
-        finally:
-            await reader.close()
+        for part, at in backlog.items():
+            async for record in self._window.records(JOURNAL_TOPIC, part, at):
+                event = decode(record)
+                if event.type == MESSAGE_TYPE and event.id == id_text(message_id):
+                    return record, event
         return None
 
     async def _story_of_undecided(self, record: LoggedRecord, event: CloudEvent) -> Story:
@@ -262,17 +253,14 @@ class StoryReader:
 
     # ---- the log ---------------------------------------------------------------------------------------------------
 
-    async def _journal_record(self, partition: int, position: int) -> LoggedRecord | None:
-        records = await self._read(JOURNAL_TOPIC, partition, position, 1)
-        return records[0] if records and records[0].position == position else None
-
     async def _delivered(self, row: Any) -> Delivered:
         recipient, partition, number, decided_ms, position = row[:5]
+        appended_ms = None
         # Each number stands in the inbox at least once and in order, so it is never found before this position.
-        records = await self._read(inbox_topic(recipient), partition, number - 1, _READ_COUNT)
-        appended_ms = next(
-            (record.append_time_ms for record in records if decode(record).extensions.get(NUMBER) == str(number)), None
-        )
+        async for record in self._window.records(inbox_topic(recipient), partition, number - 1):
+            if decode(record).extensions.get(NUMBER) == str(number):
+                appended_ms = record.append_time_ms
+                break
         return Delivered(
             recipient=recipient,
             partition=partition,
@@ -282,19 +270,10 @@ class StoryReader:
             appended_ms=appended_ms,
         )
 
-    async def _read(self, topic: str, partition: int, position: int, count: int) -> list[LoggedRecord]:
-        reader = self._log.open_reader(topic, {partition: position})
-        try:
-            return await reader.read(count, _READ_BYTES, _READ_WAIT_MS)
-        except (PositionBeforeStart, PositionAfterEnd):
-            return []  # Retention took it, or the publisher has not come so far.
-        finally:
-            await reader.close()
-
     def _place(self, record: LoggedRecord) -> tuple[JournalPlace, Message]:
         event = decode(record)
         place = JournalPlace(
-            log_epoch=self._log.epoch,
+            log_epoch=self._window.epoch,
             partition=record.partition,
             position=record.position,
             admitted_ms=int(event.extensions.get(ADMITTED, "0")),

@@ -10,9 +10,10 @@ the owner, kill -9 included, ends all of them.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +46,8 @@ class CountryPlan:
     provinces: tuple[str, ...] = ("cn-44", "cn-51")
     gateway_count: int = 1
     worker_count: int = 1
+    runs_provinces: bool = True
+    """Whether adapters and local systems run; a benchmark brings its own ends and takes only their configurations."""
 
     def check(self) -> None:
         """Raise Explained for a plan that cannot be carried out."""
@@ -165,23 +168,11 @@ class Country:
         self._report("preparing the hub's schema and topics")
         for name in self._stub_names():
             await self._processes[name].start()
-        await asyncio.gather(
-            self._run_once("hub-migrate", "hub", "migrate", "--config", str(self.hub_config)),
-            self._run_once("hub-topics", "hub", "topics", "--config", str(self.hub_config)),
-        )
+        await asyncio.gather(self._prepare_database(), self._prepare_topics())
         self._report("starting hub and adapters")
         names = [name for name in self._processes if name not in self._stub_names()]
         for name in names:
             await self._processes[name].start()
-        await self._run_once(
-            "directory-import",
-            "directory",
-            "import",
-            str(self.directory_file),
-            "--config",
-            str(self.hub_config),
-            "--yes",
-        )
         self._report("waiting until all of them serve")
         await asyncio.gather(*(self._wait_until_ready(name) for name in self._processes))
 
@@ -249,6 +240,16 @@ class Country:
         """Let a paused process go on."""
         self._process(name).resume()
 
+    async def run_beside(self, name: str, arguments: list[str]) -> ChildProcess:
+        """Start one more `onecard …` of a benchmark; it ends with the country."""
+        self._define_process(name, arguments)
+        await self._processes[name].start()
+        return self._processes[name]
+
+    def adapter_config(self, province: str) -> Path:
+        """The configuration of a province's adapter; known once configured."""
+        return self.directory / f"{province}.yaml"
+
     async def add_worker(self) -> str:
         """Start one more worker; returns its name."""
         number = sum(name.startswith("worker-") for name in self._processes) + 1
@@ -263,7 +264,8 @@ class Country:
         return await asyncio.to_thread(Keys, self.directory / "keys")
 
     async def _start_postgres(self) -> None:
-        await self._postgres.start()
+        with _locale_that_exists():
+            await self._postgres.start()
         self._guard.watch(self._postgres.process_id, signal.SIGINT)
 
     async def _start_kafka(self) -> None:
@@ -312,7 +314,7 @@ class Country:
             self._define_process(
                 name, ["hub", "gateway", "--config", config, "--listen", address], port=int(address.rpartition(":")[2])
             )
-        for province in self._provinces:
+        for province in self._provinces if self.plan.runs_provinces else ():
             self._define_process(
                 province.stub_process,
                 [
@@ -343,6 +345,15 @@ class Country:
                 return is_listening(listening_port)
 
             self._ready[name] = listens
+
+    async def _prepare_database(self) -> None:
+        config = ["--config", str(self.hub_config)]
+        await self._run_once("hub-migrate", "hub", "migrate", *config)
+        # Before the hub runs: nobody is then refused for want of a directory.
+        await self._run_once("directory-import", "directory", "import", str(self.directory_file), *config, "--yes")
+
+    async def _prepare_topics(self) -> None:
+        await self._run_once("hub-topics", "hub", "topics", "--config", str(self.hub_config))
 
     async def _run_once(self, name: str, *arguments: str) -> None:
         process = ChildProcess(name, arguments, log_file=self.directory / f"{name}.log", guard=self._guard)
@@ -379,6 +390,20 @@ class Country:
 
     def _stub_names(self) -> list[str]:
         return [name for name in self._processes if name.startswith("stub-")]
+
+
+@contextlib.contextmanager
+def _locale_that_exists() -> Iterator[None]:
+    """PostgreSQL refuses to make its files under a locale that this machine does not have, such as a visitor's."""
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before
 
 
 def check_directory(directory: Path) -> None:

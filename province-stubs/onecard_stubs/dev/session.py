@@ -118,7 +118,10 @@ def _progress() -> Iterator[Callable[[str], None]]:
 def _show_country(country: Country, running: RunningCountry, language: Language) -> None:
     zh = language == "zh"
     console = Console(highlight=False)
-    table = Table(*(("进程", "pid", "监听") if zh else ("process", "pid", "listens at")), box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("进程" if zh else "process", no_wrap=True)
+    table.add_column("pid", no_wrap=True)
+    table.add_column("监听" if zh else "listens at", overflow="fold")
     for name, process_id in sorted(country.process_ids.items()):
         table.add_row(name, str(process_id), escape(running.places.get(name, "")))
     console.print(table, soft_wrap=True)

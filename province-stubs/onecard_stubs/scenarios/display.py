@@ -15,7 +15,7 @@ _SHANGHAI: Final = timezone(timedelta(hours=8))
 _LEVELS: Final = {
     "01": Text(en="A", zh="甲类"),
     "02": Text(en="B", zh="乙类"),
-    "03": Text(en="self-paid", zh="自费"),
+    "03": Text(en="C", zh="丙类"),
 }
 _CLASSES: Final = {
     "01": Text(en="bed", zh="床位费"),
@@ -70,7 +70,7 @@ def _bill(result: ScenarioResult, language: Language) -> Table:
     titles = (
         ("项目类别", "笔数", "金额", "全自费", "超限价", "先行自付", "符合范围")
         if language == "zh"
-        else ("class, level", "lines", "amount", "self-paid", "over limit", "paid first", "in scope")
+        else ("class, level", "lines", "amount", "self-paid", "over cap", "co-pay", "in scope")
     )
     title = "住院费用（元）" if language == "zh" else "The bill of the stay (yuan)"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)

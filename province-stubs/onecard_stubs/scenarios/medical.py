@@ -93,7 +93,8 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     started = time.monotonic()
     since_ms = int(time.time() * 1000)
     before = await _control(country, "command/describe")
-    person = choose_patient(Population())
+    # Another one each time: a person with two filings for one place has to say which is meant.
+    person = choose_patient(Population(), before["filings"])
     area = person.active_enrolments[0].insurance_area
     today = datetime.now(_SHANGHAI).date()
     report("Sichuan's core files for its insured person and tells Guangdong")
@@ -104,9 +105,9 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
         _require("9001", await hospital.sign_in())
         identified = _require("1101", await hospital.identify(person, insurance_area=area))
         report("first stay: admission, fee lines, pre-settlement, discharge, settlement")
-        first = await _stay(hospital, person, area, number="ZY0001", day=today - timedelta(days=12), count=LINE_COUNT)
+        first = await _stay(hospital, person, area, number=f"ZY{since_ms}1", day=today - timedelta(days=12), count=LINE_COUNT)
         report("second stay: the same, then its settlement is cancelled")
-        second = await _stay(hospital, person, area, number="ZY0002", day=today - timedelta(days=4), count=12)
+        second = await _stay(hospital, person, area, number=f"ZY{since_ms}2", day=today - timedelta(days=4), count=12)
         cancelled = _require("2305", await hospital.cancel(second.stay, str(second.settled["setl_id"])))
     finally:
         await hospital.close()
@@ -178,15 +179,16 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     )
 
 
-def choose_patient(population: Population) -> Person:
-    """The first person whose main enrolment is an employee's, with something on the personal account."""
-    return next(
+def choose_patient(population: Population, turn: int) -> Person:
+    """One of the people whose main enrolment is an employee's, with something on the personal account."""
+    fitting = [
         person
         for person in population
         if person.active_enrolments
         and person.active_enrolments[0].insurance_kind == INSURANCE_KIND
         and person.active_enrolments[0].account_balance_fen > 0
-    )
+    ]
+    return fitting[turn % len(fitting)]
 
 
 def sum_by_class(lines: Sequence[Mapping[str, Any]]) -> list[BillRow]:

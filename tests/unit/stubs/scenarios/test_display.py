@@ -78,7 +78,7 @@ def shown(found: ScenarioResult, language: Language) -> str:
 
 def test_the_bill_is_summed_and_its_classes_are_named() -> None:
     text = shown(result(message("request")), "en")
-    total = next(line for line in text.splitlines() if line.startswith("total"))
+    total = next(line for line in text.splitlines() if line.strip().startswith("total"))
     assert "150.50" in total
     assert "85.00" in total
     assert "western medicine" in text
