@@ -29,7 +29,15 @@ from onecard_protocol.signatures.engine import native_engine
 from tests.support.certificates import Authority
 from tests.support.directories import NETWORK, certificate_name, numbered, put_participant, revoke_key
 from tests.support.gateway import Hub, eventually, eventually_async, running_hub
-from tests.support.messages import citizen_number, covered, make_event, make_request
+from tests.support.messages import (
+    REPORT_FILING,
+    citizen_number,
+    covered,
+    filing_report,
+    make_event,
+    make_request,
+    make_signed,
+)
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -104,6 +112,29 @@ async def test_a_batch_signed_as_a_whole_is_admitted_and_delivered_message_by_me
     for message in received:
         own_block = message_pb2.SignatureBlock.FromString(message.signature)
         assert verifier.verify(MESSAGE_CONTEXT, message.header_bytes, own_block, signer.public_key)
+
+
+async def test_every_refusal_leaves_a_trace_without_personal_numbers(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wrong = filing_report()
+    wrong.person.number = "51000019700101991" + ("0" if citizen_number(991)[-1] != "0" else "1")
+    signed = make_signed(
+        hub.signers["cn-51"],
+        wrong,
+        now_ms=now_ms(),
+        sender="cn-51",
+        recipient="cn-44",
+        method=REPORT_FILING,
+        kind=message_pb2.MESSAGE_KIND_EVENT,
+    )
+
+    assert reasons(await hub.submit("cn-51", signed)) == ["IDENTITY_INVALID"]
+
+    assert from_wire(signed).header.id.hex() in caplog.text
+    assert "IDENTITY_INVALID" in caplog.text
+    assert wrong.person.number not in caplog.text
 
 
 async def test_too_many_messages_in_a_batch_are_refused(hub: Hub) -> None:

@@ -6,6 +6,7 @@ Owns no rule of admission (``admission/``) and nothing of gRPC.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -32,11 +33,13 @@ from onecard_broker.gateway.readiness import ClockWatch, Readiness
 from onecard_broker.log.port import Appended, AppendFailed, Log, LogError, Record
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name
-from onecard_protocol.identifiers import new_message_id
+from onecard_protocol.identifiers import id_text, new_message_id
 from onecard_protocol.messages import RECEIPT_CONTEXT, Message, timestamp
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier, SignedContent, sign_batch
 from onecard_protocol.signatures.signer import Signer
+
+log = logging.getLogger(__name__)
 
 SIGNATURES_AT_ONCE: Final = 2
 # A verification under a remembered root costs little beside the change of threads, a receipt's signature 270 µs.
@@ -133,24 +136,27 @@ class Admitting:
         before = self._circumstances(certificate_names)
         checked: list[HeaderChecked | OneCardError] = []
         for one in signed:
+            message: Message | None = None
             try:
                 message = check_form(one.header, one.payload, one.signature)
                 self._readiness.check(is_answer=message.header.kind in _ANSWERS)
                 checked.append(check_header(message, before))
             except OneCardError as error:
+                self._note_refusal(error, message, certificate_names)
                 checked.append(error)
         contents = [one.signed_content() for one in checked if isinstance(one, HeaderChecked)]
         are_valid = iter(await self._verifications.run(contents))
         results: list[Admitted | OneCardError] = []
         for outcome in checked:
+            if isinstance(outcome, OneCardError):
+                results.append(outcome)
+                continue
             try:
-                if isinstance(outcome, OneCardError):
-                    raise outcome
                 if not next(are_valid):
                     raise wrong_signature()
                 results.append(self._admitted(check_content(outcome, before), before))
             except OneCardError as error:
-                self._stats[f"refused_{reason_name(error.reason)}"] += 1
+                self._note_refusal(error, outcome.message, certificate_names)
                 results.append(error)
         return results
 
@@ -203,7 +209,7 @@ class Admitting:
         results: list[Journaled | OneCardError] = []
         for one, where in zip(admitted, appended, strict=True):
             if isinstance(where, OneCardError):
-                self._stats[f"refused_{reason_name(where.reason)}"] += 1
+                self._note_refusal(where, one.message, frozenset())
                 results.append(where)
             else:
                 self._stats["admitted"] += 1
@@ -228,6 +234,19 @@ class Admitting:
             now_ms=self._clock_ms(),
             is_reading=self._is_reading,
             certificate_names=certificate_names,
+        )
+
+    def _note_refusal(self, error: OneCardError, message: Message | None, certificate_names: frozenset[str]) -> None:
+        """Count a refusal and leave a trace of it: who, what, why; never anything of the payload."""
+        reason = reason_name(error.reason)
+        self._stats[f"refused_{reason}"] += 1
+        log.info(
+            "refused %s: %s id %s over %s: %s",
+            reason,
+            "a message" if message is None else f"{message.header.sender} {message.header.method}",
+            "unknown" if message is None else id_text(message.header.id),
+            ", ".join(sorted(certificate_names)) or "the journal",
+            error.detail or "; ".join(f"{field} {what}" for field, what in error.violations),
         )
 
     def _place(self, message: Message, identity: str | None) -> tuple[str, int]:

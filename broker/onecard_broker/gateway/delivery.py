@@ -20,7 +20,7 @@ from onecard_broker.gateway.serving import certificate_names, check_participant,
 from onecard_broker.gateway.store import OutputReader
 from onecard_broker.gateway.watermarks import Watermarks
 from onecard_broker.log.cloud_events import HEADER, SIGNATURE
-from onecard_broker.log.port import Log, LogError, LoggedRecord, PositionAfterEnd, PositionBeforeStart, Reader
+from onecard_broker.log.port import Log, LoggedRecord, PositionAfterEnd, PositionBeforeStart, Reader
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.messages import timestamp
@@ -216,10 +216,6 @@ class _Stream:
         except PositionAfterEnd:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_CURSOR_FOREIGN_EPOCH, "the cursor lies behind the end of this log"
-            ) from None
-        except LogError:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_HUB_NOT_READY, "the inbox cannot be read", retry_after_ms=limits.TICK_MS
             ) from None
         self._credit_count -= len(records)
         if not self._credit_count:

@@ -14,10 +14,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
+import psycopg
 from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.directory.model import Directory
+from onecard_broker.log.port import LogUnavailable
+from onecard_protocol import limits
 from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, reason_name, to_status
 
 log = logging.getLogger(__name__)
@@ -68,8 +71,15 @@ async def refuse_call(context: ServicerContext[Any, Any], error: OneCardError, t
     raise AssertionError("abort returned")
 
 
-def unexpected(method: str, error: BaseException) -> OneCardError:
-    """Log an error that no handler expected, and give the refusal that tells of it."""
+def refusal_of(method: str, error: Exception) -> OneCardError:
+    """The refusal that tells of an error; what no handler expected is logged."""
+    if isinstance(error, OneCardError):
+        return error
+    if isinstance(error, LogUnavailable | psycopg.Error):
+        log.warning("%s: log or database does not answer: %s", method, type(error).__name__)
+        return OneCardError(
+            errors_pb2.ERROR_REASON_HUB_NOT_READY, "log or database does not answer", retry_after_ms=limits.TICK_MS
+        )
     places = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s failed with %s at\n%s", method, type(error).__name__, places)
     return OneCardError(errors_pb2.ERROR_REASON_INTERNAL, "the gateway's log tells more")
@@ -83,9 +93,6 @@ async def serve(
     outcome = "OK"
     try:
         return await handling()
-    except OneCardError as error:
-        outcome = reason_name(error.reason)
-        await refuse_call(context, error)
     except CallRefused as refused:
         outcome = reason_name(refused.error.reason)
         await refuse_call(context, refused.error, refused.trailing)
@@ -93,8 +100,9 @@ async def serve(
         outcome = "CANCELLED"
         raise
     except Exception as error:
-        outcome = "INTERNAL"
-        await refuse_call(context, unexpected(method, error))
+        refusal = refusal_of(method, error)
+        outcome = reason_name(refusal.reason)
+        await refuse_call(context, refusal)
     finally:
         access_log.info("%s %s %d ms", method, outcome, (time.monotonic() - begun) * 1000)
 
@@ -108,15 +116,13 @@ async def serve_stream(
     try:
         async for response in responses:
             yield response
-    except OneCardError as error:
-        outcome = reason_name(error.reason)
-        await refuse_call(context, error)
     except (asyncio.CancelledError, GeneratorExit):
         outcome = "CANCELLED"
         raise
     except Exception as error:
-        outcome = "INTERNAL"
-        await refuse_call(context, unexpected(method, error))
+        refusal = refusal_of(method, error)
+        outcome = reason_name(refusal.reason)
+        await refuse_call(context, refusal)
     finally:
         access_log.info("%s %s after %d ms", method, outcome, (time.monotonic() - begun) * 1000)
         await responses.aclose()

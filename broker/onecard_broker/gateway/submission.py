@@ -88,7 +88,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
             if isinstance(end, Journaled):
                 results.append(service_pb2.SubmitResult(receipt=next(receipts)))
             else:
-                results.append(service_pb2.SubmitResult(refusal=refusal_of(end)))
+                results.append(service_pb2.SubmitResult(refusal=refusal_message(end)))
         return service_pb2.SubmitBatchResponse(results=results)
 
     async def _outcome(
@@ -119,7 +119,7 @@ def held_seconds(context: ServicerContext[Any, Any]) -> float:
     return limit if remaining is None else max(0.0, min(limit, remaining - min(0.2, remaining / 10)))
 
 
-def refusal_of(error: OneCardError) -> service_pb2.Refusal:
+def refusal_message(error: OneCardError) -> service_pb2.Refusal:
     """An error as the refusal of one message."""
     return service_pb2.Refusal(
         reason=error.reason,  # type: ignore[arg-type]
