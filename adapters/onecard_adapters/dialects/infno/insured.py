@@ -67,7 +67,8 @@ class CoverageServicer(CoverageServiceServicer):
         answer = await desk.ask_core(context, "1101", {"data": data}, place, has_effect=False)
         response = coverage_pb2.QueryCoverageResponse()
         maps.BASE.read(answer.node("baseinfo"), response, desk.tables, "baseinfo")
-        response.insured_number.insurance_area = request.insurance_area
+        # Without an area asked for, the number is the whole province's; which enrolment counts is the asker's choice.
+        response.insured_number.insurance_area = request.insurance_area or desk.settings.area
         for index, row in enumerate(answer.rows("insuinfo")):
             maps.ENROLMENT.read(row, response.enrolments.add(), desk.tables, f"insuinfo[{index}]")
         for index, row in enumerate(answer.rows("filinginfo")):
