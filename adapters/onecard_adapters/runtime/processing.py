@@ -103,16 +103,13 @@ class Processing:
 
     def add(self, received: Received) -> None:
         """Process a message that is durable in the inbox."""
-        message = received.message
-        method = self._methods.get(message.header.method)
-        payload: ProtoMessage | None = None
-        subject = self._writer.own_subject(message.header.sender, message.header.id)
-        if method is not None:
-            try:
-                payload = method.input_class.FromString(message.payload)
-                subject = self._writer.subject_of(method, payload, message.header.sender, message.header.id)
-            except DecodeError:
-                payload = None
+        header = received.message.header
+        method = self._methods.get(header.method)
+        payload = None if method is None else _parsed(method, received.message.payload)
+        if method is None or payload is None:
+            subject = self._writer.own_subject(header.sender, header.id)
+        else:
+            subject = self._writer.subject_of(method, payload, header.sender, header.id)
         self._work.add(subject, _Task(received, method, payload, subject))
 
     async def close(self, grace_s: float) -> None:
@@ -283,3 +280,10 @@ class Processing:
 
     def _reference(self, received: Received) -> message_pb2.RequestReference:
         return reference_to(received.message, log_epoch=received.log_epoch, partition=received.partition)
+
+
+def _parsed(method: Method, payload: bytes) -> ProtoMessage | None:
+    try:
+        return method.input_class.FromString(payload)
+    except DecodeError:
+        return None

@@ -15,24 +15,28 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.signatures.sm3 import hmac_sm3
+from onecard_protocol.signatures.sm3 import hmac_sm3, sm3_after
 
 MASTER_KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+_BLOCK_BYTES: Final = 64
 
 
 class Sealer:
     """Seals values (RFC 8998, SM4-GCM with a random nonce) and makes lookup keys under one master key."""
 
-    __slots__ = ("_algorithm", "_lookup_key")
+    __slots__ = ("_algorithm", "_inner", "_outer")
 
     def __init__(self, master_key: bytes) -> None:
         """Raises ValueError for a key that is not 32 bytes."""
         if len(master_key) != MASTER_KEY_BYTES:
             raise ValueError(f"the store's key has {MASTER_KEY_BYTES} bytes")
         self._algorithm = algorithms.SM4(hmac_sm3(master_key, b"onecard.v1.store.values")[:16])
-        self._lookup_key = hmac_sm3(master_key, b"onecard.v1.store.lookup")
+        block = hmac_sm3(master_key, b"onecard.v1.store.lookup").ljust(_BLOCK_BYTES, b"\0")
+        # HMAC (RFC 2104) with its two key blocks hashed once: every message makes lookup keys.
+        self._inner = sm3_after(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sm3_after(bytes(byte ^ 0x5C for byte in block))
 
     def seal(self, label: bytes, value: bytes) -> bytes:
         """The sealed value; `label` says what it is and must be given again to open it."""
@@ -56,7 +60,7 @@ class Sealer:
     def lookup(self, *parts: str) -> bytes:
         """The 32-byte key under which something is found again; equal parts give the equal key."""
         framed = b"".join(len(data).to_bytes(4, "big") + data for data in (part.encode() for part in parts))
-        return hmac_sm3(self._lookup_key, framed)
+        return self._outer(self._inner(framed))
 
 
 def load_sealer(key_file: Path, store_path: Path) -> Sealer:

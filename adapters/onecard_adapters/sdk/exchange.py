@@ -93,7 +93,7 @@ class Exchange:
 
     @property
     def waiting_count(self) -> int:
-        """Messages that wait to be submitted, as far as they are held in memory: whoever sends much slows down by it."""
+        """Messages in memory that wait to be submitted: whoever sends much slows down by it."""
         return self._parts.submission.held_count
 
     async def find_outcome(self, message_id: bytes) -> Message | None:

@@ -165,10 +165,23 @@ class Reception:
                 return
             if message.header.kind in FINAL_KINDS:
                 outbox.answer(connection, self._sealer, request_id, message)
+                self._note_refused_answer(message, fixed[0])
         if known is None:
             done = dataclasses.replace(received, state=InboxState.DONE)
             inbox.insert(connection, self._sealer, done, now_ms=now_ms, keeps_bytes=False)
         written.answers.append(message)
+
+    def _note_refused_answer(self, rejection: Message, refused: bytes) -> None:
+        """Say it where the hub refused an answer of ours, such as a success that came after the reversal (rule 12)."""
+        header = message_pb2.MessageHeader.FromString(refused)
+        if header.kind == message_pb2.MESSAGE_KIND_REPLY:
+            reason = message_pb2.Rejection.FromString(rejection.payload).reason
+            _log.error(
+                "the hub refused our answer to %s from %s: %s",
+                id_text(header.reply_to.id),
+                header.reply_to.sender,
+                reason_name(reason),
+            )
 
     def _report(self, connection: sqlite3.Connection, received: Received, error: OneCardError) -> Outgoing:
         message = received.message

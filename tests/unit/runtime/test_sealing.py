@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime.sealing import Sealer, load_sealer
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.signatures.sm3 import hmac_sm3
 
 SEALER = Sealer(bytes(range(32)))
 
@@ -47,6 +48,13 @@ def test_lookup_keys_are_equal_for_equal_parts_only() -> None:
     assert SEALER.lookup("a", "bc") == SEALER.lookup("a", "bc")
     assert SEALER.lookup("a", "bc") != SEALER.lookup("ab", "c")
     assert SEALER.lookup("a") != Sealer(bytes(32)).lookup("a")
+
+
+@given(st.lists(st.text(max_size=40), max_size=4))
+def test_a_lookup_key_is_hmac_sm3_of_its_framed_parts(parts: list[str]) -> None:
+    framed = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+    key = hmac_sm3(bytes(range(32)), b"onecard.v1.store.lookup")
+    assert SEALER.lookup(*parts) == hmac_sm3(key, framed)
 
 
 def test_a_new_store_gets_a_key_that_only_its_owner_may_read(tmp_path: Path) -> None:
