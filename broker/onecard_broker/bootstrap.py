@@ -16,11 +16,11 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import SUBJECT_KEY_BYTES
 from onecard_broker.directory.follower import DirectoryFollower
 from onecard_broker.directory.store import DirectoryStore
-from onecard_broker.exchange.records import topics
 from onecard_broker.exchange.worker import ExchangeWorker
 from onecard_broker.gateway.readiness import ClockWatch
 from onecard_broker.gateway.server import Gateway
 from onecard_broker.gateway.store import GatewayStore
+from onecard_broker.journal import topics
 from onecard_broker.log.port import Log
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import check, ensure_days, migrate

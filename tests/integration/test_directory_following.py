@@ -11,7 +11,7 @@ from onecard_broker.directory.follower import DirectoryFollower
 from onecard_broker.directory.publication import ControlTicker
 from onecard_broker.directory.signing import sign_control
 from onecard_broker.directory.store import DirectoryStore
-from onecard_broker.exchange.records import CONTROL_TOPIC, control_record, topics
+from onecard_broker.journal import CONTROL_TOPIC, control_record, topics
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import migrate

@@ -14,7 +14,7 @@ import pytest
 from onecard.medical.v1 import settlement_pb2
 from onecard_broker.domain.medical_state import decode_encounter, encounter_key
 from onecard_broker.domain.model import MessageKey
-from onecard_broker.exchange.records import inbox_topic, message_record, timer_record
+from onecard_broker.journal import inbox_topic, message_record, timer_record
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, Record
 from onecard_protocol.clock import now_ms

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from onecard.medical.v1 import coverage_pb2
-from onecard_broker.exchange.records import JOURNAL_TOPIC
+from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log
 from onecard_broker.records import exchange_store
 from onecard_broker.records.exchange_store import OwnershipLost, PartitionRow

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import message_pb2
-from onecard_broker.exchange.records import CONTROL_TOPIC, JOURNAL_TOPIC, control_record, inbox_topic, message_record
-from onecard_broker.exchange.records import topics as hub_topics
 from onecard_broker.exchange.worker import ExchangeWorker
+from onecard_broker.journal import CONTROL_TOPIC, JOURNAL_TOPIC, control_record, inbox_topic, message_record
+from onecard_broker.journal import topics as hub_topics
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, Record
 from onecard_broker.records.schema import ensure_days, migrate

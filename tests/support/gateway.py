@@ -17,11 +17,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from onecard.exchange.v1 import message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.follower import DirectoryFollower
 from onecard_broker.directory.store import DirectoryStore
-from onecard_broker.exchange.records import topics
 from onecard_broker.exchange.worker import ExchangeWorker
 from onecard_broker.gateway.readiness import ClockWatch
 from onecard_broker.gateway.server import Gateway
 from onecard_broker.gateway.store import GatewayStore
+from onecard_broker.journal import topics
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import ensure_days, migrate

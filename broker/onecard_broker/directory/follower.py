@@ -16,7 +16,7 @@ import psycopg
 
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory
 from onecard_broker.directory.signing import read_control
-from onecard_broker.exchange.records import CONTROL_TOPIC, CONTROL_TYPE, NUMBER
+from onecard_broker.journal import CONTROL_TOPIC, CONTROL_TYPE, NUMBER
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, LogError, LoggedRecord, Reader
 from onecard_protocol import limits

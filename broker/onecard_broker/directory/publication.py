@@ -12,7 +12,7 @@ from collections.abc import Callable
 import psycopg
 
 from onecard_broker.directory.store import DirectoryStore
-from onecard_broker.exchange.records import CONTROL_TOPIC, control_record, control_tick_record
+from onecard_broker.journal import CONTROL_TOPIC, control_record, control_tick_record
 from onecard_broker.log.port import Log, LogError
 from onecard_protocol import limits
 

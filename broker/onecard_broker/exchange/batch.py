@@ -27,7 +27,7 @@ from onecard_broker.domain.model import (
     Timer,
 )
 from onecard_broker.exchange.inbounds import Entry
-from onecard_broker.exchange.records import answers_text
+from onecard_broker.journal import answers_text
 from onecard_broker.records.exchange_store import Output, PartitionRow
 from onecard_broker.records.parking import Parked
 from onecard_protocol.identifiers import HUB

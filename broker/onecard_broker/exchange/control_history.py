@@ -12,7 +12,7 @@ import psycopg
 from onecard.exchange.v1 import control_pb2
 from onecard_broker.directory.follower import ControlHistory as StoredHistory
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory
-from onecard_broker.exchange.records import CONTROL_TOPIC, CONTROL_TYPE
+from onecard_broker.journal import CONTROL_TOPIC, CONTROL_TYPE
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, LogError
 from onecard_protocol.messages import Message, trusted_message

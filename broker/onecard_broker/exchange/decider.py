@@ -32,7 +32,7 @@ from onecard_broker.domain.model import (
 )
 from onecard_broker.exchange.batch import Batch, OwnedPartition
 from onecard_broker.exchange.inbounds import Entry, read_entry
-from onecard_broker.exchange.records import JOURNAL_TOPIC, answers_text
+from onecard_broker.journal import JOURNAL_TOPIC, answers_text
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking

@@ -7,8 +7,8 @@ import dataclasses
 from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import control_pb2, message_pb2
+from onecard_broker import journal
 from onecard_broker.domain.model import Inbound, Origin
-from onecard_broker.exchange import records
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_protocol.messages import Message, trusted_message
@@ -40,28 +40,28 @@ def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry)
     """Parse a record of the journal; whatever it raises makes the record undecidable."""
     event = decode(record)
     match event.type:
-        case records.MESSAGE_TYPE | records.QUESTION_TYPE:
+        case journal.MESSAGE_TYPE | journal.QUESTION_TYPE:
             message = trusted_message(event.header, event.data, event.signature)
             method = methods.get(message.header.method)
-            is_question = event.type == records.QUESTION_TYPE
+            is_question = event.type == journal.QUESTION_TYPE
             return Entry(
                 record=record,
-                claimed_ms=int(event.extensions[records.ADMITTED]),
+                claimed_ms=int(event.extensions[journal.ADMITTED]),
                 inbound=Inbound(
                     origin=Origin.QUESTION if is_question else Origin.MESSAGE,
                     log_epoch=log_epoch,
                     partition=record.partition,
                     position=record.position,
-                    subject=event.extensions.get(records.PSEUDONYM, ""),
+                    subject=event.extensions.get(journal.PSEUDONYM, ""),
                     message=message,
                     method=method,
                     payload=None if method is None or method.is_event else parse_payload(message, method),
-                    question_id=bytes.fromhex(event.extensions[records.QUESTION]) if is_question else b"",
+                    question_id=bytes.fromhex(event.extensions[journal.QUESTION]) if is_question else b"",
                 ),
             )
-        case records.TIMER_TYPE:
+        case journal.TIMER_TYPE:
             return Entry(record=record, claimed_ms=record.append_time_ms, timer_id=bytes.fromhex(event.id))
-        case records.CONTROL_TYPE:
+        case journal.CONTROL_TYPE:
             control = control_pb2.ControlRecord.FromString(event.data)
             return Entry(
                 record=record,
@@ -69,7 +69,7 @@ def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry)
                 control=control,
                 control_message=trusted_message(event.header, event.data, event.signature),
             )
-        case records.TICK_TYPE:
+        case journal.TICK_TYPE:
             return Entry(record=record, claimed_ms=record.append_time_ms)
         case _:
             raise ValueError(f"record of unknown type {event.type}")

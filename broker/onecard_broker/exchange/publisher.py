@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from onecard_broker.exchange.records import delivery_record
+from onecard_broker.journal import delivery_record
 from onecard_broker.log.port import AppendFailed, Log, LogUnavailable
 from onecard_broker.records.exchange_store import Output
 

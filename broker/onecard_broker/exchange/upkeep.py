@@ -17,7 +17,7 @@ from onecard_broker.directory.publication import ControlTicker
 from onecard_broker.exchange.batch import OwnedPartition
 from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.exchange.leases import LeaseKeeper
-from onecard_broker.exchange.records import (
+from onecard_broker.journal import (
     JOURNAL_TOPIC,
     control_record,
     tick_record,

@@ -20,8 +20,8 @@ from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.exchange.decider import Decider
 from onecard_broker.exchange.leases import LeaseKeeper
 from onecard_broker.exchange.publisher import Publisher
-from onecard_broker.exchange.records import JOURNAL_TOPIC
 from onecard_broker.exchange.upkeep import CONTROL_LEASE, Upkeep
+from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log, LoggedRecord, LogUnavailable, Reader
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking

@@ -27,9 +27,9 @@ from onecard_broker.admission.rules import (
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.admission.times import check_age
 from onecard_broker.directory.model import Directory
-from onecard_broker.exchange.records import message_record, question_record
 from onecard_broker.gateway.micro_batches import MicroBatches
 from onecard_broker.gateway.readiness import ClockWatch, Readiness
+from onecard_broker.journal import message_record, question_record
 from onecard_broker.log.port import Appended, AppendFailed, Log, LogError, Record
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name

@@ -13,12 +13,12 @@ from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.model import Directory
-from onecard_broker.exchange.records import DELIVERY_TYPE, NUMBER, inbox_topic
 from onecard_broker.gateway.cursors import Cursor, decode_cursor, encode_cursor
 from onecard_broker.gateway.recipients import Recipients
 from onecard_broker.gateway.serving import certificate_names, check_participant, serve, serve_stream
 from onecard_broker.gateway.store import OutputReader
 from onecard_broker.gateway.watermarks import Watermarks
+from onecard_broker.journal import DELIVERY_TYPE, NUMBER, inbox_topic
 from onecard_broker.log.cloud_events import HEADER, SIGNATURE
 from onecard_broker.log.port import Log, LoggedRecord, PositionAfterEnd, PositionBeforeStart, Reader
 from onecard_protocol import limits

@@ -15,7 +15,7 @@ from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.domain.model import MessageKey
-from onecard_broker.exchange.records import ANSWERS, answers_text, inbox_topic
+from onecard_broker.journal import ANSWERS, answers_text, inbox_topic
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, LogError, LoggedRecord, Reader
 from onecard_protocol import limits

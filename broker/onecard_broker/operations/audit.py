@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import message_pb2
 from onecard_broker.domain.model import KnownState
-from onecard_broker.exchange.records import JOURNAL_TOPIC, MESSAGE_TYPE, NUMBER, inbox_topic
+from onecard_broker.journal import JOURNAL_TOPIC, MESSAGE_TYPE, NUMBER, inbox_topic
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.operations.log_window import LogWindow

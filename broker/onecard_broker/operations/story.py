@@ -15,7 +15,7 @@ from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import message_pb2
 from onecard_broker.directory.model import Directory, KeyStatus
-from onecard_broker.exchange.records import (
+from onecard_broker.journal import (
     ADMITTED,
     DIRECTORY_VERSION,
     JOURNAL_TOPIC,

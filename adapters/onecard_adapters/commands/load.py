@@ -1,0 +1,64 @@
+"""`onecard load`: one end of the load that `onecard bench` puts on a country."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+app: Final = typer.Typer(help="One end of a benchmark's load; `onecard bench` starts both.", no_args_is_help=True)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration of a province's adapter.")]
+ReportOption = Annotated[Path, typer.Option("--report", help="File for the figures, as JSON.")]
+SigningOption = Annotated[str, typer.Option("--signing", help="adaptive or single.")]
+
+
+@app.command()
+def receive(config: ConfigOption, report: ReportOption, signing: SigningOption = "adaptive") -> None:
+    """Answer whatever comes until SIGTERM, then write the figures."""
+    from onecard_adapters.load.ends import receive_until
+    from onecard_adapters.settings import load_adapter_settings
+
+    logging.basicConfig(level=logging.WARNING)
+    settings = load_adapter_settings(config)
+
+    async def until_stopped() -> None:
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+        await receive_until(settings, stopping, report, signs_by_batch=signing == "adaptive")
+
+    asyncio.run(until_stopped())
+
+
+@app.command()
+def send(
+    config: ConfigOption,
+    report: ReportOption,
+    kind: Annotated[str, typer.Option(help="events, calls or settlements.")],
+    seconds: Annotated[float, typer.Option(help="Time to send for, after the warming up.")] = 10.0,
+    warm_up_seconds: Annotated[float, typer.Option(help="Time to send before that.")] = 2.0,
+    concurrency: Annotated[int, typer.Option(help="How many units of load are under way at once.")] = 64,
+    rate: Annotated[float, typer.Option(help="Units a second instead; 0 means as many as go.")] = 0.0,
+    stays: Annotated[int, typer.Option(help="Stays to register before, to be settled.")] = 0,
+    signing: SigningOption = "adaptive",
+) -> None:
+    """Send, then write the figures. Says "ready" on standard output when the measured time begins."""
+    from onecard_adapters.load.ends import Load, send_load
+    from onecard_adapters.settings import load_adapter_settings
+
+    logging.basicConfig(level=logging.WARNING)
+    load = Load(
+        kind=kind,
+        seconds=seconds,
+        warm_up_seconds=warm_up_seconds,
+        concurrency=concurrency,
+        rate_per_s=rate or None,
+        stay_count=stays,
+    )
+    failures = asyncio.run(send_load(load_adapter_settings(config), load, report, signs_by_batch=signing == "adaptive"))
+    sys.exit(1 if failures else 0)

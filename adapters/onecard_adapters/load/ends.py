@@ -1,0 +1,79 @@
+"""The two ends of the load as processes: open the exchange, send or answer, write the figures."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Final
+
+from onecard_adapters.load import reports
+from onecard_adapters.load.receiving import Insured, Received, register
+from onecard_adapters.load.sending import Sender, Sent
+from onecard_adapters.runtime.sealing import load_sealer
+from onecard_adapters.sdk.exchange import Exchange
+from onecard_adapters.sdk.opening import connection_of, signatures_of
+from onecard_adapters.settings import AdapterSettings
+from onecard_protocol.clock import now_ms
+
+QUIET_SECONDS: Final = 3.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What to send: a kind, for how long, how many at once or how many a second."""
+
+    kind: str
+    seconds: float
+    warm_up_seconds: float
+    concurrency: int
+    rate_per_s: float | None
+    stay_count: int
+
+
+def open_exchange(settings: AdapterSettings, *, signs_by_batch: bool) -> Exchange:
+    """As `Exchange.open`, with each message signed alone where the benchmark compares that."""
+    signatures = dataclasses.replace(signatures_of(settings), by_batch=signs_by_batch)
+    sealer = load_sealer(settings.store.key_file, settings.store.file)
+    return Exchange(connection_of(settings), signatures, store_file=settings.store.file, sealer=sealer)
+
+
+async def receive_until(
+    settings: AdapterSettings, stopping: asyncio.Event, report: Path, *, signs_by_batch: bool
+) -> None:
+    """Answer until told to stop. The report's file appears empty when the exchange is ready."""
+    received = Received()
+    exchange = open_exchange(settings, signs_by_batch=signs_by_batch)
+    register(Insured(received), exchange)
+    async with exchange:
+        await exchange.wait_ready()
+        await asyncio.to_thread(report.touch)
+        await stopping.wait()
+        await _quiet(received)
+        figures = reports.received_report(received)
+    reports.write(report, figures)
+
+
+async def _quiet(received: Received) -> None:
+    """Wait until nothing more comes: what was sent last is still on its way when the sender ends."""
+    count = -1
+    while count != len(received.arrived_ms):
+        count = len(received.arrived_ms)
+        await asyncio.sleep(QUIET_SECONDS)
+
+
+async def send_load(settings: AdapterSettings, load: Load, report: Path, *, signs_by_batch: bool) -> int:
+    """Send the load and wait until all of it has left; returns how many units failed."""
+    sent = Sent()
+    async with open_exchange(settings, signs_by_batch=signs_by_batch) as exchange:
+        await exchange.wait_ready()
+        sender = Sender(exchange, sent)
+        if load.stay_count:
+            await sender.prepare_stays(load.stay_count, load.concurrency)
+        begun_ms = now_ms() + round(load.warm_up_seconds * 1000)
+        until_ms = begun_ms + round(load.seconds * 1000)
+        print("ready", begun_ms, until_ms, flush=True)
+        await sender.run(load.kind, until_ms=until_ms, concurrency=load.concurrency, rate_per_s=load.rate_per_s)
+        await sender.drained()
+    reports.write(report, {**reports.sent_report(sent), "begun_ms": begun_ms, "until_ms": until_ms})
+    return len(sent.failures)

@@ -1,0 +1,204 @@
+"""The load of a Guangdong hospital in its own interface: visits prepared first, then pre-settled and settled."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import itertools
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
+from onecard_stubs.population import Person, Population
+
+INSURANCE_KIND: Final = "310"
+_PERSON_COUNT: Final = 60
+_SHANGHAI: Final = timezone(timedelta(hours=8))
+_ITEMS: Final = (
+    FeeItem(
+        code="001109000010000-110900001", name="普通病房床位费", quantity=Decimal(3), price=Decimal("65"), returns=""
+    ),
+    FeeItem(
+        code="XA00AAA000A001010000000",
+        name="奥美拉唑肠溶胶囊",
+        quantity=Decimal(14),
+        price=Decimal("1.235"),
+        returns="",
+    ),
+    FeeItem(code="002103000010000-210300001", name="CT平扫", quantity=Decimal(1), price=Decimal("245"), returns=""),
+)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class HospitalLoad:
+    """Prepares visits and settles them, several at once."""
+
+    def __init__(self, hospital: Hospital, control_url: str) -> None:
+        """`control_url` is the control API of Sichuan's core, which files for the patients."""
+        self._hospital = hospital
+        self._control_url = control_url
+        self._stays: list[Stay] = []
+        self.ended_ms = array.array("q")
+        self.duration_ms = array.array("q")
+        self.failures: list[str] = []
+
+    async def prepare(self, count: int, concurrency: int) -> None:
+        """Sign in, file for the patients, register visits and upload their fees."""
+        _require(await self._hospital.sign_in())
+        people = _patients()
+        await self._file(people)
+        for person in people:
+            _require(await self._hospital.identify(person, insurance_area=person.active_enrolments[0].insurance_area))
+        today = datetime.now(_SHANGHAI).date()
+        serials = iter(range(count))
+        marker = _now_ms()
+
+        async def one() -> None:
+            for serial in serials:
+                person = people[serial % len(people)]
+                self._stays.append(await self._prepared(person, f"MZ{marker}{serial:06}", today))
+
+        await asyncio.gather(*[one() for _ in range(concurrency)])
+
+    async def run(self, *, until_ms: int, concurrency: int, rate_per_s: float) -> None:
+        """Pre-settle and settle until the time, at the rate given or as fast as the concurrency allows."""
+        if rate_per_s:
+            await self._at_rate(until_ms, rate_per_s)
+        else:
+            await asyncio.gather(*[self._repeat(until_ms) for _ in range(concurrency)])
+
+    async def _repeat(self, until_ms: int) -> None:
+        while _now_ms() < until_ms and self._stays:
+            await self._settle()
+
+    async def _at_rate(self, until_ms: int, rate_per_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        tasks: set[asyncio.Task[None]] = set()
+        for index in itertools.count():
+            delay = begun + index / rate_per_s - loop.time()
+            if delay > 0:
+                await asyncio.sleep(delay)
+            if _now_ms() >= until_ms or not self._stays:
+                break
+            task = loop.create_task(self._settle())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.gather(*tasks)
+
+    async def _settle(self) -> None:
+        stay = self._stays.pop()
+        begun_ms = _now_ms()
+        try:
+            _require(await self._hospital.pre_settle(stay))
+            _require(await self._hospital.settle(stay))
+        except Exception as error:  # Counted and shown at the end: the load must go on.
+            self.failures.append(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(0.1)
+        else:
+            ended_ms = _now_ms()
+            self.ended_ms.append(ended_ms)
+            self.duration_ms.append(ended_ms - begun_ms)
+
+    async def _file(self, people: Sequence[Person]) -> None:
+        first_day = f"{datetime.now(_SHANGHAI).date() - timedelta(days=30):%Y%m%d}"
+        async with aiohttp.ClientSession() as session:
+            for person in people:
+                body = {
+                    "identity_number": person.identity_number,
+                    "destination_area": "440300",
+                    "filing_type": "04",
+                    "insurance_kind": INSURANCE_KIND,
+                    "first_day": first_day,
+                    "last_day": "",
+                }
+                url = f"{self._control_url}/control/command/file_outwards"
+                async with session.post(url, json=body) as response:
+                    answer = await response.json()
+                    if not answer.get("told"):
+                        raise RuntimeError(f"no filing was made: {answer}")
+
+    async def _prepared(self, person: Person, number: str, day: date) -> Stay:
+        area = person.active_enrolments[0].insurance_area
+        answer, stay = await self._hospital.register(
+            person, insurance_area=area, insurance_kind=INSURANCE_KIND, number=number, day=day
+        )
+        _require(answer)
+        _require(await self._hospital.upload_fees(stay, _ITEMS, day=day))
+        return stay
+
+
+def _patients() -> list[Person]:
+    fitting = [
+        person
+        for person in Population()
+        if person.active_enrolments
+        and person.active_enrolments[0].insurance_kind == INSURANCE_KIND
+        and person.active_enrolments[0].account_balance_fen > 0
+    ]
+    return fitting[:_PERSON_COUNT]
+
+
+def _require(answer: Answer) -> Answer:
+    if not answer.is_success:
+        raise RuntimeError(f"refused: {answer.text}")
+    return answer
+
+
+async def hospital_load(
+    *,
+    adapter_url: str,
+    control_url: str,
+    stay_count: int,
+    concurrency: int,
+    seconds: float,
+    warm_up_seconds: float,
+    rate_per_s: float,
+    report: Path,
+) -> int:
+    """Prepare and settle, then write the figures; returns how many settlements failed."""
+    hospital = Hospital(adapter_url)
+    load = HospitalLoad(hospital, control_url)
+    try:
+        await load.prepare(stay_count, concurrency)
+        begun_ms = _now_ms() + round(warm_up_seconds * 1000)
+        until_ms = begun_ms + round(seconds * 1000)
+        print("ready", begun_ms, until_ms, flush=True)
+        await load.run(until_ms=until_ms, concurrency=concurrency, rate_per_s=rate_per_s)
+    finally:
+        await hospital.close()
+    _write(report, _figures(load, begun_ms, until_ms))
+    return len(load.failures)
+
+
+def _write(report: Path, figures: dict[str, Any]) -> None:
+    report.write_text(json.dumps(figures), encoding="utf-8")
+
+
+def _figures(load: HospitalLoad, begun_ms: int, until_ms: int) -> dict[str, Any]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "messages": 2 * len(load.ended_ms),
+        "units": len(load.ended_ms),
+        "ended_ms": load.ended_ms.tolist(),
+        "duration_ms": load.duration_ms.tolist(),
+        "failures": len(load.failures),
+        "failure_examples": sorted(set(load.failures))[:3],
+        "begun_ms": begun_ms,
+        "until_ms": until_ms,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_mb": peak_bytes / 1e6,
+    }

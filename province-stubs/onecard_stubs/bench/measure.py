@@ -1,0 +1,264 @@
+"""Runs one benchmark: a country, both ends of its load, and what every process used in the measured time."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import psutil
+
+from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.processes import ChildProcess
+
+Kind = Literal["events", "calls", "settlements"]
+
+_STAYS_A_SECOND: Final = {"sdk": 700, "dialects": 350}
+_END_SECONDS: Final = 120
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """What to measure."""
+
+    kind: Kind
+    log: Literal["embedded", "kafka"] = "kafka"
+    broker_count: int = 1
+    signing: Literal["adaptive", "single"] = "adaptive"
+    through: Literal["sdk", "dialects"] = "sdk"
+    seconds: float = 15.0
+    warm_up_seconds: float = 3.0
+    concurrency: int = 64
+    rate_per_s: float = 0.0
+    """Units a second, 0 for as many as go."""
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        suffix = f", through {'both dialects' if self.through == 'dialects' else 'the SDK'}"
+        return self.kind + (suffix if self.kind == "settlements" else "")
+
+
+@dataclasses.dataclass(slots=True)
+class _Use:
+    cpu_s: float
+    peak_mb: float
+
+
+async def measure(benchmark: Benchmark, report: Callable[[str], None]) -> dict[str, Any]:
+    """Run it and return its figures (design.md, section 11). Raises Explained where a process fails."""
+    with tempfile.TemporaryDirectory(prefix="onecard-bench-", ignore_cleanup_errors=True) as name:
+        plan = CountryPlan(
+            log=benchmark.log,
+            broker_count=benchmark.broker_count,
+            runs_provinces=benchmark.through == "dialects",
+        )
+        async with Country(plan, Path(name), report=report) as country:
+            if benchmark.through == "dialects":
+                return await _through_dialects(benchmark, country, report)
+            return await _through_sdk(benchmark, country, report)
+
+
+async def _through_sdk(benchmark: Benchmark, country: Country, report: Callable[[str], None]) -> dict[str, Any]:
+    received_file, sent_file = country.directory / "received.json", country.directory / "sent.json"
+    receiver = await country.run_beside(
+        "load-receiver",
+        [
+            *("load", "receive", "--config", str(country.adapter_config("cn-51"))),
+            *("--report", str(received_file), "--signing", benchmark.signing),
+        ],
+    )
+    await receiver.wait_until(_is_there(received_file), _END_SECONDS)
+    stays = 0
+    if benchmark.kind == "settlements":
+        rate = benchmark.rate_per_s or _STAYS_A_SECOND["sdk"]
+        stays = round(rate * (benchmark.seconds + benchmark.warm_up_seconds)) + benchmark.concurrency
+    sender = await country.run_beside(
+        "load-sender",
+        [
+            *("load", "send", "--config", str(country.adapter_config("cn-44")), "--report", str(sent_file)),
+            *("--kind", benchmark.kind, "--stays", str(stays)),
+            *_load_options(benchmark),
+            *("--signing", benchmark.signing),
+        ],
+    )
+    sent, used = await _observe(benchmark, country, sender, sent_file, report)
+    received = await _settled_reception(receiver, received_file)
+    if benchmark.kind == "events":
+        ended, durations = received["arrived_ms"], received["latency_ms"]
+    else:
+        ended, durations = sent["ended_ms"], sent["duration_ms"]
+    return _figures(
+        benchmark,
+        sent,
+        ended,
+        durations,
+        lost=max(0, sent["messages"] - received["messages"]),
+        doubled=received["repeats"],
+        used=used,
+    )
+
+
+async def _through_dialects(benchmark: Benchmark, country: Country, report: Callable[[str], None]) -> dict[str, Any]:
+    sent_file = country.directory / "sent.json"
+    running = country.running()
+    rate = benchmark.rate_per_s or _STAYS_A_SECOND["dialects"]
+    stays = round(rate * (benchmark.seconds + benchmark.warm_up_seconds)) + benchmark.concurrency
+    sender = await country.run_beside(
+        "load-hospital",
+        [
+            *("bench", "hospital", "--adapter-url", running.adapter_urls["cn-44"]),
+            *("--control-url", running.stub_urls["cn-51"], "--report", str(sent_file), "--stays", str(stays)),
+            *_load_options(benchmark),
+        ],
+    )
+    before = 0
+    sent, used = await _observe(benchmark, country, sender, sent_file, report)
+    standing = await _standing(running.stub_urls["cn-51"]) - before
+    return _figures(
+        benchmark,
+        sent,
+        sent["ended_ms"],
+        sent["duration_ms"],
+        lost=max(0, sent["units"] - standing),
+        doubled=max(0, standing - sent["units"] - sent["failures"]),
+        used=used,
+    )
+
+
+def _load_options(benchmark: Benchmark) -> list[str]:
+    return [
+        *("--seconds", str(benchmark.seconds), "--warm-up-seconds", str(benchmark.warm_up_seconds)),
+        *("--concurrency", str(benchmark.concurrency), "--rate", str(benchmark.rate_per_s)),
+    ]
+
+
+async def _observe(
+    benchmark: Benchmark, country: Country, sender: ChildProcess, sent_file: Path, report: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, _Use]]:
+    """Wait for the load's beginning, watch the processes through it, and read what was sent."""
+    report("preparing the load")
+    begun_ms, until_ms = await _announced(sender)
+    report(f"measuring for {benchmark.seconds:g} s")
+    await _until(begun_ms)
+    before = _uses(country)
+    peaks = {name: use.peak_mb for name, use in before.items()}
+    while _now_ms() < until_ms:
+        await asyncio.sleep(0.5)
+        for name, use in _uses(country).items():
+            peaks[name] = max(peaks.get(name, 0.0), use.peak_mb)
+    after = _uses(country)
+    await sender.wait_until(_is_there(sent_file), _END_SECONDS)
+    sent = _read(sent_file)
+    used = {
+        name: _Use(use.cpu_s - (before[name].cpu_s if name in before else 0.0), peaks[name])
+        for name, use in after.items()
+    }
+    return sent, used
+
+
+async def _announced(sender: ChildProcess) -> tuple[int, int]:
+    """The begin and the end that the sender announces in its log."""
+    found: list[tuple[int, int]] = []
+
+    async def is_announced() -> bool:
+        for line in sender.log_file.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("ready "):
+                begun, until = line.split()[1:]
+                found.append((int(begun), int(until)))
+        return bool(found)
+
+    await sender.wait_until(is_announced, _END_SECONDS * 3)
+    return found[0]
+
+
+async def _settled_reception(receiver: ChildProcess, file: Path) -> dict[str, Any]:
+    """End the receiver once nothing more comes, and read what it received."""
+    await receiver.terminate(grace_seconds=_END_SECONDS)
+    return _read(file)
+
+
+async def _standing(control_url: str) -> int:
+    import aiohttp
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{control_url}/control/command/describe", json={}) as response,
+    ):
+        described = await response.json()
+    return int(described["settlements_standing"])
+
+
+def _figures(
+    benchmark: Benchmark,
+    sent: dict[str, Any],
+    ended_ms: list[int],
+    durations_ms: list[int],
+    *,
+    lost: int,
+    doubled: int,
+    used: dict[str, _Use],
+) -> dict[str, Any]:
+    begun, until = sent["begun_ms"], sent["until_ms"]
+    measured = sorted(
+        duration for ended, duration in zip(ended_ms, durations_ms, strict=True) if begun <= ended < until
+    )
+    messages = max(1, len(measured) * (2 if benchmark.kind == "settlements" else 1))
+    return {
+        "name": benchmark.name,
+        "log": benchmark.log if benchmark.broker_count == 1 else f"{benchmark.log}, {benchmark.broker_count} brokers",
+        "signing": benchmark.signing,
+        "rate_per_s": round(len(measured) / benchmark.seconds, 1),
+        "p50_ms": statistics.median(measured) if measured else 0,
+        "p99_ms": measured[int(len(measured) * 0.99)] if measured else 0,
+        "lost": lost,
+        "doubled": doubled,
+        "failures": sent["failures"],
+        "failure_examples": sent["failure_examples"],
+        "processes": {
+            name: {"cpu_us_per_message": round(use.cpu_s * 1e6 / messages, 1), "peak_mb": round(use.peak_mb, 1)}
+            for name, use in sorted(used.items())
+        },
+    }
+
+
+def _uses(country: Country) -> dict[str, _Use]:
+    """CPU time and memory of every process; PostgreSQL's are added up, with memory that its processes share."""
+    uses: dict[str, _Use] = {}
+    for name, process_id in country.process_ids.items():
+        try:
+            process = psutil.Process(process_id)
+            family = [process, *process.children(recursive=True)] if name == "postgres" else [process]
+            times = [one.cpu_times() for one in family]
+            memory = [one.memory_info().rss for one in family]
+        except psutil.Error:
+            continue
+        uses[name] = _Use(sum(time.user + time.system for time in times), max(memory) / 1e6)
+    return uses
+
+
+def _is_there(file: Path) -> Callable[[], Any]:
+    async def is_there() -> bool:
+        return await asyncio.to_thread(file.exists)
+
+    return is_there
+
+
+def _read(file: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return report
+
+
+def _now_ms() -> int:
+    import time
+
+    return time.time_ns() // 1_000_000
+
+
+async def _until(time_ms: int) -> None:
+    await asyncio.sleep(max(0, time_ms - _now_ms()) / 1000)

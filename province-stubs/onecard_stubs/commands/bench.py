@@ -1,0 +1,177 @@
+"""`onecard bench`: how fast the exchange is on this machine, with the load included."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app: Final = typer.Typer(no_args_is_help=True, help="Measure the exchange on this machine, with the load included.")
+
+
+class LogKind(enum.StrEnum):
+    """Which log the hub writes its journal to."""
+
+    EMBEDDED = "embedded"
+    KAFKA = "kafka"
+
+
+class Signing(enum.StrEnum):
+    """How senders sign."""
+
+    SINGLE = "single"
+    ADAPTIVE = "adaptive"
+
+
+class Through(enum.StrEnum):
+    """Which way settlements take."""
+
+    DIALECTS = "dialects"
+    SDK = "sdk"
+
+
+LogOption = Annotated[LogKind, typer.Option("--log", help="The embedded log, or a real Kafka.")]
+BrokersOption = Annotated[int, typer.Option("--brokers", help="Kafka brokers, 1 or 3.")]
+SigningOption = Annotated[Signing, typer.Option("--signing", help="One signature each, or by the batch that waits.")]
+SecondsOption = Annotated[float, typer.Option("--seconds", min=1, help="Measured time.")]
+ConcurrencyOption = Annotated[int, typer.Option("--concurrency", min=1, help="Units of load under way at once.")]
+RateOption = Annotated[float, typer.Option("--rate", min=0, help="Units a second; 0 means as many as go.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object alone.")]
+
+
+@app.command()
+def events(
+    log: LogOption = LogKind.KAFKA,
+    brokers: BrokersOption = 1,
+    signing: SigningOption = Signing.ADAPTIVE,
+    seconds: SecondsOption = 15,
+    concurrency: ConcurrencyOption = 256,
+    rate: RateOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Signed events: submitted, journaled, applied, delivered, verified."""
+    _run("events", log, brokers, signing, Through.SDK, seconds, concurrency, rate, as_json=as_json)
+
+
+@app.command()
+def calls(
+    log: LogOption = LogKind.KAFKA,
+    brokers: BrokersOption = 1,
+    signing: SigningOption = Signing.ADAPTIVE,
+    seconds: SecondsOption = 15,
+    concurrency: ConcurrencyOption = 64,
+    rate: RateOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Typed unary calls, each answered by the other province."""
+    _run("calls", log, brokers, signing, Through.SDK, seconds, concurrency, rate, as_json=as_json)
+
+
+@app.command()
+def settlements(
+    log: LogOption = LogKind.KAFKA,
+    brokers: BrokersOption = 1,
+    signing: SigningOption = Signing.ADAPTIVE,
+    through: Annotated[Through, typer.Option(help="Through both local dialects, or the SDK alone.")] = Through.DIALECTS,
+    seconds: SecondsOption = 15,
+    concurrency: ConcurrencyOption = 48,
+    rate: RateOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Settlements: a pre-settlement and a settlement each."""
+    _run("settlements", log, brokers, signing, through, seconds, concurrency, rate, as_json=as_json)
+
+
+@app.command(hidden=True)
+def hospital(
+    adapter_url: Annotated[str, typer.Option()],
+    control_url: Annotated[str, typer.Option()],
+    report: Annotated[Path, typer.Option()],
+    stays: Annotated[int, typer.Option()],
+    seconds: Annotated[float, typer.Option()],
+    warm_up_seconds: Annotated[float, typer.Option()],
+    concurrency: Annotated[int, typer.Option()],
+    rate: Annotated[float, typer.Option()],
+) -> None:
+    """The load of a hospital, as `settlements --through dialects` starts it."""
+    from onecard_stubs.bench.hospital_load import hospital_load
+
+    failures = asyncio.run(
+        hospital_load(
+            adapter_url=adapter_url,
+            control_url=control_url,
+            stay_count=stays,
+            concurrency=concurrency,
+            seconds=seconds,
+            warm_up_seconds=warm_up_seconds,
+            rate_per_s=rate,
+            report=report,
+        )
+    )
+    sys.exit(1 if failures else 0)
+
+
+def _run(
+    kind: Any,
+    log: LogKind,
+    brokers: int,
+    signing: Signing,
+    through: Through,
+    seconds: float,
+    concurrency: int,
+    rate: float,
+    *,
+    as_json: bool,
+) -> None:
+    from onecard_stubs.bench.measure import Benchmark, measure
+
+    benchmark = Benchmark(
+        kind=kind,
+        log=log.value,
+        broker_count=brokers,
+        signing=signing.value,
+        through=through.value,
+        seconds=seconds,
+        concurrency=concurrency,
+        rate_per_s=rate,
+    )
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        say: Callable[[str], None] = status.update
+        figures = asyncio.run(measure(benchmark, say))
+    if not as_json:
+        _show(figures)
+    print(json.dumps(figures))
+    raise typer.Exit(1 if figures["lost"] or figures["doubled"] or figures["failures"] else 0)
+
+
+def _show(figures: dict[str, Any]) -> None:
+    console = Console()
+    summary = Table(title=f"{figures['name']} on {figures['log']}, signing {figures['signing']}")
+    for column in ("a second", "p50 ms", "p99 ms", "lost", "doubled", "failed"):
+        summary.add_column(column, justify="right")
+    summary.add_row(
+        f"{figures['rate_per_s']:,.0f}",
+        f"{figures['p50_ms']:,.0f}",
+        f"{figures['p99_ms']:,.0f}",
+        str(figures["lost"]),
+        str(figures["doubled"]),
+        str(figures["failures"]),
+    )
+    console.print(summary)
+    processes = Table("process", title="what each process used")
+    processes.add_column("CPU µs a message", justify="right")
+    processes.add_column("peak MB", justify="right")
+    for name, used in figures["processes"].items():
+        processes.add_row(name, f"{used['cpu_us_per_message']:,.0f}", f"{used['peak_mb']:,.0f}")
+    console.print(processes)
+    for example in figures["failure_examples"]:
+        console.print(f"failed: {example}")
