@@ -29,7 +29,7 @@ _PREFIX: Final = "ERROR_REASON_"
 def reason_name(reason: int) -> str:
     """The reason's name without its prefix, as it stands in ErrorInfo, such as ``KEY_REVOKED``."""
     try:
-        return errors_pb2.ErrorReason.Name(reason).removeprefix(_PREFIX)  # type: ignore[arg-type]
+        return errors_pb2.ErrorReason.Name(reason).removeprefix(_PREFIX)
     except ValueError:
         return f"REASON_{reason}"
 
@@ -48,7 +48,7 @@ def policy(reason: int) -> options_pb2.ErrorPolicy:
     value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_number.get(reason)
     if value is None:
         return policy(errors_pb2.ERROR_REASON_INTERNAL)
-    return value.GetOptions().Extensions[options_pb2.error]  # type: ignore[no-any-return]
+    return value.GetOptions().Extensions[options_pb2.error]
 
 
 def text(reason: int, language: Language) -> str:
@@ -127,7 +127,8 @@ def to_status(error: OneCardError) -> status_pb2.Status:
 
 def from_status(status: status_pb2.Status) -> OneCardError:
     """The error of a rich status; without ErrorInfo of this domain it is INTERNAL with the status's message."""
-    reason, detail = errors_pb2.ERROR_REASON_INTERNAL, status.message
+    reason: int = errors_pb2.ERROR_REASON_INTERNAL
+    detail = status.message
     violations: list[Violation] = []
     retry_after_ms = 0
     for packed in status.details:

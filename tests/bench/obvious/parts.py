@@ -123,7 +123,7 @@ def sender(engine_name: str, port: int, deadline: float, thread_count: int, sent
     """Sign and submit until the deadline (monotonic seconds), each thread one message at a time."""
     signer = EngineSigner(engine_of(engine_name), "sender", PRIVATE_KEY)
     channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-    submit = channel.unary_unary(SUBMIT)
+    submit: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(SUBMIT)
 
     def run() -> list[bytes]:
         ids: list[bytes] = []
