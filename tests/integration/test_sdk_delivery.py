@@ -227,9 +227,11 @@ async def test_one_id_with_other_content_or_from_two_partitions_is_reported_as_c
 async def test_a_repeated_request_gets_the_stored_answer_under_the_same_header(one: Country) -> None:
     insured = Insured()
     signed = settlement(one, "a")
-    async with one.province("cn-51", insured):
+    async with one.province("cn-51", insured) as exchange:
         message = one.hub.admit(signed)
         await eventually(lambda: one.hub.known[message.key].outcome is not None)
+        # While the answer is on its way, a repeat asks for nothing more.
+        await eventually(lambda: exchange._parts.submission.is_idle)
         one.hub.deliver("cn-51", signed, one.hub.known[message.key].partition)
         await eventually(lambda: len(replies(one.hub)) == 2)
 
