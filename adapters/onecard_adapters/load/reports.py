@@ -51,5 +51,7 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 
 def write(file: Path, report: dict[str, Any]) -> None:
-    """Write a report."""
-    file.write_text(json.dumps(report), encoding="ascii")
+    """Write a report; it appears whole, because its reader waits for the file."""
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(report), encoding="ascii")
+    part.replace(file)

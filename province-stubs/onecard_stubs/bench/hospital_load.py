@@ -184,7 +184,9 @@ async def hospital_load(
 
 
 def _write(report: Path, figures: dict[str, Any]) -> None:
-    report.write_text(json.dumps(figures), encoding="utf-8")
+    part = report.with_suffix(".part")  # It appears whole, because its reader waits for the file.
+    part.write_text(json.dumps(figures), encoding="utf-8")
+    part.replace(report)
 
 
 def _figures(load: HospitalLoad, begun_ms: int, until_ms: int) -> dict[str, Any]:
