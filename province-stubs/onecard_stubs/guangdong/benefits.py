@@ -42,6 +42,8 @@ class Benefits:
         self.filings: dict[str, Filing] = {}
         """Filings of own people and, told from outside, of others, by their id."""
         self.settlements: list[Settlement] = []
+        self._of_visit: dict[str, list[Settlement]] = {}
+        self._of_msgid: dict[tuple[str, str], Settlement] = {}
         self._accounts: dict[tuple[str, str, str], Account] = {}
         self._sequence = 0
 
@@ -235,10 +237,15 @@ class Benefits:
         return sheets.settled(visit, split, person_type=person_type, msgid=str(head["msgid"]))
 
     def _standing(self, visit: Visit) -> Settlement | None:
-        for settlement in self.settlements:
-            if settlement.visit is visit and settlement.original is None and settlement.is_standing:
+        for settlement in self._of_visit.get(visit.visit_id, ()):
+            if settlement.original is None and settlement.is_standing:
                 return settlement
         return None
+
+    def _keep(self, settlement: Settlement) -> None:
+        self.settlements.append(settlement)
+        self._of_visit.setdefault(settlement.visit.visit_id, []).append(settlement)
+        self._of_msgid[(settlement.infno, settlement.msgid)] = settlement
 
     def _settle(self, head: Mapping[str, Any], data: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         if self._standing(visit) is not None:
@@ -254,7 +261,7 @@ class Benefits:
             person_type=person_type,
         )
         account.post(split, visit.kind)
-        self.settlements.append(settlement)
+        self._keep(settlement)
         return sheets.of_settlement(settlement)
 
     def _next_settlement_id(self, visit: Visit) -> str:
@@ -263,7 +270,7 @@ class Benefits:
 
     def _cancel(self, head: Mapping[str, Any], data: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         original = next(
-            (item for item in self.settlements if item.settlement_id == str(data["setl_id"]) and item.visit is visit),
+            (item for item in self._of_visit.get(visit.visit_id, ()) if item.settlement_id == str(data["setl_id"])),
             None,
         )
         if original is None or original.original is not None:
@@ -282,7 +289,7 @@ class Benefits:
         )
         original.cancelled_by = red
         self._account_of(visit).undo(original.split, visit.kind)
-        self.settlements.append(red)
+        self._keep(red)
         return sheets.of_settlement(red)
 
     def _account_of(self, visit: Visit) -> Account:
@@ -290,17 +297,8 @@ class Benefits:
 
     def _reverse(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
         data = content["data"]
-        record = next(
-            (
-                item
-                for item in self.settlements
-                if item.msgid == str(data["omsgid"])
-                and item.infno == str(data["oinfno"])
-                and item.visit.personal_number == str(data["psn_no"])
-            ),
-            None,
-        )
-        if record is None:
+        record = self._of_msgid.get((str(data["oinfno"]), str(data["omsgid"])))
+        if record is None or record.visit.personal_number != str(data["psn_no"]):
             raise Refused("原交易不存在")
         # Undone once, answered the same for ever.
         if not record.is_valid:
@@ -317,7 +315,7 @@ class Benefits:
 
     def _query(self, head: Mapping[str, Any], data: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         wanted = str(data.get("setl_id") or "")
-        found = [item for item in self.settlements if item.visit is visit and wanted in ("", item.settlement_id)]
+        found = [item for item in self._of_visit.get(visit.visit_id, ()) if wanted in ("", item.settlement_id)]
         if wanted and not found:
             raise Refused("未查询到结算信息")
         return sheets.queried(found)

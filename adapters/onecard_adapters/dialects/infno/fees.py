@@ -4,6 +4,7 @@ The transactions in the adapter's memory are the record; nothing is summed up be
 once and a crash between two writes leaves no wrong total.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -61,13 +62,13 @@ class FeeLedger:
 
     async def held(self, encounter_id: str) -> dict[str, HeldLine]:
         """The lines of an encounter by their id, withdrawn ones left out."""
-        found = [
-            *await self._memory.find_transactions_of_encounter(encounter_id, trades.UPLOAD_FEE_LINES),
-            *await self._memory.find_transactions_of_encounter(encounter_id, trades.WITHDRAW_FEE_LINES),
-        ]
+        uploads, withdrawals = await asyncio.gather(
+            self._memory.find_transactions_of_encounter(encounter_id, trades.UPLOAD_FEE_LINES),
+            self._memory.find_transactions_of_encounter(encounter_id, trades.WITHDRAW_FEE_LINES),
+        )
         lines: dict[str, HeldLine] = {}
         # Message ids begin with their time, and one encounter's trades are carried out one after the other.
-        for transaction in sorted(found, key=lambda item: item.message_id):
+        for transaction in sorted([*uploads, *withdrawals], key=lambda item: item.message_id):
             attributes = transaction.attributes
             if DONE not in attributes:
                 continue
