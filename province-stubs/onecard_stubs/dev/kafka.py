@@ -212,7 +212,9 @@ class KafkaCluster:
 
     async def _format(self, broker: _Broker) -> None:
         process = await asyncio.create_subprocess_exec(
-            *self._command("kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(broker.properties)),
+            *self._command(
+                "kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster_id}", "-c", str(broker.properties)
+            ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
