@@ -179,7 +179,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     )
 
 
-def choose_patient(population: Population, turn: int) -> Person:
+def choose_patient(population: Population, turn: int = 0) -> Person:
     """One of the people whose main enrolment is an employee's, with something on the personal account."""
     fitting = [
         person

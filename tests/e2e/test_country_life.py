@@ -1,0 +1,165 @@
+"""The country's processes live and end together, and what stops it is told with what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from onecard_protocol.explained import ExitCode
+from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.scenarios.medical import run as run_medical
+from tests.support.country import PROGRAM, country_up, environment, onecard
+
+pytestmark = [pytest.mark.serial, pytest.mark.timeout(400)]
+
+
+def processes_of(directory: Path) -> list[psutil.Process]:
+    """Processes that name the directory on their command line."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "pid"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(directory) in line and process.info["pid"] != os.getpid():
+            found.append(process)
+    return found
+
+
+def test_sigterm_ends_every_process_and_is_success(tmp_path: Path) -> None:
+    directory = tmp_path / "country"
+    with country_up(directory, "--gateways", "2") as (running, process):
+        assert {"gateway-1", "gateway-2", "adapter-cn-44", "stub-sichuan"} <= running.places.keys()
+        started = processes_of(directory)
+        assert len(started) >= 7
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == ExitCode.DONE
+    assert [one for one in started if one.is_running()] == []
+
+
+def test_kill_9_of_the_owner_ends_every_process(tmp_path: Path) -> None:
+    directory = tmp_path / "country"
+    with country_up(directory) as (_, process):
+        started = processes_of(directory)
+        process.kill()
+        process.wait(10)
+        _, alive = psutil.wait_procs([one for one in started if one.pid != process.pid], timeout=60)
+        assert alive == []
+    assert processes_of(directory) == []
+
+
+async def test_what_was_killed_comes_back_and_goes_on(tmp_path: Path) -> None:
+    async with Country(CountryPlan(), tmp_path / "country") as country:
+        before = country.process_ids
+        assert {"postgres", "gateway-1", "worker-1", "adapter-cn-44", "adapter-cn-51"} <= before.keys()
+        for name in ("worker-1", "gateway-1", "adapter-cn-51", "postgres"):
+            await country.kill(name)
+            assert name not in country.process_ids
+        for name in ("postgres", "worker-1", "gateway-1", "adapter-cn-51"):
+            await country.restart(name)
+        after = country.process_ids
+        assert before.keys() == after.keys()
+        assert before["worker-1"] != after["worker-1"]
+        result = await run_medical(country.running(), lambda _: None)
+        assert result.is_good, result.figures()
+
+
+def test_a_temporary_country_leaves_nothing_behind(tmp_path: Path) -> None:
+    ended = onecard("dev", "up", "--scenario", "medical", "--json", changes={"TMPDIR": str(tmp_path)})
+    assert ended.code == 0, ended.errors
+    assert ended.json()["lost"] == 0
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("onecard-")] == []
+
+
+# ---- what stops it ---------------------------------------------------------------------------------------------------
+
+
+def test_a_directory_with_something_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x", encoding="utf-8")
+    ended = onecard("dev", "up", "--directory", str(tmp_path))
+    assert ended.code == ExitCode.NOT_SET_UP
+    assert "is not empty" in ended.errors
+    assert (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--provinces", "cn-44,cn-11"], "cn-11"),
+        (["--brokers", "2", "--log", "kafka"], "1 broker or with 3"),
+        (["--json"], "--scenario"),
+        (["--scenario", "nothing"], "'nothing'"),
+        (["--scenario", "medical", "--provinces", "cn-44"], "cn-51"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_before_anything_starts(options: list[str], says: str) -> None:
+    ended = onecard("dev", "up", *options)
+    assert ended.code in {ExitCode.USAGE, ExitCode.NOT_SET_UP}
+    assert says in ended.errors
+    assert "Traceback" not in ended.errors
+
+
+def test_without_java_the_package_that_brings_it_is_named(tmp_path: Path) -> None:
+    changes = {"PATH": str(tmp_path), "JAVA_HOME": "", "LC_ALL": "zh_CN.UTF-8"}
+    ended = onecard("dev", "up", "--log", "kafka", "--scenario", "medical", changes=changes)
+    assert ended.code == ExitCode.NOT_SET_UP
+    assert "openjdk-17" in ended.errors
+    assert "本机无法启动 Kafka" in ended.errors
+
+
+async def test_a_taken_port_a_wrong_passphrase_and_a_missing_database_say_what_to_do(tmp_path: Path) -> None:
+    async with Country(CountryPlan(provinces=()), tmp_path / "country") as country:
+        config = str(country.hub_config)
+        taken = country.gateway_addresses["gateway-1"]
+        ended = onecard("hub", "gateway", "--config", config, "--listen", taken)
+        assert ended.code == ExitCode.NOT_SET_UP
+        assert taken in ended.errors
+        passphrase = country.directory / "keys" / "passphrase"
+        right = passphrase.read_text(encoding="ascii")
+        passphrase.write_text("another passphrase\n", encoding="ascii")
+        ended = onecard("hub", "worker", "--config", config)
+        assert ended.code == ExitCode.NOT_SET_UP
+        assert "passphrase" in ended.errors
+        assert "another passphrase" not in ended.errors
+        passphrase.write_text(right, encoding="ascii")
+    ended = onecard("message", "list", "--config", config)
+    assert ended.code == ExitCode.UNREACHABLE
+    assert "PostgreSQL" in ended.errors
+
+
+def test_a_stub_whose_port_is_taken_says_so() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = onecard("stub", "run", "guangdong", "--port", str(port))
+    assert ended.code == ExitCode.NOT_SET_UP
+    assert str(port) in ended.errors
+
+
+def test_no_country_to_drill_in_is_told(tmp_path: Path) -> None:
+    ended = onecard("scenario", "run", "medical", "--directory", str(tmp_path))
+    assert ended.code == ExitCode.NOT_SET_UP
+    assert "onecard dev up" in ended.errors
+
+
+def test_ctrl_c_while_it_starts_ends_it_at_once(tmp_path: Path) -> None:
+    directory = tmp_path / "country"
+    process = subprocess.Popen(
+        [*PROGRAM, "dev", "up", "--directory", str(directory)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert first, sys.executable
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == ExitCode.INTERRUPTED
+    process.stderr.close()
+    assert processes_of(directory) == []

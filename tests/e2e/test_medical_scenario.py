@@ -1,0 +1,171 @@
+"""The country on this machine, through both dialects with the real processes: the drill, its story, and its secrecy."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic
+
+from onecard_broker.bootstrap import open_log
+from onecard_broker.log.cloud_events import HEADER, SIGNATURE
+from onecard_broker.log.port import LoggedRecord
+from onecard_broker.operations.log_window import LogWindow
+from onecard_broker.settings import load_hub_settings
+from onecard_stubs.dev.running import RunningCountry
+from tests.support.country import country_up, numbers_in, onecard, personal_numbers
+
+pytestmark = [pytest.mark.serial, pytest.mark.timeout(400)]
+
+# Two stays (26 requests and replies with the coverage asked at admission), the filing, the first coverage, a cancel.
+MESSAGES_OF_A_DRILL = 31
+
+
+@pytest.fixture(
+    scope="module",
+    params=["embedded", pytest.param("kafka", marks=pytest.mark.needs("java", "mvn"))],
+)
+def country(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCountry]:
+    """A country that is up on each log, with one drill behind it."""
+    directory = tmp_path_factory.mktemp("up") / request.param
+    with country_up(directory, "--log", request.param) as (running, _):
+        first = onecard("scenario", "run", "medical", "--directory", str(directory), "--json")
+        assert first.code == 0, first.errors
+        yield running
+
+
+def hub(country: RunningCountry, *arguments: str) -> Any:
+    ended = onecard("message", *arguments, "--json", "--config", str(country.hub_config))
+    assert ended.code == 0, ended.errors
+    return ended.json()
+
+
+def settlement(country: RunningCountry) -> str:
+    """Id of a settlement request."""
+    return next(
+        str(message["id"])
+        for message in hub(country, "list", "--limit", "1000")
+        if message["method"].endswith("/Settle") and message["kind"] == "request"
+    )
+
+
+async def records_of(country: RunningCountry) -> list[LoggedRecord]:
+    """Everything in the journal and the provinces' inboxes."""
+    log = await open_log(load_hub_settings(country.hub_config))
+    window = LogWindow(log)
+    try:
+        return [
+            record
+            for topic in (JOURNAL_TOPIC, inbox_topic("cn-44"), inbox_topic("cn-51"))
+            for partition in range(log.partition_count)
+            async for record in window.records(topic, partition, 0)
+        ]
+    finally:
+        await window.close()
+        await log.close()
+
+
+def test_a_drill_loses_nothing_doubles_nothing_and_prints_one_object(country: RunningCountry) -> None:
+    ended = onecard("scenario", "run", "medical", "--directory", str(country.directory), "--json")
+    assert ended.code == 0, ended.errors
+    figures = ended.json()
+    assert ended.output.count("\n") == 1
+    assert {name: figures[name] for name in ("scenario", "messages", "rejected", "unknown", "lost", "doubled")} == {
+        "scenario": "medical",
+        "messages": MESSAGES_OF_A_DRILL,
+        "rejected": 0,
+        "unknown": 0,
+        "lost": 0,
+        "doubled": 0,
+    }
+    assert figures["duration_ms"] > 0
+    assert all(figures["checks"].values()), figures["checks"]
+
+
+def test_a_person_sees_the_bill_and_every_journey(country: RunningCountry) -> None:
+    ended = onecard("scenario", "run", "medical", "--directory", str(country.directory))
+    assert ended.code == 0, ended.errors
+    for part in ("The bill of the stay (yuan)", "Who pays, as Sichuan computed it", "settlement (2304)", "lost 0"):
+        assert part in ended.output
+    assert "✗" not in ended.output
+    assert numbers_in(ended.output.encode(), personal_numbers()) == []
+
+
+def test_the_trace_of_a_settlement_tells_every_station_in_order(country: RunningCountry) -> None:
+    (story,) = hub(country, "trace", settlement(country))
+    (reply,) = story["answers"]
+    (delivered,), (answered,) = story["deliveries"], reply["deliveries"]
+    times = [
+        story["created_ms"],
+        story["journal"]["append_time_ms"],
+        delivered["appended_ms"],
+        reply["created_ms"],
+        reply["journal"]["append_time_ms"],
+        answered["appended_ms"],
+    ]
+    assert times == sorted(times)
+    assert (story["state"], reply["kind"]) == ("decided", "reply")
+    assert (delivered["recipient"], answered["recipient"]) == ("cn-51", "cn-44")
+    assert reply["journal"]["partition"] == story["journal"]["partition"]
+    assert story["signature"]["is_good"]
+    assert reply["signature"]["is_good"]
+
+
+def test_a_shown_message_hides_what_is_sensitive(country: RunningCountry) -> None:
+    shown = hub(country, "show", settlement(country))
+    assert shown["payload"]["person"]["number"] == "***"
+    assert shown["payload"]["terms"]["fees"]["total_fen"] > 0
+    assert numbers_in(str(shown).encode(), personal_numbers()) == []
+
+
+@pytest.mark.needs("openssl")
+def test_the_files_of_a_message_verify_with_the_openssl_command_alone(country: RunningCountry, tmp_path: Path) -> None:
+    config = str(country.hub_config)
+    ended = onecard("message", "show", settlement(country), "--raw", str(tmp_path), "--config", config)
+    assert ended.code == 0, ended.errors
+
+    def verifies() -> bool:
+        command = "openssl pkeyutl -verify -pubin -inkey public.pem -rawin -digest sm3 -in signed.bin"
+        options = ["-sigfile", "signature.der", "-pkeyopt", "distid:1234567812345678"]
+        checked = subprocess.run([*command.split(), *options], cwd=tmp_path, capture_output=True, check=False)
+        return checked.returncode == 0
+
+    assert verifies()
+    signed = tmp_path / "signed.bin"
+    signed.write_bytes(signed.read_bytes()[:-1] + b"\0")
+    assert not verifies()
+
+
+def test_the_audit_of_the_hub_finds_everything_accounted_for(country: RunningCountry) -> None:
+    audit = hub(country, "audit")
+    assert len(audit["messages"]) % MESSAGES_OF_A_DRILL == 0
+    for name in ("undecided", "without_outcome", "delivered_twice", "answered_twice", "missing_numbers"):
+        assert audit[name] == [], name
+    assert {place.partition("/")[0] for place in audit["last_numbers"]} == {"cn-44", "cn-51"}
+
+
+def test_personal_numbers_stand_in_no_log_of_any_process(country: RunningCountry) -> None:
+    numbers = personal_numbers()
+    logs = sorted(country.directory.rglob("*.log"))
+    assert {"gateway-1.log", "worker-1.log", "adapter-cn-44.log", "adapter-cn-51.log"} <= {log.name for log in logs}
+    found = {str(log): numbers_in(log.read_bytes(), numbers) for log in logs}
+    assert {log: names for log, names in found.items() if names} == {}
+
+
+def test_personal_numbers_stand_in_no_key_and_no_header_of_the_log(country: RunningCountry) -> None:
+    numbers = personal_numbers()
+    records = asyncio.run(records_of(country))
+    shown = b"\n".join(
+        part
+        for record in records
+        for name, value in record.headers
+        for part in (record.key, name.encode(), base64.b64decode(value) if name in {HEADER, SIGNATURE} else value)
+    )
+    assert numbers_in(shown, numbers) == []
+    # The search can find: the payloads are what the insured province needs to know.
+    assert numbers_in(b"\n".join(record.value for record in records), numbers) != []

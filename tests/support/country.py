@@ -1,0 +1,101 @@
+"""A whole country for tests: the program `onecard` as a person calls it, and a country that stays up."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.population import Population
+
+PROGRAM = (sys.executable, "-m", "onecard_protocol.cli")
+START_SECONDS = 180
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A command that ended."""
+
+    code: int
+    output: str
+    errors: str
+
+    def json(self) -> Any:
+        """What it printed, which must be one JSON value and nothing else."""
+        return json.loads(self.output)
+
+
+def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables of a person with an English locale and no settings of their own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ONECARD_")}
+    return kept | {"LC_ALL": "C", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | dict(changes or {})
+
+
+def onecard(*arguments: str, changes: Mapping[str, str] | None = None, seconds: float = START_SECONDS) -> Finished:
+    """Run a command of the program to its end; `changes` go into its environment."""
+    ended = subprocess.run(
+        [*PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=seconds,
+        check=False,
+        env=environment(changes),
+    )
+    return Finished(code=ended.returncode, output=ended.stdout, errors=ended.stderr)
+
+
+@contextlib.contextmanager
+def country_up(directory: Path, *options: str) -> Iterator[tuple[RunningCountry, subprocess.Popen[str]]]:
+    """`onecard dev up` in a directory until the block ends; fails with what it printed if it does not come up."""
+    printed = directory.with_suffix(".printed")
+    with printed.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [*PROGRAM, "dev", "up", "--directory", str(directory), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            text=True,
+            env=environment(),
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not (directory / "country.json").exists():
+            assert process.poll() is None, printed.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, printed.read_text(encoding="utf-8")
+            time.sleep(0.1)
+        yield RunningCountry.load(directory), process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def personal_numbers() -> frozenset[str]:
+    """Every number of the synthetic people that may stand in no log, key, header or error."""
+    people = Population()
+    return frozenset(
+        number
+        for person in (*people, *people.rare_named)
+        for number in (
+            person.identity_number,
+            person.personal_number,
+            person.card_number,
+            person.bank_card_number,
+            person.telephone,
+        )
+    )
+
+
+def numbers_in(content: bytes, numbers: frozenset[str]) -> list[str]:
+    """Which of the numbers stand in the bytes, masked so that no report shows one."""
+    return [f"{number[:3]}…{number[-2:]}" for number in numbers if number.encode() in content]
