@@ -38,6 +38,8 @@ from onecard_protocol.methods import MethodRegistry
 
 STOP_GRACE_S: Final = limits.LOCAL_CALL_MS / 1000
 _CLEANING_S: Final = 3_600.0
+# Nothing older than a message may be is asked for, sent again or replayed; one day more for clocks and slow hands.
+_KEPT_MS: Final = limits.MESSAGE_AGE_MS_MAX + 24 * 3_600_000
 
 _log = logging.getLogger(__name__)
 
@@ -211,13 +213,11 @@ class Exchange:
     async def _clean(self) -> None:
         """Let go of what nobody can ask for any more."""
         while True:
-            now_ms = self._clock.now_ms()
-            outbox_ms = now_ms - limits.MESSAGE_AGE_MS_MAX - 24 * 3_600_000
-            inbox_ms = now_ms - limits.OUTPUT_KEPT_MS
+            before_ms = self._clock.now_ms() - _KEPT_MS
             await self.store.run(
-                lambda store, outbox_ms=outbox_ms, inbox_ms=inbox_ms: (  # type: ignore[misc]
-                    outbox.forget_before(store, outbox_ms),
-                    inbox.forget_before(store, inbox_ms),
+                lambda store, before_ms=before_ms: (  # type: ignore[misc]
+                    outbox.forget_before(store, before_ms),
+                    inbox.forget_before(store, before_ms),
                 )
             )
             await asyncio.sleep(_CLEANING_S)
