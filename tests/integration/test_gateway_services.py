@@ -295,6 +295,18 @@ async def test_no_more_is_sent_than_the_credit_allows(hub: Hub) -> None:
         await receiver.messages(7)
 
 
+async def test_a_receiver_that_only_listens_gets_what_its_first_credit_allows(hub: Hub) -> None:
+    await submit_events(hub, 5)
+    opening = service_pb2.DeliveryOpening(participant="cn-44", credit_count=5)
+    async with hub.channel("cn-44") as channel:
+        stream = service_pb2_grpc.DeliveryServiceStub(channel).Deliver(
+            iter([service_pb2.DeliverRequest(opening=opening)]), timeout=20
+        )
+        batches = [response.batch async for response in stream if response.HasField("batch")]
+
+    assert sum(len(batch.deliveries) for batch in batches) == 5
+
+
 async def test_ticks_tell_hub_time_and_the_highest_published_numbers(hub: Hub) -> None:
     await submit_events(hub, 10)
     async with hub.receiver("cn-44", credit_count=0) as receiver:

@@ -137,7 +137,8 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         loop = asyncio.get_running_loop()
         next_tick = loop.time()
         with self._watermarks.of(stream.participant) as published:
-            while not self._closing.is_set() and not hearing.done():
+            # A receiver that only listens (grpcurl) ends its side at once, and gets what its first credit allows.
+            while not self._closing.is_set() and not (hearing.done() and stream.must_hear(hearing)):
                 if loop.time() >= next_tick:
                     next_tick = loop.time() + limits.TICK_MS / 1000
                     yield self._tick(stream, published())
@@ -183,6 +184,10 @@ class _Stream:
         self._has_credit = asyncio.Event()
         if self._credit_count:
             self._has_credit.set()
+
+    def must_hear(self, hearing: asyncio.Task[None]) -> bool:
+        """Whether nothing can be sent any more now that the receiver's side has ended."""
+        return not self._credit_count or hearing.cancelled() or hearing.exception() is not None
 
     async def hear(self, requests: AsyncIterator[service_pb2.DeliverRequest]) -> None:
         """Take further credit and reports until the receiver ends its side; raises MALFORMED."""

@@ -87,14 +87,14 @@ class InboxFollowers:
         self._idle.clear()
         text = answers_text(key).encode()
         answer = AwaitedAnswer(digest)
-        follower: _Follower | None = None
+        follower = self._follower_of(caller)
+        # Added before anything is awaited, so that the follower does not end for want of calls meanwhile.
+        follower.add(text, answer)
         try:
-            follower = await self._follower_of(caller)
-            follower.add(text, answer)
+            await _started(follower)
             yield answer
         finally:
-            if follower is not None:
-                follower.remove(text, answer)
+            follower.remove(text, answer)
             self._held_by_caller[caller] -= 1
             if not self.held_count:
                 self._idle.set()
@@ -111,21 +111,20 @@ class InboxFollowers:
         for follower in followers:
             await follower.stop()
 
-    async def _follower_of(self, caller: str) -> _Follower:
+    def _follower_of(self, caller: str) -> _Follower:
         follower = self._followers.get(caller)
         if follower is None or follower.has_ended:
             follower = self._followers[caller] = _Follower(self._log, caller, self._stats)
-        try:
-            await follower.started()
-        except LogError:
-            if self._followers.get(caller) is follower:
-                del self._followers[caller]
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_HUB_NOT_READY,
-                "the inbox cannot be read",
-                retry_after_ms=limits.TICK_MS,
-            ) from None
         return follower
+
+
+async def _started(follower: _Follower) -> None:
+    try:
+        await follower.started()
+    except LogError:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_HUB_NOT_READY, "the inbox cannot be read", retry_after_ms=limits.TICK_MS
+        ) from None
 
 
 class _Follower:
