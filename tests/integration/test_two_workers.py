@@ -13,7 +13,7 @@ from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log
 from onecard_broker.records import exchange_store
 from onecard_broker.records.exchange_store import OwnershipLost, PartitionRow
-from onecard_broker.records.pool import Connection
+from onecard_broker.records.pool import Connection, Cursor
 from tests.support.exchange import Exchange, eventually, make_message
 
 pytest_plugins = ("tests.support.engines",)
@@ -33,26 +33,28 @@ async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first worker stops before its transaction, the second takes over, the first goes on: one outcome each."""
-    real_advance = exchange_store.advance
+    real_advance, real_check = exchange_store.advance, exchange_store.check_advanced
     paused, go_on = asyncio.Event(), asyncio.Event()
     losses: list[OwnershipLost] = []
 
-    async def advance(connection: Connection, moves: Sequence[tuple[int, PartitionRow]]) -> None:
+    async def advance(connection: Connection, moves: Sequence[tuple[int, PartitionRow]]) -> Cursor:
         if asyncio.current_task() is first_task and has_messages(moves) and not go_on.is_set():
             paused.set()
             await go_on.wait()
-            try:
-                await real_advance(connection, moves)
-            except OwnershipLost as loss:
-                losses.append(loss)
-                raise
-        else:
-            await real_advance(connection, moves)
+        return await real_advance(connection, moves)
+
+    def check_advanced(cursor: Cursor, moves: Sequence[tuple[int, PartitionRow]]) -> None:
+        try:
+            real_check(cursor, moves)
+        except OwnershipLost as loss:
+            losses.append(loss)
+            raise
 
     def has_messages(moves: Sequence[tuple[int, PartitionRow]]) -> bool:
         return any(row.partition == 3 and row.position > 0 for _, row in moves)
 
     monkeypatch.setattr(exchange_store, "advance", advance)
+    monkeypatch.setattr(exchange_store, "check_advanced", check_advanced)
     messages = [make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query()) for _ in range(20)]
     await exchange.append([(3, "aa", message) for message in messages])
 

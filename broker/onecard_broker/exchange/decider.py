@@ -388,19 +388,25 @@ class Decider:
             outputs = await asyncio.to_thread(batch.outputs, self._signer, next_number)
         else:
             outputs = batch.outputs(self._signer, next_number)
+        moves = batch.moves()
         async with connection.transaction():
-            await store.advance(connection, batch.moves())
-            await store.save_known(connection, [(partition, known) for (partition, _), known in batch.known.items()])
-            await store.save_aggregates(connection, batch.aggregates)
-            await store.save_timers(
-                connection,
-                [(partition, timer) for (partition, _), timer in batch.timers_set.items()],
-                batch.timers_gone,
-            )
-            await store.save_outputs(connection, outputs)
-            await parking.delete_parked(connection, batch.unparked)
-            await parking.save_parked(connection, batch.parked)
-            await store.save_published(connection, published)
+            # Pipelined: a batch costs one round trip. The commit stays outside, or psycopg can hang.
+            async with connection.pipeline():
+                advanced = await store.advance(connection, moves)
+                await store.save_known(
+                    connection, [(partition, known) for (partition, _), known in batch.known.items()]
+                )
+                await store.save_aggregates(connection, batch.aggregates)
+                await store.save_timers(
+                    connection,
+                    [(partition, timer) for (partition, _), timer in batch.timers_set.items()],
+                    batch.timers_gone,
+                )
+                await store.save_outputs(connection, outputs)
+                await parking.delete_parked(connection, batch.unparked)
+                await parking.save_parked(connection, batch.parked)
+                await store.save_published(connection, published)
+            store.check_advanced(advanced, moves)
         numbers.update(reached)
         partitions.update(batch.owned)
         return outputs

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
 from onecard_broker.domain.model import AggregateKey, KnownMessage, KnownState, MessageKey, Timer, TimerPurpose
-from onecard_broker.records.pool import Connection
+from onecard_broker.records.pool import Connection, Cursor
 from onecard_broker.records.schema import day_of
 from onecard_protocol.identifiers import message_time_ms
 from onecard_protocol.messages import Message, trusted_message
@@ -69,12 +69,9 @@ async def load_partitions(
     }
 
 
-async def advance(connection: Connection, moves: Sequence[tuple[int, PartitionRow]]) -> None:
-    """Move positions from the values read, given as (position before, row after).
-
-    Raises OwnershipLost unless every row still held its old value.
-    """
-    cursor = await connection.execute(
+async def advance(connection: Connection, moves: Sequence[tuple[int, PartitionRow]]) -> Cursor:
+    """Move positions from the values read, as (position before, row after); `check_advanced` judges the result."""
+    return await connection.execute(
         "UPDATE partitions p SET position = n.position, now_ms = n.now_ms, control_number = n.control_number"
         " FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])"
         " AS n(partition, old_position, position, now_ms, control_number)"
@@ -87,6 +84,10 @@ async def advance(connection: Connection, moves: Sequence[tuple[int, PartitionRo
             [row.control_number for _, row in moves],
         ),
     )
+
+
+def check_advanced(cursor: Cursor, moves: Sequence[tuple[int, PartitionRow]]) -> None:
+    """Raise OwnershipLost unless every row still held its old value; within the transaction, so that it rolls back."""
     if cursor.rowcount != len(moves):
         raise OwnershipLost(f"{len(moves) - cursor.rowcount} of {len(moves)} partitions have another writer")
 

@@ -6,6 +6,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 Connection = psycopg.AsyncConnection[TupleRow]
+Cursor = psycopg.AsyncCursor[TupleRow]
 
 
 async def connect(dsn: str, *, application_name: str) -> Connection:
