@@ -21,7 +21,6 @@ from onecard.medical.v1.encounter_pb2 import (
     WithdrawFeeLinesRequest,
 )
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
-from onecard.medical.v1.values_pb2 import EncounterReference
 from onecard_adapters.dialects.infno import fees, maps, trades
 from onecard_adapters.dialects.infno.care_person import PersonTrades, choose_filing
 from onecard_adapters.dialects.infno.core import is_in_doubt
@@ -34,13 +33,16 @@ from onecard_adapters.dialects.infno.desk import (
     invalid,
     optional_text,
     personal_number,
+    reference,
+    remember_care,
     required_text,
 )
 from onecard_adapters.dialects.infno.envelope import Answer, TransactionNumbers
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
+from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, policy
+from onecard_protocol.errors import OneCardError
 
 ALL_LINES: Final = "0000"
 """feedetl_sn or chrg_bchno of 2302, 2205 that means all lines not settled."""
@@ -131,7 +133,7 @@ class EncounterTrades:
         Where the outcome is unknown, or the same message may be sent again, the core's part stays: the hospital repeats
         the trade under its msgid.
         """
-        if is_in_doubt(error) or policy(error.reason).retryable:
+        if is_in_doubt(error) or may_be_sent_again(error):
             return
         await self._desk.refused(transaction, error)
         now_ms = self._desk.national.hub_time_ms()
@@ -282,27 +284,6 @@ class EncounterTrades:
             await desk.ask_core(call, call.request.infno, call.request.input)
             await remember_care(desk, call, visit_id, {"last_day": day_text(asked.last_day)})
             return await desk.answered(transaction, {})
-
-
-def reference(call: Call, encounter: EncounterRecord, visit_id: str) -> EncounterReference:
-    """The encounter in national form."""
-    return EncounterReference(
-        encounter_id=encounter.encounter_id, institution_code=call.institution.code, visit_id=visit_id
-    )
-
-
-async def remember_care(desk: CareDesk, call: Call, visit_id: str, changes: Mapping[str, str]) -> None:
-    """Add to the dialect's own attributes of an encounter, as they stand now; call it under the encounter's lock."""
-    encounter = await desk.memory.find_encounter(call.institution.code, visit_id)
-    if encounter is None:
-        raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN)
-    changed = EncounterRecord(
-        encounter_id=encounter.encounter_id,
-        person=encounter.person,
-        insured_participant=encounter.insured_participant,
-        care={**encounter.care, **changes},
-    )
-    await desk.memory.remember_encounter(call.institution.code, visit_id, changed)
 
 
 def _person_class(coverage: QueryCoverageResponse, asked: RegisterRequest) -> str:

@@ -7,8 +7,6 @@ the original that a cancel, reversal or query means in the adapter's memory, and
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.settlement_pb2 import (
     CancelSettlementRequest,
@@ -21,14 +19,13 @@ from onecard.medical.v1.settlement_pb2 import (
     ReverseRequest,
     ReverseResponse,
     SettlementFinding,
-    SettlementTerms,
     SettleRequest,
     SettleResponse,
 )
 from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceStub
 from onecard_adapters.dialects.infno import maps, trades
-from onecard_adapters.dialects.infno.care_encounter import reference, remember_care
-from onecard_adapters.dialects.infno.care_person import PersonTrades, choose_filing
+from onecard_adapters.dialects.infno.care_person import PersonTrades
+from onecard_adapters.dialects.infno.care_terms import TermsOfBills
 from onecard_adapters.dialects.infno.core import executed, is_in_doubt
 from onecard_adapters.dialects.infno.desk import (
     CALL_S,
@@ -39,20 +36,16 @@ from onecard_adapters.dialects.infno.desk import (
     insured_number,
     optional_text,
     personal_number,
+    reference,
     required_text,
 )
-from onecard_adapters.dialects.infno.envelope import clock_time
-from onecard_adapters.dialects.infno.fees import totals_of
-from onecard_adapters.dialects.infno.setlinfo import person_echo
+from onecard_adapters.dialects.infno.setlinfo import cancelled_output, settled_output, settlement_output
 from onecard_adapters.dialects.infno.split import write_split
-from onecard_adapters.mapping.fields import FieldMap, day_from
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 SETTLEMENT_ID = "setl_id"
 _REFUSED = "refused"
-_INTERIM = "1"
-_FEE_PARTS = ("fulamt_ownpay_amt", "overlmt_selfpay", "preselfpay_amt", "inscp_scp_amt")
 
 
 class SettlementTrades:
@@ -60,7 +53,7 @@ class SettlementTrades:
 
     def __init__(self, desk: CareDesk, persons: PersonTrades) -> None:
         self._desk = desk
-        self._persons = persons
+        self._terms = TermsOfBills(desk, persons)
 
     async def pre_settle(self, call: Call) -> dict[str, Any]:
         """2206, 2303: the split that settling would give."""
@@ -70,13 +63,13 @@ class SettlementTrades:
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            terms = await self._terms(call, data, visit_id, encounter)
+            terms = await self._terms.build(call, data, visit_id, encounter)
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
             asked = PreSettleRequest(person=encounter.person.identity, terms=terms)
             answer: PreSettleResponse = await SettlementServiceStub(channel).PreSettle(asked, timeout=CALL_S)
             info, details = write_split(answer.split, desk.tables)
             info.update(setl_id=None, setl_time=None, medins_setl_id=call.request.msgid)
-            output = self._output(call, encounter, info, details)
+            output = settlement_output(desk, call, encounter, info, details)
             return await desk.answered(transaction, output)
 
     async def settle(self, call: Call) -> dict[str, Any]:
@@ -89,7 +82,7 @@ class SettlementTrades:
                 return stored
             asked = SettleRequest(
                 person=encounter.person.identity,
-                terms=await self._terms(call, data, visit_id, encounter),
+                terms=await self._terms.build(call, data, visit_id, encounter),
                 pre_settlement_id=await self._last_pre_settlement(encounter),
                 invoice_number=optional_text(data, "invono", "input.data"),
             )
@@ -102,7 +95,7 @@ class SettlementTrades:
             known = {SETTLEMENT_ID: answer.settlement_id}
             try:
                 with executed(call.request.infno):
-                    output = self._settled_output(call, encounter, answer)
+                    output = settled_output(desk, call, encounter, answer)
             except OutcomeInDoubt:
                 # A code that does not map must not hide which settlement stands.
                 await desk.note(transaction, known)
@@ -138,7 +131,7 @@ class SettlementTrades:
             known = {SETTLEMENT_ID: answer.red_settlement_id}
             try:
                 with executed(call.request.infno):
-                    output = self._cancelled_output(call, encounter, answer)
+                    output = cancelled_output(desk, call, encounter, answer)
             except OutcomeInDoubt:
                 await desk.note(transaction, known)
                 raise
@@ -207,10 +200,10 @@ class SettlementTrades:
         is_standing = answer.finding == SettlementFinding.SETTLEMENT_FINDING_EXECUTED
         if original.method == trades.CANCEL_SETTLEMENT:
             await desk.note(original, {SETTLEMENT_ID: answer.cancellation.red_settlement_id})
-            output = self._cancelled_output(call, encounter, answer.cancellation, names=maps.SPLIT_AS_QUERIED)
+            output = cancelled_output(desk, call, encounter, answer.cancellation, names=maps.SPLIT_AS_QUERIED)
         else:
             await desk.note(original, {SETTLEMENT_ID: answer.settlement.settlement_id})
-            output = self._settled_output(call, encounter, answer.settlement, names=maps.SPLIT_AS_QUERIED)
+            output = settled_output(desk, call, encounter, answer.settlement, names=maps.SPLIT_AS_QUERIED)
         is_red = original.method == trades.CANCEL_SETTLEMENT
         output["setlinfo"].update(
             medins_setl_id=original.local_transaction_id,
@@ -223,72 +216,6 @@ class SettlementTrades:
         data = call.request.node("data")
         visit_id = required_text(data, VISIT_ID, "input.data")
         return data, visit_id, await self._desk.encounter(call, visit_id, personal_number(data, "input.data"))
-
-    async def _terms(
-        self, call: Call, data: Mapping[str, Any], visit_id: str, encounter: EncounterRecord
-    ) -> SettlementTerms:
-        """The terms, completed by what was registered; FEE_MISMATCH if the bill is not the sum of the lines."""
-        desk = self._desk
-        care = encounter.care
-        terms = SettlementTerms(local_transaction_id=call.request.msgid, institution=call.place)
-        maps.TERMS.read(data, terms, desk.tables, "input.data")
-        terms.insured_number.CopyFrom(insured_number(encounter.person))
-        terms.encounter.CopyFrom(reference(call, encounter, visit_id))
-        if not terms.HasField("care_kind"):
-            terms.care_kind.CopyFrom(desk.tables["med_type"].coded(care["med_type"]))
-        if not terms.HasField("insurance_kind"):
-            terms.insurance_kind.CopyFrom(desk.tables["insutype"].coded(care["insutype"]))
-        terms.first_day.CopyFrom(day_from(care["first_day"], "first_day"))
-        if care.get("last_day"):
-            terms.last_day.CopyFrom(day_from(care["last_day"], "last_day"))
-        if optional_text(data, "mid_setl_flag", "input.data") == _INTERIM:
-            terms.interim_period.first_day.CopyFrom(day_from(data.get("begntime"), "input.data.begntime"))
-            terms.interim_period.last_day.CopyFrom(day_from(data.get("endtime"), "input.data.endtime"))
-        await self._check_fees(data, terms, encounter)
-        await self._complete_filing(call, terms, visit_id, encounter)
-        return terms
-
-    async def _check_fees(self, data: Mapping[str, Any], terms: SettlementTerms, encounter: EncounterRecord) -> None:
-        held = await self._desk.ledger.held(encounter.encounter_id)
-        lines = totals_of(held.values())
-        stated = terms.fees
-        wrong = []
-        if stated.total_fen != lines.total_fen:
-            wrong.append(("medfee_sumamt", f"{stated.total_fen} fen stated, lines give {lines.total_fen} fen"))
-        for rule in maps.TERMS.rules:
-            if rule.local in _FEE_PARTS and optional_text(data, rule.local, "input.data"):
-                name = rule.national.removeprefix("fees.")
-                of_bill, of_lines = getattr(stated, name), getattr(lines, name)
-                if of_bill != of_lines:
-                    wrong.append((rule.local, f"{of_bill} fen stated, lines give {of_lines} fen"))
-        if wrong:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_FEE_MISMATCH, f"{len(held)} lines are uploaded", violations=wrong
-            )
-        # Parts that the request leaves out are the lines' own.
-        terms.fees.CopyFrom(lines)
-        terms.line_count = len(held)
-
-    async def _complete_filing(
-        self, call: Call, terms: SettlementTerms, visit_id: str, encounter: EncounterRecord
-    ) -> None:
-        """Filed after an unfiled admission but before settlement counts (规程 art. 16), so it is looked for again."""
-        care = dict(encounter.care)
-        if not care.get("filing_id") and not care.get("is_emergency"):
-            coverage = await self._persons.coverage_of(call, encounter.person, terms.first_day)
-            filing = choose_filing(
-                coverage,
-                area=call.institution.area,
-                institution_code=call.institution.code,
-                day=terms.first_day,
-                named="",
-            )
-            if filing is not None:
-                care.update(filing_id=filing.filing_id, filing_type=filing.filing_type.code)
-                await remember_care(self._desk, call, visit_id, care)
-        terms.filing_id = care.get("filing_id", "")
-        if care.get("filing_type"):
-            terms.filing_type.CopyFrom(self._desk.tables["filing_type"].coded(care["filing_type"]))
 
     async def _last_pre_settlement(self, encounter: EncounterRecord) -> str:
         """Id of the pre-settlement that the patient saw last; "" if there was none."""
@@ -313,46 +240,6 @@ class SettlementTrades:
         if not is_in_doubt(error):
             await self._desk.note(transaction, {_REFUSED: "1"})
 
-    def _settled_output(
-        self,
-        call: Call,
-        encounter: EncounterRecord,
-        settled: SettleResponse,
-        names: FieldMap = maps.SPLIT,
-    ) -> dict[str, Any]:
-        info, details = write_split(settled.split, self._desk.tables, names)
-        info["setl_id"] = settled.settlement_id
-        info["setl_time"] = _clock(settled.settled_time)
-        info["medins_setl_id"] = settled.local_transaction_id or call.request.msgid
-        return self._output(call, encounter, info, details)
-
-    def _cancelled_output(
-        self,
-        call: Call,
-        encounter: EncounterRecord,
-        cancelled: CancelSettlementResponse,
-        names: FieldMap = maps.SPLIT,
-    ) -> dict[str, Any]:
-        info, details = write_split(cancelled.split, self._desk.tables, names)
-        info["setl_id"] = cancelled.red_settlement_id
-        info["init_setl_id"] = cancelled.settlement_id
-        info["setl_time"] = _clock(cancelled.cancelled_time)
-        info["medins_setl_id"] = call.request.msgid
-        return self._output(call, encounter, info, details)
-
-    def _output(
-        self,
-        call: Call,
-        encounter: EncounterRecord,
-        info: Mapping[str, object],
-        details: Sequence[Mapping[str, object]],
-    ) -> dict[str, Any]:
-        data = call.request.node("data")
-        echo = person_echo(encounter, self._desk.national.hub_time_ms())
-        echo["mdtrt_id"] = data.get(VISIT_ID)
-        echo["mdtrt_cert_type"] = data.get("mdtrt_cert_type")
-        return {"setlinfo": {**echo, **info}, "setldetail": list(details), "expContent": None}
-
 
 def _the_one(found: Sequence[Transaction], by: str) -> Transaction:
     if not found:
@@ -362,7 +249,3 @@ def _the_one(found: Sequence[Transaction], by: str) -> Transaction:
             errors_pb2.ERROR_REASON_ORIGINAL_AMBIGUOUS, f"{len(found)} transactions were sent under this {by}"
         )
     return found[0]
-
-
-def _clock(time: Timestamp) -> str | None:
-    return clock_time(time.ToMilliseconds()) if time.seconds else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
-from onecard.medical.v1.values_pb2 import Institution, InsuredNumber
+from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
 from onecard_adapters.dialects.infno import json_text
 from onecard_adapters.dialects.infno.core import CoreClient
 from onecard_adapters.dialects.infno.envelope import Answer, Request
@@ -165,6 +165,27 @@ class CareDesk:
             now_ms=self.national.hub_time_ms(),
             has_effect=True,
         )
+
+
+def reference(call: Call, encounter: EncounterRecord, visit_id: str) -> EncounterReference:
+    """The encounter in national form."""
+    return EncounterReference(
+        encounter_id=encounter.encounter_id, institution_code=call.institution.code, visit_id=visit_id
+    )
+
+
+async def remember_care(desk: CareDesk, call: Call, visit_id: str, changes: Mapping[str, str]) -> None:
+    """Add to the dialect's own attributes of an encounter, as they stand now; call it under the encounter's lock."""
+    encounter = await desk.memory.find_encounter(call.institution.code, visit_id)
+    if encounter is None:
+        raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN)
+    changed = EncounterRecord(
+        encounter_id=encounter.encounter_id,
+        person=encounter.person,
+        insured_participant=encounter.insured_participant,
+        care={**encounter.care, **changes},
+    )
+    await desk.memory.remember_encounter(call.institution.code, visit_id, changed)
 
 
 def insured_number(person: PersonRecord) -> InsuredNumber:

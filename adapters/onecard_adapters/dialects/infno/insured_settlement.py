@@ -1,12 +1,9 @@
-"""Settlements of the insured role: settle, cancel, reverse, query, and what is done after a crash.
+"""Settlements of the insured role: pre-settle, settle, cancel, reverse, query.
 
-The one question of this module is whether the core executed a message. It is answered by 5203 with psn_no and mdtrt_id:
-the row whose medins_setl_id is the msgid that the core got (design.md, rules 11 and 12). Absence proves something only
-after the longest time the core may work on a call; until then the outcome is in doubt.
+What is done after a crash, and how it is found out what the core did, is in `recovery`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,13 +13,12 @@ from onecard.medical.v1 import settlement_pb2
 from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceServicer
 from onecard.medical.v1.values_pb2 import EncounterReference, SettlementSplit
 from onecard_adapters.dialects.infno import maps, trades
-from onecard_adapters.dialects.infno.core import executed, is_in_doubt
+from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import VISIT_ID, optional_text, required_text
 from onecard_adapters.dialects.infno.envelope import time_ms_of
 from onecard_adapters.dialects.infno.insured_desk import (
     ASKED_UNDER,
     ATTEMPTED,
-    ATTEMPTED_MS,
     EXECUTED,
     REFUSED,
     STATE,
@@ -31,29 +27,17 @@ from onecard_adapters.dialects.infno.insured_desk import (
     Visit,
     local_number,
 )
+from onecard_adapters.dialects.infno.recovery import SETTLEMENT_ID, Recovery, Row, settlement_trade
 from onecard_adapters.dialects.infno.split import read_split
 from onecard_adapters.mapping.fields import FieldMap, day_text
 from onecard_adapters.runtime.context import ExchangeContext, Refused
 from onecard_adapters.runtime.memory import Transaction
-from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import id_from_text
 
-SETTLEMENT_ID = "setl_id"
 _REVERSED_MS = "reversed_ms"
-_UNDONE = "0"
 
 Finding = settlement_pb2.SettlementFinding
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One settlement or red record as 5203 tells it."""
-
-    info: Mapping[str, Any]
-    details: Sequence[Mapping[str, Any]]
-    is_undone: bool
-    """Reversed (vali_flag 0), or cancelled by a standing red record."""
 
 
 class SettlementServicer(SettlementServiceServicer):
@@ -61,6 +45,7 @@ class SettlementServicer(SettlementServiceServicer):
 
     def __init__(self, desk: InsuredDesk) -> None:
         self._desk = desk
+        self._recovery = Recovery(desk)
 
     async def PreSettle(  # noqa: N802 - the service's name
         self, request: settlement_pb2.PreSettleRequest, context: ExchangeContext
@@ -82,7 +67,7 @@ class SettlementServicer(SettlementServiceServicer):
         async with desk.locks.hold(reference.encounter_id):
             visit = await desk.visit(reference)
             number = request.terms.insured_number.personal_number
-            found = await self._recovered(context, trades.SETTLE, reference, visit, number, local_id)
+            found = await self._recovery.before(context, trades.SETTLE, reference, visit, number, local_id)
             if isinstance(found, Row):
                 with executed("5203"):
                     response = self._settled(found.info, found.details, local_id, maps.SPLIT_AS_QUERIED)
@@ -103,7 +88,7 @@ class SettlementServicer(SettlementServiceServicer):
         async with desk.locks.hold(reference.encounter_id):
             visit = await desk.visit(reference)
             number = request.insured_number.personal_number
-            found = await self._recovered(
+            found = await self._recovery.before(
                 context, trades.CANCEL_SETTLEMENT, reference, visit, number, request.local_transaction_id
             )
             if isinstance(found, Row):
@@ -136,14 +121,14 @@ class SettlementServicer(SettlementServiceServicer):
                 return _reversed(request, settlement_pb2.REVERSAL_RESULT_REVERSED, reversed_ms)
             visit = await desk.visit(reference)
             number = request.insured_number.personal_number
-            row = await self._find(context, original, visit, number)
+            row = await self._recovery.find(context, original, visit, number)
             if row is None:
                 if not desk.is_conclusive(original, desk.now_ms()):
                     raise OutcomeInDoubt("the core may still be working on the original")
                 buried_ms = await desk.bury(original_id, request.original_method, reference)
                 return _reversed(request, settlement_pb2.REVERSAL_RESULT_NEVER_EXECUTED, buried_ms)
             if not row.is_undone:
-                data = {"psn_no": number, "omsgid": local_number(original), "oinfno": _infno(original, visit)}
+                data = {"psn_no": number, "omsgid": local_number(original), "oinfno": settlement_trade(original, visit)}
                 transaction = await desk.begin(
                     context, trades.REVERSE, reference.institution_code, reference.encounter_id
                 )
@@ -179,7 +164,7 @@ class SettlementServicer(SettlementServiceServicer):
                 return settlement_pb2.QuerySettlementResponse(finding=Finding.SETTLEMENT_FINDING_NOT_FOUND)
             visit = await desk.visit(reference)
             try:
-                row = await self._find(context, original, visit, request.insured_number.personal_number)
+                row = await self._recovery.find(context, original, visit, request.insured_number.personal_number)
                 if row is None and not desk.is_conclusive(original, desk.now_ms()):
                     raise OutcomeInDoubt("the core may still be working on the original")
             except OneCardError as error:
@@ -215,93 +200,6 @@ class SettlementServicer(SettlementServiceServicer):
             local_id = original.attributes.get(ASKED_UNDER, "")
             response.settlement.CopyFrom(self._settled(row.info, row.details, local_id, maps.SPLIT_AS_QUERIED))
         return response
-
-    async def _recovered(
-        self,
-        context: ExchangeContext,
-        method: str,
-        reference: EncounterReference,
-        visit: Visit,
-        number: str,
-        asked_under: str,
-    ) -> Transaction | Row:
-        """The record to execute under, or the row that shows the core executed it before.
-
-        Raises OutcomeInDoubt while it cannot be told, NOT_EXECUTED where it was not and no longer may be, and
-        NEVER_EXECUTED for a message that was buried.
-        """
-        desk = self._desk
-        known = None
-        if context.is_recovery:
-            known = await desk.find(reference.encounter_id, method, context.message_id)
-        transaction = await desk.begin(context, method, reference.institution_code, reference.encounter_id, asked_under)
-        # Without a record of an attempt the core was never asked, crash or not.
-        if known is None:
-            self._check_time(context)
-            return transaction
-        if known.attributes[STATE] != EXECUTED:
-            match desk.settings.recovery.settlement:
-                case "none":
-                    raise OutcomeInDoubt("the profile declares no recovery for settlements; a person decides")
-                case "reverse":
-                    return await self._reverse_own_attempt(context, transaction, visit, number)
-                case "query":
-                    pass
-        row = await self._find(context, transaction, visit, number)
-        if row is not None:
-            return row
-        if not desk.is_conclusive(transaction, desk.now_ms()):
-            raise OutcomeInDoubt("the core may still be working on an earlier attempt")
-        self._check_time(context)
-        await desk.note(transaction, {STATE: ATTEMPTED, ATTEMPTED_MS: str(desk.now_ms())})
-        return transaction
-
-    def _check_time(self, context: ExchangeContext) -> None:
-        """In recovery the runtime leaves execute_before to us; the margin is the clocks' allowed difference."""
-        if not context.is_recovery or context.execute_before_ms is None:
-            return
-        if self._desk.now_ms() + limits.CLOCK_SKEW_MS_MAX >= context.execute_before_ms:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_NOT_EXECUTED, "an attempt was cut off before the core executed it"
-            )
-
-    async def _reverse_own_attempt(
-        self, context: ExchangeContext, transaction: Transaction, visit: Visit, number: str
-    ) -> Transaction:
-        """Declared recovery "reverse": 2601 of our own msgid makes sure that nothing stands, then nothing is done."""
-        desk = self._desk
-        data = {
-            "psn_no": number,
-            "omsgid": local_number(transaction),
-            "oinfno": _infno(transaction, visit),
-        }
-        try:
-            # Not under our own local number, which is the original's: 2601 has a msgid of its own.
-            await desk.ask_core(context, "2601", {"data": data}, visit.place, has_effect=False)
-        except OneCardError as error:
-            if is_in_doubt(error) or error.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN:
-                raise OutcomeInDoubt(f"the attempt could not be reversed yet: {error.detail}") from error
-            if not desk.is_conclusive(transaction, desk.now_ms()):
-                raise OutcomeInDoubt("the core refused to reverse, it may still be working on the attempt") from error
-        await desk.note(transaction, {STATE: REFUSED})
-        raise OneCardError(errors_pb2.ERROR_REASON_NOT_EXECUTED, "an attempt was cut off and undone")
-
-    async def _find(self, context: ExchangeContext, transaction: Transaction, visit: Visit, number: str) -> Row | None:
-        """The row of a message in the core, None if there is none."""
-        content = {"data": {"psn_no": number, VISIT_ID: visit.local_visit_id, SETTLEMENT_ID: ""}}
-        try:
-            answer = await self._desk.ask_core(context, "5203", content, visit.place, has_effect=False)
-        except OneCardError as error:
-            raise OutcomeInDoubt(f"5203 did not tell: {error.detail}") from error
-        with executed("5203"):
-            infos = answer.rows("setlinfo")
-            wanted = local_number(transaction)
-            for info in infos:
-                if optional_text(info, "medins_setl_id", "setlinfo") == wanted:
-                    # One row has its details beside it, several rows carry them inside.
-                    details = info.get("setldetail", answer.rows("setldetail"))
-                    return Row(info=info, details=details, is_undone=_is_undone(info, infos))
-        return None
 
     async def _note_executed(
         self, context: ExchangeContext, method: str, reference: EncounterReference, settlement_id: str
@@ -343,22 +241,6 @@ class SettlementServicer(SettlementServiceServicer):
 
     def _split(self, info: Mapping[str, Any], details: Sequence[Mapping[str, Any]], names: FieldMap) -> SettlementSplit:
         return read_split(info, details, self._desk.tables, names)
-
-
-def _is_undone(info: Mapping[str, Any], infos: Sequence[Mapping[str, Any]]) -> bool:
-    if optional_text(info, "vali_flag", "setlinfo") == _UNDONE:
-        return True
-    own_id = optional_text(info, SETTLEMENT_ID, "setlinfo")
-    return any(
-        optional_text(other, "init_setl_id", "setlinfo") == own_id
-        and optional_text(other, "vali_flag", "setlinfo") != _UNDONE
-        for other in infos
-        if own_id
-    )
-
-
-def _infno(original: Transaction, visit: Visit) -> str:
-    return visit.trades.cancel if original.method == trades.CANCEL_SETTLEMENT else visit.trades.settle
 
 
 def _original_id(text: str) -> bytes:

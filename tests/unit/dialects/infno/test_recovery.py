@@ -151,6 +151,15 @@ async def test_declared_reversal_undoes_the_attempt_and_executes_nothing(tmp_pat
         assert (await running.hospital.settle(stay)).is_success
 
 
+async def test_a_reversal_that_the_core_does_not_confirm_leaves_the_attempt_in_doubt(tmp_path: Path) -> None:
+    recovery = {"settlement": "reverse", "others": "repeat", "conclusive_after_ms": 0}
+    async with country(tmp_path, insured={"recovery": recovery}) as running:
+        stay = await running.ready_to_settle()
+        running.insured_core.behaviours.set("2304", Switches(down=True), calls=1)
+        assert (await running.hospital.settle(stay)).code == -1
+        assert running.insured_core.benefits.settlements == []
+
+
 async def test_a_profile_without_recovery_leaves_it_to_a_person(tmp_path: Path) -> None:
     recovery = {"settlement": "none", "others": "none", "conclusive_after_ms": 0}
     async with country(tmp_path, insured={"recovery": recovery}) as running:
