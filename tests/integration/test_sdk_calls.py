@@ -158,6 +158,40 @@ async def test_a_refusal_of_the_first_transmission_is_final(one: Country) -> Non
     assert failed.value.reason == errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED
 
 
+async def test_what_was_refused_for_a_cause_that_passes_may_be_sent_again_under_its_id(one: Country) -> None:
+    one.hub.faults.refusals.append(OneCardError(errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE))
+    insured = Insured()
+    message_id = new_message_id(one.hub.now_ms())
+    async with one.province("cn-51", insured), one.province("cn-44") as care:
+        stub = Stub(care.to("cn-51", message_id=message_id))
+        with pytest.raises(CallFailed) as failed:
+            await stub.Settle(settle_request())
+        again = await stub.Settle(settle_request())
+        told_again = await stub.Settle(settle_request())
+
+    assert failed.value.reason == errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE
+    assert again == told_again
+    assert insured.settled == ["i"]
+
+
+async def test_what_was_so_refused_is_expired_once_its_time_is_over(one: Country) -> None:
+    one.hub.faults.refusals.append(OneCardError(errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE))
+    message_id = new_message_id(one.hub.now_ms())
+    async with one.province("cn-51", Insured()), one.province("cn-44") as care:
+        stub = Stub(care.to("cn-51", message_id=message_id))
+        with pytest.raises(CallFailed):
+            await stub.Settle(settle_request())
+        one.hub.faults.clock_offset_ms = 11_000
+        await eventually(lambda: care.hub_time_ms() > one.hub.now_ms() - 1_000)
+        reasons = []
+        for _ in range(2):
+            with pytest.raises(CallFailed) as failed:
+                await stub.Settle(settle_request())
+            reasons.append(failed.value.reason)
+
+    assert reasons == [errors_pb2.ERROR_REASON_EXPIRED] * 2
+
+
 async def test_a_gateway_that_is_not_ready_is_tried_again(one: Country) -> None:
     one.hub.faults.refusals.extend([OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY)] * 3)
     async with one.province("cn-51", Insured()), one.province("cn-44") as care:

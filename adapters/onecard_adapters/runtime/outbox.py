@@ -126,6 +126,14 @@ def queue_again(connection: sqlite3.Connection, sealer: Sealer, message_id: byte
     return _outgoing(sealer, row)
 
 
+def call_again(connection: sqlite3.Connection, sealer: Sealer, outgoing: Outgoing, *, ask_ms: int) -> None:
+    """A typed call holds a message again that ended because it was refused before it was journaled."""
+    connection.execute(
+        "UPDATE outbox SET state = ?, reason = 0, payload = ?, next_attempt_ms = ? WHERE id = ?",
+        (int(OutboxState.CALLED), sealer.seal(_PAYLOAD, outgoing.payload), ask_ms, outgoing.id),
+    )
+
+
 def queue_interrupted(connection: sqlite3.Connection) -> int:
     """After a start: what a typed call held and what may be sent at any time is queued; returns how many."""
     return connection.execute(

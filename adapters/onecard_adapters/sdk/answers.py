@@ -22,13 +22,15 @@ FINAL_KINDS = frozenset({message_pb2.MESSAGE_KIND_REPLY, message_pb2.MESSAGE_KIN
 
 
 def check_binding(request_header: bytes, recipient: str, method: str, answer: Message) -> None:
-    """Raise HEADER_INVALID unless the answer is bound to this request and comes from who may give it."""
+    """Raise HEADER_INVALID unless the answer is bound to this request and comes from who may give it.
+
+    The hub may give any: it replies in a province's place where its own query, or the state, tells the outcome.
+    """
     header = answer.header
     reference = header.reply_to
-    senders = {recipient, HUB} if header.kind != message_pb2.MESSAGE_KIND_REPLY else {recipient}
     if reference.digest != sm3(request_header):
         raise OneCardError(errors_pb2.ERROR_REASON_HEADER_INVALID, "the answer names another request's digest")
-    if header.sender not in senders or header.method != method:
+    if header.sender not in {recipient, HUB} or header.method != method:
         raise OneCardError(
             errors_pb2.ERROR_REASON_HEADER_INVALID, f"{header.sender} may not answer this request to {recipient}"
         )

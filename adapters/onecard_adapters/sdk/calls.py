@@ -77,12 +77,22 @@ class Calls:
         return await self._wait(pending, timeout_s, self._send_new)
 
     async def resume(self, stored: StoredOutgoing, *, timeout_s: float) -> Message:
-        """The outcome of a request that the outbox holds: the stored one, or what can still be learnt of it."""
+        """The outcome of a request that the outbox holds: the stored one, or what can still be learnt of it.
+
+        What was refused before it was journaled, for a cause that passes, is sent again while its time lasts.
+        """
         if stored.answer is not None:
             return _reply(stored.answer)
+        loop = asyncio.get_running_loop()
         if stored.state is OutboxState.ENDED:
-            raise CallFailed(stored.reason, "as told before")
-        pending = PendingCall(stored.outgoing, asyncio.get_running_loop().create_future(), True, may_be_known=True)
+            execute_before_ms = stored.outgoing.execute_before_ms
+            if not policy(stored.reason).retryable:
+                raise CallFailed(stored.reason, "as told before")
+            if execute_before_ms is not None and self._clock.now_ms() >= execute_before_ms:
+                raise CallFailed(errors_pb2.ERROR_REASON_EXPIRED, f"refused with {reason_name(stored.reason)} before")
+            refused = PendingCall(stored.outgoing, loop.create_future(), True)
+            return await self._wait(refused, timeout_s, self._send_ended)
+        pending = PendingCall(stored.outgoing, loop.create_future(), True, may_be_known=True)
         if stored.outgoing.execute_before_ms is None:
             return await self._wait(pending, timeout_s, self._stay)
         if self._clock.now_ms() < stored.outgoing.execute_before_ms:
@@ -171,6 +181,12 @@ class Calls:
                 )
             )
         await self._send(pending, await signed, deadline_s)
+
+    async def _send_ended(self, pending: PendingCall, deadline_s: float) -> None:
+        outgoing = pending.outgoing
+        ask_ms = self._clock.now_ms() + limits.ADAPTER_ANSWER_MS
+        await self._store.run(lambda connection: outbox.call_again(connection, self._sealer, outgoing, ask_ms=ask_ms))
+        await self._send_again(pending, deadline_s)
 
     async def _send_again(self, pending: PendingCall, deadline_s: float) -> None:
         await self._send(pending, await self._signing.sign(pending.outgoing.header), deadline_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onecard.exchange.v1 import message_pb2
-from onecard_protocol.errors import OneCardError, from_rejection
+from onecard_protocol.errors import OneCardError, from_rejection, policy
 from onecard_protocol.messages import Message
 
 
@@ -41,3 +41,12 @@ class CallFailed(OneCardError):
     def by_error(cls, error: OneCardError) -> CallFailed:
         """The failure of a refusal."""
         return cls(error.reason, error.detail, violations=error.violations, retry_after_ms=error.retry_after_ms)
+
+
+def may_be_sent_again(error: OneCardError) -> bool:
+    """Whether the same message may still succeed: it was refused before it was journaled, for a cause that passes.
+
+    A signed rejection is final for its message, also where another message would be taken a moment later.
+    """
+    is_rejection = isinstance(error, CallFailed) and error.rejection is not None
+    return policy(error.reason).retryable and not is_rejection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping
 
 from google.protobuf.message import Message as ProtoMessage
@@ -110,7 +111,9 @@ class Sending:
             return (await self._calls.join(pending, timeout_s=timeout_s)).payload
         if stored is None or method.is_event:
             return b""
-        return (await self._calls.resume(stored, timeout_s=timeout_s)).payload
+        # The outbox lets go of a payload that it owes nothing for.
+        whole = dataclasses.replace(stored, outgoing=dataclasses.replace(stored.outgoing, payload=payload))
+        return (await self._calls.resume(whole, timeout_s=timeout_s)).payload
 
     async def _wait_for_hub_time(self, method: Method, limit_s: float) -> None:
         try:

@@ -37,8 +37,9 @@ from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.infno.care_person import choose_filing
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
+from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, policy
+from onecard_protocol.errors import OneCardError
 
 ALL_LINES: Final = "0"
 """otransid of 0302 that means all lines."""
@@ -163,7 +164,7 @@ class EncounterTrades:
         self, asked: Asked, encounter: EncounterRecord, transaction: Transaction, error: OneCardError
     ) -> None:
         """Undo the core's part after a final refusal; in doubt it stays, and the hospital repeats its request."""
-        if is_in_doubt(error) or policy(error.reason).retryable:
+        if is_in_doubt(error) or may_be_sent_again(error):
             return
         await self._desk.refused(transaction, error)
         transid = transaction.local_transaction_id
