@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic
 
 from onecard_broker.bootstrap import open_log
+from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic
 from onecard_broker.log.cloud_events import HEADER, SIGNATURE
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.operations.log_window import LogWindow
@@ -151,7 +151,7 @@ def test_the_audit_of_the_hub_finds_everything_accounted_for(country: RunningCou
 
 def test_personal_numbers_stand_in_no_log_of_any_process(country: RunningCountry) -> None:
     numbers = personal_numbers()
-    logs = sorted(country.directory.rglob("*.log"))
+    logs = country.log_files()
     assert {"gateway-1.log", "worker-1.log", "adapter-cn-44.log", "adapter-cn-51.log"} <= {log.name for log in logs}
     found = {str(log): numbers_in(log.read_bytes(), numbers) for log in logs}
     assert {log: names for log, names in found.items() if names} == {}

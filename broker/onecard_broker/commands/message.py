@@ -60,7 +60,7 @@ def list_(
     """The messages last delivered, newest first."""
 
     async def read() -> list[tuple[Message, str, int]]:
-        async with _reader(load_hub_settings(config)) as reader:
+        async with _hub(load_hub_settings(config)) as (_, _, reader):
             return await reader.newest(limit)
 
     rows = asyncio.run(read())
@@ -99,7 +99,7 @@ def show(
     """One message: header, redacted payload, signature check, receipt, deliveries and answers."""
 
     async def read() -> tuple[Story, bytes | None]:
-        async with _reader(load_hub_settings(config)) as reader:
+        async with _hub(load_hub_settings(config)) as (_, _, reader):
             story = await _find(reader, message_id, sender)
             return story, reader.public_key(story.check.key_id)
 
@@ -125,7 +125,7 @@ def trace(
     """The journey of messages, step by step with times: created, admitted, journaled, delivered, answered."""
 
     async def read() -> list[Story]:
-        async with _reader(load_hub_settings(config)) as reader:
+        async with _hub(load_hub_settings(config)) as (_, _, reader):
             return [await _find(reader, message_id, sender) for message_id in message_ids]
 
     stories = asyncio.run(read())
@@ -138,15 +138,22 @@ def trace(
 
 
 @app.command("audit")
-def audit_command(config: ConfigOption, as_json: JsonOption = False) -> None:
+def audit_command(
+    config: ConfigOption,
+    stories: Annotated[
+        bool, typer.Option("--stories", help="With --json: also the story of each request and event.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Compare journal, decisions and inboxes: everything decided once, delivered once, answered once, no gap."""
 
-    async def read() -> Audit:
-        settings = load_hub_settings(config)
-        async with _connections(settings) as (database, window):
-            return await audit(await database.get(), window)
+    async def read() -> tuple[Audit, list[Story]]:
+        async with _hub(load_hub_settings(config)) as (database, window, reader):
+            found = await audit(await database.get(), window)
+            asked = [message for message in found.messages if stories and message.kind in {"request", "event"}]
+            return found, [await _find(reader, message.id, message.sender) for message in asked]
 
-    found = asyncio.run(read())
+    found, told = asyncio.run(read())
     wrong = {
         "delivered twice": found.delivered_twice,
         "answered twice": found.answered_twice,
@@ -154,7 +161,7 @@ def audit_command(config: ConfigOption, as_json: JsonOption = False) -> None:
     }
     open_ = {"not decided yet": found.undecided, "without outcome yet": found.without_outcome}
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=1))
+        print(json.dumps(dataclasses.asdict(found) | {"stories": [_as_json(story) for story in told]}, indent=1))
     else:
         table = Table("what", "count", "which", box=None, header_style="bold")
         table.add_row("messages in the journal", str(len(found.messages)), "")
@@ -170,32 +177,28 @@ def audit_command(config: ConfigOption, as_json: JsonOption = False) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _connections(settings: HubSettings) -> AsyncIterator[tuple[LiveConnection, LogWindow]]:
+async def _hub(settings: HubSettings) -> AsyncIterator[tuple[LiveConnection, LogWindow, StoryReader]]:
+    """The hub's database and log, to be read."""
+    hub_key = read_key_file(settings.signing_key.file)
     database = LiveConnection(settings.database, application_name="onecard message")
     try:
         log = await open_log(settings)
         window = LogWindow(log)
         try:
-            yield database, window
+            reader = StoryReader(
+                await database.get(),
+                window,
+                directory=await DirectoryStore(database).load(),
+                methods=MethodRegistry.load(),
+                verifier=BlockVerifier(best_engine()),
+                hub_keys={hub_key.key_id: hub_key.public_key_bytes},
+            )
+            yield database, window, reader
         finally:
             await window.close()
             await log.close()
     finally:
         await database.close()
-
-
-@contextlib.asynccontextmanager
-async def _reader(settings: HubSettings) -> AsyncIterator[StoryReader]:
-    hub_key = read_key_file(settings.signing_key.file)
-    async with _connections(settings) as (database, window):
-        yield StoryReader(
-            await database.get(),
-            window,
-            directory=await DirectoryStore(database).load(),
-            methods=MethodRegistry.load(),
-            verifier=BlockVerifier(best_engine()),
-            hub_keys={hub_key.key_id: hub_key.public_key_bytes},
-        )
 
 
 async def _find(reader: StoryReader, text: str, sender: str) -> Story:

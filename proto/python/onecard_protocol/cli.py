@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Warnings of libraries speak to whoever develops this program; `python -W` shows them.
         warnings.simplefilter("ignore")
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        code = run_command(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except Exception as error:
@@ -71,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
+    """Run one command; returns its exit code or raises SystemExit with it, or whatever error stopped it."""
     while arguments and arguments[0].startswith("-"):
         option = arguments.pop(0)
         if option == "--debug":

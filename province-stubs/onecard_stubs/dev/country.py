@@ -11,6 +11,7 @@ the owner, kill -9 included, ends all of them.
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,7 +29,7 @@ from onecard_stubs.dev.free_ports import free_ports, is_listening
 from onecard_stubs.dev.hub_configuration import Keys, write_directory, write_hub_configuration
 from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.postgres import EmbeddedPostgres
-from onecard_stubs.dev.processes import ChildProcess, Guard
+from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard
 from onecard_stubs.dev.provinces import PROVINCES
 from onecard_stubs.dev.running import RunningCountry
 
@@ -150,14 +151,11 @@ class Country:
             adapter_stores=dict(self.adapter_stores),
         )
 
-    def log_files(self) -> list[Path]:
-        """Everything that the processes wrote to their logs."""
-        return sorted(self.directory.rglob("*.log"))
-
     # ---- life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start everything and wait until it serves. Raises Explained, KafkaMissing or KafkaFailed."""
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._guard.start()
         if self._is_temporary:
             self._guard.remove(self.directory)
@@ -168,7 +166,7 @@ class Country:
         self._report("preparing the hub's schema and topics")
         for name in self._stub_names():
             await self._processes[name].start()
-        await asyncio.gather(self._prepare_database(), self._prepare_topics())
+        await self._prepare_hub()
         self._report("starting hub and adapters")
         names = [name for name in self._processes if name not in self._stub_names()]
         for name in names:
@@ -346,17 +344,21 @@ class Country:
 
             self._ready[name] = listens
 
-    async def _prepare_database(self) -> None:
+    async def _prepare_hub(self) -> None:
         config = ["--config", str(self.hub_config)]
-        await self._run_once("hub-migrate", "hub", "migrate", *config)
-        # Before the hub runs: nobody is then refused for want of a directory.
-        await self._run_once("directory-import", "directory", "import", str(self.directory_file), *config, "--yes")
-
-    async def _prepare_topics(self) -> None:
-        await self._run_once("hub-topics", "hub", "topics", "--config", str(self.hub_config))
-
-    async def _run_once(self, name: str, *arguments: str) -> None:
-        process = ChildProcess(name, arguments, log_file=self.directory / f"{name}.log", guard=self._guard)
+        commands = [
+            ["hub", "migrate", *config],
+            # Before the hub runs: nobody is then refused for want of a directory.
+            ["directory", "import", str(self.directory_file), *config, "--yes"],
+            ["hub", "topics", *config],
+        ]
+        process = ChildProcess(
+            "preparation",
+            [json.dumps(commands)],
+            log_file=self.directory / "preparation.log",
+            guard=self._guard,
+            program=COMMANDS_IN_TURN,
+        )
         try:
             async with asyncio.timeout(_STEP_SECONDS):
                 await process.run()

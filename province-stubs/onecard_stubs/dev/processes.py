@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,9 @@ from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 
 PROGRAM = (sys.executable, "-m", "onecard_protocol.cli")
 """The program `onecard` of this very installation."""
+
+COMMANDS_IN_TURN = (sys.executable, "-m", "onecard_stubs.dev.commands_in_turn")
+"""The same for several commands, given as one JSON argument."""
 
 _KEPT = {"ONECARD_DEBUG", "ONECARD_KAFKA_HOME"}
 _TAIL_LINES = 15
@@ -81,14 +85,14 @@ class ChildProcess:
     """One process of the country, which can be started again after it ended or was killed."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, log_file: Path, guard: Guard, environment: Mapping[str, str] = {}
+        self, name: str, arguments: Sequence[str], *, log_file: Path, guard: Guard, program: Sequence[str] = PROGRAM
     ) -> None:
-        """`arguments` follow the program `onecard`; `environment` is added to this process's own."""
+        """`arguments` follow the program, which is `onecard` itself where no other is named."""
         self.name = name
         self.arguments = tuple(arguments)
         self.log_file = log_file
         self._guard = guard
-        self._environment = dict(environment)
+        self._program = tuple(program)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -100,12 +104,12 @@ class ChildProcess:
         """Start it; its output goes to the end of its log file."""
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *PROGRAM,
+                *self._program,
                 *self.arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**inherited_environment(), **self._environment},
+                env=inherited_environment(),
                 # Ctrl-C at a terminal goes to the owner, which ends the country in order.
                 start_new_session=True,
             )
@@ -171,7 +175,7 @@ class ChildProcess:
         return Explained(
             Explanation(
                 what=Text(en=f"The process {self.name} {ended}.", zh=f"进程 {self.name} {ended_zh}。"),
-                why=(f"onecard {' '.join(self.arguments)}", *self.tail()),
+                why=(shlex.join(("onecard", *self.arguments)), *self.tail()),
                 remedy=Text(en=f"Its whole log: {self.log_file}", zh=f"完整日志：{self.log_file}"),
                 exit_code=ExitCode.NOT_SET_UP if code in {2, 3} else ExitCode.UNREACHABLE,
             )

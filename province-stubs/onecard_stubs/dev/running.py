@@ -25,6 +25,13 @@ class RunningCountry:
     adapter_stores: dict[str, Path]
     """By participant, the file of its adapter's store."""
 
+    def log_files(self) -> list[Path]:
+        """What the processes, the database and the brokers wrote about themselves."""
+        own = self.directory.glob("*.log")
+        brokers = (self.directory / "kafka").glob("broker-*/broker*.log")
+        database = (self.directory / "postgres").glob("log*")
+        return sorted(path for path in (*own, *brokers, *database) if path.is_file())
+
     def save(self) -> None:
         """Write it into the country's directory."""
         text = json.dumps(dataclasses.asdict(self), default=str, indent=1)

@@ -35,6 +35,8 @@ class Accounts:
     received."""
     doubled: tuple[str, ...]
     """Delivered under two numbers, or answered twice."""
+    stories: tuple[dict[str, Any], ...] = dataclasses.field(default=(), repr=False)
+    """The story of each request and event, as `onecard message trace --json` tells it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ async def take_accounts(country: RunningCountry, since_ms: int) -> Accounts:
     deadline = asyncio.get_running_loop().time() + _SETTLED_SECONDS
     while True:
         # The hub first: what the stores then lack of it is under way or lost.
-        audit = await run_json("message", "audit", "--json", "--config", str(country.hub_config))
+        audit = await run_json("message", "audit", "--stories", "--json", "--config", str(country.hub_config))
         sent, received = await asyncio.to_thread(_read_stores, country.adapter_stores)
         accounts = compare(sent, received, audit, since_ms)
         is_settled = not (accounts.lost or accounts.unknown)
@@ -110,6 +112,7 @@ def compare(sent: Sequence[Sent], received: dict[str, int], audit: dict[str, Any
         unknown=tuple(name for name in audit["without_outcome"] if is_new(name)),
         lost=tuple(lost),
         doubled=tuple(sorted(doubled)),
+        stories=tuple(story for story in audit["stories"] if story["created_ms"] >= since_ms),
     )
 
 

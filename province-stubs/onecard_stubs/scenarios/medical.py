@@ -19,7 +19,7 @@ from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
 from onecard_stubs.population import Person, Population
-from onecard_stubs.scenarios.accounts import run_json, take_accounts
+from onecard_stubs.scenarios.accounts import take_accounts
 from onecard_stubs.scenarios.result import (
     BillRow,
     Check,
@@ -105,7 +105,9 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
         _require("9001", await hospital.sign_in())
         identified = _require("1101", await hospital.identify(person, insurance_area=area))
         report("first stay: admission, fee lines, pre-settlement, discharge, settlement")
-        first = await _stay(hospital, person, area, number=f"ZY{since_ms}1", day=today - timedelta(days=12), count=LINE_COUNT)
+        first = await _stay(
+            hospital, person, area, number=f"ZY{since_ms}1", day=today - timedelta(days=12), count=LINE_COUNT
+        )
         report("second stay: the same, then its settlement is cancelled")
         second = await _stay(hospital, person, area, number=f"ZY{since_ms}2", day=today - timedelta(days=4), count=12)
         cancelled = _require("2305", await hospital.cancel(second.stay, str(second.settled["setl_id"])))
@@ -115,10 +117,9 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     report("comparing outboxes, journal and inboxes")
     accounts = await take_accounts(country, since_ms)
     after = await _control(country, "command/describe")
-    report("reading the journeys from the hub")
-    journeys = await _journeys(country, accounts.journaled)
+    journeys = [Journey(step=_STEPS[_method(story)], story=story) for story in accounts.stories]
     red = cancelled.output["setlinfo"]
-    methods = Counter(journey.method for journey in journeys)
+    methods = Counter(map(_method, accounts.stories))
     steps = _steps(first, second)
     checks = (
         Check(
@@ -294,14 +295,8 @@ def _refused(trade: str, text: str) -> Explained:
 # ---- looking ---------------------------------------------------------------------------------------------------------
 
 
-async def _journeys(country: RunningCountry, journaled: Sequence[str]) -> list[Journey]:
-    ids = sorted(name.rpartition(":")[2] for name in journaled)
-    stories = await run_json("message", "trace", *ids, "--json", "--config", str(country.hub_config))
-    return [
-        Journey(step=_STEPS[story["method"].rpartition("/")[2]], story=story)
-        for story in stories
-        if story["kind"] in {"request", "event"}
-    ]
+def _method(story: Mapping[str, Any]) -> str:
+    return str(story["method"].rpartition("/")[2])
 
 
 def _steps(*records: _StayRecord) -> Counter[str]:

@@ -27,11 +27,6 @@ class Journey:
     step: Text
     story: dict[str, Any]
 
-    @property
-    def method(self) -> str:
-        """Name of its method without package and service."""
-        return str(self.story["method"].rpartition("/")[2])
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BillRow:

@@ -30,6 +30,7 @@ def audit(*names: str, **changes: Any) -> dict[str, Any]:
         "answered_twice": [],
         "missing_numbers": [],
         "last_numbers": {"cn-51/3": 1, "cn-44/3": 1},
+        "stories": [],
     }
     return {"messages": messages, **nothing, **changes}
 
