@@ -33,6 +33,8 @@ from onecard_protocol.signatures.sm3 import sm3
 HELD_COUNT_MAX: Final = 4_096
 BATCHES_IN_FLIGHT_MAX: Final = 4
 _TIMEOUT_S: Final = 20.0
+# Batches begin at least so far apart: under load more messages share a call, a signature and an append.
+_BATCH_PAUSE_S: Final = 0.004
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MOST_S: Final = 5.0
 
@@ -103,15 +105,17 @@ class Submission:
     async def run(self) -> None:
         """Send, for ever."""
         loop = asyncio.get_running_loop()
+        begun_s = float("-inf")
         try:
             while True:
                 if self._is_more_stored and not self._queue:
                     await self._load()
-                pause_s = self._paused_until_s - loop.time()
+                pause_s = max(self._paused_until_s, begun_s + _BATCH_PAUSE_S) - loop.time()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
                 batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []
                 if batch:
+                    begun_s = loop.time()
                     task = loop.create_task(self._submit(batch))
                     self._in_flight.add(task)
                     task.add_done_callback(self._ended)

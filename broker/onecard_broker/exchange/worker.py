@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -23,6 +22,7 @@ from onecard_broker.exchange.leases import LeaseKeeper
 from onecard_broker.exchange.publisher import Publisher
 from onecard_broker.exchange.upkeep import CONTROL_LEASE, Upkeep
 from onecard_broker.journal import JOURNAL_TOPIC
+from onecard_broker.log.lingering import LingeringReader
 from onecard_broker.log.port import Log, LoggedRecord, LogUnavailable, Reader
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
@@ -36,9 +36,6 @@ from onecard_protocol.signatures.signer import Signer
 log = logging.getLogger(__name__)
 
 READ_WAIT_MS: Final = 200
-BUSY_SECONDS: Final = 0.02
-LINGER_SECONDS: Final = 0.004
-LINGER_COUNT: Final = 100
 RETRY_SECONDS: Final = 0.5
 REPUBLISH_COUNT: Final = 500
 
@@ -77,7 +74,6 @@ class ExchangeWorker:
         self._connection: Connection | None = None
         self._reader: Reader | None = None
         self._stopping = False
-        self._last_records = 0.0
         self.decided_count = 0
         """Journal records decided since the start."""
 
@@ -151,19 +147,8 @@ class ExchangeWorker:
             await self._give_up_partitions()
 
     async def _read(self) -> list[LoggedRecord]:
-        """The next batch. While records keep coming, a small one waits a little for more: a transaction costs the same
-        for one record as for fifty."""
         assert self._reader is not None
-        records = await self._reader.read(limits.WORKER_BATCH_COUNT_MAX, limits.WORKER_BATCH_BYTES_MAX, READ_WAIT_MS)
-        now = time.monotonic()
-        is_busy = now - self._last_records < BUSY_SECONDS
-        if not records:
-            return records
-        self._last_records = now
-        if is_busy and len(records) < LINGER_COUNT:
-            await asyncio.sleep(LINGER_SECONDS)
-            records += await self._reader.read(limits.WORKER_BATCH_COUNT_MAX, limits.WORKER_BATCH_BYTES_MAX, 0)
-        return records
+        return await self._reader.read(limits.WORKER_BATCH_COUNT_MAX, limits.WORKER_BATCH_BYTES_MAX, READ_WAIT_MS)
 
     async def _process(self, records: list[LoggedRecord]) -> None:
         if not records:
@@ -212,9 +197,8 @@ class ExchangeWorker:
         self._partitions.clear()
         self._partitions.update(partitions)
         if partitions:
-            self._reader = self._log.open_reader(
-                JOURNAL_TOPIC, {partition: row.position for partition, row in rows.items()}
-            )
+            positions = {partition: row.position for partition, row in rows.items()}
+            self._reader = LingeringReader(self._log.open_reader(JOURNAL_TOPIC, positions))
 
     async def _republish(self, recipient: str, partition: int, done: int, last: int) -> None:
         assert self._connection is not None

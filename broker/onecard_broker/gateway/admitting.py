@@ -5,6 +5,7 @@ Owns no rule of admission (``admission/``) and nothing of gRPC.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from collections import Counter
@@ -45,6 +46,8 @@ SIGNATURES_AT_ONCE: Final = 2
 # A verification under a remembered root costs little beside the change of threads, a receipt's signature 270 µs.
 VERIFICATION_PAUSE_MS: Final = 2
 RECEIPT_PAUSE_MS: Final = 5
+# A large batch of one participant must not keep the calls of the others waiting.
+MESSAGES_WITHOUT_A_BREAK: Final = 64
 _ANSWERS: Final = frozenset(
     {
         message_pb2.MESSAGE_KIND_REPLY,
@@ -135,7 +138,9 @@ class Admitting:
         """Each message ready for the journal, or why it is refused, in their order."""
         before = self._circumstances(certificate_names)
         checked: list[HeaderChecked | OneCardError] = []
-        for one in signed:
+        for index, one in enumerate(signed, 1):
+            if not index % MESSAGES_WITHOUT_A_BREAK:
+                await asyncio.sleep(0)
             message: Message | None = None
             try:
                 message = check_form(one.header, one.payload, one.signature)
@@ -147,7 +152,9 @@ class Admitting:
         contents = [one.signed_content() for one in checked if isinstance(one, HeaderChecked)]
         are_valid = iter(await self._verifications.run(contents))
         results: list[Admitted | OneCardError] = []
-        for outcome in checked:
+        for index, outcome in enumerate(checked, 1):
+            if not index % MESSAGES_WITHOUT_A_BREAK:
+                await asyncio.sleep(0)
             if isinstance(outcome, OneCardError):
                 results.append(outcome)
                 continue
@@ -216,13 +223,12 @@ class Admitting:
                 results.append(Journaled(self._receipt(one, where)))
         return results
 
-    async def sign_receipts(self, journaled: Sequence[Journaled]) -> list[message_pb2.SignedReceipt]:
-        """The hub's signed word for messages that are in the journal, signed together with whatever else waits."""
-        receipts = [one.receipt for one in journaled]
-        return [
-            message_pb2.SignedReceipt(receipt=receipt, signature=block)
-            for receipt, block in zip(receipts, await self._receipts.run(receipts), strict=True)
-        ]
+    async def sign_receipts(self, journaled: Sequence[Journaled]) -> Sequence[bytes]:
+        """The signature blocks of receipts, the hub's word for messages that are in the journal, in their order.
+
+        They are signed together with whatever else waits.
+        """
+        return await self._receipts.run([one.receipt for one in journaled])
 
     def _circumstances(self, certificate_names: frozenset[str]) -> Circumstances:
         return Circumstances(

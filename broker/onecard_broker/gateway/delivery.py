@@ -20,6 +20,7 @@ from onecard_broker.gateway.store import OutputReader
 from onecard_broker.gateway.watermarks import Watermarks
 from onecard_broker.journal import DELIVERY_TYPE, NUMBER, inbox_topic
 from onecard_broker.log.cloud_events import HEADER, SIGNATURE
+from onecard_broker.log.lingering import LingeringReader
 from onecard_broker.log.port import Log, LoggedRecord, PositionAfterEnd, PositionBeforeStart, Reader
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -105,7 +106,8 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
             raise OneCardError(
                 errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many open deliveries", retry_after_ms=limits.TICK_MS
             )
-        reader = self._log.open_reader(inbox_topic(participant), await self._positions(participant, opening.cursor))
+        positions = await self._positions(participant, opening.cursor)
+        reader = LingeringReader(self._log.open_reader(inbox_topic(participant), positions))
         stream = _Stream(participant, reader, opening.credit_count, self._recipients)
         hearing = asyncio.create_task(stream.hear(requests), name=f"hear {participant}")
         self._streams[participant] += 1

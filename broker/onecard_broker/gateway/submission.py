@@ -79,17 +79,20 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
     ) -> service_pb2.SubmitBatchResponse:
         outcomes = await self._admitting.admit(request.messages, names)
-        journaled = await self._admitting.append([one for one in outcomes if isinstance(one, Admitted)])
-        receipts = iter(await self._admitting.sign_receipts([one for one in journaled if isinstance(one, Journaled)]))
-        ends = iter(journaled)
-        results = []
+        ends = await self._admitting.append([one for one in outcomes if isinstance(one, Admitted)])
+        blocks = iter(await self._admitting.sign_receipts([one for one in ends if isinstance(one, Journaled)]))
+        admitted_ends = iter(ends)
+        # Filled in place: building each result apart would copy it twice.
+        response = service_pb2.SubmitBatchResponse()
         for outcome in outcomes:
-            end = next(ends) if isinstance(outcome, Admitted) else outcome
+            end = next(admitted_ends) if isinstance(outcome, Admitted) else outcome
+            result = response.results.add()
             if isinstance(end, Journaled):
-                results.append(service_pb2.SubmitResult(receipt=next(receipts)))
+                result.receipt.receipt = end.receipt
+                result.receipt.signature = next(blocks)
             else:
-                results.append(service_pb2.SubmitResult(refusal=refusal_message(end)))
-        return service_pb2.SubmitBatchResponse(results=results)
+                result.refusal.CopyFrom(refusal_message(end))
+        return response
 
     async def _outcome(
         self, request: service_pb2.GetOutcomeRequest, context: ServicerContext[Any, Any]

@@ -85,7 +85,8 @@ class TypedCalls:
         return end
 
     async def _receipt(self, journaled: Journaled) -> bytes:
-        return (await self._admitting.sign_receipts([journaled]))[0].SerializeToString()
+        blocks = await self._admitting.sign_receipts([journaled])
+        return message_pb2.SignedReceipt(receipt=journaled.receipt, signature=blocks[0]).SerializeToString()
 
 
 _CALLED_KINDS: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
