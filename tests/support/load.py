@@ -157,7 +157,9 @@ class Ward:
         await self.core.close()
 
     async def receive(self, person: Person) -> Person:
-        """Have Sichuan file for a person, without telling, and identify the person at the counter."""
+        """Have Sichuan file for a person and identify the person at the counter; once for each person."""
+        if person in self.people:
+            return person
         await self.core.command(
             "file_outwards",
             identity_number=person.identity_number,
