@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 CONTROL_LEASE: Final = "control"
 STEP_SECONDS: Final = 0.1
+TIMERS_SECONDS: Final = 0.25
 REPEAT_SECONDS: Final = 10.0
 DUE_COUNT_MAX: Final = 500
 DAYS_SECONDS: Final = 3_600.0
@@ -63,6 +64,7 @@ class Upkeep:
         self._timers_sent: dict[tuple[int, bytes], float] = {}
         self._control_sent: dict[int, tuple[int, float]] = {}
         self._ticked = 0.0
+        self._timers_read = 0.0
         self._days_ensured = -DAYS_SECONDS
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -99,7 +101,10 @@ class Upkeep:
 
     async def _step(self) -> None:
         now = time.monotonic()
-        records = self._control_copies(now) + await self._due_timers(now) + self._ticks(now)
+        records = self._control_copies(now) + self._ticks(now)
+        if now - self._timers_read >= TIMERS_SECONDS:
+            self._timers_read = now
+            records += await self._due_timers(now)
         if CONTROL_LEASE in self._leases.owned:
             if now - self._ticked >= limits.TICK_MS / 1000:
                 self._ticked = now
@@ -107,6 +112,7 @@ class Upkeep:
             if now - self._days_ensured >= DAYS_SECONDS:
                 self._days_ensured = now
                 await asyncio.to_thread(ensure_days, self._dsn, now_ms())
+                await self._log.apply_retention()
         if records:
             await self._log.append(records)
 
@@ -150,9 +156,11 @@ class Upkeep:
         return records
 
     def _ticks(self, now: float) -> list[Record]:
-        records = []
-        for partition in list(self._partitions):
-            if now - self._last_seen.get(partition, 0.0) >= limits.PARTITION_IDLE_TICK_MS / 1000:
-                self._last_seen[partition] = now
-                records.append(tick_record(partition=partition, time_ms=now_ms()))
-        return records
+        """Ticks of idle partitions, all in one append: when one is due, those that will be due soon go with it."""
+        idle = {partition: now - self._last_seen.get(partition, 0.0) for partition in self._partitions}
+        due_s = limits.PARTITION_IDLE_TICK_MS / 1000
+        if max(idle.values(), default=0.0) < due_s:
+            return []
+        soon = [partition for partition, idle_s in idle.items() if idle_s >= due_s / 2]
+        self._last_seen.update(dict.fromkeys(soon, now))
+        return [tick_record(partition=partition, time_ms=now_ms()) for partition in soon]

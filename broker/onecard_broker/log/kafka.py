@@ -83,6 +83,9 @@ class KafkaLog:
         await self._topics.ensure(topics)
         self._epoch = await self._topics.topic_id(self._epoch_topic)
 
+    async def apply_retention(self) -> None:
+        """The brokers do it by the topics' configuration; see `Log.apply_retention`."""
+
     def check_epoch(self, epoch: str) -> None:
         """Raise ForeignEpoch unless `epoch` is this log's."""
         if epoch != self.epoch:

@@ -207,6 +207,13 @@ class Log(Protocol):
         """
         ...
 
+    async def apply_retention(self) -> None:
+        """Drop what the topics' retention lets go; an engine that does so by itself does nothing here.
+
+        Raises LogUnavailable.
+        """
+        ...
+
     def check_epoch(self, epoch: str) -> None:
         """Raise ForeignEpoch unless `epoch` is this log's."""
         ...

@@ -7,6 +7,7 @@ Errors never hold the number.
 from __future__ import annotations
 
 import datetime
+import operator
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
@@ -27,7 +28,7 @@ NUMBER_CHARACTERS_MAX: Final = 32
 
 def check_digit(first_17: str) -> str:
     """The 18th character of a citizen's number (GB 11643, ISO 7064 MOD 11-2)."""
-    return _CHECK_DIGITS[sum(int(digit) * weight for digit, weight in zip(first_17, _WEIGHTS, strict=True)) % 11]
+    return _CHECK_DIGITS[sum(map(operator.mul, map(int, first_17), _WEIGHTS)) % 11]
 
 
 def is_citizen_number(number: str) -> bool:
