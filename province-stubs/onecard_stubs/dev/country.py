@@ -102,6 +102,7 @@ class Country:
         self._kafka = (
             KafkaCluster(self.directory / "kafka", broker_count=plan.broker_count) if plan.log == "kafka" else None
         )
+        self._postgres_start: asyncio.Task[None] | None = None
         self._processes: dict[str, ChildProcess] = {}
         self._ready: dict[str, Callable[[], Awaitable[bool]]] = {}
 
@@ -184,6 +185,8 @@ class Country:
         await asyncio.gather(*(process.terminate() for process in self._processes.values()))
         if self._kafka is not None:
             await self._kafka.stop()
+        if self._postgres_start is not None:
+            await asyncio.gather(self._postgres_start, return_exceptions=True)
         await self._postgres.stop()
         self._guard.forget_all()
         await asyncio.to_thread(self._guard.stop)
@@ -262,8 +265,10 @@ class Country:
         return await asyncio.to_thread(Keys, self.directory / "keys")
 
     async def _start_postgres(self) -> None:
+        # A start runs in a thread, which no cancellation ends: `stop` waits for it, then ends what it started.
+        self._postgres_start = asyncio.create_task(self._postgres.start())
         with _locale_that_exists():
-            await self._postgres.start()
+            await asyncio.shield(self._postgres_start)
         self._guard.watch(self._postgres.process_id, signal.SIGINT)
 
     async def _start_kafka(self) -> None:
