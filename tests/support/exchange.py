@@ -190,6 +190,11 @@ class Exchange:
         await self.append([(delivered.partition, "", reply)])
         return reply
 
+    async def control_reached(self, number: int) -> None:
+        """Wait until a control record is in force in every partition, and what followed from it is published."""
+        await eventually(lambda: self.worker is not None and self.worker.has_applied(number))
+        await self.drained()
+
     async def drained(self) -> None:
         """Wait until the worker has decided everything that is in the journal now, and published it."""
         ends = {partition: end for partition, (_, end) in (await self.log.bounds(JOURNAL_TOPIC)).items()}

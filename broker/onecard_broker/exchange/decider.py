@@ -250,9 +250,11 @@ class Decider:
     def _decide_one(self, batch: Batch, entry: Entry, inbound: Inbound, now_ms: int) -> None:
         owned = batch.owned[inbound.partition]
         if entry.disposition == control_pb2.DISPOSITION_RELEASE:
+            # Parked under its own key from here on: it holds nobody up and can still be replayed or discarded.
+            self._park(batch, entry, answers_text(_message_of(inbound).key), "released", is_offender=True)
             return
         if entry.disposition == control_pb2.DISPOSITION_DISCARD:
-            batch.apply(inbound, self._final(inbound, errors_pb2.ERROR_REASON_DISCARDED), now_ms)
+            batch.apply(inbound, self._final(inbound, errors_pb2.ERROR_REASON_DISCARDED, now_ms), now_ms)
             return
         if inbound.subject and inbound.subject in owned.held_subjects and inbound.origin is Origin.MESSAGE:
             self._park(batch, entry, inbound.subject, "waits behind a held record", is_offender=False)
@@ -292,16 +294,14 @@ class Decider:
             )
         ]
 
-    def _final(self, inbound: Inbound, reason: int) -> list[Effect]:
+    def _final(self, inbound: Inbound, reason: int, now_ms: int) -> list[Effect]:
         """The final rejection of a held message; its first answer, so the notice's own id is not used again."""
         message = _message_of(inbound)
         (say,) = self._refusal(inbound, reason)
         assert isinstance(say, Say)
-        now_free = dataclasses.replace(say, index=1)
-        return [
-            now_free,
-            Remember(known=_known(inbound, message, KnownState.DECIDED)),
-        ]
+        known = _known(inbound, message, KnownState.DECIDED)
+        answer = (HUB, inbound.derived_id(now_ms, 1))
+        return [dataclasses.replace(say, index=1), Remember(known=dataclasses.replace(known, answer=answer))]
 
     # ---- holding and control ---------------------------------------------------------------------------------------
 

@@ -110,6 +110,12 @@ class ExchangeWorker:
             for partition, end in ends.items()
         )
 
+    def has_applied(self, control_number: int) -> bool:
+        """Whether the control record of a number is in force in all partitions that are owned here."""
+        return bool(self._partitions) and all(
+            owned.control_number >= control_number for owned in self._partitions.values()
+        )
+
     async def published(self) -> None:
         """Wait until everything decided so far stands in the inboxes."""
         await self._publisher.drained()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 
+from psycopg.rows import TupleRow
+
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.pool import Connection
 
@@ -22,6 +24,42 @@ class Parked:
     """Class of the failure and where it arose; never content of the record."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A message that could not be decided, for operators."""
+
+    partition: int
+    position: int
+    sender: str
+    id: bytes
+    cause: str
+    waiting_count: int
+    """Records of the same person that wait behind it."""
+
+
+_HELD = (
+    "SELECT p.partition, p.position, p.sender, p.id, p.cause, (SELECT count(*) FROM parked w"
+    " WHERE w.partition = p.partition AND w.subject = p.subject AND NOT w.is_offender)"
+    " FROM parked p WHERE p.is_offender"
+)
+
+
+async def list_held(connection: Connection) -> list[Held]:
+    """All messages that are held, by partition and position."""
+    cursor = await connection.execute(_HELD + " ORDER BY p.partition, p.position")
+    return [_held(row) for row in await cursor.fetchall()]
+
+
+async def find_held(connection: Connection, id: bytes) -> Held | None:
+    """The held message of an id; None if there is none."""
+    row = await (await connection.execute(_HELD + " AND p.id = %s", (id,))).fetchone()
+    return None if row is None else _held(row)
+
+
+def _held(row: TupleRow) -> Held:
+    return Held(partition=row[0], position=row[1], sender=row[2], id=row[3], cause=row[4], waiting_count=row[5])
+
+
 async def save_parked(connection: Connection, rows: Sequence[Parked]) -> None:
     """Store records that wait."""
     async with connection.cursor() as cursor:
@@ -30,7 +68,7 @@ async def save_parked(connection: Connection, rows: Sequence[Parked]) -> None:
                 "INSERT INTO parked (partition, position, subject, sender, id, is_offender, cause, append_time_ms, key,"
                 " header_names, header_values, value) VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
                 " ON CONFLICT (partition, position) DO UPDATE SET is_offender = EXCLUDED.is_offender,"
-                " cause = EXCLUDED.cause",
+                " cause = EXCLUDED.cause, subject = EXCLUDED.subject",
                 [
                     (
                         row.record.partition,

@@ -1,0 +1,56 @@
+"""The schema: migrated once, refused to programs that are too old, and dropped by day."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.records.schema import check, day_of, ensure_days, migrate
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError
+
+pytest_plugins = ("tests.support.engines",)
+
+DAY_MS = 24 * 3_600_000
+
+
+def test_a_second_migration_finds_nothing_to_do(postgres_dsn: str) -> None:
+    """All migrations are applied once, each by its name."""
+    assert "0001.exchange" in migrate(postgres_dsn)
+    assert migrate(postgres_dsn) == []
+    check(postgres_dsn)
+
+
+def test_a_database_without_schema_is_named_with_what_to_do(postgres_dsn: str) -> None:
+    """The command that makes it stands in the error."""
+    with pytest.raises(OneCardError) as caught:
+        check(postgres_dsn)
+    assert caught.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+    assert "onecard hub migrate" in caught.value.detail
+
+
+def test_a_program_that_is_too_old_refuses_to_start_and_says_so(postgres_dsn: str) -> None:
+    """A later release contracted the schema and recorded the oldest program that may use it."""
+    migrate(postgres_dsn)
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute("UPDATE schema_use SET oldest_program = 2")
+    for refused in (check, migrate):
+        with pytest.raises(OneCardError) as caught:
+            refused(postgres_dsn)
+        assert caught.value.reason == errors_pb2.ERROR_REASON_STORE_TOO_NEW
+        assert "generation 2" in caught.value.detail
+
+
+def test_days_are_made_ahead_and_dropped_when_their_time_is_over(postgres_dsn: str) -> None:
+    """Known messages live seven days, outputs thirty (rules 2 and 8)."""
+    migrate(postgres_dsn)
+    start_ms = 1_790_000_000_000
+    ensure_days(postgres_dsn, start_ms)
+    later_ms = start_ms + limits.MESSAGE_AGE_MS_MAX + 5 * DAY_MS
+    ensure_days(postgres_dsn, later_ms)
+    with psycopg.connect(postgres_dsn) as connection:
+        tables = {row[0] for row in connection.execute("SELECT relname FROM pg_class WHERE relkind = 'r'").fetchall()}
+    assert f"known_messages_d{day_of(start_ms)}" not in tables
+    assert f"outputs_d{day_of(start_ms)}" in tables
+    assert f"known_messages_d{day_of(later_ms) + 2}" in tables
