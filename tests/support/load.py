@@ -39,6 +39,7 @@ _REASON: Final = re.compile(r"^\[([A-Z_]+)\]")
 # It was not done and never will be under this number: a cashier does it anew.
 _NOT_DONE: Final = frozenset({"EXPIRED", "NOT_EXECUTED", "NEVER_EXECUTED", "OUTCOME_ALREADY_TOLD", "REVERSED"})
 _REPEAT_S: Final = 0.5
+_REST_S: Final = 0.3
 _ITEMS: Final = (
     FeeItem(code="001109000010000-110900001", name="普通病房床位费", quantity=Decimal("3"), price=Decimal("65")),
     FeeItem(code="XB01AAA000A001010000000", name="低分子肝素注射液", quantity=Decimal("2"), price=Decimal("38.4")),
@@ -292,6 +293,8 @@ async def steady_load(ward: Ward, people: Sequence[Person]) -> AsyncIterator[Non
             if turn % 3 == 0:
                 await ward.cancel(stay, settled)
             ward.finished_count += 1
+            # The machine also starts again what was killed.
+            await asyncio.sleep(_REST_S)
 
     tasks = [asyncio.create_task(one_patient(person)) for person in people]
     try:

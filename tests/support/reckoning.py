@@ -76,10 +76,12 @@ async def everything_agrees(country: Country, ward: Ward, *, timeout_s: float = 
     """Wait until nothing is under way, then require that nobody lost, doubled or contradicts anything."""
     deadline = time.monotonic() + timeout_s
     running = country.running()
-    while (open_ := await what_is_open(country, running)) and time.monotonic() < deadline:
+    open_ = await what_is_open(country, running)
+    while open_ and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_S)
+        open_ = await what_is_open(country, running)
     _require_none("still open", open_)
-    accounts = await take_accounts(running, 0)
+    accounts = await take_accounts(running, 0, with_stories=False)
     _require_none("lost", accounts.lost)
     _require_none("doubled", accounts.doubled)
     _require_none("unknown", accounts.unknown)

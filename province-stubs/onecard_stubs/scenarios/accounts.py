@@ -66,12 +66,16 @@ async def run_json(*arguments: str) -> Any:
         raise RuntimeError(f"onecard {command} ended with {process.returncode}: {errors.decode()[-2000:]}") from None
 
 
-async def take_accounts(country: RunningCountry, since_ms: int) -> Accounts:
-    """Compare what was created since a time; waits a moment for what is still under way."""
+async def take_accounts(country: RunningCountry, since_ms: int, *, with_stories: bool = True) -> Accounts:
+    """Compare what was created since a time; waits a moment for what is still under way.
+
+    Stories cost several looks into the log for each message: after a load of hundreds do without.
+    """
+    stories = ["--stories"] if with_stories else []
     deadline = asyncio.get_running_loop().time() + _SETTLED_SECONDS
     while True:
         # The hub first: what the stores then lack of it is under way or lost.
-        audit = await run_json("message", "audit", "--stories", "--json", "--config", str(country.hub_config))
+        audit = await run_json("message", "audit", *stories, "--json", "--config", str(country.hub_config))
         sent, received = await asyncio.to_thread(_read_stores, country.adapter_stores)
         accounts = compare(sent, received, audit, since_ms)
         is_settled = not (accounts.lost or accounts.unknown)
