@@ -416,7 +416,7 @@ def _locale_that_exists() -> Iterator[None]:
 def check_directory(directory: Path) -> None:
     """Make the directory of a country; raises Explained if it holds anything."""
     directory.mkdir(parents=True, exist_ok=True)
-    if any(os.scandir(directory)):
+    if os.listdir(directory):
         raise _refused(
             Text(en=f"The directory {directory} is not empty.", zh=f"目录 {directory} 不是空目录。"),
             Text(en="Name an empty or new directory.", zh="请指定一个空目录或新目录。"),

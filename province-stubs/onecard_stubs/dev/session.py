@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -33,20 +34,19 @@ async def run_country(
 ) -> ExitCode:
     """Bring a country up; run the scenario and end it, or keep it until Ctrl-C or SIGTERM.
 
-    Without a directory a temporary one is taken, and removed at the end unless `keep`.
+    Without a directory a temporary one is taken. It is removed at the end unless `keep`, or unless something went
+    wrong that its logs can tell about.
     """
     language = language_of(os.environ)
-    is_temporary = directory is None and not keep
-    place = _prepare(directory)
     main = asyncio.current_task()
     assert main is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, main.cancel)
     is_up = False
-    try:
-        with _progress() as report:
-            async with Country(plan, place, report=report, is_temporary=is_temporary) as country:
+    with _place(directory, keep=keep) as place, _progress() as report:
+        try:
+            async with Country(plan, place.path, report=report, is_temporary=not place.is_kept) as country:
                 running = country.running()
                 running.save()
                 is_up = True
@@ -57,14 +57,13 @@ async def run_country(
                     raise AssertionError("nothing ends this wait but a signal")
                 is_good = await run_scenario(scenario, running, as_json=as_json, report=report)
                 report("ending the processes")
+        except asyncio.CancelledError:
+            return ExitCode.DONE if is_up and scenario is None else ExitCode.INTERRUPTED
+        report("")
+        place.is_kept = place.is_kept or not is_good
         if not as_json:
-            _show_next(place, language, is_kept=not is_temporary, is_demo=is_demo)
+            _show_next(place, language, is_demo=is_demo)
         return ExitCode.DONE if is_good else ExitCode.FOUND_WRONG
-    except asyncio.CancelledError:
-        return ExitCode.DONE if is_up and scenario is None else ExitCode.INTERRUPTED
-    finally:
-        if is_temporary:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 async def run_scenario(scenario: Scenario, country: RunningCountry, *, as_json: bool, report: Report) -> bool:
@@ -89,11 +88,30 @@ def program() -> str:
     return str(own)
 
 
-def _prepare(directory: Path | None) -> Path:
-    if directory is None:
-        return Path(tempfile.mkdtemp(prefix="onecard-"))
-    check_directory(directory)
-    return directory.resolve()
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Place:
+    """Where a country's files lie, and whether they stay."""
+
+    path: Path
+    is_kept: bool
+
+
+@contextlib.contextmanager
+def _place(directory: Path | None, *, keep: bool) -> Iterator[_Place]:
+    if directory is not None:
+        check_directory(directory)
+        yield _Place(path=directory.resolve(), is_kept=True)
+        return
+    place = _Place(path=Path(tempfile.mkdtemp(prefix="onecard-")), is_kept=keep)
+    try:
+        yield place
+    except Exception:
+        # The person is sent to these logs.
+        place.is_kept = place.is_kept or any(place.path.glob("*.log"))
+        raise
+    finally:
+        if not place.is_kept:
+            shutil.rmtree(place.path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -146,7 +164,7 @@ def _show_country(country: Country, running: RunningCountry, language: Language)
     )
 
 
-def _show_next(place: Path, language: Language, *, is_kept: bool, is_demo: bool) -> None:
+def _show_next(place: _Place, language: Language, *, is_demo: bool) -> None:
     zh = language == "zh"
     console = Console(highlight=False)
     onecard = program()
@@ -161,5 +179,6 @@ def _show_next(place: Path, language: Language, *, is_kept: bool, is_demo: bool)
         console.print("接下来：" if zh else "Next:")
         for command, what in lines.items():
             console.print(f"  [cyan]{escape(command)}[/]  {what}", soft_wrap=True)
-    if is_kept:
-        console.print(f"日志和数据保留在 {place}" if zh else f"Logs and data stay in {place}", soft_wrap=True)
+    if place.is_kept:
+        at = place.path
+        console.print(f"日志和数据保留在 {at}" if zh else f"Logs and data stay in {at}", soft_wrap=True)
