@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from onecard_protocol.explained import ExitCode
+from onecard_protocol.explained import ExitCode, language_of
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.dev.session import run_scenario
 from onecard_stubs.scenarios.registry import SCENARIOS, find_scenario
@@ -27,7 +28,7 @@ def list_(as_json: JsonOption = False) -> None:
         return
     table = Table("name", "what", box=None, header_style="bold")
     for name, drill in SCENARIOS.items():
-        table.add_row(name, f"{drill.what.en}\n{drill.what.zh}")
+        table.add_row(name, drill.what.of(language_of(os.environ)))
     Console().print(table)
 
 

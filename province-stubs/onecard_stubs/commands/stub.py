@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 from collections.abc import Coroutine
 from typing import Annotated, Final
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text, language_of
 from onecard_stubs.behaviour import EVERY_TRADE, Switches
 from onecard_stubs.commands.local_systems import LOCAL_SYSTEMS, LocalSystem
 
@@ -30,7 +31,7 @@ def list_(as_json: JsonOption = False) -> None:
         return
     table = Table("name", "what", box=None, header_style="bold")
     for name, system in LOCAL_SYSTEMS.items():
-        table.add_row(name, f"{system.what.en}\n{system.what.zh}")
+        table.add_row(name, system.what.of(language_of(os.environ)))
     Console().print(table)
 
 
