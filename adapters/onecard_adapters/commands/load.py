@@ -19,7 +19,12 @@ SigningOption = Annotated[str, typer.Option("--signing", help="adaptive or singl
 
 
 @app.command()
-def receive(config: ConfigOption, report: ReportOption, signing: SigningOption = "adaptive") -> None:
+def receive(
+    config: ConfigOption,
+    report: ReportOption,
+    kind: Annotated[str, typer.Option(help="events, calls or settlements.")],
+    signing: SigningOption = "adaptive",
+) -> None:
     """Answer whatever comes until SIGTERM, then write the figures."""
     from onecard_adapters.load.ends import receive_until
     from onecard_adapters.settings import load_adapter_settings
@@ -30,7 +35,7 @@ def receive(config: ConfigOption, report: ReportOption, signing: SigningOption =
     async def until_stopped() -> None:
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        await receive_until(settings, stopping, report, signs_by_batch=signing == "adaptive")
+        await receive_until(settings, stopping, report, kind=kind, signs_by_batch=signing == "adaptive")
 
     asyncio.run(until_stopped())
 

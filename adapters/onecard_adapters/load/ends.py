@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from onecard_adapters.load import reports
+from onecard_adapters.load.events import EventReceiver, send_events
 from onecard_adapters.load.receiving import Insured, Received, register
 from onecard_adapters.load.sending import Sender, Sent
 from onecard_adapters.runtime.sealing import load_sealer
@@ -38,11 +39,22 @@ def open_exchange(settings: AdapterSettings, *, signs_by_batch: bool) -> Exchang
     return Exchange(connection_of(settings), signatures, store_file=settings.store.file, sealer=sealer)
 
 
+def _announce(load: Load) -> tuple[int, int]:
+    """Begin and end of the measured time, in ms, told to the benchmark."""
+    begun_ms = now_ms() + round(load.warm_up_seconds * 1000)
+    until_ms = begun_ms + round(load.seconds * 1000)
+    print("ready", begun_ms, until_ms, flush=True)
+    return begun_ms, until_ms
+
+
 async def receive_until(
-    settings: AdapterSettings, stopping: asyncio.Event, report: Path, *, signs_by_batch: bool
+    settings: AdapterSettings, stopping: asyncio.Event, report: Path, *, kind: str, signs_by_batch: bool
 ) -> None:
     """Answer until told to stop. The report's file appears empty when the exchange is ready."""
     received = Received()
+    if kind == "events":
+        await _receive_events(settings, stopping, report, received)
+        return
     exchange = open_exchange(settings, signs_by_batch=signs_by_batch)
     register(Insured(received), exchange)
     async with exchange:
@@ -52,6 +64,19 @@ async def receive_until(
         await _quiet(received)
         figures = reports.received_report(received)
     reports.write(report, figures)
+
+
+async def _receive_events(settings: AdapterSettings, stopping: asyncio.Event, report: Path, received: Received) -> None:
+    receiver = EventReceiver(settings, received)
+    receiving = asyncio.create_task(receiver.run())
+    await receiver.ready.wait()
+    await asyncio.to_thread(report.touch)
+    await asyncio.wait({asyncio.create_task(stopping.wait()), receiving}, return_when=asyncio.FIRST_COMPLETED)
+    if receiving.done():
+        await receiving
+    await _quiet(received)
+    receiving.cancel()
+    reports.write(report, reports.received_report(received))
 
 
 async def _quiet(received: Received) -> None:
@@ -65,15 +90,23 @@ async def _quiet(received: Received) -> None:
 async def send_load(settings: AdapterSettings, load: Load, report: Path, *, signs_by_batch: bool) -> int:
     """Send the load and wait until all of it has left; returns how many units failed."""
     sent = Sent()
+    if load.kind == "events":
+        begun_ms, until_ms = _announce(load)
+        await send_events(
+            settings,
+            sent,
+            until_ms=until_ms,
+            rate_per_s=load.rate_per_s,
+            by_batch=signs_by_batch,
+        )
+        reports.write(report, {**reports.sent_report(sent), "begun_ms": begun_ms, "until_ms": until_ms})
+        return len(sent.failures)
     async with open_exchange(settings, signs_by_batch=signs_by_batch) as exchange:
         await exchange.wait_ready()
         sender = Sender(exchange, sent)
         if load.stay_count:
             await sender.prepare_stays(load.stay_count, load.concurrency)
-        begun_ms = now_ms() + round(load.warm_up_seconds * 1000)
-        until_ms = begun_ms + round(load.seconds * 1000)
-        print("ready", begun_ms, until_ms, flush=True)
+        begun_ms, until_ms = _announce(load)
         await sender.run(load.kind, until_ms=until_ms, concurrency=load.concurrency, rate_per_s=load.rate_per_s)
-        await sender.drained()
     reports.write(report, {**reports.sent_report(sent), "begun_ms": begun_ms, "until_ms": until_ms})
     return len(sent.failures)

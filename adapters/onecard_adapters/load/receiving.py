@@ -10,8 +10,6 @@ from onecard.medical.v1 import (
     coverage_pb2_grpc,
     encounter_pb2,
     encounter_pb2_grpc,
-    filing_pb2,
-    filing_pb2_grpc,
     settlement_pb2,
     settlement_pb2_grpc,
 )
@@ -38,7 +36,6 @@ class Received:
 
 
 class Insured(
-    filing_pb2_grpc.FilingServiceServicer,
     coverage_pb2_grpc.CoverageServiceServicer,
     encounter_pb2_grpc.EncounterServiceServicer,
     settlement_pb2_grpc.SettlementServiceServicer,
@@ -47,13 +44,6 @@ class Insured(
 
     def __init__(self, received: Received) -> None:
         self._received = received
-
-    async def ReportFiling(  # noqa: N802
-        self, request: filing_pb2.ReportFilingRequest, context: Any
-    ) -> filing_pb2.ReportFilingResponse:
-        """Note the event."""
-        self._note(context)
-        return filing_pb2.ReportFilingResponse()
 
     async def QueryCoverage(  # noqa: N802
         self, request: coverage_pb2.QueryCoverageRequest, context: Any
@@ -94,7 +84,6 @@ class Insured(
 
 def register(insured: Insured, server: Any) -> None:
     """Register all servicers with an exchange."""
-    filing_pb2_grpc.add_FilingServiceServicer_to_server(insured, server)
     coverage_pb2_grpc.add_CoverageServiceServicer_to_server(insured, server)
     encounter_pb2_grpc.add_EncounterServiceServicer_to_server(insured, server)
     settlement_pb2_grpc.add_SettlementServiceServicer_to_server(insured, server)

@@ -8,15 +8,13 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from onecard.medical.v1 import coverage_pb2_grpc, encounter_pb2_grpc, filing_pb2_grpc, settlement_pb2_grpc
+from onecard.medical.v1 import coverage_pb2_grpc, encounter_pb2_grpc, settlement_pb2_grpc
 from onecard_adapters.load import messages
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_protocol.clock import now_ms
 
 RECIPIENT: Final = "cn-51"
 CALL_SECONDS: Final = 24.0
-WAITING_COUNT_MAX: Final = 2_048
-WAITING_SECONDS: Final = 0.002
 
 
 class Sent:
@@ -40,7 +38,6 @@ class Sender:
     """Sends one kind of load."""
 
     def __init__(self, exchange: Exchange, sent: Sent) -> None:
-        self._exchange = exchange
         self._channel = exchange.to(RECIPIENT)
         self._sent = sent
         self._serials = itertools.count(1)
@@ -60,19 +57,11 @@ class Sender:
 
     async def run(self, kind: str, *, until_ms: int, concurrency: int, rate_per_s: float | None) -> None:
         """Send until the time; at the rate given, or as fast as the concurrency allows."""
-        one = {"events": self._event, "calls": self._call, "settlements": self._settlement}[kind]
+        one = {"calls": self._call, "settlements": self._settlement}[kind]
         if rate_per_s is None:
             await asyncio.gather(*[self._repeat(one, until_ms) for _ in range(concurrency)])
         else:
             await self._at_rate(one, until_ms, rate_per_s)
-
-    async def drained(self) -> None:
-        """Wait until everything has been submitted."""
-        await self._below(1)
-
-    async def _below(self, waiting_count: int) -> None:
-        while self._exchange.waiting_count >= waiting_count:  # noqa: ASYNC110 - the exchange tells a count, no event
-            await asyncio.sleep(WAITING_SECONDS)
 
     async def _repeat(self, one: Callable[[], Awaitable[None]], until_ms: int) -> None:
         while now_ms() < until_ms:
@@ -99,13 +88,6 @@ class Sender:
         except Exception as error:  # Counted and shown at the end: the load must go on.
             self._sent.failures.append(f"{type(error).__name__}: {error}")
             await asyncio.sleep(0.1)
-
-    async def _event(self) -> None:
-        await self._below(WAITING_COUNT_MAX)
-        begun_ms = now_ms()
-        stub = filing_pb2_grpc.FilingServiceStub(self._channel)
-        await stub.ReportFiling(messages.filing_report(next(self._serials)), timeout=CALL_SECONDS)
-        self._sent.note(begun_ms, 1)
 
     async def _call(self) -> None:
         begun_ms = now_ms()

@@ -93,11 +93,6 @@ class Exchange:
         """Hub time in ms since 1970; before the first tick the machine's own."""
         return self._clock.now_ms()
 
-    @property
-    def waiting_count(self) -> int:
-        """Messages in memory that wait to be submitted: whoever sends much slows down by it."""
-        return self._parts.submission.held_count
-
     async def find_outcome(self, message_id: bytes) -> Message | None:
         """The stored answer (reply or rejection) of a request that was made durable; None if there is none."""
         stored = await self._parts.sending.find(message_id)

@@ -78,11 +78,6 @@ class Submission:
         """Whether nothing is known to wait."""
         return not self._held and not self._is_more_stored
 
-    @property
-    def held_count(self) -> int:
-        """Messages in memory that wait to be submitted or acknowledged; the store may hold more."""
-        return len(self._held)
-
     def put(self, outgoing: Outgoing) -> None:
         """Send it when its turn comes."""
         if outgoing.id in self._held:

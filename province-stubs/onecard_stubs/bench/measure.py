@@ -70,7 +70,7 @@ async def _through_sdk(benchmark: Benchmark, country: Country, report: Callable[
         "load-receiver",
         [
             *("load", "receive", "--config", str(country.adapter_config("cn-51"))),
-            *("--report", str(received_file), "--signing", benchmark.signing),
+            *("--report", str(received_file), "--kind", benchmark.kind, "--signing", benchmark.signing),
         ],
     )
     await receiver.wait_until(_is_there(received_file), _END_SECONDS)
