@@ -5,15 +5,18 @@ The hub alone holds the key of the pseudonym (rule 4), so nobody can tell from t
 
 from __future__ import annotations
 
+import functools
+
 from onecard_protocol.signatures.sm3 import hmac_sm3
 
 SUBJECT_KEY_BYTES = 32
+REMEMBERED_COUNT = 16_384
 
 
 class Subjects:
     """Pseudonyms of persons and the partitions that follow from them. Its text form never shows the key."""
 
-    __slots__ = ("_key", "_partition_count")
+    __slots__ = ("_key", "_partition_count", "_remembered")
 
     def __init__(self, key: bytes, partition_count: int) -> None:
         """Raises ValueError for a key that is not 32 bytes, or no partition."""
@@ -22,10 +25,15 @@ class Subjects:
         if partition_count < 1:
             raise ValueError("there is at least one partition")
         self._key = key
+        # A person's messages come close together, and SM3 costs more than all else here.
+        self._remembered = functools.lru_cache(maxsize=REMEMBERED_COUNT)(self._pseudonym)
         self._partition_count = partition_count
 
     def pseudonym(self, identity: str) -> str:
         """HMAC-SM3 of the normal form of a person's identity, 64 hex digits."""
+        return self._remembered(identity)
+
+    def _pseudonym(self, identity: str) -> str:
         return hmac_sm3(self._key, identity.encode()).hex()
 
     def partition_of_pseudonym(self, pseudonym: str) -> int:

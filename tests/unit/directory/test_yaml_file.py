@@ -71,8 +71,8 @@ def test_what_is_wrong_is_named_by_line_and_field(old: str, new: str, place: str
     [
         (
             (
-                f"      - {{id: cn-44-1, public_key: {new_signer('x').public_key.hex()}, not_before: 2026-01-01T00:00:00Z,"
-                " not_after: 2027-01-01T00:00:00Z}\n"
+                f"      - {{id: cn-44-1, public_key: {new_signer('x').public_key.hex()},"
+                " not_before: 2026-01-01T00:00:00Z, not_after: 2027-01-01T00:00:00Z}\n"
             ),
             "key id stands there twice",
         ),
