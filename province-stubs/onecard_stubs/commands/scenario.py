@@ -26,7 +26,8 @@ def list_(as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps([{"name": name, "what": drill.what.en} for name, drill in SCENARIOS.items()], indent=1))
         return
-    table = Table("name", "what", box=None, header_style="bold")
+    table = Table("name", box=None, header_style="bold")
+    table.add_column("what", overflow="fold")
     for name, drill in SCENARIOS.items():
         table.add_row(name, drill.what.of(language_of(os.environ)))
     Console().print(table)

@@ -29,7 +29,8 @@ def list_(as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps([{"name": name, "what": system.what.en} for name, system in LOCAL_SYSTEMS.items()], indent=1))
         return
-    table = Table("name", "what", box=None, header_style="bold")
+    table = Table("name", box=None, header_style="bold")
+    table.add_column("what", overflow="fold")
     for name, system in LOCAL_SYSTEMS.items():
         table.add_row(name, system.what.of(language_of(os.environ)))
     Console().print(table)
