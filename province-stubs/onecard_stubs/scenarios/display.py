@@ -73,9 +73,9 @@ def _bill(result: ScenarioResult, language: Language) -> Table:
         else ("class, level", "lines", "amount", "self-paid", "over cap", "co-pay", "in scope")
     )
     title = "住院费用（元）" if language == "zh" else "The bill of the stay (yuan)"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     for index, title in enumerate(titles):
-        table.add_column(title, justify="right" if index else "left", no_wrap=True)
+        table.add_column(title, justify="right" if index else "left", overflow="fold")
     for row in result.bill:
         fee_class, level = _CLASSES.get(row.fee_class), _LEVELS.get(row.level)
         table.add_row(
@@ -100,7 +100,7 @@ def _bill(result: ScenarioResult, language: Language) -> Table:
 
 def _split(result: ScenarioResult, language: Language) -> Table:
     title = "由参保地四川计算的分担（元）" if language == "zh" else "Who pays, as Sichuan computed it (yuan)"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("")
     table.add_column("预结算" if language == "zh" else "pre-settled", justify="right")
     table.add_column("结算" if language == "zh" else "settled", justify="right")
