@@ -5,11 +5,13 @@ It reads lines from its standard input, which the owner holds open: `watch PID S
 and removes the directories. An owner that ends in order has told it to forget all before.
 """
 
-import shutil
 import signal
 import sys
+from pathlib import Path
 
 import psutil
+
+from onecard_stubs.dev.removal import remove_directory
 
 _GRACE_SECONDS = 10
 
@@ -35,7 +37,7 @@ def main() -> None:
                 directories.clear()
     _end(watched)
     for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_directory(Path(directory))
 
 
 def _end(watched: dict[int, tuple[float, int]]) -> None:

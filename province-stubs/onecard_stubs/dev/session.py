@@ -18,6 +18,7 @@ from rich.table import Table
 
 from onecard_protocol.explained import ExitCode, Language, language_of
 from onecard_stubs.dev.country import Country, CountryPlan, check_directory
+from onecard_stubs.dev.removal import remove_directory
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.scenarios.display import show
 from onecard_stubs.scenarios.result import Report, Scenario
@@ -111,7 +112,7 @@ def _place(directory: Path | None, *, keep: bool) -> Iterator[_Place]:
         raise
     finally:
         if not place.is_kept:
-            shutil.rmtree(place.path, ignore_errors=True)
+            remove_directory(place.path)
 
 
 @contextlib.contextmanager
