@@ -207,6 +207,10 @@ class Ward:
         settlement_id = str(settled.output["setlinfo"]["setl_id"])
         return await self.until_done(lambda: self.hospital.cancel(stay, settlement_id), CANCEL)
 
+    async def standing_count(self) -> int:
+        """How many settlements stand in Sichuan's core."""
+        return int((await self.core.command("describe"))["settlements_standing"])
+
     async def until_done(self, trade: Callable[[], Awaitable[Answer]], infno: str) -> Answer:
         """Do a trade, anew where it was not done in time; raises LoadFailed for what cannot be gone on from."""
         while True:

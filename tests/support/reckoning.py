@@ -104,7 +104,7 @@ async def what_is_open(country: Country, running: RunningCountry) -> list[str]:
     ]
     return open_ + [
         f"hub: {transaction.kind} {transaction.id.hex()} is {transaction.phase}"
-        for encounter in await _encounters(country.database)
+        for encounter in await read_encounters(country)
         for transaction in encounter.transactions
         if transaction.phase not in _LEDGER
     ]
@@ -112,7 +112,7 @@ async def what_is_open(country: Country, running: RunningCountry) -> list[str]:
 
 async def read_books(country: Country, running: RunningCountry) -> Books:
     """What hub and core hold."""
-    encounters = await _encounters(country.database)
+    encounters = await read_encounters(country)
     ids = [transaction.id for encounter in encounters for transaction in encounter.transactions]
     url = running.stub_urls[INSURED]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
@@ -125,6 +125,12 @@ async def read_books(country: Country, running: RunningCountry) -> Books:
         standing_count=counts["settlements_standing"],
         undone_count=counts["settlements_undone"],
     )
+
+
+async def phases_by_msgid(country: Country) -> dict[str, Phase]:
+    """The hub's state of each settlement and cancellation, by the hospital's msgid."""
+    encounters = await read_encounters(country)
+    return {local_id_of(found): found.phase for encounter in encounters for found in encounter.transactions}
 
 
 def contradictions(books: Books, hospital: SteadfastHospital) -> list[str]:
@@ -186,8 +192,9 @@ async def _repeats_are_answered_alike(hospital: SteadfastHospital) -> None:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-async def _encounters(database: str) -> list[Encounter]:
-    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+async def read_encounters(country: Country) -> list[Encounter]:
+    """The hub's stays."""
+    async with await psycopg.AsyncConnection.connect(country.database, autocommit=True) as connection:
         cursor = await connection.execute("SELECT data FROM aggregates WHERE key LIKE 'medical/encounter/%'")
         return [decode_encounter(bytes(row[0])) for row in await cursor.fetchall()]
 
