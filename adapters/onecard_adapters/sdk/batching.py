@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
-PAUSE_SECONDS: Final = 0.003
+PAUSE_SECONDS: Final = 0.005
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

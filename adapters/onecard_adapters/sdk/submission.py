@@ -34,7 +34,7 @@ HELD_COUNT_MAX: Final = 4_096
 BATCHES_IN_FLIGHT_MAX: Final = 4
 _TIMEOUT_S: Final = 20.0
 # Batches begin at least so far apart: under load more messages share a call, a signature and an append.
-_BATCH_PAUSE_S: Final = 0.004
+_BATCH_PAUSE_S: Final = 0.01
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MOST_S: Final = 5.0
 

@@ -28,7 +28,7 @@ class KafkaSettings(BaseModel):
     compression: Literal["none", "lz4"] = "none"
     in_flight_bytes_max: int = Field(default=32 * 1024 * 1024, ge=1, description="appends wait beyond this")
     record_bytes_max: int = Field(default=2 * 1024 * 1024, ge=1024)
-    linger_ms: int = Field(default=5, ge=0, le=100, description="under load; an idle log sends at once")
+    linger_ms: int = Field(default=10, ge=0, le=100, description="under load; an idle log sends at once")
     delivery_timeout_ms: int = Field(
         default=30_000, ge=1000, description="a leader's loss is waited out this long before an append fails"
     )

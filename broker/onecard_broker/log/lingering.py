@@ -11,8 +11,8 @@ from typing import Final
 
 from onecard_broker.log.port import LoggedRecord, Reader
 
-BUSY_SECONDS: Final = 0.02
-LINGER_SECONDS: Final = 0.004
+BUSY_SECONDS: Final = 0.05
+LINGER_SECONDS: Final = 0.01
 FEW: Final = 100
 """Batches of so many records or more are not worth waiting for."""
 
