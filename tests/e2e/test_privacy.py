@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -121,15 +122,18 @@ async def test_no_store_of_an_adapter_holds_a_personal_number_in_clear(aftermath
 
 async def test_no_command_about_messages_prints_a_personal_number(aftermath: Aftermath) -> None:
     country = aftermath.country
+    listed = await run_onecard(country, "message", "list", "--limit", "40", "--json")
+    newest = [str(message["id"]) for message in json.loads(listed)]
     transaction = next(found for stay in await read_encounters(country) for found in stay.transactions)
     for arguments in (
         ("list",),
         ("show", transaction.id.hex()),
         ("trace", transaction.id.hex()),
-        ("audit", "--stories", "--json"),
+        ("trace", *newest, "--json"),
+        ("audit",),
     ):
-        printed = await run_onecard("message", *arguments, "--config", str(country.hub_config))
-        assert b"Settle" in printed or b"settle" in printed
+        printed = await run_onecard(country, "message", *arguments)
+        assert b"Settle" in printed or b"in the journal" in printed
         assert NUMBERS.found_in(printed) == []
 
 
@@ -161,13 +165,15 @@ async def all_records(country: Country) -> list[LoggedRecord]:
         await log.close()
 
 
-async def run_onecard(*arguments: str) -> bytes:
-    """What a command prints, errors included."""
+async def run_onecard(country: Country, *arguments: str) -> bytes:
+    """What a command of the hub prints, errors included."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "onecard_protocol.cli",
         *arguments,
+        "--config",
+        str(country.hub_config),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
