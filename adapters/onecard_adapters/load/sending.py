@@ -15,6 +15,7 @@ from onecard_protocol.clock import now_ms
 
 RECIPIENT: Final = "cn-51"
 CALL_SECONDS: Final = 24.0
+PREPARE_MS: Final = 60_000
 
 
 class Sent:
@@ -46,9 +47,12 @@ class Sender:
     async def prepare_stays(self, count: int, concurrency: int) -> None:
         """Register stays to be settled."""
         serials = iter(range(1, count + 1))
+        enough_ms = now_ms() + PREPARE_MS
 
         async def register() -> None:
             for serial in serials:
+                if now_ms() > enough_ms:
+                    return
                 stub = encounter_pb2_grpc.EncounterServiceStub(self._channel)
                 response = await stub.Register(messages.registration(serial), timeout=CALL_SECONDS)
                 self._stays.append((serial, response.encounter.encounter_id))

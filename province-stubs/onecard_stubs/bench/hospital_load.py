@@ -21,6 +21,8 @@ from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
 from onecard_stubs.population import Person, Population
 
 INSURANCE_KIND: Final = "310"
+PREPARE_MS: Final = 60_000
+"""Preparing a visit costs more than settling it, so what is ready by then lasts through the measured time."""
 _PERSON_COUNT: Final = 60
 _SHANGHAI: Final = timezone(timedelta(hours=8))
 _ITEMS: Final = (
@@ -64,9 +66,12 @@ class HospitalLoad:
         today = datetime.now(_SHANGHAI).date()
         serials = iter(range(count))
         marker = _now_ms()
+        enough_ms = marker + PREPARE_MS
 
         async def one() -> None:
             for serial in serials:
+                if _now_ms() > enough_ms:
+                    return
                 person = people[serial % len(people)]
                 self._stays.append(await self._prepared(person, f"MZ{marker}{serial:06}", today))
 
