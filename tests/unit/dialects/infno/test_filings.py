@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from onecard.exchange.v1.values_pb2 import CalendarDay
+from onecard.exchange.v1.values_pb2 import CalendarDay, CodedValue, PersonIdentity
 from onecard.medical.v1.coverage_pb2 import QueryCoverageResponse
-from onecard.medical.v1.filing_pb2 import Filing
+from onecard.medical.v1.filing_pb2 import Filing, ReportFilingRequest
+from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
 from onecard.medical.v1.settlement_pb2 import SettleRequest
 from onecard_adapters.connectors.http import LocalHttpClient
 from onecard_adapters.dialects.infno.care_person import choose_filing
@@ -16,6 +17,7 @@ from onecard_adapters.dialects.infno.insured import build_insured
 from onecard_protocol.errors import OneCardError
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.population import Population
+from tests.support.fake_exchange import FakeExchange
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country, insured_settings, open_memory
 
 
@@ -163,3 +165,33 @@ def test_a_named_filing_that_does_not_cover_the_care_is_refused() -> None:
     coverage = QueryCoverageResponse(filings=[Filing(filing_id="B1", destination_area="110000", first_day=_day(-1))])
     with pytest.raises(OneCardError, match="FILING_UNKNOWN"):
         choose_filing(coverage, area="440300", institution_code="H44030099903", day=_day(0), named="B1")
+
+
+@pytest.mark.parametrize("filing_type", ["11", "12", "13", "21", "22", "23"])
+async def test_every_type_of_filing_can_be_told_to_the_place_of_care(tmp_path: Path, filing_type: str) -> None:
+    """Long-term ones too, which no hospital files: the core of the place of care keeps the type that it was told."""
+    core = GuangdongCore(Population(province_area="440000", count=3), province_area="440000")
+    await core.start()
+    client = LocalHttpClient(url=core.url)
+    exchange = FakeExchange("cn-51")
+    try:
+        async with open_memory(tmp_path / "told.db") as memory:
+            exchange.serve("cn-44", build_insured(insured_settings(core.url, area="440000"), memory, client).filing)
+            told = ReportFilingRequest(
+                person=PersonIdentity(number="510000199001019918"),
+                filing=Filing(
+                    filing_id="B5101",
+                    filing_type=CodedValue(system="onecard.filing_type", version="1", code=filing_type),
+                    insurance_area="510100",
+                    destination_area="440300",
+                    first_day=CalendarDay(year=2026, month=1, day=1),
+                    insurance_kind=CodedValue(system="nhsa.insutype", version="1", code="310"),
+                ),
+            )
+            told.insured_number.insurance_area = "510100"
+            told.insured_number.personal_number = "51009900000001"
+            await FilingServiceStub(exchange.to("cn-44")).ReportFiling(told, timeout=5)
+            assert core.benefits.filings["B5101"].filing_type == filing_type
+    finally:
+        await client.close()
+        await core.stop()
