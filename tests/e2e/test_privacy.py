@@ -25,7 +25,7 @@ from tests.support.load import SteadfastHospital, Ward, area_of, flows_go_on, pa
 from tests.support.personal_numbers import PersonalNumbers
 from tests.support.reckoning import everything_agrees, read_encounters
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.serial, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
 # A person of Sichuan whom its core does not know, and a number whose last digit is wrong.
 STRANGER = Population(seed=2, count=1_000).people[-1]
@@ -53,7 +53,7 @@ async def aftermath(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[A
             for name in ("adapter-cn-51", "adapter-cn-44", "gateway-1", "worker-1", "postgres"):
                 await country.kill(name)
                 await country.restart(name)
-            await flows_go_on(ward, 2, timeout_s=90)
+            await flows_go_on(ward, 2, timeout_s=180)
         await everything_agrees(country, ward)
         yield Aftermath(country=country, ward=ward)
 

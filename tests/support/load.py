@@ -311,7 +311,7 @@ async def steady_load(ward: Ward, people: Sequence[Person]) -> AsyncIterator[Non
             raise result
 
 
-async def flows_go_on(ward: Ward, count: int, *, timeout_s: float = 60) -> None:
+async def flows_go_on(ward: Ward, count: int, *, timeout_s: float = 120) -> None:
     """Wait until so many more stays are finished: the fault is over, or has not begun to matter."""
     goal = ward.finished_count + count
     async with asyncio.timeout(timeout_s):

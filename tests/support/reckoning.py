@@ -72,7 +72,7 @@ def local_id_of(transaction: Transaction) -> str:
     return question.original_local_transaction_id
 
 
-async def everything_agrees(country: Country, ward: Ward, *, timeout_s: float = 90) -> Books:
+async def everything_agrees(country: Country, ward: Ward, *, timeout_s: float = 240) -> Books:
     """Wait until nothing is under way, then require that nobody lost, doubled or contradicts anything."""
     deadline = time.monotonic() + timeout_s
     running = country.running()
