@@ -50,7 +50,8 @@ async def aftermath(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[A
             await flows_go_on(ward, 2)
             await ward.core.behave("0304", Switches(lose_answer=True), calls=2)
             await flows_go_on(ward, 1)
-            for name in ("adapter-cn-51", "adapter-cn-44", "gateway-1", "worker-1", "postgres"):
+            # The worker last: one that starts while the database is away says so and ends.
+            for name in ("adapter-cn-51", "adapter-cn-44", "gateway-1", "postgres", "worker-1"):
                 await country.kill(name)
                 await country.restart(name)
             await flows_go_on(ward, 2, timeout_s=180)
