@@ -54,7 +54,7 @@ class SettlementServicer(SettlementServiceServicer):
         desk, reference = self._desk, request.terms.encounter
         visit = await desk.visit(reference)
         content = {"data": self._terms(request.terms, visit)}
-        answer = await desk.ask_core(context, visit.trades.pre_settle, content, visit.place, has_effect=False)
+        answer = await desk.ask_core(context, visit.trades.pre_settle, content, visit.place)
         split = read_split(answer.node("setlinfo"), answer.rows("setldetail"), desk.tables)
         return settlement_pb2.PreSettleResponse(split=split)
 
