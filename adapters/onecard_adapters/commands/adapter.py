@@ -10,6 +10,8 @@ from typing import Annotated, Final
 
 import typer
 
+from onecard_protocol.running import run_service
+
 app: Final = typer.Typer(
     help="Run a province's side: its local systems, connected to the exchange.", no_args_is_help=True
 )
@@ -43,4 +45,4 @@ def run(
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         await run_adapter(settings, stopping)
 
-    asyncio.run(until_stopped())
+    run_service(until_stopped())

@@ -11,6 +11,8 @@ from typing import Annotated, Final
 
 import typer
 
+from onecard_protocol.running import run_service
+
 app: Final = typer.Typer(help="One end of a benchmark's load; `onecard bench` starts both.", no_args_is_help=True)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration of a province's adapter.")]
@@ -37,7 +39,7 @@ def receive(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         await receive_until(settings, stopping, report, kind=kind, signs_by_batch=signing == "adaptive")
 
-    asyncio.run(until_stopped())
+    run_service(until_stopped())
 
 
 @app.command()
@@ -65,5 +67,5 @@ def send(
         rate_per_s=rate or None,
         stay_count=stays,
     )
-    failures = asyncio.run(send_load(load_adapter_settings(config), load, report, signs_by_batch=signing == "adaptive"))
+    failures = run_service(send_load(load_adapter_settings(config), load, report, signs_by_batch=signing == "adaptive"))
     sys.exit(1 if failures else 0)

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from onecard_protocol.running import run_service
+
 app = typer.Typer(no_args_is_help=True, help="Run the hub's processes, and prepare its database and log.")
 
 ConfigOption = Annotated[
@@ -57,7 +59,7 @@ def worker(config: ConfigOption, verbose: VerboseOption = False) -> None:
     from onecard_broker.settings import load_hub_settings
 
     _start_log(verbose)
-    asyncio.run(run_worker(load_hub_settings(config)))
+    run_service(run_worker(load_hub_settings(config)))
 
 
 ListenOption = Annotated[
@@ -72,7 +74,7 @@ def gateway(config: ConfigOption, listen: ListenOption = None, verbose: VerboseO
     from onecard_broker.settings import load_hub_settings, with_listen
 
     _start_log(verbose)
-    asyncio.run(run_gateway(with_listen(load_hub_settings(config), listen)))
+    run_service(run_gateway(with_listen(load_hub_settings(config), listen)))
 
 
 @app.command(name="all")
@@ -82,7 +84,7 @@ def run_everything(config: ConfigOption, listen: ListenOption = None, verbose: V
     from onecard_broker.settings import load_hub_settings, with_listen
 
     _start_log(verbose)
-    asyncio.run(run_all(with_listen(load_hub_settings(config), listen)))
+    run_service(run_all(with_listen(load_hub_settings(config), listen)))
 
 
 @app.command(name="subject-key")

@@ -16,7 +16,6 @@ from onecard_broker.log.port import LoggedRecord
 from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.methods import Method, MethodRegistry
 
-
 _MESSAGES: Final = frozenset({journal.MESSAGE_TYPE.encode(), journal.QUESTION_TYPE.encode()})
 _ADMITTED: Final = f"ce_{journal.ADMITTED}"
 _PSEUDONYM: Final = f"ce_{journal.PSEUDONYM}"
