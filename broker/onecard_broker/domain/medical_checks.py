@@ -104,7 +104,7 @@ def _plan(message_class: type[ProtoMessage]) -> tuple[_Rule | None, tuple[tuple[
     return _RULES.get(descriptor.full_name), fields
 
 
-def _has_rule(field: FieldDescriptor) -> bool:
+def _has_rule(field: Any) -> bool:
     """Whether a rule applies to a field's type or anywhere in it; no type of the protocol holds itself."""
     if field.type != FieldDescriptor.TYPE_MESSAGE:
         return False
