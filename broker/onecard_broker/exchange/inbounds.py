@@ -11,6 +11,7 @@ from onecard_broker import journal
 from onecard_broker.domain.model import Inbound, Origin
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import LoggedRecord
+from onecard_broker.records.parking import Parked
 from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.methods import Method, MethodRegistry
 
@@ -26,14 +27,24 @@ class Entry:
     timer_id: bytes | None = None
     control: control_pb2.ControlRecord | None = None
     control_message: Message | None = None
-    is_replay: bool = False
-    """Decided again by an operator's word (rules 13 and 14)."""
+    parked: Parked | None = None
+    """The row that it was parked under; None for a record that comes from the journal."""
     has_dispositions: bool = False
-    """The parked records that a disposition concerns stand behind it already."""
+    """The parked record that a disposition concerns stands behind it already."""
     disposition: control_pb2.Disposition = control_pb2.DISPOSITION_UNSPECIFIED
     """What an operator decided about a held record, where that is not to decide it again."""
     held_because: str = ""
     """Set for a record that PostgreSQL refused: it is held without being decided."""
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it was parked and may go on (rules 13 and 14)."""
+        return self.parked is not None
+
+    @property
+    def is_disposed(self) -> bool:
+        """Whether it stands behind the control record that decides about it."""
+        return self.parked is not None and self.parked.is_offender
 
 
 def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry) -> Entry:
@@ -44,6 +55,7 @@ def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry)
             message = trusted_message(event.header, event.data, event.signature)
             method = methods.get(message.header.method)
             is_question = event.type == journal.QUESTION_TYPE
+            is_event = message.header.kind == message_pb2.MESSAGE_KIND_EVENT  # No rule reads one.
             return Entry(
                 record=record,
                 claimed_ms=int(event.extensions[journal.ADMITTED]),
@@ -55,7 +67,7 @@ def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry)
                     subject=event.extensions.get(journal.PSEUDONYM, ""),
                     message=message,
                     method=method,
-                    payload=None if method is None or method.is_event else parse_payload(message, method),
+                    payload=None if method is None or is_event else parse_payload(message, method),
                     question_id=bytes.fromhex(event.extensions[journal.QUESTION]) if is_question else b"",
                 ),
             )
