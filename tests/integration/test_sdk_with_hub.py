@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import control_pb2, errors_pb2
 from onecard.medical.v1 import coverage_pb2, encounter_pb2, filing_pb2, settlement_pb2, values_pb2
 from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceServicer, EncounterServiceStub
@@ -20,6 +20,11 @@ from onecard_adapters.runtime.sealing import load_sealer
 from onecard_adapters.sdk.assembly import Connection, Signatures
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
+from onecard_broker.directory.store import DirectoryStore
+from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.records.parking import Held, list_held
+from onecard_protocol.clock import now_ms
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import id_text, new_message_id
 from onecard_protocol.messages import timestamp
 from onecard_protocol.signatures.engine import native_engine
@@ -231,3 +236,59 @@ async def test_a_gateway_that_stops_costs_no_call_and_no_event(hub: Hub, tmp_pat
         await eventually(lambda: len(filings.told) == 5)
 
     assert answers == [covered(query) for query in queries]
+
+
+class Failing(Filings):
+    """Takes no filing until it is mended."""
+
+    is_mended = False
+
+    async def ReportFiling(  # noqa: N802
+        self, request: filing_pb2.ReportFilingRequest, context: ExchangeContext
+    ) -> filing_pb2.ReportFilingResponse:
+        """Refuse, which an event's sender cannot be told: the adapter gives up on it."""
+        if not self.is_mended:
+            raise OneCardError(errors_pb2.ERROR_REASON_UNMAPPED_CODE, "filing_type")
+        return await super().ReportFiling(request, context)
+
+
+async def until_given_up(database: LiveConnection) -> list[Held]:
+    """What is held or given up on, as soon as there is something."""
+    async with asyncio.timeout(30):
+        while True:
+            if held := await list_held(await database.get()):
+                return held
+            await asyncio.sleep(0.05)
+
+
+async def test_an_event_that_an_adapter_gave_up_on_is_a_dead_letter_and_its_replay_is_processed(
+    hub: Hub, tmp_path: Path
+) -> None:
+    filings = Failing()
+    first, second = filing_report(1), filing_report(1)
+    second.filing.filing_id = "the later one"
+    database = LiveConnection(hub.dsn, application_name="test")
+    async with province(hub, tmp_path, "cn-51") as home, province(hub, tmp_path, "cn-44", filings):
+        stub = FilingServiceStub(home.to("cn-44"))
+        await stub.ReportFiling(first)
+        held = await until_given_up(database)
+        filings.is_mended = True
+        await stub.ReportFiling(second)
+        (letter,) = held
+        assert letter.cause == "given up by cn-44: PROCESSING_FAILED"
+        store = DirectoryStore(database)
+        replay = control_pb2.ControlRecord(
+            number=(await store.load()).version + 1,
+            dispose_message=control_pb2.MessageDisposition(
+                partition=letter.partition,
+                sender=letter.sender,
+                id=letter.id,
+                disposition=control_pb2.DISPOSITION_REPLAY,
+                cause="the code was added",
+            ),
+        )
+        await store.append([replay], hub.signers["cn-00"], network=NETWORK, now_ms=now_ms())
+        await eventually(lambda: len(filings.told) == 2)
+        await database.close()
+
+    assert filings.told == [first.filing.filing_id, second.filing.filing_id]

@@ -11,14 +11,16 @@ from typing import Final
 
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard.exchange.v1 import message_pb2
+from onecard.exchange.v1 import control_pb2, message_pb2
 from onecard_broker.domain import conversation
 from onecard_broker.domain.medical_state import Encounter, decode_encounter, encounter_key
 from onecard_broker.domain.model import (
     AggregateKey,
     CancelTimer,
     Effect,
+    EndDeadLetter,
     Inbound,
+    KeepDeadLetter,
     KnownMessage,
     MessageKey,
     Origin,
@@ -167,6 +169,8 @@ class InMemoryWorker:
         self.messages: dict[MessageKey, Message] = {}
         self.timers: dict[bytes, Timer] = {}
         self.deliveries: list[Delivery] = []
+        self.dead_letters: dict[MessageKey, tuple[KeepDeadLetter, Message]] = {}
+        """Each dead letter with the report that it was kept for."""
 
     def copy(self) -> InMemoryWorker:
         """Another worker of the same state, to try something else from here on."""
@@ -175,6 +179,7 @@ class InMemoryWorker:
         other.known, other.aggregates = dict(self.known), dict(self.aggregates)
         other.messages, other.timers = dict(self.messages), dict(self.timers)
         other.deliveries = list(self.deliveries)
+        other.dead_letters = dict(self.dead_letters)
         return other
 
     # ---- records ---------------------------------------------------------------------------------------------------
@@ -231,6 +236,23 @@ class InMemoryWorker:
             )
         )
 
+    def dispose(self, given_up: Message, disposition: control_pb2.Disposition) -> list[Delivery]:
+        """An operator decides about a dead letter; what he decides keeps it or not."""
+        kept, report = self.dead_letters.pop(given_up.key)
+        return self._decide(
+            Inbound(
+                origin=Origin.DISPOSITION,
+                log_epoch=LOG_EPOCH,
+                partition=PARTITION,
+                position=self.position,
+                subject=kept.subject,
+                message=report,
+                method=METHODS[report.header.method],
+                payload=parse(report),
+                disposition=disposition,
+            )
+        )
+
     def advance(self, to_ms: int) -> list[Delivery]:
         """Let time pass; the timers that become due fire in order."""
         delivered = []
@@ -264,7 +286,9 @@ class InMemoryWorker:
         aggregates = {
             key: self.aggregates[key] for key in needs.aggregates | after.aggregates if key in self.aggregates
         }
-        answers = {key: self.messages[key] for key in after.answers}
+        # Only the stored bytes of a dead letter may be gone: outcomes are kept as long as what is known of them.
+        gone = inbound.origin is Origin.DISPOSITION
+        answers = {key: self.messages[key] for key in after.answers if key in self.messages or not gone}
         state = State(known=known, aggregates=aggregates, answers=answers)
         effects = conversation.decide(state, inbound, self.now_ms)
         if self.decides_twice:
@@ -297,6 +321,11 @@ class InMemoryWorker:
                 self.timers[timer.id] = timer
             case CancelTimer(id=timer_id):
                 self.timers.pop(timer_id, None)
+            case KeepDeadLetter(of=key):
+                assert inbound.message is not None
+                self.dead_letters[key] = (effect, inbound.message)
+            case EndDeadLetter(of=key):
+                self.dead_letters.pop(key, None)
 
     def _deliver(self, recipient: str, message: Message, answers: MessageKey | None) -> None:
         self.messages[message.key] = message

@@ -1,30 +1,38 @@
-"""`onecard deadletter`: messages that could not be decided, and what an operator decides about them."""
+"""`onecard deadletter`: messages that were held or given up on, and what an operator decides about them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
-from onecard.exchange.v1 import control_pb2, errors_pb2
+from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
 from onecard_broker.bootstrap import hub_signer
 from onecard_broker.directory.store import DirectoryStore
+from onecard_broker.domain.dead_letters import is_expired
+from onecard_broker.domain.model import MessageKey
+from onecard_broker.journal import ADMITTED
+from onecard_broker.records.exchange_store import load_messages
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.parking import Held, find_held, list_held
+from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identifiers import id_from_text, id_text
+from onecard_protocol.messages import Message, timestamp
 
 app: Final = typer.Typer(
-    help="Messages that could not be decided: list them; replay, release or discard one.", no_args_is_help=True
+    help="Messages that could not be decided, or that their recipient gave up on: list, replay, release or discard.",
+    no_args_is_help=True,
 )
 
 Config = Annotated[
@@ -38,44 +46,80 @@ Cause = Annotated[str, typer.Option("--cause", help="Why, for the record; no per
 def list_(
     config: Config, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
-    """Messages that are held, and how many wait behind each."""
-    held = asyncio.run(_held(load_hub_settings(config)))
-    rows = [
-        {
-            "id": id_text(one.id),
-            "sender": one.sender,
-            "partition": one.partition,
-            "position": one.position,
-            "cause": one.cause,
-            "waiting": one.waiting_count,
-        }
-        for one in held
-    ]
+    """Messages that are held or were given up on, and how many wait behind each."""
+    held, originals = asyncio.run(_held(load_hub_settings(config)))
+    rows = [_row(one, originals) for one in held]
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("id", "sender", "partition:position", "cause", "waiting behind it")
+    table = Table(Column("id", no_wrap=True), "sender", "place", Column("why", overflow="fold"), "waiting")
     for row in rows:
+        why = f"{row['kind']}: {row['cause']}"
+        if row["kind"] == "dead-letter":
+            why += f" ({row['detail']}) after {row['attempts']} attempts, {row['given_up_time']}"
+        if not row["replayable"]:
+            why += "; can only be discarded"
         place = f"{row['partition']}:{row['position']}"
-        table.add_row(str(row["id"]), str(row["sender"]), place, str(row["cause"]), str(row["waiting"]))
-    Console().print(table if rows else "No message is held. / 没有挂起的报文。")
+        table.add_row(row["id"], row["sender"], place, escape(why), str(row["waiting"]))
+    Console().print(table if rows else "No message is held or given up on. / 没有挂起或被放弃的报文。")
+
+
+def _row(one: Held, originals: Mapping[MessageKey, Message]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": id_text(one.id),
+        "sender": one.sender,
+        "kind": "held" if one.report is None else "dead-letter",
+        "partition": one.partition,
+        "position": one.position,
+        "cause": one.cause,
+        "waiting": one.waiting_count,
+        "replayable": not _why_no_replay(one, originals),
+    }
+    if one.report is not None:
+        header = message_pb2.MessageHeader.FromString(one.report.header)
+        report = message_pb2.DeliveryReport.FromString(one.report.data)
+        row |= {
+            "method": header.method,
+            "given_up_by": header.sender,
+            "given_up_time": timestamp(int(one.report.extensions[ADMITTED])).ToJsonString(),
+            "reason": reason_name(report.reason),
+            "detail": report.detail,
+            "attempts": report.attempt_count,
+        }
+    return row
+
+
+def _why_no_replay(one: Held, originals: Mapping[MessageKey, Message]) -> str:
+    """Why the stored bytes of a dead letter cannot be sent again; empty if they can, and for a held message."""
+    if one.report is None:
+        return ""
+    original = originals.get((one.sender, one.id))
+    if original is None:
+        return "its bytes are not stored any more; it can only be discarded / 原报文已不再保存，只能废弃"
+    if is_expired(original, now_ms()):
+        return "its execute_before has passed; it can only be discarded / 已过最迟执行时间，只能废弃"
+    return ""
 
 
 @app.command()
 def replay(message_id: MessageId, config: Config, cause: Cause) -> None:
-    """Decide the message again, and then those that wait behind it."""
+    """Decide a held message again, or send one that was given up on again; then those that wait behind it."""
     _dispose(message_id, config, cause, control_pb2.DISPOSITION_REPLAY)
 
 
 @app.command()
 def release(message_id: MessageId, config: Config, cause: Cause) -> None:
-    """Let those that wait behind it go on; the message itself stays held."""
+    """Let those that wait behind it go on; the message itself stays in the list."""
     _dispose(message_id, config, cause, control_pb2.DISPOSITION_RELEASE)
 
 
 @app.command()
 def discard(message_id: MessageId, config: Config, cause: Cause) -> None:
-    """Give the final rejection; those that wait behind it go on."""
+    """Give the final rejection where one is owed; those that wait behind it go on.
+
+    Make sure first that a request which was given up on was not executed: its sender will take it for that. A
+    settlement, cancellation or reversal in doubt gets no rejection: queries, or a person, tell its outcome.
+    """
     _dispose(message_id, config, cause, control_pb2.DISPOSITION_DISCARD)
 
 
@@ -84,6 +128,7 @@ def _dispose(text: str, config: Path, cause: str, disposition: control_pb2.Dispo
     wanted = id_from_text(text)
     if wanted is None:
         raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, "the id is not 32 hex digits of a message id")
+    check(settings.database)
     number = asyncio.run(_append(settings, wanted, cause, disposition))
     Console(stderr=True).print(f"Signed as control record {number}; a worker carries it out. / 已签名为控制记录。")
 
@@ -94,8 +139,13 @@ async def _append(settings: HubSettings, wanted: bytes, cause: str, disposition:
         if held is None:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-                "no message of this id is held; `onecard deadletter list` shows those that are / 没有该编号的挂起报文",
+                "no message of this id is held or given up on; `onecard deadletter list` shows those that are"
+                " / 没有该编号的挂起或被放弃的报文",
             )
+        if disposition == control_pb2.DISPOSITION_REPLAY:
+            originals = await load_messages(await database.get(), {(held.sender, held.id)})
+            if reason := _why_no_replay(held, originals):
+                raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, reason)
         store = DirectoryStore(database)
         number = (await store.load()).version + 1
         record = control_pb2.ControlRecord(
@@ -108,9 +158,12 @@ async def _append(settings: HubSettings, wanted: bytes, cause: str, disposition:
         return number
 
 
-async def _held(settings: HubSettings) -> list[Held]:
+async def _held(settings: HubSettings) -> tuple[list[Held], dict[MessageKey, Message]]:
+    """What is held or given up on, and the stored bytes of what was given up on."""
     async with _database(settings) as database:
-        return await list_held(await database.get())
+        held = await list_held(await database.get())
+        given_up = {(one.sender, one.id) for one in held if one.report is not None}
+        return held, await load_messages(await database.get(), given_up)
 
 
 @contextlib.asynccontextmanager

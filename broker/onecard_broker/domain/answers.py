@@ -6,6 +6,7 @@ from typing import Final
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.domain.business import Business
+from onecard_broker.domain.dead_letters import keep_if_open
 from onecard_broker.domain.model import KnownMessage, KnownState, MessageKey
 from onecard_broker.domain.ruling import Ruling
 from onecard_protocol.errors import OneCardError
@@ -43,7 +44,8 @@ def take_report(ruling: Ruling, business: Business) -> None:
     """A recipient gave up on a message that it received (rule 13).
 
     A request without effect is rejected: nothing can have happened. One with effect is unknown, and asked about. An
-    event, or an answer that its requester gave up on, has nobody who waits for an outcome.
+    event, or an answer that its requester gave up on, has nobody who waits for an outcome. What then still lacks one
+    is kept as a dead letter; not so a query of the hub's own, which it repeats by itself.
     """
     request = _request_named(ruling)
     if isinstance(request, OneCardError):
@@ -56,6 +58,8 @@ def take_report(ruling: Ruling, business: Business) -> None:
         elif request.sender != HUB:
             error = OneCardError(errors_pb2.ERROR_REASON_PROCESSING_FAILED)
             ruling.conclude(request, ruling.reject(request, error))
+    if request.sender != HUB and (_has_effect(ruling) or request.state is KnownState.DECIDED):
+        keep_if_open(ruling, request)
     ruling.remember(ruling.arrived(KnownState.DECIDED))
 
 
@@ -65,7 +69,10 @@ def _request_named(ruling: Ruling) -> KnownMessage | OneCardError:
     request = ruling.state.known.get((header.reply_to.sender, header.reply_to.id))
     if request is None or request.digest != header.reply_to.digest:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST)
-    if request.recipient != header.sender or request.sender != header.recipient:
+    takers = {request.sender}
+    if header.kind == message_pb2.MESSAGE_KIND_DELIVERY_REPORT:
+        takers.add(HUB)
+    if request.recipient != header.sender or header.recipient not in takers:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST, "the request went to another participant")
     if request.method != header.method:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST, "the request is of another method")

@@ -53,5 +53,18 @@ class Business(Protocol):
     def doubt(self, ruling: Ruling, request: KnownMessage) -> None:
         """The answer is overdue, or the recipient reported that it cannot tell the outcome."""
 
+    def goes_ahead(self, inbound: Inbound, stuck: MessageKey) -> bool:
+        """Whether a request or event need not wait behind a dead letter of its person (rule 13).
+
+        True for a query or reversal of the very message that is stuck. A business whose events carry a version names
+        those here too: a newer state supersedes the older one, so their order does no harm.
+        """
+
+    def discard(self, ruling: Ruling, request: KnownMessage) -> None:
+        """An operator discarded a request without an outcome that its recipient gave up on.
+
+        Its sender is told the final rejection, except where the business itself still asks for the outcome.
+        """
+
     def ask_again(self, ruling: Ruling, request: KnownMessage, timer: Timer) -> None:
         """A timer of purpose QUERY is due."""

@@ -6,12 +6,13 @@ method's package. Knows no module but by the table `BUSINESSES`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, assert_never
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.domain.answers import take_answer, take_report
 from onecard_broker.domain.business import Accepted, Answered, Business, Refused
+from onecard_broker.domain.dead_letters import dispose, given_up_in
 from onecard_broker.domain.medical import MedicalBusiness
 from onecard_broker.domain.model import (
     Effect,
@@ -36,6 +37,7 @@ BUSINESSES: Final[Mapping[str, Business]] = {"onecard.medical.v1": MedicalBusine
 
 _PLAIN: Final = PlainBusiness()
 _ANSWERS: Final = frozenset({message_pb2.MESSAGE_KIND_REPLY, message_pb2.MESSAGE_KIND_REJECTION})
+_ASKING: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
 _NAMES_A_REQUEST: Final = _ANSWERS | {message_pb2.MESSAGE_KIND_DELIVERY_REPORT}
 
 
@@ -71,6 +73,10 @@ def needs_after(inbound: Inbound, known: Mapping[MessageKey, KnownMessage]) -> N
     message = inbound.message
     if message is None:
         return NeedsAfter()
+    if inbound.origin is Origin.DISPOSITION:
+        key = given_up_in(message)
+        request = known.get(key)
+        return NeedsAfter(aggregates=frozenset(() if request is None else request.aggregates), answers=frozenset({key}))
     seen = known.get(message.key)
     if seen is not None and not _is_let_go(inbound, seen):
         return NeedsAfter(answers=frozenset(() if seen.answer is None else {seen.answer}))
@@ -81,6 +87,21 @@ def needs_after(inbound: Inbound, known: Mapping[MessageKey, KnownMessage]) -> N
 
 
 # ---- deciding ------------------------------------------------------------------------------------------------------
+
+
+def waits(inbound: Inbound, known: Mapping[MessageKey, KnownMessage], stuck: Collection[MessageKey]) -> bool:
+    """Whether a message waits behind the dead letters of its person (rule 13), given what `needs` named.
+
+    New requests and events do. An answer, a repeat, and whatever clears one of the dead letters up do not.
+    """
+    message = inbound.message
+    if message is None or message.header.kind not in _ASKING:
+        return False
+    seen = known.get(message.key)
+    if seen is not None and seen.state is not KnownState.HELD:
+        return False
+    business = business_of(message.header.method)
+    return bool(stuck) and not any(business.goes_ahead(inbound, key) for key in stuck)
 
 
 def decide(state: State, inbound: Inbound, now_ms: int) -> list[Effect]:
@@ -100,6 +121,8 @@ def decide(state: State, inbound: Inbound, now_ms: int) -> list[Effect]:
             answer_question(ruling)
         case Origin.TIMER:
             _decide_timer(ruling)
+        case Origin.DISPOSITION:
+            dispose(ruling, business_of(ruling.message.header.method))
         case _:
             assert_never(inbound.origin)
     return ruling.effects

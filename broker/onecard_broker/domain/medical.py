@@ -13,7 +13,7 @@ from typing import Final
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import encounter_pb2, settlement_pb2
-from onecard_broker.domain import findings, settlements
+from onecard_broker.domain import findings, settlements, stay_lines
 from onecard_broker.domain.business import Accepted, Refused, Verdict
 from onecard_broker.domain.medical_state import (
     STATE_VERSION,
@@ -24,13 +24,15 @@ from onecard_broker.domain.medical_state import (
     visit_key,
 )
 from onecard_broker.domain.model import AggregateKey, Inbound, KnownMessage, MessageKey, Needs, Timer
-from onecard_broker.domain.plain import doubt_once, take_first_answer
+from onecard_broker.domain.plain import discard_once, doubt_once, take_first_answer
 from onecard_broker.domain.ruling import Ruling
 from onecard_broker.domain.stay import CANCEL, QUERY, REVERSE, SETTLE, Stay
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import id_from_text
 
 REGISTER: Final = "/onecard.medical.v1.EncounterService/Register"
+UPLOAD: Final = "/onecard.medical.v1.EncounterService/UploadFeeLines"
+WITHDRAW: Final = "/onecard.medical.v1.EncounterService/WithdrawFeeLines"
 
 
 class MedicalBusiness:
@@ -43,7 +45,7 @@ class MedicalBusiness:
             case encounter_pb2.RegisterRequest() if inbound.message is not None:
                 return Needs(aggregates=frozenset(_keys_of_registration(inbound, payload)))
             case settlement_pb2.SettleRequest() | settlement_pb2.PreSettleRequest():
-                return Needs(aggregates=_named_encounter(payload.terms.encounter.encounter_id))
+                return Needs(aggregates=_named_encounter(payload.terms.encounter.encounter_id, with_lines=True))
             case (
                 settlement_pb2.CancelSettlementRequest()
                 | settlement_pb2.ReverseRequest()
@@ -54,12 +56,10 @@ class MedicalBusiness:
                     known=frozenset(() if original is None else {(sender, original)}),
                     aggregates=_named_encounter(payload.encounter.encounter_id),
                 )
-            case (
-                encounter_pb2.DischargeRequest()
-                | encounter_pb2.UploadFeeLinesRequest()
-                | encounter_pb2.WithdrawFeeLinesRequest()
-            ):
+            case encounter_pb2.DischargeRequest():
                 return Needs(aggregates=_named_encounter(payload.encounter.encounter_id))
+            case encounter_pb2.UploadFeeLinesRequest() | encounter_pb2.WithdrawFeeLinesRequest():
+                return Needs(aggregates=_named_encounter(payload.encounter.encounter_id, with_lines=True))
             case _:
                 return Needs()
 
@@ -70,13 +70,16 @@ class MedicalBusiness:
             case encounter_pb2.RegisterRequest():
                 return _judge_registration(ruling, payload)
             case settlement_pb2.PreSettleRequest():
-                return _judge_by_encounter(Stay.named(ruling, payload.terms.encounter))
-            case (
-                encounter_pb2.DischargeRequest()
-                | encounter_pb2.UploadFeeLinesRequest()
-                | encounter_pb2.WithdrawFeeLinesRequest()
-            ):
+                stay = Stay.named(ruling, payload.terms.encounter)
+                mismatch = None if stay is None else stay_lines.check_sum(ruling, stay.encounter, payload.terms)
+                return _judge_by_encounter(stay) if mismatch is None else Refused(error=mismatch)
+            case encounter_pb2.DischargeRequest():
                 return _judge_by_encounter(Stay.named(ruling, payload.encounter))
+            case encounter_pb2.UploadFeeLinesRequest() | encounter_pb2.WithdrawFeeLinesRequest():
+                stay = Stay.named(ruling, payload.encounter)
+                if stay is None:
+                    return _judge_by_encounter(stay)
+                return stay_lines.note_change(ruling, stay.encounter, payload)
             case settlement_pb2.SettleRequest():
                 return settlements.judge_settlement(ruling, payload)
             case settlement_pb2.CancelSettlementRequest():
@@ -96,10 +99,27 @@ class MedicalBusiness:
 
     def doubt(self, ruling: Ruling, request: KnownMessage) -> None:
         """What has a query is asked about; anything else is unknown until its late answer."""
-        if request.method in {SETTLE, CANCEL, REVERSE} and request.aggregates:
+        if _is_asked_about(request):
             findings.doubt(ruling, request)
         else:
             doubt_once(ruling, request)
+
+    def goes_ahead(self, inbound: Inbound, stuck: MessageKey) -> bool:
+        """A reversal or query of the very message."""
+        payload, message = inbound.payload, inbound.message
+        if isinstance(payload, settlement_pb2.ReverseRequest | settlement_pb2.QuerySettlementRequest) and message:
+            return (message.header.sender, id_from_text(payload.original_id)) == stuck
+        return False
+
+    def discard(self, ruling: Ruling, request: KnownMessage) -> None:
+        """What has a query keeps its conversation (rule 12); a registration frees its visit, lines do not count."""
+        if _is_asked_about(request):
+            return
+        discard_once(ruling, request)
+        if request.method == REGISTER:
+            _end_registration(ruling, request)
+        elif request.method in {UPLOAD, WITHDRAW} and request.aggregates:
+            stay_lines.end_change(ruling, request, is_done=False)
 
     def ask_again(self, ruling: Ruling, request: KnownMessage, timer: Timer) -> None:
         """The next query about a transaction, or the end of them."""
@@ -107,9 +127,15 @@ class MedicalBusiness:
             findings.ask_again(ruling, request, timer)
 
 
-def _named_encounter(encounter_id: str) -> frozenset[AggregateKey]:
+def _is_asked_about(request: KnownMessage) -> bool:
+    return request.method in {SETTLE, CANCEL, REVERSE} and bool(request.aggregates)
+
+
+def _named_encounter(encounter_id: str, *, with_lines: bool = False) -> frozenset[AggregateKey]:
     named = id_from_text(encounter_id)
-    return frozenset(() if named is None else {encounter_key(named)})
+    if named is None:
+        return frozenset()
+    return frozenset({encounter_key(named)} | ({stay_lines.fee_lines_key(named)} if with_lines else set()))
 
 
 def _judge_by_encounter(stay: Stay | None) -> Verdict:
@@ -152,15 +178,21 @@ def _take_answer_of_registration(ruling: Ruling, request: KnownMessage) -> Messa
     """The first answer counts; a refusal ends the encounter and frees the visit for another registration."""
     refusal = take_first_answer(ruling, request)
     if refusal is None and ruling.message.header.kind == message_pb2.MESSAGE_KIND_REJECTION:
-        key = encounter_key(request.id)
-        encounter = decode_encounter(ruling.state.aggregates[key])
-        ruling.save(key, encode_encounter(dataclasses.replace(encounter, is_failed=True)))
-        ruling.save(visit_key(encounter.subject, encounter.institution_code, encounter.visit_id), None)
+        _end_registration(ruling, request)
     return refusal
+
+
+def _end_registration(ruling: Ruling, request: KnownMessage) -> None:
+    key = encounter_key(request.id)
+    encounter = decode_encounter(ruling.state.aggregates[key])
+    ruling.save(key, encode_encounter(dataclasses.replace(encounter, is_failed=True)))
+    ruling.save(visit_key(encounter.subject, encounter.institution_code, encounter.visit_id), None)
 
 
 _ANSWER_RULES: Final[Mapping[str, Callable[[Ruling, KnownMessage], MessageKey | None]]] = {
     REGISTER: _take_answer_of_registration,
+    UPLOAD: stay_lines.take_answer_of_change,
+    WITHDRAW: stay_lines.take_answer_of_change,
     SETTLE: findings.take_answer_of_original,
     CANCEL: findings.take_answer_of_original,
     REVERSE: findings.take_answer_of_reversal,

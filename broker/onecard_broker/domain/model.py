@@ -13,7 +13,7 @@ from typing import NewType
 
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard.exchange.v1 import message_pb2
+from onecard.exchange.v1 import control_pb2, message_pb2
 from onecard_protocol.identifiers import MessageId, message_id_from
 from onecard_protocol.messages import Message
 from onecard_protocol.methods import Method
@@ -42,7 +42,7 @@ class KnownState(enum.StrEnum):
     CLOSED = "closed"
     """GetOutcome told NEVER_SEEN: a copy that comes later is refused."""
     HELD = "held"
-    """The record could not be decided (rule 14)."""
+    """The record could not be decided (rule 14), or waits behind another one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,8 @@ class Origin(enum.StrEnum):
     """GetOutcome about a message (rule 3)."""
     TIMER = "timer"
     """A timer that is due."""
+    DISPOSITION = "disposition"
+    """An operator's decision about a dead letter; the message is the report by which it was given up (rule 13)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,8 @@ class Inbound:
     """The parsed payload: the method's input in requests and events, its output in replies, Rejection in rejections."""
     question_id: bytes = b""
     timer: Timer | None = None
+    disposition: control_pb2.Disposition = control_pb2.DISPOSITION_UNSPECIFIED
+    """What the operator decided, in a disposition."""
     is_replay: bool = False
     """A held record that an operator let go on: it is decided as if it came for the first time (rule 14)."""
 
@@ -215,4 +219,22 @@ class CancelTimer:
     id: bytes
 
 
-Effect = PassOn | Say | Remember | SaveAggregate | SetTimer | CancelTimer
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeepDeadLetter:
+    """Keep the record in hand, a delivery report, as the dead letter of the message that it gives up on."""
+
+    of: MessageKey
+    subject: str
+    """Whose later requests and events wait behind it; empty where nobody waits."""
+    cause: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EndDeadLetter:
+    """The message has its outcome: its dead letter ends, and those behind it go on; one that does not exist is none."""
+
+    of: MessageKey
+    subject: str
+
+
+Effect = PassOn | Say | Remember | SaveAggregate | SetTimer | CancelTimer | KeepDeadLetter | EndDeadLetter

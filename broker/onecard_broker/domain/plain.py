@@ -30,6 +30,15 @@ class PlainBusiness:
         """The request becomes unknown."""
         doubt_once(ruling, request)
 
+    def goes_ahead(self, inbound: Inbound, stuck: MessageKey) -> bool:
+        """Nothing does: there is neither query nor reversal."""
+        del inbound, stuck
+        return False
+
+    def discard(self, ruling: Ruling, request: KnownMessage) -> None:
+        """The request is over."""
+        discard_once(ruling, request)
+
     def ask_again(self, ruling: Ruling, request: KnownMessage, timer: Timer) -> None:
         """Nothing is asked: no query was ever begun."""
         del ruling, request, timer
@@ -47,3 +56,8 @@ def doubt_once(ruling: Ruling, request: KnownMessage) -> None:
     """An open request becomes unknown, and is told so once; a late answer still decides it."""
     if request.state is KnownState.OPEN:
         ruling.leave_unknown(request)
+
+
+def discard_once(ruling: Ruling, request: KnownMessage) -> None:
+    """The operator's word is the outcome; an answer that comes later is refused."""
+    ruling.conclude(request, ruling.reject(request, OneCardError(errors_pb2.ERROR_REASON_DISCARDED)))

@@ -11,6 +11,7 @@ from onecard_broker.domain.model import (
     AggregateKey,
     CancelTimer,
     Effect,
+    EndDeadLetter,
     Inbound,
     KnownMessage,
     KnownState,
@@ -179,6 +180,7 @@ class Ruling:
         """The request has its outcome."""
         self.remember(dataclasses.replace(request, state=KnownState.DECIDED, answer=answer))
         self.effects.append(CancelTimer(id=timer_id(TimerPurpose.ANSWER_OVERDUE, request.key)))
+        self.effects.append(EndDeadLetter(of=request.key, subject=request.subject))
 
     def accept_answer(self, request: KnownMessage) -> None:
         """The record's message is the outcome of the request: pass it on to who asked, unless that was the hub."""

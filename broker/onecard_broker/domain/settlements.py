@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from onecard.exchange.v1 import errors_pb2, message_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import settlement_pb2
 from onecard_broker.domain.business import Accepted, Answered, Refused, Verdict
 from onecard_broker.domain.medical_state import (
@@ -30,6 +30,7 @@ from onecard_broker.domain.settlement_states import (
     next_phase,
 )
 from onecard_broker.domain.stay import CANCEL, KIND_OF, SETTLE, Stay, advanced, reversal_response
+from onecard_broker.domain.stay_lines import check_sum, iso_day
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import id_from_text, id_text, message_time_ms
@@ -39,7 +40,7 @@ _CLEARING: Final = frozenset({Phase.IN_CLEARING, Phase.CLEARED})
 
 
 def judge_settlement(ruling: Ruling, payload: settlement_pb2.SettleRequest) -> Verdict:
-    """A settlement goes on if nothing else settles, or may have settled, the same stay or days."""
+    """A settlement goes on if nothing else settles, or may have settled, the same stay or days, and its fees add up."""
     terms = payload.terms
     stay = Stay.named(ruling, terms.encounter)
     if stay is None:
@@ -50,6 +51,9 @@ def judge_settlement(ruling: Ruling, payload: settlement_pb2.SettleRequest) -> V
     period = _period(terms.interim_period) if terms.HasField("interim_period") else None
     if stay.encounter.conflicting(period, besides=ruling.message.header.id) is not None:
         return _refused(errors_pb2.ERROR_REASON_DOUBLE_SETTLEMENT)
+    mismatch = check_sum(ruling, stay.encounter, terms)
+    if mismatch is not None:
+        return Refused(error=mismatch)
     question = settlement_pb2.QuerySettlementRequest(
         person=payload.person,
         insured_number=terms.insured_number,
@@ -165,11 +169,7 @@ def _refused(reason: int, detail: str = "") -> Refused:
 
 
 def _period(interim: settlement_pb2.InterimPeriod) -> Period:
-    return _day(interim.first_day), _day(interim.last_day)
-
-
-def _day(day: values_pb2.CalendarDay) -> str:
-    return f"{day.year:04}-{day.month:02}-{day.day:02}"
+    return iso_day(interim.first_day), iso_day(interim.last_day)
 
 
 def _requested(stay: Stay, kind: Kind, question: settlement_pb2.QuerySettlementRequest) -> Transaction:

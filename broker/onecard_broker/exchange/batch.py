@@ -15,7 +15,9 @@ from onecard_broker.domain.model import (
     AggregateKey,
     CancelTimer,
     Effect,
+    EndDeadLetter,
     Inbound,
+    KeepDeadLetter,
     KnownMessage,
     MessageKey,
     PassOn,
@@ -28,8 +30,9 @@ from onecard_broker.domain.model import (
 )
 from onecard_broker.exchange.inbounds import Entry
 from onecard_broker.journal import answers_text
+from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.exchange_store import Output, PartitionRow
-from onecard_broker.records.parking import Parked
+from onecard_broker.records.parking import Blocker, Parked
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import MESSAGE_CONTEXT, Message, build_header, trusted_message
 from onecard_protocol.signatures.blocks import sign_batch
@@ -49,7 +52,10 @@ class OwnedPartition:
     now_ms: int
     control_number: int
     directory: Directory
-    held_subjects: frozenset[str] = frozenset()
+    blockers: Mapping[str, tuple[Blocker, ...]] = dataclasses.field(default_factory=dict)
+    """By subject, what its records wait for; replaced on change, never changed."""
+    let_go: frozenset[str] = frozenset()
+    """Subjects whose waiting records go on before anything else is decided."""
 
     @property
     def row(self) -> PartitionRow:
@@ -108,8 +114,10 @@ class Batch:
         self.timers_set: dict[tuple[int, bytes], Timer] = {}
         self.timers_gone: set[tuple[int, bytes]] = set()
         self.drafts: list[Draft] = []
-        self.parked: list[Parked] = []
+        self.parked: dict[tuple[int, int], Parked] = {}
         self.unparked: set[tuple[int, int]] = set()
+        self.taken: set[int] = set()
+        self.has_let_go = False
         self.record_count = 0
 
     def overlay(self, partition: int) -> Overlay:
@@ -123,7 +131,9 @@ class Batch:
         """Advance the partition past a record; returns its `now` (rule 9). A replayed record moves neither."""
         owned = self.owned[entry.record.partition]
         self.record_count += 1
-        if entry.is_replay:
+        self.taken.add(entry.record.partition)
+        if entry.parked is not None:
+            self._unpark(entry.record.partition, entry.parked.subject, entry.record.position)
             return owned.now_ms
         now_ms = max(owned.now_ms, min(entry.claimed_ms, entry.record.append_time_ms + append_time_slack_ms))
         owned.position = entry.record.position + 1
@@ -131,14 +141,14 @@ class Batch:
         return now_ms
 
     def moves(self) -> list[tuple[int, PartitionRow]]:
-        """(position before, row after) of each partition that the batch advanced."""
+        """(position before, row after) of each partition that the batch decided anything in: that is the fence."""
         return [
             (self._before[partition].position, owned.row)
             for partition, owned in self.owned.items()
-            if owned.position != self._before[partition].position
+            if partition in self.taken
         ]
 
-    def apply(self, inbound: Inbound, effects: Sequence[Effect], now_ms: int) -> None:
+    def apply(self, inbound: Inbound, record: LoggedRecord, effects: Sequence[Effect], now_ms: int) -> None:
         """Carry the effects of one record out on the overlay."""
         partition = inbound.partition
         overlay = self.overlay(partition)
@@ -174,8 +184,61 @@ class Batch:
                     self.timers_gone.discard((partition, effect.timer.id))
                 case CancelTimer():
                     self.spend_timer(partition, effect.id)
+                case KeepDeadLetter(of=(sender, message_id)):
+                    self._end_dead_letter(partition, effect.of, effect.subject)  # One for each message, the newest.
+                    subject = effect.subject or answers_text(effect.of)
+                    self.park(
+                        Parked(
+                            record=record,
+                            subject=subject,
+                            sender=sender,
+                            id=message_id,
+                            is_offender=True,
+                            is_dead_letter=True,
+                            cause=effect.cause,
+                        )
+                    )
+                case EndDeadLetter():
+                    self._end_dead_letter(partition, effect.of, effect.subject)
                 case _:
                     assert_never(effect)
+
+    # ---- who waits -------------------------------------------------------------------------------------------------
+
+    def park(self, parked: Parked) -> None:
+        """Keep a record; behind an offender its subject waits."""
+        owned = self.owned[parked.record.partition]
+        place = parked.record.partition, parked.record.position
+        self.unparked.discard(place)
+        self.parked[place] = parked
+        if parked.is_offender:
+            of = (parked.sender, parked.id) if parked.is_dead_letter else None
+            blocker = Blocker(position=parked.record.position, dead_letter_of=of)
+            blockers = (*owned.blockers.get(parked.subject, ()), blocker)
+            owned.blockers = {**owned.blockers, parked.subject: blockers}
+            owned.let_go -= {parked.subject}
+
+    def _end_dead_letter(self, partition: int, of: MessageKey, subject: str) -> None:
+        """It stands under its person, or under its own key where nobody waits behind it."""
+        blockers = self.owned[partition].blockers
+        for where in (subject, answers_text(of)) if blockers else ():
+            for blocker in blockers.get(where, ()):
+                if blocker.dead_letter_of == of:
+                    self._unpark(partition, where, blocker.position)
+
+    def _unpark(self, partition: int, subject: str, position: int) -> None:
+        """Forget a parked record; when it was the last that its subject waited for, those behind it go on."""
+        owned = self.owned[partition]
+        self.parked.pop((partition, position), None)
+        self.unparked.add((partition, position))
+        before = owned.blockers.get(subject, ())
+        left = tuple(blocker for blocker in before if blocker.position != position)
+        if left != before:
+            others = {key: blockers for key, blockers in owned.blockers.items() if key != subject}
+            owned.blockers = {**others, subject: left} if left else others
+            if not left:
+                owned.let_go |= {subject}
+                self.has_let_go = True
 
     def spend_timer(self, partition: int, timer_id: bytes) -> None:
         """Delete a timer."""

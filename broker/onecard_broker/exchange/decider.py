@@ -71,18 +71,35 @@ class Decider:
         Raises OwnershipLost, and psycopg.OperationalError when the database is away; then nothing was changed.
         """
         entries = deque(self._read(record) for record in records)
+        return await self._process(connection, entries, partitions, numbers, published)
+
+    async def _process(
+        self,
+        connection: Connection,
+        entries: deque[Entry],
+        partitions: dict[int, OwnedPartition],
+        numbers: dict[tuple[str, int], int],
+        published: Mapping[tuple[str, int], int],
+    ) -> list[store.Output]:
         outputs: list[store.Output] = []
-        while entries:
+        while True:
+            await self._load_let_go(connection, partitions, entries)
+            if not entries:
+                return outputs
             await self._load_dispositions(connection, entries)
             undone = list(entries)
             batch = Batch(partitions, network=self._network)
+            for owned in batch.owned.values():
+                owned.let_go = frozenset()  # They stand in front.
             try:
                 await self._load(connection, batch, entries)
                 self._decide(batch, entries)
                 outputs += await self._commit(connection, batch, partitions, numbers, published)
             except (psycopg.DataError, psycopg.IntegrityError) as error:
-                originals = [entry for entry in undone if not entry.is_replay]
+                originals = [entry for entry in undone if not entry.is_disposed]
                 log.warning("the database refused %d records (%s): bisecting", len(originals), type(error).__name__)
+                for owned in partitions.values():
+                    owned.let_go = frozenset()  # They are among the originals.
                 if len(originals) == 1:
                     (offender,) = originals
                     if offender.held_because or offender.control is not None:
@@ -92,11 +109,10 @@ class Decider:
                 else:
                     half = len(originals) // 2
                     for part in (originals[:half], originals[half:]):
-                        part_records = [entry.record for entry in part]
-                        outputs += await self.process(connection, part_records, partitions, numbers, {})
+                        again = deque(self._again(entry.record, entry.parked) for entry in part)
+                        outputs += await self._process(connection, again, partitions, numbers, {})
                     return outputs
             published = {}
-        return outputs
 
     def _read(self, record: LoggedRecord) -> Entry:
         try:
@@ -105,38 +121,62 @@ class Decider:
             log.exception("journal record %d/%d cannot be read", record.partition, record.position)
             return Entry(record=record, claimed_ms=record.append_time_ms, held_because=type(error).__name__)
 
+    def _again(self, record: LoggedRecord, parked: Parked | None) -> Entry:
+        entry = self._read(record)
+        entry.parked = parked
+        if parked is not None and entry.inbound is not None:
+            entry.inbound = dataclasses.replace(entry.inbound, is_replay=True)
+        return entry
+
+    async def _load_let_go(
+        self, connection: Connection, partitions: Mapping[int, OwnedPartition], entries: deque[Entry]
+    ) -> None:
+        """Put those that wait for nothing any more in front, in position order."""
+        for partition, owned in partitions.items():
+            if owned.let_go:
+                waiting = await parking.load_waiting(connection, JOURNAL_TOPIC, partition, owned.let_go)
+                places = {(partition, parked.record.position) for parked in waiting}
+                rest = [entry for entry in entries if (entry.record.partition, entry.record.position) not in places]
+                entries.clear()
+                entries.extend(self._again(parked.record, parked) for parked in waiting)
+                entries.extend(rest)
+
     async def _load_dispositions(self, connection: Connection, entries: deque[Entry]) -> None:
-        """Put parked records behind the control record that lets them go on."""
+        """Put the parked record behind the control record that decides about it."""
         for index, entry in enumerate(entries):
             if entry.control is not None and entry.control.HasField("dispose_message") and not entry.has_dispositions:
                 if index:
                     return  # What stands before it must be written first: it may add to those that wait.
-                for offset, waiting in enumerate(
-                    await self._disposed(connection, entry.control.dispose_message, entry)
-                ):
-                    entries.insert(1 + offset, waiting)
+                disposed = await self._disposed(connection, entry.control.dispose_message, entry)
+                if disposed is not None:
+                    entries.insert(1, disposed)
                 entry.has_dispositions = True
                 return
 
     async def _disposed(
         self, connection: Connection, disposition: control_pb2.MessageDisposition, entry: Entry
-    ) -> list[Entry]:
+    ) -> Entry | None:
         if disposition.partition != entry.record.partition:
-            return []
-        waiting = await parking.load_parked_with(
+            return None
+        parked = await parking.load_offender(
             connection, JOURNAL_TOPIC, disposition.partition, disposition.sender, disposition.id
         )
-        replayed = []
-        for parked in waiting:
-            again = self._read(parked.record)
-            again.is_replay = True
-            if parked.is_offender:
-                if again.inbound is not None:
-                    again.inbound = dataclasses.replace(again.inbound, is_replay=True)
-                if disposition.disposition != control_pb2.DISPOSITION_REPLAY:
-                    again.disposition = disposition.disposition
-            replayed.append(again)
-        return replayed
+        if parked is None:
+            return None
+        again = self._again(parked.record, parked)
+        if again.inbound is not None and parked.is_dead_letter:
+            # Decided in the control record's place: what the hub says of it gets ids of its own.
+            again.inbound = dataclasses.replace(
+                again.inbound,
+                origin=Origin.DISPOSITION,
+                position=entry.record.position,
+                subject=parked.subject,
+                disposition=disposition.disposition,
+                is_replay=False,
+            )
+        elif disposition.disposition != control_pb2.DISPOSITION_REPLAY:
+            again.disposition = disposition.disposition
+        return again
 
     # ---- loading ---------------------------------------------------------------------------------------------------
 
@@ -222,8 +262,6 @@ class Decider:
             partition = entry.record.partition
             if entry.control is not None:
                 self._apply_control(batch, entry)
-                if entry.control.HasField("dispose_message"):
-                    self._release(batch, entry, entries)
                 continue
             inbound = self._complete(batch, entry)
             if entry.timer_id is not None and entry.record.partition in batch.owned:
@@ -236,6 +274,8 @@ class Decider:
     def _is_ready(self, batch: Batch, entry: Entry) -> bool:
         if not batch.record_count:
             return True  # The first record of a part has everything loaded.
+        if batch.has_let_go and not entry.is_disposed:
+            return False  # Those that were let go come before it.
         inbound = self._complete(batch, entry)
         if inbound is None:
             return entry.control is None or not entry.control.HasField("dispose_message") or entry.has_dispositions
@@ -254,10 +294,15 @@ class Decider:
             self._park(batch, entry, answers_text(_message_of(inbound).key), "released", is_offender=True)
             return
         if entry.disposition == control_pb2.DISPOSITION_DISCARD:
-            batch.apply(inbound, self._final(inbound, errors_pb2.ERROR_REASON_DISCARDED, now_ms), now_ms)
+            final = self._final(inbound, errors_pb2.ERROR_REASON_DISCARDED, now_ms)
+            batch.apply(inbound, entry.record, final, now_ms)
             return
-        if inbound.subject and inbound.subject in owned.held_subjects and inbound.origin is Origin.MESSAGE:
-            self._park(batch, entry, inbound.subject, "waits behind a held record", is_offender=False)
+        if inbound.subject in owned.blockers and inbound.origin is Origin.MESSAGE and self._waits(batch, inbound):
+            self._park(batch, entry, inbound.subject, "waits behind a held record or dead letter", is_offender=False)
+            message = _message_of(inbound)
+            if message.key not in batch.overlay(inbound.partition).known:  # Whoever asks is told that it is held.
+                waiting = Remember(known=_known(inbound, message, KnownState.HELD))
+                batch.apply(inbound, entry.record, [waiting], now_ms)
             return
         try:
             revoked = self._revocation(inbound, owned.directory, entry.claimed_ms)
@@ -266,11 +311,20 @@ class Decider:
             else:
                 overlay = batch.overlay(inbound.partition)
                 effects = conversation.decide(overlay.state(), inbound, now_ms)
-            batch.apply(inbound, effects, now_ms)
+            batch.apply(inbound, entry.record, effects, now_ms)
         except Exception as error:  # A rule that fails is a fault of ours; the record waits for an operator.
             log.exception("record %d/%d cannot be decided", inbound.partition, inbound.position)
+            if entry.parked is not None and entry.parked.is_dead_letter:
+                batch.park(entry.parked)  # It stays a dead letter.
+                return
             entry.held_because = type(error).__name__
             self._hold(batch, entry, now_ms)
+
+    def _waits(self, batch: Batch, inbound: Inbound) -> bool:
+        """Behind a held record everything waits; behind dead letters what the rules say."""
+        blockers = batch.owned[inbound.partition].blockers[inbound.subject]
+        stuck = [blocker.dead_letter_of for blocker in blockers if blocker.dead_letter_of is not None]
+        return len(stuck) < len(blockers) or conversation.waits(inbound, batch.overlay(inbound.partition).known, stuck)
 
     def _revocation(self, inbound: Inbound, directory: Directory, admitted_ms: int) -> int:
         """KEY_REVOKED if the message's key was revoked by the directory in force here (rule 15); 0 otherwise."""
@@ -331,14 +385,11 @@ class Decider:
             ),
             Remember(known=_known(inbound, message, KnownState.HELD)),
         ]
-        batch.apply(inbound, effects if message.header.sender != HUB else effects[1:], now_ms)
+        batch.apply(inbound, entry.record, effects if message.header.sender != HUB else effects[1:], now_ms)
 
     def _park(self, batch: Batch, entry: Entry, subject: str, cause: str, *, is_offender: bool) -> None:
-        owned = batch.owned[entry.record.partition]
-        owned.held_subjects = owned.held_subjects | {subject}
         message = None if entry.inbound is None else entry.inbound.message
-        batch.unparked.discard((entry.record.partition, entry.record.position))
-        batch.parked.append(
+        batch.park(
             Parked(
                 record=entry.record,
                 subject=subject,
@@ -348,17 +399,6 @@ class Decider:
                 cause=cause,
             )
         )
-
-    def _release(self, batch: Batch, entry: Entry, entries: deque[Entry]) -> None:
-        """Let go of those that wait: they stand right behind their control record and are decided next."""
-        owned = batch.owned[entry.record.partition]
-        for waiting in entries:
-            if not waiting.is_replay or waiting.record.partition != entry.record.partition or waiting.control:
-                break
-            batch.unparked.add((waiting.record.partition, waiting.record.position))
-            if waiting.inbound is not None and waiting.inbound.message is not None:
-                subject = waiting.inbound.subject or answers_text(waiting.inbound.message.key)
-                owned.held_subjects = owned.held_subjects - {subject}
 
     def _apply_control(self, batch: Batch, entry: Entry) -> None:
         owned = batch.owned[entry.record.partition]
@@ -404,7 +444,7 @@ class Decider:
                 )
                 await store.save_outputs(connection, outputs)
                 await parking.delete_parked(connection, batch.unparked)
-                await parking.save_parked(connection, batch.parked)
+                await parking.save_parked(connection, list(batch.parked.values()))
                 await store.save_published(connection, published)
             store.check_advanced(advanced, moves)
         numbers.update(reached)

@@ -13,6 +13,7 @@ from onecard_broker import journal
 from onecard_broker.domain.model import Inbound, Origin
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import LoggedRecord
+from onecard_broker.records.parking import Parked
 from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.methods import Method, MethodRegistry
 
@@ -33,14 +34,24 @@ class Entry:
     timer_id: bytes | None = None
     control: control_pb2.ControlRecord | None = None
     control_message: Message | None = None
-    is_replay: bool = False
-    """Decided again by an operator's word (rules 13 and 14)."""
+    parked: Parked | None = None
+    """The row that it was parked under; None for a record that comes from the journal."""
     has_dispositions: bool = False
-    """The parked records that a disposition concerns stand behind it already."""
+    """The parked record that a disposition concerns stands behind it already."""
     disposition: control_pb2.Disposition = control_pb2.DISPOSITION_UNSPECIFIED
     """What an operator decided about a held record, where that is not to decide it again."""
     held_because: str = ""
     """Set for a record that PostgreSQL refused: it is held without being decided."""
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it was parked and may go on (rules 13 and 14)."""
+        return self.parked is not None
+
+    @property
+    def is_disposed(self) -> bool:
+        """Whether it stands behind the control record that decides about it."""
+        return self.parked is not None and self.parked.is_offender
 
 
 def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry) -> Entry:
@@ -70,6 +81,7 @@ def _read_message(record: LoggedRecord, headers: Mapping[str, bytes], log_epoch:
     message = journal.message_of(headers, record.value)
     method = methods.get(message.header.method)
     question = headers.get(_QUESTION)
+    is_event = message.header.kind == message_pb2.MESSAGE_KIND_EVENT
     return Entry(
         record=record,
         claimed_ms=int(headers[_ADMITTED]),
@@ -81,7 +93,8 @@ def _read_message(record: LoggedRecord, headers: Mapping[str, bytes], log_epoch:
             subject=headers.get(_PSEUDONYM, b"").decode(),
             message=message,
             method=method,
-            payload=None if method is None or method.is_event else parse_payload(message, method),
+            # No rule reads an event.
+            payload=None if method is None or is_event else parse_payload(message, method),
             question_id=b"" if question is None else bytes.fromhex(question.decode()),
         ),
     )

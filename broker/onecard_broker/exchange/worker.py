@@ -104,16 +104,18 @@ class ExchangeWorker:
         return len(self._partitions)
 
     def has_reached(self, ends: Mapping[int, int]) -> bool:
-        """Whether the partitions are owned here and decided up to these positions."""
+        """Whether the partitions are owned here and decided up to these positions, with what was let go before them."""
         return all(
-            partition in self._partitions and self._partitions[partition].position >= end
+            partition in self._partitions
+            and self._partitions[partition].position >= end
+            and not self._partitions[partition].let_go
             for partition, end in ends.items()
         )
 
     def has_applied(self, control_number: int) -> bool:
         """Whether the control record of a number is in force in all partitions that are owned here."""
         return bool(self._partitions) and all(
-            owned.control_number >= control_number for owned in self._partitions.values()
+            owned.control_number >= control_number and not owned.let_go for owned in self._partitions.values()
         )
 
     async def published(self) -> None:
@@ -182,7 +184,7 @@ class ExchangeWorker:
         rows = await store.load_partitions(self._connection, owned, self._log.epoch)
         for row in rows.values():
             self._log.check_epoch(row.log_epoch)
-        held = await parking.load_held_subjects(self._connection, owned)
+        blocked = await parking.load_blocked(self._connection, owned)
         numbers = await store.load_numbers(self._connection, owned)
         partitions = {
             partition: OwnedPartition(
@@ -192,7 +194,8 @@ class ExchangeWorker:
                 now_ms=row.now_ms,
                 control_number=row.control_number,
                 directory=await self._history.directory_at(row.control_number),
-                held_subjects=held.get(partition, frozenset()),
+                blockers=blocked[partition].blockers,
+                let_go=blocked[partition].let_go,
             )
             for partition, row in sorted(rows.items())
         }

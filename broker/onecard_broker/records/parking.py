@@ -1,4 +1,8 @@
-"""Records that wait behind one that could not be decided (rule 14): stored whole, in position order."""
+"""Records that could not be decided, dead letters, and what waits behind them: stored whole, in position order.
+
+A held record (rule 14) is the offender itself. A dead letter (rule 13) is the delivery report, under the sender and id
+of the message that it gives up on.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ from collections.abc import Collection, Sequence
 
 from psycopg.rows import TupleRow
 
+from onecard_broker.domain.model import MessageKey
+from onecard_broker.log.cloud_events import CloudEvent, decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.pool import Connection
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """A journal record that waits; the offender is the one that could not be decided."""
+    """A journal record that waits; the offender is the one that it waits for."""
 
     record: LoggedRecord
     subject: str
@@ -22,11 +28,30 @@ class Parked:
     is_offender: bool
     cause: str
     """Class of the failure and where it arose; never content of the record."""
+    is_dead_letter: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker:
+    """What a person's records wait for."""
+
+    position: int
+    dead_letter_of: MessageKey | None
+    """The message that was given up on; None for a held record, behind which everything waits."""
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Blocked:
+    """Who waits in a partition, and who need not wait any more."""
+
+    blockers: dict[str, tuple[Blocker, ...]] = dataclasses.field(default_factory=dict)
+    let_go: frozenset[str] = frozenset()
+    """Subjects with records that wait for nothing: their release was cut off."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A message that could not be decided, for operators."""
+    """A message that could not be decided, or that its recipient gave up on, for operators."""
 
     partition: int
     position: int
@@ -35,29 +60,53 @@ class Held:
     cause: str
     waiting_count: int
     """Records of the same person that wait behind it."""
+    report: CloudEvent | None = None
+    """The delivery report, of a dead letter: who gave it up, why, after how many attempts, and when."""
 
 
 _HELD = (
     "SELECT p.partition, p.position, p.sender, p.id, p.cause, (SELECT count(*) FROM parked w"
-    " WHERE w.partition = p.partition AND w.subject = p.subject AND NOT w.is_offender)"
+    " WHERE w.partition = p.partition AND w.subject = p.subject AND NOT w.is_offender),"
+    " p.is_dead_letter, p.append_time_ms, p.key, p.header_names, p.header_values, p.value"
     " FROM parked p WHERE p.is_offender"
 )
 
 
 async def list_held(connection: Connection) -> list[Held]:
-    """All messages that are held, by partition and position."""
+    """All messages that are held and all dead letters, by partition and position."""
     cursor = await connection.execute(_HELD + " ORDER BY p.partition, p.position")
     return [_held(row) for row in await cursor.fetchall()]
 
 
 async def find_held(connection: Connection, id: bytes) -> Held | None:
-    """The held message of an id; None if there is none."""
+    """The held message or dead letter of an id; None if there is none."""
     row = await (await connection.execute(_HELD + " AND p.id = %s", (id,))).fetchone()
     return None if row is None else _held(row)
 
 
 def _held(row: TupleRow) -> Held:
-    return Held(partition=row[0], position=row[1], sender=row[2], id=row[3], cause=row[4], waiting_count=row[5])
+    return Held(
+        partition=row[0],
+        position=row[1],
+        sender=row[2],
+        id=row[3],
+        cause=row[4],
+        waiting_count=row[5],
+        report=decode(_record("", row[0], (row[1], *row[7:]))) if row[6] else None,
+    )
+
+
+def _record(topic: str, partition: int, row: TupleRow) -> LoggedRecord:
+    position, append_time_ms, key, names, values, value = row
+    return LoggedRecord(
+        topic=topic,
+        partition=partition,
+        position=position,
+        append_time_ms=append_time_ms,
+        key=key,
+        value=value,
+        headers=tuple(zip(names, values, strict=True)),
+    )
 
 
 async def save_parked(connection: Connection, rows: Sequence[Parked]) -> None:
@@ -66,8 +115,9 @@ async def save_parked(connection: Connection, rows: Sequence[Parked]) -> None:
         return
     async with connection.cursor() as cursor:
         await cursor.executemany(
-            "INSERT INTO parked (partition, position, subject, sender, id, is_offender, cause, append_time_ms, key,"
-            " header_names, header_values, value) VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+            "INSERT INTO parked (partition, position, subject, sender, id, is_offender, is_dead_letter, cause,"
+            " append_time_ms, key, header_names, header_values, value)"
+            " VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
             " ON CONFLICT (partition, position) DO UPDATE SET is_offender = EXCLUDED.is_offender,"
             " cause = EXCLUDED.cause, subject = EXCLUDED.subject",
             [
@@ -78,6 +128,7 @@ async def save_parked(connection: Connection, rows: Sequence[Parked]) -> None:
                     row.sender,
                     row.id,
                     row.is_offender,
+                    row.is_dead_letter,
                     row.cause,
                     row.record.append_time_ms,
                     row.record.key,
@@ -100,44 +151,63 @@ async def delete_parked(connection: Connection, positions: Collection[tuple[int,
         )
 
 
-async def load_held_subjects(connection: Connection, partitions: Collection[int]) -> dict[int, frozenset[str]]:
-    """Subjects with parked records, by partition."""
+async def load_blocked(connection: Connection, partitions: Collection[int]) -> dict[int, Blocked]:
+    """Who waits for what, by partition."""
     cursor = await connection.execute(
-        "SELECT DISTINCT partition, subject FROM parked WHERE partition = ANY(%b::int[])",
-        (list(partitions),),
+        "SELECT partition, subject, is_dead_letter, position, sender, id FROM parked"
+        " WHERE is_offender AND partition = ANY(%b::int[]) UNION ALL"
+        " SELECT DISTINCT partition, subject, NULL::boolean, NULL::bigint, NULL, NULL::bytea FROM parked"
+        " WHERE NOT is_offender AND partition = ANY(%b::int[])",
+        (list(partitions), list(partitions)),
         binary=True,
     )
-    held: dict[int, set[str]] = {}
-    for partition, subject in await cursor.fetchall():
-        held.setdefault(partition, set()).add(subject)
-    return {partition: frozenset(subjects) for partition, subjects in held.items()}
+    found = {partition: Blocked() for partition in partitions}
+    waiting: list[tuple[int, str]] = []
+    for partition, subject, is_dead_letter, position, *key in await cursor.fetchall():
+        if position is None:
+            waiting.append((partition, subject))
+            continue
+        blockers = found[partition].blockers
+        blocker = Blocker(position=position, dead_letter_of=(key[0], key[1]) if is_dead_letter else None)
+        blockers[subject] = (*blockers.get(subject, ()), blocker)
+    for partition, subject in waiting:
+        if subject not in found[partition].blockers:
+            found[partition].let_go |= {subject}
+    return found
 
 
-async def load_parked_with(connection: Connection, topic: str, partition: int, sender: str, id: bytes) -> list[Parked]:
-    """The held message and all that wait behind it, in position order; empty if the message is not held."""
+_PARKED = (
+    "SELECT subject, sender, id, is_offender, cause, is_dead_letter, position, append_time_ms, key, header_names,"
+    " header_values, value FROM parked WHERE partition = %b"
+)
+
+
+async def load_offender(connection: Connection, topic: str, partition: int, sender: str, id: bytes) -> Parked | None:
+    """The held message or dead letter of a key."""
     cursor = await connection.execute(
-        "SELECT position, subject, sender, id, is_offender, cause, append_time_ms, key, header_names, header_values,"
-        " value FROM parked WHERE partition = %b AND subject = (SELECT subject FROM parked"
-        " WHERE partition = %b AND sender = %b AND id = %b AND is_offender) ORDER BY position",
-        (partition, partition, sender, id),
+        _PARKED + " AND sender = %b AND id = %b AND is_offender", (partition, sender, id), binary=True
+    )
+    row = await cursor.fetchone()
+    return None if row is None else _parked(topic, partition, row)
+
+
+async def load_waiting(connection: Connection, topic: str, partition: int, subjects: Collection[str]) -> list[Parked]:
+    """What waits, of these subjects, in position order."""
+    cursor = await connection.execute(
+        _PARKED + " AND subject = ANY(%b::text[]) AND NOT is_offender ORDER BY position",
+        (partition, list(subjects)),
         binary=True,
     )
-    return [
-        Parked(
-            record=LoggedRecord(
-                topic=topic,
-                partition=partition,
-                position=row[0],
-                append_time_ms=row[6],
-                key=row[7],
-                value=row[10],
-                headers=tuple(zip(row[8], row[9], strict=True)),
-            ),
-            subject=row[1],
-            sender=row[2],
-            id=row[3],
-            is_offender=row[4],
-            cause=row[5],
-        )
-        for row in await cursor.fetchall()
-    ]
+    return [_parked(topic, partition, row) for row in await cursor.fetchall()]
+
+
+def _parked(topic: str, partition: int, row: TupleRow) -> Parked:
+    return Parked(
+        record=_record(topic, partition, row[6:]),
+        subject=row[0],
+        sender=row[1],
+        id=row[2],
+        is_offender=row[3],
+        cause=row[4],
+        is_dead_letter=row[5],
+    )

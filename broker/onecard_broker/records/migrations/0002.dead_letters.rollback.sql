@@ -1,0 +1,1 @@
+ALTER TABLE parked DROP COLUMN is_dead_letter;
