@@ -5,14 +5,16 @@ Owns the names; knows nothing of how a log keeps records (``log/``) or of what t
 
 from __future__ import annotations
 
+from binascii import a2b_base64
+from collections.abc import Mapping
 from typing import Final
 
 from onecard_broker.domain.model import MessageKey
-from onecard_broker.log.cloud_events import CloudEvent, encode
+from onecard_broker.log.cloud_events import HEADER, SIGNATURE, CloudEvent, encode
 from onecard_broker.log.port import Record, TopicSpec
 from onecard_protocol import limits
 from onecard_protocol.identifiers import HUB, PROVINCES, id_text
-from onecard_protocol.messages import Message
+from onecard_protocol.messages import Message, trusted_message
 
 JOURNAL_TOPIC: Final = "onecard.journal"
 CONTROL_TOPIC: Final = "onecard.control"
@@ -91,6 +93,14 @@ def _record(
             content_type=PROTOBUF,
         ),
     )
+
+
+def message_of(headers: Mapping[str, bytes], payload: bytes) -> Message:
+    """The message of a record that this hub wrote: its headers by name, and its value. On the hot path.
+
+    Raises KeyError, binascii.Error or DecodeError for what no hub wrote.
+    """
+    return trusted_message(a2b_base64(headers[HEADER]), payload, a2b_base64(headers[SIGNATURE]))
 
 
 def record_key(message: Message, pseudonym: str) -> bytes:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,6 +21,7 @@ from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import id_text, new_message_id
 from onecard_protocol.messages import from_wire
 from tests.integration.test_sdk_delivery import report_reasons, settlement
+from tests.support.crashing_adapter import CrashingAdapter
 from tests.support.eventually import eventually
 from tests.support.fake_hub import Known
 from tests.support.sdk_country import (
@@ -41,7 +36,6 @@ from tests.support.sdk_country import (
 )
 
 Stub = settlement_pb2_grpc.SettlementServiceStub
-CRASHING_ADAPTER = Path(__file__).parent.parent / "support" / "crashing_adapter.py"
 
 
 @pytest.fixture
@@ -289,35 +283,18 @@ async def test_an_original_that_was_told_never_executed_is_not_executed_when_it_
 async def test_an_adapter_killed_between_attempt_and_answer_recovers_and_never_calls_blindly(
     one: Country, tmp_path: Path
 ) -> None:
-    signer = one.hub.signers["cn-51"]
-    trace = tmp_path / "trace"
-    trace.touch()
-    configuration = {
-        "gateways": [gateway.address for gateway in one.gateways],
-        "hub_key": one.hub.signer.public_key.hex(),
-        "private_key": signer._private_key.hex(),
-        "store": str(tmp_path / "cn-51.sqlite"),
-        "store_key": str(tmp_path / "cn-51.key"),
-        "trace": str(trace),
-    }
     message = one.hub.admit(settlement(one, "a"))
-
-    def run() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, str(CRASHING_ADAPTER)], env=environment)
-
-    environment = {**os.environ, "CRASHING_ADAPTER": json.dumps(configuration)}
-    first = run()
-    await eventually(lambda: trace.read_text() == "called False\n")
-    first.send_signal(signal.SIGKILL)
-    await asyncio.to_thread(first.wait)
-    second = run()
+    adapter = CrashingAdapter(one, tmp_path, hanging="Settle")
+    await adapter.start()
+    await eventually(lambda: adapter.calls() == ["Settle False"])
+    await adapter.kill()
+    await adapter.start()
     try:
         await eventually(lambda: one.hub.known[message.key].outcome is not None)
     finally:
-        second.kill()
-        await asyncio.to_thread(second.wait)
+        await adapter.kill()
 
-    assert trace.read_text() == "called False\ncalled True\n"
+    assert adapter.calls() == ["Settle False", "Settle True"]
     outcome = one.hub.known[message.key].outcome
     assert outcome is not None
     assert outcome.header.kind == message_pb2.MESSAGE_KIND_REPLY

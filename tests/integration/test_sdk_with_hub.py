@@ -10,19 +10,24 @@ from pathlib import Path
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
-from onecard.medical.v1 import coverage_pb2, filing_pb2, values_pb2
+from onecard.medical.v1 import coverage_pb2, encounter_pb2, filing_pb2, settlement_pb2, values_pb2
 from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
+from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceServicer, EncounterServiceStub
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
+from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceStub
 from onecard_adapters.runtime.context import ExchangeContext
 from onecard_adapters.runtime.sealing import load_sealer
 from onecard_adapters.sdk.assembly import Connection, Signatures
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
+from onecard_protocol.identifiers import id_text, new_message_id
+from onecard_protocol.messages import timestamp
 from onecard_protocol.signatures.engine import native_engine
 from tests.support.directories import NETWORK, certificate_name
 from tests.support.gateway import Hub, eventually, running_hub
 from tests.support.messages import coverage_query, filing_report
-from tests.support.sdk_country import Coverage, Filings, register
+from tests.support.sdk_country import SETTLE, Coverage, Filings, Insured, register
+from tests.support.stays import SyntheticStay, coded, day, make_split
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -99,6 +104,105 @@ async def test_a_call_an_event_and_a_refusal_travel_through_the_real_hub(hub: Hu
     assert failed.value.reason == errors_pb2.ERROR_REASON_NOT_INSURED
     assert failed.value.answer is not None
     assert failed.value.answer.header.sender == "cn-51"
+
+
+class Registering(EncounterServiceServicer):
+    """Registers every visit."""
+
+    async def Register(  # noqa: N802
+        self, request: encounter_pb2.RegisterRequest, context: ExchangeContext
+    ) -> encounter_pb2.RegisterResponse:
+        """Register."""
+        encounter = values_pb2.EncounterReference(
+            encounter_id=id_text(context.message_id),
+            institution_code=request.institution.code,
+            visit_id=request.visit_id,
+        )
+        return encounter_pb2.RegisterResponse(encounter=encounter)
+
+
+class SettlingLate(Insured):
+    """Settles when it is let go, and undoes what it is asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def Settle(  # noqa: N802
+        self, request: settlement_pb2.SettleRequest, context: ExchangeContext
+    ) -> settlement_pb2.SettleResponse:
+        """Settle."""
+        self.begun.set()
+        await self.let_go.wait()
+        return settlement_pb2.SettleResponse(
+            settlement_id="A510100260109000001",
+            settled_time=timestamp(context.execute_before_ms or 0),
+            split=make_split(),
+            local_transaction_id=request.terms.local_transaction_id,
+        )
+
+    async def Reverse(  # noqa: N802
+        self, request: settlement_pb2.ReverseRequest, context: ExchangeContext
+    ) -> settlement_pb2.ReverseResponse:
+        """Reverse."""
+        await super().Reverse(request, context)
+        return settlement_pb2.ReverseResponse(
+            result=settlement_pb2.REVERSAL_RESULT_REVERSED,
+            original_id=request.original_id,
+            reversed_time=timestamp(context.execute_before_ms or 0),
+        )
+
+
+async def test_a_success_that_comes_after_its_reversal_is_refused_by_the_hub_and_undone(
+    hub: Hub, tmp_path: Path
+) -> None:
+    stay, insured = SyntheticStay(), SettlingLate()
+    asked: list[settlement_pb2.ReverseRequest] = []
+    insured.on_reverse = lambda request, context: asked.append(request)
+    async with (
+        province(hub, tmp_path, "cn-51", Registering(), insured) as home,
+        province(hub, tmp_path, "cn-44") as care,
+    ):
+        registration = encounter_pb2.RegisterRequest(
+            person=stay.person,
+            insured_number=stay.insured_number,
+            institution=stay.institution,
+            visit_id=stay.visit_id,
+            care_kind=coded("nhsa.med_type", "21"),
+            insurance_kind=coded("nhsa.insutype", "310"),
+            first_day=day(2),
+            filing_id="F1",
+        )
+        registered = await EncounterServiceStub(care.to("cn-51")).Register(registration, timeout=20)
+        settle_id = new_message_id(care.hub_time_ms())
+        terms = stay.terms()
+        terms.encounter.CopyFrom(registered.encounter)
+        settling = asyncio.create_task(
+            SettlementServiceStub(care.to("cn-51", message_id=settle_id)).Settle(
+                settlement_pb2.SettleRequest(person=stay.person, terms=terms), timeout=20
+            )
+        )
+        await insured.begun.wait()
+        reversal = settlement_pb2.ReverseRequest(
+            person=stay.person,
+            insured_number=stay.insured_number,
+            original_id=id_text(settle_id),
+            original_method=SETTLE,
+            original_local_transaction_id=terms.local_transaction_id,
+            encounter=registered.encounter,
+        )
+        reversing = asyncio.create_task(SettlementServiceStub(care.to("cn-51")).Reverse(reversal, timeout=20))
+        await eventually(lambda: len(home._parts.processing) == 2)
+        insured.let_go.set()
+        assert (await reversing).result == settlement_pb2.REVERSAL_RESULT_REVERSED
+        with pytest.raises(CallFailed) as failed:
+            await settling
+        await eventually(lambda: len(asked) == 2)
+
+    assert failed.value.reason == errors_pb2.ERROR_REASON_REVERSED
+    assert [context.sender for context in insured.reversal_contexts] == ["cn-44", "cn-51"]
+    assert asked[1] == reversal, "the undo is the same reversal, without an asking system's own number"
 
 
 async def test_calls_of_many_persons_at_once_each_get_their_own_answer(hub: Hub, tmp_path: Path) -> None:

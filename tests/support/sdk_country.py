@@ -11,6 +11,7 @@ from onecard.exchange.v1 import values_pb2
 from onecard.medical.v1 import (
     coverage_pb2,
     coverage_pb2_grpc,
+    encounter_pb2_grpc,
     filing_pb2,
     filing_pb2_grpc,
     settlement_pb2,
@@ -52,6 +53,8 @@ class Insured(settlement_pb2_grpc.SettlementServiceServicer):
         self.settled: list[str] = []
         self.contexts: list[ExchangeContext] = []
         self.reversed: list[str] = []
+        self.reversal_contexts: list[ExchangeContext] = []
+        self.on_reverse: Callable[[settlement_pb2.ReverseRequest, ExchangeContext], object] | None = None
         self.on_settle: Callable[[settlement_pb2.SettleRequest, ExchangeContext], object] | None = None
 
     async def Settle(  # noqa: N802
@@ -75,7 +78,12 @@ class Insured(settlement_pb2_grpc.SettlementServiceServicer):
     async def Reverse(  # noqa: N802
         self, request: settlement_pb2.ReverseRequest, context: ExchangeContext
     ) -> settlement_pb2.ReverseResponse:
-        """Say that the original was never executed."""
+        """Say that the original was never executed, after whatever the test wants to happen."""
+        self.reversal_contexts.append(context)
+        if self.on_reverse is not None:
+            outcome = self.on_reverse(request, context)
+            if hasattr(outcome, "__await__"):
+                await outcome
         self.reversed.append(request.original_id)
         return settlement_pb2.ReverseResponse(
             result=settlement_pb2.REVERSAL_RESULT_NEVER_EXECUTED, original_id=request.original_id
@@ -147,6 +155,8 @@ def register(servicer: object, exchange: Exchange) -> None:
     """Register by the generated functions."""
     if isinstance(servicer, Insured):
         settlement_pb2_grpc.add_SettlementServiceServicer_to_server(servicer, exchange)
+    elif isinstance(servicer, encounter_pb2_grpc.EncounterServiceServicer):
+        encounter_pb2_grpc.add_EncounterServiceServicer_to_server(servicer, exchange)
     elif isinstance(servicer, filing_pb2_grpc.FilingServiceServicer):
         filing_pb2_grpc.add_FilingServiceServicer_to_server(servicer, exchange)
     elif isinstance(servicer, coverage_pb2_grpc.CoverageServiceServicer):

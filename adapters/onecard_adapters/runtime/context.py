@@ -44,7 +44,8 @@ class ExchangeContext:
         self.message_id = message_id
         self.is_recovery = is_recovery
         self.local_transaction_id = local_transaction_id
-        """Durable before a method with effect is invoked; the same in every attempt."""
+        """Durable before a method with effect is invoked; the same in every attempt. A dialect whose numbers have
+        another form makes and keeps its own under the message id, before it calls."""
         self.execute_before_ms = execute_before_ms
         self._is_unimplemented = False
 

@@ -1,7 +1,8 @@
 """The durable inbox: what was received under which number, and how far its processing is.
 
 Functions of a connection, to be run by `Store`. Everything received leaves a row by (sender, id), so that a repeat, a
-conflict and one id from two partitions show (rule 1); only requests and events keep their bytes until they are done.
+conflict and one id from two partitions show (rule 1); only requests and events keep their bytes until they are done,
+and of what was executed remains the reversal by which it would be undone (rule 12).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from onecard_adapters.runtime.sealing import Sealer
 from onecard_protocol.messages import Message, trusted_message
 
 _PAYLOAD = b"inbox.payload"
+_UNDO = b"inbox.undo"
 
 
 class InboxState(enum.IntEnum):
@@ -128,13 +130,36 @@ def attempting(connection: sqlite3.Connection, message: Message, local_transacti
     )
 
 
-def finish(connection: sqlite3.Connection, message: Message, state: InboxState, answer_id: bytes | None) -> None:
-    """Processing is over; the bytes are let go of."""
+def finish(
+    connection: sqlite3.Connection,
+    sealer: Sealer,
+    message: Message,
+    state: InboxState,
+    *,
+    answer_id: bytes | None,
+    undo: bytes | None,
+) -> None:
+    """Processing is over; the bytes are let go of. `undo` is the payload of what would undo it, if anything may."""
     connection.execute(
-        "UPDATE inbox SET state = ?, answer_id = ?, header = NULL, payload = NULL, signature = NULL"
+        "UPDATE inbox SET state = ?, answer_id = ?, header = NULL, payload = ?, signature = NULL"
         " WHERE sender = ? AND id = ?",
-        (int(state), answer_id, message.header.sender, message.header.id),
+        (
+            int(state),
+            answer_id,
+            None if undo is None else sealer.seal(_UNDO, undo),
+            message.header.sender,
+            message.header.id,
+        ),
     )
+
+
+def undo_of(connection: sqlite3.Connection, sealer: Sealer, sender: str, message_id: bytes) -> bytes | None:
+    """The payload that would undo a message; None if it was not executed, or is not kept any more."""
+    row = connection.execute(
+        "SELECT payload FROM inbox WHERE sender = ? AND id = ? AND state = ? AND payload IS NOT NULL",
+        (sender, message_id, int(InboxState.DONE)),
+    ).fetchone()
+    return None if row is None else sealer.open(_UNDO, row[0])
 
 
 def unfinished(connection: sqlite3.Connection, sealer: Sealer) -> list[Received]:

@@ -1,7 +1,8 @@
-"""What the adapter remembers beside the messages: persons, encounters and local transactions (rule 11).
+"""What the adapter remembers beside the messages: persons, encounters, local transactions, and numbers given out.
 
-From these a trade that names only a personal number, a visit or a transaction gets its person and its original. Values
-are sealed with SM4-GCM, lookup keys are HMAC-SM3 (`sealing`): no personal number stands in the file.
+From these a trade that names only a personal number, a visit or a transaction gets its person and its original, and
+after a crash a dialect knows under which number it asked its local system (rule 11). Values are sealed with SM4-GCM,
+lookup keys are HMAC-SM3 (`sealing`): no personal number stands in the file.
 """
 
 from __future__ import annotations
@@ -159,6 +160,20 @@ class EdgeMemory:
             )
 
         await self._store.run(update)
+
+    async def next_number(self, series: str, at_least: int) -> int:
+        """A number that this store has never given out in the series: greater than all before it, and `at_least`."""
+
+        def give_out(connection: sqlite3.Connection) -> int:
+            row = connection.execute("SELECT last FROM series WHERE name = ?", (series,)).fetchone()
+            number = at_least if row is None else max(at_least, row[0] + 1)
+            connection.execute(
+                "INSERT INTO series (name, last) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last",
+                (series, number),
+            )
+            return number
+
+        return await self._store.run(give_out)
 
     async def _put(self, table: str, key: bytes, value: bytes) -> None:
         await self._store.run(

@@ -2,6 +2,7 @@
 
 The one retry point of this hop (rule 13). Before a call with effect an ATTEMPTING row is durable; after a crash, or
 when an attempt ended in doubt, the servicer is told that it recovers (rule 11). One message of a person at a time.
+An undo that we owe ourselves (rule 12) is a message like those received, with nobody to answer.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from onecard_adapters.runtime import inbox, outbox
 from onecard_adapters.runtime.context import ExchangeContext, local_transaction_id_of, not_taken, rejection_of
 from onecard_adapters.runtime.inbox import InboxState, Received
 from onecard_adapters.runtime.outbox import OutboxState, Outgoing
+from onecard_adapters.runtime.reversal import method_undone_by, promised_never, reversal_of
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.runtime.subjects import OrderedWork
-from onecard_adapters.runtime.tombstones import promised_never
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.directory import DirectoryView
 from onecard_adapters.sdk.gateways import backoff_s
@@ -41,8 +42,8 @@ Handler = Callable[[Any, ExchangeContext], Any]
 
 CONCURRENCY: Final = 256
 ATTEMPTS_MAX: Final = 6
-# About ten minutes: what waits here carries no execute_before, and nothing of it was executed.
-ATTEMPTS_WHILE_DOWN_MAX: Final = 100
+# About ten minutes, for what carries no execute_before: nothing of it was executed, or nobody will ask for it again.
+ATTEMPTS_PATIENT_MAX: Final = 100
 RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 8.0
 
@@ -57,6 +58,12 @@ class _Task:
     method: Method | None
     payload: ProtoMessage | None
     subject: bytes
+
+    @property
+    def undoes(self) -> message_pb2.RequestReference | None:
+        """The request whose success is undone by this, if it is an undo that we owe ourselves."""
+        header = self.received.message.header
+        return header.reply_to if header.HasField("reply_to") else None
 
 
 class Processing:
@@ -153,8 +160,8 @@ class Processing:
                 await self._answer(task, response)
                 return
             attempt += 1
-            is_down = failure.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
-            if attempt >= (ATTEMPTS_WHILE_DOWN_MAX if is_down else self._attempts_max):
+            is_patient = failure.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN or task.undoes is not None
+            if attempt >= (ATTEMPTS_PATIENT_MAX if is_patient else self._attempts_max):
                 await self._give_up(task, failure, attempt)
                 return
             await self._work.pause(backoff_s(attempt - 1, first_s=self._retry_first_s, most_s=RETRY_MOST_S))
@@ -225,12 +232,18 @@ class Processing:
             )
 
     async def _answer(self, task: _Task, response: ProtoMessage) -> None:
-        buried = None if task.payload is None else promised_never(task.payload, response)
-        if task.method is None or not task.method.is_request:
-            await self._finish(task, None, InboxState.DONE, buried)
+        header = task.received.message.header
+        buried = undo = None
+        if task.payload is not None:
+            buried = promised_never(task.payload, response)
+            undo = reversal_of(task.payload, header.id, header.method)
+        if task.undoes is not None:
+            _log.warning("nothing stands any more of %s, whose success came too late", id_text(task.undoes.id))
+        if header.kind != message_pb2.MESSAGE_KIND_REQUEST:
+            await self._finish(task, None, InboxState.DONE, buried=buried)
             return
         reply = self._answer_of(task, message_pb2.MESSAGE_KIND_REPLY, response.SerializeToString())
-        await self._finish(task, reply, InboxState.DONE, buried)
+        await self._finish(task, reply, InboxState.DONE, buried=buried, undo=undo)
 
     async def _refuse(self, task: _Task, error: OneCardError) -> None:
         message = task.received.message
@@ -240,7 +253,7 @@ class Processing:
             return
         rejection = rejection_of(error).SerializeToString()
         answer = self._answer_of(task, message_pb2.MESSAGE_KIND_REJECTION, rejection)
-        await self._finish(task, answer, InboxState.DONE, None)
+        await self._finish(task, answer, InboxState.DONE)
 
     async def _give_up(self, task: _Task, failure: OneCardError, attempt_count: int) -> None:
         received = task.received
@@ -251,16 +264,25 @@ class Processing:
             attempt_count,
             reason_name(failure.reason),
         )
+        # What is given up of an undo of ours concerns the original: nobody else knows of the undo.
         report = self._writer.delivery_report(
             errors_pb2.ERROR_REASON_PROCESSING_FAILED,
             f"{reason_name(failure.reason)}: {failure.detail}",
-            method=received.message.header.method,
-            reference=self._reference(received),
+            method=received.message.header.method if task.undoes is None else method_undone_by(task.payload),
+            reference=task.undoes or self._reference(received),
             attempt_count=attempt_count,
         )
-        await self._finish(task, report, InboxState.GIVEN_UP, None)
+        await self._finish(task, report, InboxState.GIVEN_UP)
 
-    async def _finish(self, task: _Task, outgoing: Outgoing | None, state: InboxState, buried: bytes | None) -> None:
+    async def _finish(
+        self,
+        task: _Task,
+        outgoing: Outgoing | None,
+        state: InboxState,
+        *,
+        buried: bytes | None = None,
+        undo: ProtoMessage | None = None,
+    ) -> None:
         """The answer, the inbox row and the tombstone in one transaction; then the answer is sent."""
         message = task.received.message
         answer_id = outgoing.id if outgoing is not None and state is InboxState.DONE else None
@@ -269,7 +291,14 @@ class Processing:
         def finish(connection: sqlite3.Connection) -> None:
             if outgoing is not None:
                 outbox.insert(connection, self._sealer, outgoing, OutboxState.QUEUED)
-            inbox.finish(connection, message, state, answer_id)
+            inbox.finish(
+                connection,
+                self._sealer,
+                message,
+                state,
+                answer_id=answer_id,
+                undo=None if undo is None else undo.SerializeToString(),
+            )
             if buried is not None:
                 inbox.bury(connection, buried, now_ms)
 

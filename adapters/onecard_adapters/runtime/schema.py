@@ -79,6 +79,13 @@ SCHEMA: Final = (
         made_ms INTEGER NOT NULL
     ) WITHOUT ROWID
     """,
+    # Highest number given out of each series that a dialect counts in.
+    """
+    CREATE TABLE IF NOT EXISTS series (
+        name TEXT PRIMARY KEY,
+        last INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
     """
     CREATE TABLE IF NOT EXISTS persons (
         key BLOB PRIMARY KEY,

@@ -153,6 +153,7 @@ def assemble(
         waiting=waiting,
         clock=clock,
         writer=writer,
+        methods=methods,
         process=processing.add,
         submit=submission.put,
     )

@@ -13,7 +13,7 @@ from onecard_adapters.runtime.sealing import Sealer
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import HUB, message_time_ms, new_message_id
 from onecard_protocol.identity import normalise_identity
-from onecard_protocol.messages import build_header
+from onecard_protocol.messages import Message, build_header, trusted_message
 from onecard_protocol.methods import Method
 
 
@@ -118,6 +118,25 @@ class Writer:
             reference=reference,
             subject=self.own_subject(reference.sender, reference.id),
         )
+
+    def undo(
+        self, method: str, payload: bytes, *, message_id: bytes, original: message_pb2.RequestReference
+    ) -> Message:
+        """Work that we owe ourselves: to undo an original. It is never sent, so nobody signs it and nobody is answered.
+
+        `message_id` is that of the hub's message that asks for it: the same one asks for the same work.
+        """
+        header = build_header(
+            network=self.network,
+            sender=self.participant,
+            recipient=self.participant,
+            method=method,
+            kind=message_pb2.MESSAGE_KIND_EVENT,
+            message_id=message_id,
+            payload=payload,
+            reply_to=original,
+        )
+        return trusted_message(header, payload, b"")
 
     def subject_of(self, method: Method, payload: ProtoMessage, sender: str, message_id: bytes) -> bytes:
         """Lookup key of the person by whom the message is ordered; its own where it has none, or none that is valid."""

@@ -1,7 +1,8 @@
 """Durable reception: everything delivered is verified, and written with the new cursor in one transaction (rule 8).
 
 What fails verification is recorded and reported, never executed. Answers end their requests in the same transaction;
-requests and events go on to processing; a repeat gets the stored answer again under its own header (rule 1).
+requests and events go on to processing; a repeat gets the stored answer again under its own header (rule 1). A success
+of ours that the hub refuses because it came too late becomes the work of undoing it (rule 12).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -25,8 +26,9 @@ from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.outgoing import Writer
 from onecard_adapters.sdk.verification import Verification
 from onecard_protocol.errors import OneCardError, reason_name
-from onecard_protocol.identifiers import id_text, is_message_id, is_participant
+from onecard_protocol.identifiers import HUB, id_text, is_message_id, is_participant
 from onecard_protocol.messages import Message, from_wire, reference_to, trusted_message
+from onecard_protocol.methods import Method
 
 _PROCESSED: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
 
@@ -64,6 +66,7 @@ class Reception:
         waiting: Waiting,
         clock: HubClock,
         writer: Writer,
+        methods: Mapping[str, Method],
         process: Callable[[Received], None],
         submit: Callable[[Outgoing], None],
     ) -> None:
@@ -73,6 +76,7 @@ class Reception:
         self._waiting = waiting
         self._clock = clock
         self._writer = writer
+        self._methods = methods
         self._process = process
         self._submit = submit
 
@@ -165,23 +169,37 @@ class Reception:
                 return
             if message.header.kind in FINAL_KINDS:
                 outbox.answer(connection, self._sealer, request_id, message)
-                self._note_refused_answer(message, fixed[0])
+                self._take_refusal(connection, received, fixed[0], now_ms, written)
         if known is None:
             done = dataclasses.replace(received, state=InboxState.DONE)
             inbox.insert(connection, self._sealer, done, now_ms=now_ms, keeps_bytes=False)
         written.answers.append(message)
 
-    def _note_refused_answer(self, rejection: Message, refused: bytes) -> None:
-        """Say it where the hub refused an answer of ours, such as a success that came after the reversal (rule 12)."""
-        header = message_pb2.MessageHeader.FromString(refused)
-        if header.kind == message_pb2.MESSAGE_KIND_REPLY:
-            reason = message_pb2.Rejection.FromString(rejection.payload).reason
-            _log.error(
-                "the hub refused our answer to %s from %s: %s",
-                id_text(header.reply_to.id),
-                header.reply_to.sender,
-                reason_name(reason),
-            )
+    def _take_refusal(
+        self, connection: sqlite3.Connection, received: Received, refused: bytes, now_ms: int, written: _Written
+    ) -> None:
+        """The hub refused an answer of ours: say so, and undo the success that came after its reversal (rule 12)."""
+        rejection, answer = received.message, message_pb2.MessageHeader.FromString(refused)
+        if answer.kind != message_pb2.MESSAGE_KIND_REPLY or rejection.header.sender != HUB:
+            return
+        original = answer.reply_to
+        reason = message_pb2.Rejection.FromString(rejection.payload).reason
+        _log.error(
+            "the hub refused our answer to %s from %s: %s", id_text(original.id), original.sender, reason_name(reason)
+        )
+        if reason != errors_pb2.ERROR_REASON_LATE_SUCCESS_REFUSED:
+            return
+        undo = inbox.undo_of(connection, self._sealer, original.sender, original.id)
+        if undo is None:
+            _log.error("nothing is kept by which %s could be undone: a person must", id_text(original.id))
+            return
+        method = self._methods[answer.method].policy.reversing_method
+        work = self._writer.undo(method, undo, message_id=rejection.header.id, original=original)
+        # One that was given up stays a person's, who was told: the hub may have learnt since that the original stands.
+        if inbox.find(connection, *work.key) is None:
+            owed = dataclasses.replace(received, message=work)
+            inbox.insert(connection, self._sealer, owed, now_ms=now_ms, keeps_bytes=True)
+            written.to_process.append(owed)
 
     def _report(self, connection: sqlite3.Connection, received: Received, error: OneCardError) -> Outgoing:
         message = received.message

@@ -43,8 +43,13 @@ class Faults:
         self.form: list[Violation] = []
         self.amounts: list[Violation] = []
 
-    def raise_if_any(self) -> None:
-        """Raise the gravest: an unknown person before a wrong form, a wrong form before a wrong sum."""
+    @property
+    def are_any(self) -> bool:
+        """Whether anything is wrong."""
+        return bool(self.identity or self.form or self.amounts)
+
+    def raise_gravest(self) -> None:
+        """Raise what is wrong: an unknown person before a wrong form, a wrong form before a wrong sum."""
         for reason, violations in (
             (errors_pb2.ERROR_REASON_IDENTITY_INVALID, self.identity),
             (errors_pb2.ERROR_REASON_PAYLOAD_INVALID, self.form),
@@ -57,31 +62,53 @@ class Faults:
 def check_payload(payload: ProtoMessage) -> None:
     """Raises OneCardError: IDENTITY_INVALID, PAYLOAD_INVALID or AMOUNTS_INCONSISTENT; violations hold no values."""
     faults = Faults()
-    _check(payload, "", faults)
-    faults.raise_if_any()
+    _check(payload, faults)
+    if faults.are_any:
+        # Only a payload with faults is worth the names of its fields.
+        named = Faults()
+        _check_by_name(payload, "", named)
+        named.raise_gravest()
 
 
-def _check(message: Any, path: str, faults: Faults) -> None:
-    """Apply the rule of a message's type, and those of the messages in it; `path` ends with a dot or is empty."""
+def _check(message: Any, faults: Faults) -> None:
+    """Apply the rule of a message's type, and those of the messages in it, without telling where a fault lies."""
+    rule, fields = _plan(message.__class__)
+    if rule is not None:
+        rule(message, "", faults)
+    for name, is_repeated in fields:
+        if is_repeated:
+            for item in getattr(message, name):
+                _check(item, faults)
+        elif message.HasField(name):
+            _check(getattr(message, name), faults)
+
+
+def _check_by_name(message: Any, path: str, faults: Faults) -> None:
+    """The same, with the place of each fault; `path` ends with a dot or is empty."""
     rule, fields = _plan(message.__class__)
     if rule is not None:
         rule(message, path, faults)
     for name, is_repeated in fields:
         if is_repeated:
             for index, item in enumerate(getattr(message, name)):
-                _check(item, f"{path}{name}[{index}].", faults)
+                _check_by_name(item, f"{path}{name}[{index}].", faults)
         elif message.HasField(name):
-            _check(getattr(message, name), f"{path}{name}.", faults)
+            _check_by_name(getattr(message, name), f"{path}{name}.", faults)
 
 
 @cache
 def _plan(message_class: type[ProtoMessage]) -> tuple[_Rule | None, tuple[tuple[str, bool], ...]]:
-    """The rule of a type, and its fields that are messages, each with whether it is repeated."""
+    """The rule of a type, and its fields in which a rule applies, each with whether it is repeated."""
     descriptor = message_class.DESCRIPTOR
-    fields = tuple(
-        (field.name, field.is_repeated) for field in descriptor.fields if field.type == FieldDescriptor.TYPE_MESSAGE
-    )
+    fields = tuple((field.name, field.is_repeated) for field in descriptor.fields if _has_rule(field))
     return _RULES.get(descriptor.full_name), fields
+
+
+def _has_rule(field: FieldDescriptor) -> bool:
+    """Whether a rule applies to a field's type or anywhere in it; no type of the protocol holds itself."""
+    if field.type != FieldDescriptor.TYPE_MESSAGE:
+        return False
+    return field.message_type.full_name in _RULES or any(map(_has_rule, field.message_type.fields))
 
 
 # ---- rules by type; `path` ends with a dot where it is not empty ---------------------------------------------------
@@ -110,12 +137,12 @@ def _day(message: Any, path: str, faults: Faults) -> None:
 def _institution(message: Any, path: str, faults: Faults) -> None:
     if not _INSTITUTION.fullmatch(message.code):
         faults.form.append((f"{path}code", "is no institution's code"))
-    _area(message.area, f"{path}area", faults)
+    _area(message.area, path, "area", faults)
 
 
 def _insured_number(message: Any, path: str, faults: Faults) -> None:
-    _area(message.insurance_area, f"{path}insurance_area", faults)
-    _text(message.personal_number, f"{path}personal_number", faults)
+    _area(message.insurance_area, path, "insurance_area", faults)
+    _text(message.personal_number, path, "personal_number", faults)
 
 
 def _encounter(message: Any, path: str, faults: Faults) -> None:
@@ -123,29 +150,29 @@ def _encounter(message: Any, path: str, faults: Faults) -> None:
         faults.form.append((f"{path}encounter_id", "is no encounter's id: 32 lower-case hex digits of a message id"))
     if not _INSTITUTION.fullmatch(message.institution_code):
         faults.form.append((f"{path}institution_code", "is no institution's code"))
-    _text(message.visit_id, f"{path}visit_id", faults)
+    _text(message.visit_id, path, "visit_id", faults)
 
 
 def _filing(message: Any, path: str, faults: Faults) -> None:
     for name in ("insurance_area", "destination_area"):
-        _area(getattr(message, name), path + name, faults)
+        _area(getattr(message, name), path, name, faults)
     _required(message, path, faults, "filing_type", "first_day")
     _order(message, path, faults)
 
 
 def _enrolment(message: Any, path: str, faults: Faults) -> None:
-    _area(message.insurance_area, f"{path}insurance_area", faults)
+    _area(message.insurance_area, path, "insurance_area", faults)
     _required(message, path, faults, "insurance_kind")
 
 
 def _coverage(message: Any, path: str, faults: Faults) -> None:
     _required(message, path, faults, "person")
     if message.insurance_area:
-        _area(message.insurance_area, f"{path}insurance_area", faults)
+        _area(message.insurance_area, path, "insurance_area", faults)
 
 
 def _fee_line(message: Any, path: str, faults: Faults) -> None:
-    _text(message.line_id, f"{path}line_id", faults)
+    _text(message.line_id, path, "line_id", faults)
     form, amounts = check_fee_line(message, path)
     faults.form += form
     faults.amounts += amounts
@@ -171,7 +198,7 @@ def _interim(message: Any, path: str, faults: Faults) -> None:
 
 def _register(message: Any, path: str, faults: Faults) -> None:
     _required(message, path, faults, "person", "insured_number", "institution", "care_kind", "insurance_kind")
-    _text(message.visit_id, f"{path}visit_id", faults)
+    _text(message.visit_id, path, "visit_id", faults)
 
 
 def _upload(message: Any, path: str, faults: Faults) -> None:
@@ -186,31 +213,31 @@ def _upload(message: Any, path: str, faults: Faults) -> None:
 def _settle(message: Any, path: str, faults: Faults) -> None:
     _required(message, path, faults, "person", "terms")
     if message.pre_settlement_id:
-        _message_id(message.pre_settlement_id, f"{path}pre_settlement_id", faults)
+        _message_id(message.pre_settlement_id, path, "pre_settlement_id", faults)
 
 
 def _cancel(message: Any, path: str, faults: Faults) -> None:
     _required(message, path, faults, "person", "insured_number", "encounter")
-    _message_id(message.original_id, f"{path}original_id", faults)
-    _text(message.settlement_id, f"{path}settlement_id", faults)
+    _message_id(message.original_id, path, "original_id", faults)
+    _text(message.settlement_id, path, "settlement_id", faults)
 
 
 def _reverse(message: Any, path: str, faults: Faults) -> None:
     _required(message, path, faults, "person", "insured_number", "encounter")
-    _message_id(message.original_id, f"{path}original_id", faults)
-    _text(message.original_method, f"{path}original_method", faults, limits.METHOD_CHARACTERS_MAX)
+    _message_id(message.original_id, path, "original_id", faults)
+    _text(message.original_method, path, "original_method", faults, limits.METHOD_CHARACTERS_MAX)
 
 
 def _query(message: Any, path: str, faults: Faults) -> None:
     _required(message, path, faults, "person", "insured_number", "encounter")
     if message.original_id:
-        _message_id(message.original_id, f"{path}original_id", faults)
+        _message_id(message.original_id, path, "original_id", faults)
     elif not message.settlement_id:
         faults.form.append((f"{path}original_id", "is absent, and so is settlement_id"))
 
 
 def _settled(message: Any, path: str, faults: Faults) -> None:
-    _text(message.settlement_id, f"{path}settlement_id", faults)
+    _text(message.settlement_id, path, "settlement_id", faults)
     _required(message, path, faults, "settled_time")
     _split(message, path, faults, is_red=False)
 
@@ -220,7 +247,7 @@ def _pre_settled(message: Any, path: str, faults: Faults) -> None:
 
 
 def _cancelled(message: Any, path: str, faults: Faults) -> None:
-    _text(message.red_settlement_id, f"{path}red_settlement_id", faults)
+    _text(message.red_settlement_id, path, "red_settlement_id", faults)
     _split(message, path, faults, is_red=True)
 
 
@@ -232,7 +259,7 @@ def _split(message: Any, path: str, faults: Faults, *, is_red: bool) -> None:
 def _reversed(message: Any, path: str, faults: Faults) -> None:
     if not message.result:
         faults.form.append((f"{path}result", _ABSENT))
-    _message_id(message.original_id, f"{path}original_id", faults)
+    _message_id(message.original_id, path, "original_id", faults)
 
 
 def _queried(message: Any, path: str, faults: Faults) -> None:
@@ -266,21 +293,21 @@ def _order(message: Any, path: str, faults: Faults) -> None:
             faults.form.append((f"{path}last_day", "lies before first_day"))
 
 
-def _area(area: str, path: str, faults: Faults) -> None:
+def _area(area: str, path: str, name: str, faults: Faults) -> None:
     if not _AREA.fullmatch(area):
-        faults.form.append((path, "is no area of six digits"))
+        faults.form.append((path + name, "is no area of six digits"))
 
 
-def _text(text: str, path: str, faults: Faults, characters_max: int = TEXT_CHARACTERS_MAX) -> None:
+def _text(text: str, path: str, name: str, faults: Faults, characters_max: int = TEXT_CHARACTERS_MAX) -> None:
     if not text:
-        faults.form.append((path, _ABSENT))
+        faults.form.append((path + name, _ABSENT))
     elif len(text) > characters_max or not text.isprintable():
-        faults.form.append((path, f"is longer than {characters_max} characters or not printable"))
+        faults.form.append((path + name, f"is longer than {characters_max} characters or not printable"))
 
 
-def _message_id(text: str, path: str, faults: Faults) -> None:
+def _message_id(text: str, path: str, name: str, faults: Faults) -> None:
     if id_from_text(text) is None:
-        faults.form.append((path, "is no message id of 32 hex digits"))
+        faults.form.append((path + name, "is no message id of 32 hex digits"))
 
 
 _RULES: Final[dict[str, _Rule]] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Final
 
 from google.protobuf.message import Message as ProtoMessage
 
@@ -13,6 +15,12 @@ from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.methods import Method, MethodRegistry
+
+
+_MESSAGES: Final = frozenset({journal.MESSAGE_TYPE.encode(), journal.QUESTION_TYPE.encode()})
+_ADMITTED: Final = f"ce_{journal.ADMITTED}"
+_PSEUDONYM: Final = f"ce_{journal.PSEUDONYM}"
+_QUESTION: Final = f"ce_{journal.QUESTION}"
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -38,27 +46,11 @@ class Entry:
 
 def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry) -> Entry:
     """Parse a record of the journal; whatever it raises makes the record undecidable."""
+    headers = dict(record.headers)
+    if headers.get("ce_type") in _MESSAGES:
+        return _read_message(record, headers, log_epoch, methods)
     event = decode(record)
     match event.type:
-        case journal.MESSAGE_TYPE | journal.QUESTION_TYPE:
-            message = trusted_message(event.header, event.data, event.signature)
-            method = methods.get(message.header.method)
-            is_question = event.type == journal.QUESTION_TYPE
-            return Entry(
-                record=record,
-                claimed_ms=int(event.extensions[journal.ADMITTED]),
-                inbound=Inbound(
-                    origin=Origin.QUESTION if is_question else Origin.MESSAGE,
-                    log_epoch=log_epoch,
-                    partition=record.partition,
-                    position=record.position,
-                    subject=event.extensions.get(journal.PSEUDONYM, ""),
-                    message=message,
-                    method=method,
-                    payload=None if method is None or method.is_event else parse_payload(message, method),
-                    question_id=bytes.fromhex(event.extensions[journal.QUESTION]) if is_question else b"",
-                ),
-            )
         case journal.TIMER_TYPE:
             return Entry(record=record, claimed_ms=record.append_time_ms, timer_id=bytes.fromhex(event.id))
         case journal.CONTROL_TYPE:
@@ -73,6 +65,27 @@ def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry)
             return Entry(record=record, claimed_ms=record.append_time_ms)
         case _:
             raise ValueError(f"record of unknown type {event.type}")
+
+
+def _read_message(record: LoggedRecord, headers: Mapping[str, bytes], log_epoch: str, methods: MethodRegistry) -> Entry:
+    message = journal.message_of(headers, record.value)
+    method = methods.get(message.header.method)
+    question = headers.get(_QUESTION)
+    return Entry(
+        record=record,
+        claimed_ms=int(headers[_ADMITTED]),
+        inbound=Inbound(
+            origin=Origin.MESSAGE if question is None else Origin.QUESTION,
+            log_epoch=log_epoch,
+            partition=record.partition,
+            position=record.position,
+            subject=headers.get(_PSEUDONYM, b"").decode(),
+            message=message,
+            method=method,
+            payload=None if method is None or method.is_event else parse_payload(message, method),
+            question_id=b"" if question is None else bytes.fromhex(question.decode()),
+        ),
+    )
 
 
 def parse_payload(message: Message, method: Method) -> ProtoMessage:

@@ -15,13 +15,12 @@ from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.domain.model import MessageKey
-from onecard_broker.journal import ANSWERS, answers_text, inbox_topic
-from onecard_broker.log.cloud_events import decode
+from onecard_broker.journal import ANSWERS, answers_text, inbox_topic, message_of
 from onecard_broker.log.lingering import LingeringReader
 from onecard_broker.log.port import Log, LogError, LoggedRecord
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.messages import Message, trusted_message
+from onecard_protocol.messages import Message
 
 log = logging.getLogger(__name__)
 
@@ -208,8 +207,7 @@ class _Follower:
             text = next((value for name, value in record.headers if name == _ANSWERS_HEADER), None)
             if text is None or text not in self._awaited:
                 continue
-            event = decode(record)
-            message = trusted_message(event.header, event.data, event.signature)
+            message = message_of(dict(record.headers), record.value)
             for answer in self._awaited[text]:
                 if message.header.reply_to.digest == answer.digest:
                     answer.resolve(message)

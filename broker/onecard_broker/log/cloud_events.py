@@ -54,13 +54,13 @@ def encode(*, topic: str, partition: int, key: bytes, event: CloudEvent) -> Reco
     headers = [
         _SPECVERSION,
         ("ce_id", event.id.encode()),
-        ("ce_source", event.source.encode()),
-        ("ce_type", event.type.encode()),
+        ("ce_source", _text(event.source)),
+        ("ce_type", _text(event.type)),
         ("ce_time", _time_text(event.time_ms)),
-        ("content-type", event.content_type.encode()),
+        ("content-type", _text(event.content_type)),
     ]
     if event.subject:
-        headers.append(("ce_subject", event.subject.encode()))
+        headers.append(("ce_subject", _text(event.subject)))
     for name, value in event.extensions.items():
         headers.append((_extension_header(name), value.encode()))
     if event.header:
@@ -111,6 +111,12 @@ def decode(record: Record | LoggedRecord) -> CloudEvent:
         raise MalformedEvent("header or signature of the event is not Base64") from None
     except KeyError as error:
         raise MalformedEvent(f"the event has no attribute {error.args[0]}") from None
+
+
+@lru_cache(maxsize=1024)
+def _text(text: str) -> bytes:
+    """Texts that come again and again: methods, participants, types."""
+    return text.encode()
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ from onecard_broker.log.port import Appended, AppendFailed, LogUnavailable, Reco
 class AppendCall:
     """One call of `append` on its way: its records and, filled in by the engine, their results."""
 
-    __slots__ = ("_future", "number", "open_count", "records", "results", "size_bytes")
+    __slots__ = ("_future", "failure", "number", "open_count", "records", "results", "size_bytes")
 
     def __init__(
         self, number: int, records: Sequence[Record], size_bytes: int, future: "asyncio.Future[list[Appended]]"
@@ -23,8 +23,9 @@ class AppendCall:
         self.records = records
         self.size_bytes = size_bytes
         self.results: list[Appended | None] = [None] * len(records)
-        # How many parts of this call the engine still has under way; the engine's own count.
+        # How many parts of this call the engine still has under way, and why one of them failed; the engine's own.
         self.open_count = 0
+        self.failure: str | None = None
         self._future = future
 
     @property

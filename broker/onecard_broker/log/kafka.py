@@ -1,8 +1,10 @@
-"""The log on Apache Kafka, through kafka-python: what production runs on."""
+"""The log on Apache Kafka: records through aiokafka, topics through kafka-python (docs/adr/0004)."""
 
 import asyncio
 import importlib.util
 from collections.abc import Mapping, Sequence
+
+from aiokafka.util import NO_EXTENSIONS
 
 from onecard_broker.log.kafka_appender import KafkaAppender
 from onecard_broker.log.kafka_reader import KafkaReader
@@ -39,10 +41,10 @@ class KafkaLog:
     ) -> "KafkaLog":
         """Open the log; the topics need not exist yet (`ensure_topics`).
 
-        Raises LogMisconfigured when the native checksum or compression is not installed, LogUnavailable when Kafka
+        Raises LogMisconfigured when the compiled record codec is not installed, LogUnavailable when Kafka
         does not answer.
         """
-        check_native_wheels()
+        check_native_codec()
         topics = KafkaTopics(settings)
         try:
             epoch = await topics.topic_id(epoch_topic)
@@ -101,9 +103,10 @@ class KafkaLog:
         await self._topics.close()
 
 
-def check_native_wheels() -> None:
-    """Raise LogMisconfigured where kafka-python would compute checksums in Python, 5 to 15 times slower."""
-    missing = [name for name in ("crc32c", "lz4") if importlib.util.find_spec(name) is None]
-    if missing:
-        names = " and ".join(missing)
-        raise LogMisconfigured(f"the Kafka log needs the wheels {names}: install onecard with the extra `hub`")
+def check_native_codec() -> None:
+    """Raise LogMisconfigured where aiokafka would write and read records in Python, many times slower."""
+    if NO_EXTENSIONS or importlib.util.find_spec("aiokafka.record._crecords.default_records") is None:
+        raise LogMisconfigured(
+            "the Kafka log needs aiokafka with its compiled record codec: install onecard with the extra `hub` from a"
+            " wheel, and leave AIOKAFKA_NO_EXTENSIONS unset"
+        )

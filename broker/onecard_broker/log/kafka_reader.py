@@ -1,12 +1,11 @@
-"""Reading a topic of the Kafka log from given positions: one consumer in one thread, without a group."""
+"""Reading a topic of the Kafka log from given positions: one consumer without a group, on the event loop."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import (
@@ -17,10 +16,11 @@ from onecard_broker.log.port import (
     record_size_bytes,
 )
 
-# A waiting poll looks this often whether the reader was closed.
+# A waiting read looks this often whether the reader was closed.
 _POLL_MS = 200
 _FETCH_BYTES = 4 * 1024 * 1024
 _PARTITION_FETCH_BYTES = 1024 * 1024
+_CONNECT_SECONDS = 10.0
 
 
 class KafkaReader:
@@ -38,12 +38,9 @@ class KafkaReader:
         self._topic = topic
         self._settings = settings
         self._positions = dict(positions)
-        # Counts the seeks of each partition: what was fetched before one is not given out after it.
-        self._seek_counts = dict.fromkeys(self._positions, 0)
-        self._done_seek_counts = dict.fromkeys(self._positions, -1)
-        self._fetched: deque[tuple[int, LoggedRecord]] = deque()
-        self._consumer: KafkaConsumer | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log-reader")
+        self._name = settings.topic_prefix + topic
+        self._fetched: deque[LoggedRecord] = deque()
+        self._consumer: AIOKafkaConsumer | None = None
         self._closing = False
         self._closed = closed
 
@@ -56,8 +53,7 @@ class KafkaReader:
             if records:
                 return records
             left_ms = max(0, int((deadline - loop.time()) * 1000))
-            # A cancelled read leaves the poll to finish in its thread, its records to the next read.
-            await loop.run_in_executor(self._thread, self._fetch, max_records, min(left_ms, _POLL_MS))
+            await self._fetch(max_records, min(left_ms, _POLL_MS))
             if not left_ms:
                 return self._take(max_records, max_bytes)
         return []
@@ -67,109 +63,101 @@ class KafkaReader:
         if partition not in self._positions:
             raise ValueError(f"the reader of {self._topic} was not opened for partition {partition}")
         self._positions[partition] = position
-        self._seek_counts[partition] += 1
+        self._fetched = deque(record for record in self._fetched if record.partition != partition)
+        if self._consumer is not None:
+            self._consumer.seek(TopicPartition(self._name, partition), position)
 
     def positions(self) -> dict[int, int]:
         """Return the next position to read of each partition."""
         return dict(self._positions)
 
     async def close(self) -> None:
-        """Close the consumer and its thread."""
+        """Close the consumer."""
         if self._closing:
             return
         self._closing = True
         self._closed(self)
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close_consumer)
-        self._thread.shutdown()
+        await self._disconnect()
 
     def _take(self, max_records: int, max_bytes: int) -> list[LoggedRecord]:
         taken: list[LoggedRecord] = []
         size_bytes = 0
         fetched = self._fetched
         while fetched and len(taken) < max_records:
-            seek_count, record = fetched[0]
-            if seek_count != self._seek_counts[record.partition]:
-                fetched.popleft()
-                continue
+            record = fetched[0]
             size_bytes += record_size_bytes(record)
             if taken and size_bytes > max_bytes:
                 break
-            fetched.popleft()
-            taken.append(record)
+            taken.append(fetched.popleft())
             self._positions[record.partition] = record.position + 1
         return taken
 
-    # In the reader's thread
-
-    def _fetch(self, max_records: int, wait_ms: int) -> None:
-        # After a cancelled read the next one may find its poll's records here.
-        if self._fetched:
-            return
+    async def _fetch(self, max_records: int, wait_ms: int) -> None:
         try:
-            consumer = self._connected()
-            polled = consumer.poll(timeout_ms=wait_ms, max_records=max_records)
+            consumer = self._consumer or await self._connect()
+            polled = await consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
         except OffsetOutOfRangeError as error:
-            self._explain(error)
+            await self._explain(error)
             return
-        except KafkaError as error:
-            self._close_consumer()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._disconnect()
             raise LogUnavailable(f"Kafka at {self._settings.bootstrap_servers} cannot be read: {error!r}") from error
+        topic = self._topic
         for tp, records in polled.items():
             partition = tp.partition
-            seek_count = self._done_seek_counts[partition]
-            for record in records:
-                logged = LoggedRecord(
-                    topic=self._topic,
+            self._fetched.extend(
+                LoggedRecord(
+                    topic=topic,
                     partition=partition,
                     position=record.offset,
                     append_time_ms=record.timestamp,
                     key=record.key or b"",
                     value=record.value or b"",
-                    headers=tuple(record.headers),
+                    headers=record.headers,
                 )
-                self._fetched.append((seek_count, logged))
-
-    def _connected(self) -> KafkaConsumer:
-        name = self._settings.topic_prefix + self._topic
-        if self._consumer is None:
-            self._consumer = KafkaConsumer(
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                allow_auto_create_topics=False,
-                fetch_max_bytes=_FETCH_BYTES,
-                max_partition_fetch_bytes=max(_PARTITION_FETCH_BYTES, self._settings.record_bytes_max + 64 * 1024),
-                request_timeout_ms=10_000,
-                metrics_enabled=False,
-                **self._settings.client_options(),
+                for record in records
             )
-            self._consumer.assign([TopicPartition(name, partition) for partition in self._positions])
-            self._done_seek_counts = dict.fromkeys(self._positions, -1)
-        for partition, seek_count in self._seek_counts.items():
-            if seek_count != self._done_seek_counts[partition]:
-                # In this order: a seek that comes in between is done again with the next fetch.
-                self._done_seek_counts[partition] = seek_count
-                self._consumer.seek(TopicPartition(name, partition), self._positions[partition])
-        return self._consumer
 
-    def _explain(self, error: OffsetOutOfRangeError) -> None:
+    async def _connect(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_bytes=_FETCH_BYTES,
+            max_partition_fetch_bytes=max(_PARTITION_FETCH_BYTES, self._settings.record_bytes_max + 64 * 1024),
+            request_timeout_ms=10_000,
+            **self._settings.aiokafka_options(),
+        )
+        try:
+            consumer.assign([TopicPartition(self._name, partition) for partition in self._positions])
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+        # What was fetched and not taken comes again.
+        self._fetched.clear()
+        for partition, position in self._positions.items():
+            consumer.seek(TopicPartition(self._name, partition), position)
+        return consumer
+
+    async def _explain(self, error: OffsetOutOfRangeError) -> None:
         consumer = self._consumer
         if consumer is None:
             return
         for tp, position in error.args[0].items():
             try:
-                start = consumer.beginning_offsets([tp], timeout_ms=5000)[tp]
-                end = consumer.end_offsets([tp], timeout_ms=5000)[tp]
+                start = (await consumer.beginning_offsets([tp]))[tp]
+                end = (await consumer.end_offsets([tp]))[tp]
             except KafkaError as lookup_error:
                 raise LogUnavailable(f"the bounds of {tp.topic} cannot be read: {lookup_error!r}") from lookup_error
-            # Asked again at the next read, should it not have been moved by then.
-            self._done_seek_counts[tp.partition] = -1
             if position < start:
                 raise PositionBeforeStart(self._topic, tp.partition, start) from error
             if position > end:
                 raise PositionAfterEnd(self._topic, tp.partition, position, end) from error
 
-    def _close_consumer(self) -> None:
+    async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            consumer.close(autocommit=False, timeout_ms=1000)
+            await consumer.stop()

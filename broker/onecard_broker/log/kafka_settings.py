@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from aiokafka.helpers import create_ssl_context
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
@@ -25,10 +26,11 @@ class KafkaSettings(BaseModel):
 
     replication_factor: int = Field(default=3, ge=1, description="of topics that the exchange creates")
     min_insync_replicas: int = Field(default=2, ge=1, description="of topics that the exchange creates")
-    compression: Literal["none", "lz4"] = "none"
     in_flight_bytes_max: int = Field(default=32 * 1024 * 1024, ge=1, description="appends wait beyond this")
     record_bytes_max: int = Field(default=2 * 1024 * 1024, ge=1024)
-    linger_ms: int = Field(default=10, ge=0, le=100, description="under load; an idle log sends at once")
+    linger_ms: int = Field(
+        default=10, ge=0, le=100, description="between batches under load; an idle log sends at once"
+    )
     delivery_timeout_ms: int = Field(
         default=30_000, ge=1000, description="a leader's loss is waited out this long before an append fails"
     )
@@ -48,7 +50,7 @@ class KafkaSettings(BaseModel):
         return self
 
     def client_options(self) -> dict[str, Any]:
-        """Return what every kafka-python client of the hub is given."""
+        """Return what kafka-python's client for topics is given."""
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers.split(","),
             "security_protocol": self.security_protocol,
@@ -67,6 +69,33 @@ class KafkaSettings(BaseModel):
                     options[option] = str(path)
             if self.ssl_key_password is not None:
                 options["ssl_password"] = self.ssl_key_password.get_secret_value()
+        if self.sasl_mechanism is not None and self.sasl_password is not None:
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = self.sasl_password.get_secret_value()
+        return options
+
+    def aiokafka_options(self) -> dict[str, Any]:
+        """Return what every aiokafka client of the hub is given.
+
+        Raises ValueError when the TLS files cannot be loaded.
+        """
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers.split(","),
+            "security_protocol": self.security_protocol,
+            "client_id": "onecard",
+        }
+        if self.security_protocol in ("SSL", "SASL_SSL"):
+            password = None if self.ssl_key_password is None else self.ssl_key_password.get_secret_value()
+            try:
+                options["ssl_context"] = create_ssl_context(
+                    cafile=self.ssl_ca_file,
+                    certfile=self.ssl_certificate_file,
+                    keyfile=self.ssl_key_file,
+                    password=password,
+                )
+            except OSError as error:
+                raise ValueError(f"the TLS files for Kafka cannot be loaded: {error}") from None
         if self.sasl_mechanism is not None and self.sasl_password is not None:
             options["sasl_mechanism"] = self.sasl_mechanism
             options["sasl_plain_username"] = self.sasl_username

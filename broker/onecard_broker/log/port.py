@@ -225,7 +225,4 @@ class Log(Protocol):
 
 def record_size_bytes(record: Record | LoggedRecord) -> int:
     """Return the size by which reads and bytes in flight are bounded: key, value and headers."""
-    size_bytes = len(record.key) + len(record.value)
-    for name, value in record.headers:
-        size_bytes += len(name) + len(value)
-    return size_bytes
+    return len(record.key) + len(record.value) + sum([len(name) + len(value) for name, value in record.headers])

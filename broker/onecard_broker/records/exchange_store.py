@@ -1,4 +1,4 @@
-"""The exchange's rows: one statement a table and batch, with binary arrays (`unnest` and ``%b``).
+"""The exchange's rows: one statement a table and batch, with binary arrays (`arrays`, `unnest` and ``%b``).
 
 Owns the SQL of positions, known messages, business states, timers and outputs; knows no rule. All functions take the
 connection whose transaction they belong to.
@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
 from onecard_broker.domain.model import AggregateKey, KnownMessage, KnownState, MessageKey, Timer, TimerPurpose
+from onecard_broker.records.arrays import byteas, int4s, int8s, texts
 from onecard_broker.records.pool import Connection, Cursor
 from onecard_broker.records.schema import day_of
 from onecard_protocol.identifiers import message_time_ms
@@ -77,11 +78,11 @@ async def advance(connection: Connection, moves: Sequence[tuple[int, PartitionRo
         " AS n(partition, old_position, position, now_ms, control_number)"
         " WHERE p.partition = n.partition AND p.position = n.old_position",
         (
-            [row.partition for _, row in moves],
-            [before for before, _ in moves],
-            [row.position for _, row in moves],
-            [row.now_ms for _, row in moves],
-            [row.control_number for _, row in moves],
+            int4s([row.partition for _, row in moves]),
+            int8s([before for before, _ in moves]),
+            int8s([row.position for _, row in moves]),
+            int8s([row.now_ms for _, row in moves]),
+            int8s([row.control_number for _, row in moves]),
         ),
     )
 
@@ -105,10 +106,10 @@ async def load_known(
         " FROM unnest(%b::int[], %b::int[], %b::text[], %b::bytea[]) AS w(day, partition, sender, id)"
         " JOIN known_messages k ON k.day = w.day AND k.partition = w.partition AND k.sender = w.sender AND k.id = w.id",
         (
-            [day_of(message_time_ms(key[1])) for _, key in wanted],
-            [partition for partition, _ in wanted],
-            [key[0] for _, key in wanted],
-            [key[1] for _, key in wanted],
+            int4s([day_of(message_time_ms(key[1])) for _, key in wanted]),
+            int4s([partition for partition, _ in wanted]),
+            texts([key[0] for _, key in wanted]),
+            byteas([key[1] for _, key in wanted]),
         ),
         binary=True,
     )
@@ -141,18 +142,18 @@ async def save_known(connection: Connection, rows: Collection[tuple[int, KnownMe
         " answer_sender = EXCLUDED.answer_sender, answer_id = EXCLUDED.answer_id, aggregates = EXCLUDED.aggregates,"
         " subject = EXCLUDED.subject",
         (
-            [day_of(message_time_ms(known.id)) for _, known in rows],
-            [partition for partition, _ in rows],
-            [known.sender for _, known in rows],
-            [known.id for _, known in rows],
-            [known.digest for _, known in rows],
-            [known.recipient for _, known in rows],
-            [known.method for _, known in rows],
-            [known.subject for _, known in rows],
-            [str(known.state) for _, known in rows],
-            [None if known.answer is None else known.answer[0] for _, known in rows],
-            [None if known.answer is None else known.answer[1] for _, known in rows],
-            [AGGREGATE_SEPARATOR.join(known.aggregates) for _, known in rows],
+            int4s([day_of(message_time_ms(known.id)) for _, known in rows]),
+            int4s([partition for partition, _ in rows]),
+            texts([known.sender for _, known in rows]),
+            byteas([known.id for _, known in rows]),
+            byteas([known.digest for _, known in rows]),
+            texts([known.recipient for _, known in rows]),
+            texts([known.method for _, known in rows]),
+            texts([known.subject for _, known in rows]),
+            texts([str(known.state) for _, known in rows]),
+            texts([None if known.answer is None else known.answer[0] for _, known in rows]),
+            byteas([None if known.answer is None else known.answer[1] for _, known in rows]),
+            texts([AGGREGATE_SEPARATOR.join(known.aggregates) for _, known in rows]),
         ),
     )
 
@@ -167,7 +168,7 @@ async def load_aggregates(
     cursor = await connection.execute(
         "SELECT a.partition, a.key, a.data FROM unnest(%b::int[], %b::text[]) AS w(partition, key)"
         " JOIN aggregates a ON a.partition = w.partition AND a.key = w.key",
-        ([partition for partition, _ in wanted], [key for _, key in wanted]),
+        (int4s([partition for partition, _ in wanted]), texts([key for _, key in wanted])),
         binary=True,
     )
     return {(row[0], AggregateKey(row[1])): row[2] for row in await cursor.fetchall()}
@@ -181,7 +182,11 @@ async def save_aggregates(connection: Connection, rows: Mapping[tuple[int, Aggre
         await connection.execute(
             "INSERT INTO aggregates (partition, key, data) SELECT * FROM unnest(%b::int[], %b::text[], %b::bytea[])"
             " ON CONFLICT (partition, key) DO UPDATE SET data = EXCLUDED.data",
-            ([key[0] for key, _ in kept], [key[1] for key, _ in kept], [data for _, data in kept]),
+            (
+                int4s([key[0] for key, _ in kept]),
+                texts([key[1] for key, _ in kept]),
+                byteas([data for _, data in kept]),
+            ),
         )
     if gone:
         await connection.execute(
@@ -211,7 +216,7 @@ async def load_timers(connection: Connection, ids: Collection[tuple[int, bytes]]
         "SELECT t.partition, t.id, t.due_ms, t.purpose, t.request_sender, t.request_id, t.attempt"
         " FROM unnest(%b::int[], %b::bytea[]) AS w(partition, id)"
         " JOIN timers t ON t.partition = w.partition AND t.id = w.id",
-        ([partition for partition, _ in wanted], [timer_id for _, timer_id in wanted]),
+        (int4s([partition for partition, _ in wanted]), byteas([timer_id for _, timer_id in wanted])),
         binary=True,
     )
     timers = [_timer(row) for row in await cursor.fetchall()]
@@ -248,20 +253,20 @@ async def save_timers(
             " SELECT * FROM unnest(%b::int[], %b::bytea[], %b::bigint[], %b::text[], %b::text[], %b::bytea[],"
             " %b::int[]) ON CONFLICT DO NOTHING",
             (
-                [partition for partition, _ in set_rows],
-                [timer.id for _, timer in set_rows],
-                [timer.due_ms for _, timer in set_rows],
-                [str(timer.purpose) for _, timer in set_rows],
-                [timer.request[0] for _, timer in set_rows],
-                [timer.request[1] for _, timer in set_rows],
-                [timer.attempt for _, timer in set_rows],
+                int4s([partition for partition, _ in set_rows]),
+                byteas([timer.id for _, timer in set_rows]),
+                int8s([timer.due_ms for _, timer in set_rows]),
+                texts([str(timer.purpose) for _, timer in set_rows]),
+                texts([timer.request[0] for _, timer in set_rows]),
+                byteas([timer.request[1] for _, timer in set_rows]),
+                int4s([timer.attempt for _, timer in set_rows]),
             ),
         )
     if cancelled:
         await connection.execute(
             "DELETE FROM timers t USING unnest(%b::int[], %b::bytea[]) AS w(partition, id)"
             " WHERE t.partition = w.partition AND t.id = w.id",
-            ([partition for partition, _ in cancelled], [timer_id for _, timer_id in cancelled]),
+            (int4s([partition for partition, _ in cancelled]), byteas([timer_id for _, timer_id in cancelled])),
         )
 
 
@@ -299,18 +304,18 @@ async def save_outputs(connection: Connection, outputs: Sequence[Output]) -> Non
         " SELECT * FROM unnest(%b::int[], %b::text[], %b::int[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[],"
         " %b::bytea[], %b::bytea[], %b::text[], %b::bigint[], %b::bigint[])",
         (
-            [day_of(output.decided_ms) for output in outputs],
-            [output.recipient for output in outputs],
-            [output.partition for output in outputs],
-            [output.number for output in outputs],
-            [output.message.header.sender for output in outputs],
-            [output.message.header.id for output in outputs],
-            [output.message.header_bytes for output in outputs],
-            [output.message.payload for output in outputs],
-            [output.message.signature for output in outputs],
-            [output.answers for output in outputs],
-            [output.decided_ms for output in outputs],
-            [output.position for output in outputs],
+            int4s([day_of(output.decided_ms) for output in outputs]),
+            texts([output.recipient for output in outputs]),
+            int4s([output.partition for output in outputs]),
+            int8s([output.number for output in outputs]),
+            texts([output.message.header.sender for output in outputs]),
+            byteas([output.message.header.id for output in outputs]),
+            byteas([output.message.header_bytes for output in outputs]),
+            byteas([output.message.payload for output in outputs]),
+            byteas([output.message.signature for output in outputs]),
+            texts([output.answers for output in outputs]),
+            int8s([output.decided_ms for output in outputs]),
+            int8s([output.position for output in outputs]),
         ),
     )
     highest: dict[tuple[str, int], int] = {}
@@ -321,7 +326,7 @@ async def save_outputs(connection: Connection, outputs: Sequence[Output]) -> Non
         " SELECT recipient, partition, number, 0 FROM unnest(%b::text[], %b::int[], %b::bigint[])"
         " AS n(recipient, partition, number)"
         " ON CONFLICT (recipient, partition) DO UPDATE SET last_number = EXCLUDED.last_number",
-        ([key[0] for key in highest], [key[1] for key in highest], list(highest.values())),
+        (texts([key[0] for key in highest]), int4s([key[1] for key in highest]), int8s(list(highest.values()))),
     )
 
 

@@ -62,31 +62,32 @@ def _held(row: TupleRow) -> Held:
 
 async def save_parked(connection: Connection, rows: Sequence[Parked]) -> None:
     """Store records that wait."""
+    if not rows:
+        return
     async with connection.cursor() as cursor:
-        if rows:
-            await cursor.executemany(
-                "INSERT INTO parked (partition, position, subject, sender, id, is_offender, cause, append_time_ms, key,"
-                " header_names, header_values, value) VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
-                " ON CONFLICT (partition, position) DO UPDATE SET is_offender = EXCLUDED.is_offender,"
-                " cause = EXCLUDED.cause, subject = EXCLUDED.subject",
-                [
-                    (
-                        row.record.partition,
-                        row.record.position,
-                        row.subject,
-                        row.sender,
-                        row.id,
-                        row.is_offender,
-                        row.cause,
-                        row.record.append_time_ms,
-                        row.record.key,
-                        [name for name, _ in row.record.headers],
-                        [value for _, value in row.record.headers],
-                        row.record.value,
-                    )
-                    for row in rows
-                ],
-            )
+        await cursor.executemany(
+            "INSERT INTO parked (partition, position, subject, sender, id, is_offender, cause, append_time_ms, key,"
+            " header_names, header_values, value) VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+            " ON CONFLICT (partition, position) DO UPDATE SET is_offender = EXCLUDED.is_offender,"
+            " cause = EXCLUDED.cause, subject = EXCLUDED.subject",
+            [
+                (
+                    row.record.partition,
+                    row.record.position,
+                    row.subject,
+                    row.sender,
+                    row.id,
+                    row.is_offender,
+                    row.cause,
+                    row.record.append_time_ms,
+                    row.record.key,
+                    [name for name, _ in row.record.headers],
+                    [value for _, value in row.record.headers],
+                    row.record.value,
+                )
+                for row in rows
+            ],
+        )
 
 
 async def delete_parked(connection: Connection, positions: Collection[tuple[int, int]]) -> None:

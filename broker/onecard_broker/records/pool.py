@@ -5,6 +5,8 @@ from __future__ import annotations
 import psycopg
 from psycopg.rows import TupleRow
 
+from onecard_broker.records import arrays
+
 Connection = psycopg.AsyncConnection[TupleRow]
 Cursor = psycopg.AsyncCursor[TupleRow]
 
@@ -14,10 +16,12 @@ async def connect(dsn: str, *, application_name: str) -> Connection:
 
     The session gives up on a statement after 30 s and on a lock after 10 s: a stuck database shows as an error.
     """
-    return await psycopg.AsyncConnection.connect(
+    connection = await psycopg.AsyncConnection.connect(
         dsn,
         autocommit=True,
         connect_timeout=10,
         application_name=application_name,
         options="-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC",
     )
+    arrays.register(connection)
+    return connection

@@ -1,4 +1,4 @@
-"""Kafka settings: what is refused, and what kafka-python is given."""
+"""Kafka settings: what is refused, and what the Kafka clients are given."""
 
 from pathlib import Path
 

@@ -136,3 +136,15 @@ def test_the_text_of_a_record_shows_no_person() -> None:
     assert NUMBER not in text
     assert PERSONAL_NUMBER not in text
     assert "张三" not in text
+
+
+async def test_numbers_of_a_series_only_grow_also_over_a_restart_and_when_the_clock_goes_back(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        first = [await memory.next_number("S1", 50) for _ in range(3)]
+        other = await memory.next_number("S2", 50)
+    async with opened(tmp_path) as memory:
+        later = [await memory.next_number("S1", at_least) for at_least in (10, 60, 60)]
+
+    assert first == [50, 51, 52]
+    assert other == 50
+    assert later == [53, 60, 61]

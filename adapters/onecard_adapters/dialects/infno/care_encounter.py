@@ -37,7 +37,8 @@ from onecard_adapters.dialects.infno.desk import (
     remember_care,
     required_text,
 )
-from onecard_adapters.dialects.infno.envelope import Answer, TransactionNumbers
+from onecard_adapters.dialects.infno.envelope import Answer
+from onecard_adapters.dialects.infno.numbers import next_transaction_number
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_adapters.sdk.failures import may_be_sent_again
@@ -137,7 +138,7 @@ class EncounterTrades:
             return
         await self._desk.refused(transaction, error)
         now_ms = self._desk.national.hub_time_ms()
-        msgid = TransactionNumbers(call.institution.code, now_ms).next(now_ms)
+        msgid = await next_transaction_number(self._desk.memory, call.institution.code, now_ms)
         try:
             await self._desk.ask_core(call, infno, {"data": data}, msgid=msgid)
         except OneCardError as failure:

@@ -249,16 +249,3 @@ def build_answer(
 def build_request(head: Mapping[str, str], content: Mapping[str, Any]) -> bytes:
     """A request with every head field, "" where `head` names none."""
     return json_text.write({**{name: head.get(name, "") for name in _HEAD_FIELDS}, "input": content}).encode()
-
-
-class TransactionNumbers:
-    """Makes msgids: organisation 12 + time 14 + sequence 4 (domain.md 1.5), unlike real senders never at random."""
-
-    def __init__(self, organisation_code: str, now_ms: int) -> None:
-        self._organisation_code = organisation_code
-        # After a restart within one second the sequence goes on elsewhere.
-        self._numbers = count(now_ms % 10_000)
-
-    def next(self, now_ms: int) -> str:
-        """The next number, 30 characters."""
-        return f"{self._organisation_code}{compact_time(now_ms)[:14]}{next(self._numbers) % 10_000:04d}"

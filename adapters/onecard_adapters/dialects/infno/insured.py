@@ -23,6 +23,7 @@ from onecard_adapters.dialects.infno.insured_desk import (
     CarePlace,
     InsuredDesk,
     care_of,
+    local_number,
 )
 from onecard_adapters.dialects.infno.insured_settlement import SettlementServicer
 from onecard_adapters.dialects.infno.settings import InfnoInsuredSettings
@@ -64,7 +65,7 @@ class CoverageServicer(CoverageServiceServicer):
             area=request.institution.area,
         )
         data = maps.COVERAGE_REQUEST.write(request, desk.tables, "data")
-        answer = await desk.ask_core(context, "1101", {"data": data}, place, has_effect=False)
+        answer = await desk.ask_core(context, "1101", {"data": data}, place)
         response = coverage_pb2.QueryCoverageResponse()
         maps.BASE.read(answer.node("baseinfo"), response, desk.tables, "baseinfo")
         # Without an area asked for, the number is the whole province's; which enrolment counts is the asker's choice.
@@ -222,7 +223,7 @@ class EncounterServicer(EncounterServiceServicer):
                     **maps.CLASSIFIED_LINE.write(line, desk.tables, f"feedetail[{index}]"),
                     VISIT_ID: visit.local_visit_id,
                     "psn_no": request.insured_number.personal_number,
-                    "chrg_bchno": context.local_transaction_id,
+                    "chrg_bchno": local_number(transaction),
                 }
                 for index, line in enumerate(request.lines)
             ]

@@ -14,9 +14,10 @@ from onecard.medical.v1.values_pb2 import EncounterReference
 from onecard_adapters.connectors.http import LocalHttpClient
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.dialects.infno.core import LOCAL_SYSTEM, CoreClient, LocalRefusal, is_in_doubt
-from onecard_adapters.dialects.infno.envelope import Answer, TransactionNumbers
+from onecard_adapters.dialects.infno.envelope import Answer
 from onecard_adapters.dialects.infno.fees import FeeLedger
 from onecard_adapters.dialects.infno.locks import KeyedLocks
+from onecard_adapters.dialects.infno.numbers import next_transaction_number
 from onecard_adapters.dialects.infno.settings import InfnoInsuredSettings
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.runtime.context import ExchangeContext
@@ -86,24 +87,26 @@ class InsuredDesk:
         self.ledger = FeeLedger(memory)
         self.locks = KeyedLocks()
         self._core = CoreClient(settings.core, client)
-        self._numbers = TransactionNumbers(settings.organisation_code, now_ms())
 
     async def ask_core(
+        self, context: ExchangeContext, infno: str, content: Mapping[str, Any], place: CarePlace
+    ) -> Answer:
+        """One trade that may be asked again at will, each time under a new msgid. Refusals are as in `effect`."""
+        return await self._call(context, await self._next_number(), infno, content, place, has_effect=False)
+
+    async def _next_number(self) -> str:
+        return await next_transaction_number(self.memory, self.settings.organisation_code, self.now_ms())
+
+    async def _call(
         self,
         context: ExchangeContext,
+        msgid: str,
         infno: str,
         content: Mapping[str, Any],
         place: CarePlace,
         *,
         has_effect: bool,
     ) -> Answer:
-        """One trade, under the message's own local number if it has an effect.
-
-        The core's refusal becomes the request's rejection, with the core's code and text beside the reason.
-        """
-        now_ms = self.now_ms()
-        # Methods without effect have no durable number and need none.
-        msgid = context.local_transaction_id if has_effect else self._numbers.next(now_ms)
         head = {
             "msgid": msgid,
             "mdtrtarea_admvs": place.area,
@@ -112,7 +115,7 @@ class InsuredDesk:
             "fixmedins_name": place.institution_name,
         }
         try:
-            return await self._core.call(infno, content, head, now_ms=now_ms, has_effect=has_effect)
+            return await self._core.call(infno, content, head, now_ms=self.now_ms(), has_effect=has_effect)
         except LocalRefusal as refusal:
             await context.refuse(
                 refusal.reason,
@@ -130,9 +133,13 @@ class InsuredDesk:
         content: Mapping[str, Any],
         place: CarePlace,
     ) -> Answer:
-        """One trade with an effect; what the core refused for good is remembered as not executed."""
+        """One trade with an effect, under the msgid that the transaction has had since before its first attempt.
+
+        The core's refusal becomes the request's rejection, with the core's code and text beside the reason; what was
+        refused for good is remembered as not executed.
+        """
         try:
-            return await self.ask_core(context, infno, content, place, has_effect=True)
+            return await self._call(context, local_number(transaction), infno, content, place, has_effect=True)
         except OneCardError as error:
             if not is_in_doubt(error):
                 await self.note(transaction, {STATE: REFUSED})
@@ -163,14 +170,14 @@ class InsuredDesk:
     async def begin(
         self, context: ExchangeContext, method: str, institution_code: str, encounter_id: str, asked_under: str = ""
     ) -> Transaction:
-        """Remember that the core is about to be asked for this message.
+        """Remember, under its msgid, that the core is about to be asked for this message; in every attempt the same.
 
         `asked_under` is the asking side's own number, for answers to whoever asks later. Raises NEVER_EXECUTED for a
         message that a reversal or query overtook (the tombstone).
         """
         transaction = await self._remember(
             context.message_id,
-            context.local_transaction_id,
+            await self._next_number(),
             method,
             institution_code,
             encounter_id,

@@ -54,7 +54,7 @@ class SettlementServicer(SettlementServiceServicer):
         desk, reference = self._desk, request.terms.encounter
         visit = await desk.visit(reference)
         content = {"data": self._terms(request.terms, visit)}
-        answer = await desk.ask_core(context, visit.trades.pre_settle, content, visit.place, has_effect=False)
+        answer = await desk.ask_core(context, visit.trades.pre_settle, content, visit.place)
         split = read_split(answer.node("setlinfo"), answer.rows("setldetail"), desk.tables)
         return settlement_pb2.PreSettleResponse(split=split)
 
@@ -120,29 +120,35 @@ class SettlementServicer(SettlementServiceServicer):
                 reversed_ms = int(original.attributes[_REVERSED_MS])
                 return _reversed(request, settlement_pb2.REVERSAL_RESULT_REVERSED, reversed_ms)
             visit = await desk.visit(reference)
-            number = request.insured_number.personal_number
-            row = await self._recovery.find(context, original, visit, number)
-            if row is None:
-                if not desk.is_conclusive(original, desk.now_ms()):
-                    raise OutcomeInDoubt("the core may still be working on the original")
-                buried_ms = await desk.bury(original_id, request.original_method, reference)
-                return _reversed(request, settlement_pb2.REVERSAL_RESULT_NEVER_EXECUTED, buried_ms)
-            if not row.is_undone:
-                data = {"psn_no": number, "omsgid": local_number(original), "oinfno": settlement_trade(original, visit)}
-                transaction = await desk.begin(
-                    context, trades.REVERSE, reference.institution_code, reference.encounter_id
-                )
-                await self._reverse_at_core(context, transaction, {"data": data}, visit)
+            is_undone = False
+            # A core that is declared to reverse need not know 5203.
+            if desk.settings.recovery.settlement != "reverse":
+                row = await self._recovery.find(context, original, visit, request.insured_number.personal_number)
+                if row is None:
+                    if not desk.is_conclusive(original, desk.now_ms()):
+                        raise OutcomeInDoubt("the core may still be working on the original")
+                    buried_ms = await desk.bury(original_id, request.original_method, reference)
+                    return _reversed(request, settlement_pb2.REVERSAL_RESULT_NEVER_EXECUTED, buried_ms)
+                is_undone = row.is_undone
+            if not is_undone:
+                await self._reverse_at_core(context, request, original, visit)
             now_ms = desk.now_ms()
             await desk.note(original, {_REVERSED_MS: str(now_ms)})
             return _reversed(request, settlement_pb2.REVERSAL_RESULT_REVERSED, now_ms)
 
     async def _reverse_at_core(
-        self, context: ExchangeContext, transaction: Transaction, content: Mapping[str, Any], visit: Visit
+        self, context: ExchangeContext, request: settlement_pb2.ReverseRequest, original: Transaction, visit: Visit
     ) -> None:
+        desk, reference, number = self._desk, request.encounter, request.insured_number.personal_number
+        data = {"psn_no": number, "omsgid": local_number(original), "oinfno": settlement_trade(original, visit)}
+        transaction = await desk.begin(context, trades.REVERSE, reference.institution_code, reference.encounter_id)
         try:
-            await self._desk.effect(context, transaction, "2601", content, visit.place)
+            await desk.effect(context, transaction, "2601", {"data": data}, visit.place)
         except Refused as refusal:
+            # It may be refused because it is undone already, by an attempt whose answer was lost.
+            row = await self._recovery.find(context, original, visit, number)
+            if row is not None and row.is_undone:
+                return
             await context.refuse(
                 errors_pb2.ERROR_REASON_REVERSAL_REFUSED,
                 refusal.detail,

@@ -110,7 +110,7 @@ class Recovery:
         }
         try:
             # Not under our own local number, which is the original's: 2601 has a msgid of its own.
-            await desk.ask_core(context, "2601", {"data": data}, visit.place, has_effect=False)
+            await desk.ask_core(context, "2601", {"data": data}, visit.place)
         except OneCardError as error:
             # A refusal does not say whether there was nothing to reverse or it may not be reversed any more.
             raise OutcomeInDoubt(f"the attempt could not be reversed: {error.detail}") from error
@@ -121,7 +121,7 @@ class Recovery:
         """The row of a message in the core, None if there is none."""
         content = {"data": {"psn_no": number, VISIT_ID: visit.local_visit_id, SETTLEMENT_ID: ""}}
         try:
-            answer = await self._desk.ask_core(context, "5203", content, visit.place, has_effect=False)
+            answer = await self._desk.ask_core(context, "5203", content, visit.place)
         except OneCardError as error:
             raise OutcomeInDoubt(f"5203 did not tell: {error.detail}") from error
         with executed("5203"):

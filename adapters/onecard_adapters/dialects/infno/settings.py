@@ -98,7 +98,7 @@ class InfnoInsuredSettings(Strict):
     code_tables: ProfilePath
     area: Area
     organisation_code: str = Field(pattern=r"^[A-Z]\d{11}$")
-    """The sender in msgids of trades without effect (12 characters)."""
+    """The sender in msgids (12 characters)."""
     recovery: RecoverySettings
 
     def tables(self) -> CodeTables:

@@ -1,8 +1,10 @@
 """After a crash the insured role finds out before it acts: by 5203, by reversing, or not at all, by profile."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import new_message_id
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.hospital import Stay
+from onecard_stubs.guangdong.records import Refused
 from tests.support.infno_country import Country, country
 
 
@@ -286,6 +289,52 @@ async def test_a_reversal_after_a_crash_in_mid_reversal_is_answered_as_done(two_
     )
     assert done.result == settlement_pb2.REVERSAL_RESULT_REVERSED
     assert two_provinces.insured_core.requests.count("2601") == 1
+
+
+async def test_a_reversal_that_the_core_refuses_because_it_is_done_is_answered_as_done(two_provinces: Country) -> None:
+    _, request, message_id = await _request(two_provinces)
+    settlement, core = two_provinces.insured.settlement, two_provinces.insured_core
+    await settlement.Settle(request, _context(message_id))
+    reverse = core._trades["2601"]
+
+    def done_by_an_attempt_before(head: Any, content: Any) -> dict[str, Any]:
+        reverse(head, content)
+        raise Refused("该交易已冲正")
+
+    core._trades["2601"] = done_by_an_attempt_before
+    done = await settlement.Reverse(_reverse(request, message_id), _context(new_message_id(_now_ms())))
+    assert done.result == settlement_pb2.REVERSAL_RESULT_REVERSED
+    assert core.requests[-3:] == ["5203", "2601", "5203"]
+
+
+async def test_a_core_that_is_declared_to_reverse_is_not_asked_by_5203(tmp_path: Path) -> None:
+    recovery = {"settlement": "reverse", "others": "repeat", "conclusive_after_ms": 0}
+    async with country(tmp_path, insured={"recovery": recovery}) as running:
+        _, request, message_id = await _request(running)
+        settlement, core = running.insured.settlement, running.insured_core
+        del core._trades["5203"]
+        await settlement.Settle(request, _context(message_id))
+        core.behaviours.set("2601", Switches(lose_answer=True), calls=1)
+        reversal_id = new_message_id(_now_ms())
+        with pytest.raises(OutcomeInDoubt):
+            await settlement.Reverse(_reverse(request, message_id), _context(reversal_id))
+        done = await settlement.Reverse(_reverse(request, message_id), _context(reversal_id, is_recovery=True))
+        assert done.result == settlement_pb2.REVERSAL_RESULT_REVERSED
+        assert not any(record.is_standing for record in core.benefits.settlements)
+
+
+async def test_the_msgid_is_of_the_published_form_and_kept_before_the_call(two_provinces: Country) -> None:
+    _, request, message_id = await _request(two_provinces)
+    settle, core = two_provinces.insured.settlement.Settle, two_provinces.insured_core
+    core.behaviours.set("2304", Switches(down=True), calls=1)
+    with pytest.raises(OutcomeInDoubt):
+        await settle(request, _context(message_id))
+    encounter_id = request.terms.encounter.encounter_id
+    found = await two_provinces.insured_memory.find_transactions_of_encounter(encounter_id, trades.SETTLE)
+    (kept,) = (item.attributes["local_id"] for item in found if item.message_id == message_id)
+    assert re.fullmatch(r"S51000099901\d{14}\d{4}", kept)
+    await settle(request, _context(message_id, is_recovery=True))
+    assert [record.msgid for record in core.benefits.settlements] == [kept]
 
 
 async def test_a_reversal_that_the_core_refuses_is_refused_with_its_text(two_provinces: Country) -> None:

@@ -1,0 +1,51 @@
+"""Arrays in PostgreSQL's binary form: what is sent is what the server has."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from onecard_broker.records.arrays import byteas, int4s, int8s, texts
+from onecard_broker.records.pool import connect
+
+pytest_plugins = ("tests.support.engines",)
+
+INT4 = st.integers(-(2**31), 2**31 - 1)
+INT8 = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
+BYTES = st.none() | st.binary(max_size=30) | st.just(b"\xff" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("make", "type_name", "items"),
+    [(int4s, "int", INT4), (int8s, "bigint", INT8), (texts, "text", TEXT), (byteas, "bytea", BYTES)],
+)
+async def test_the_server_reads_back_what_was_sent(
+    postgres_dsn: str, make: Callable[[Sequence[Any]], bytes], type_name: str, items: st.SearchStrategy[Any]
+) -> None:
+    connection = await connect(postgres_dsn, application_name="arrays")
+    seen: list[list[Any]] = []
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @given(st.lists(items, max_size=20))
+    def collect(values: list[Any]) -> None:
+        seen.append(values)
+
+    collect()
+    try:
+        for values in seen:
+            cursor = await connection.execute(f"SELECT %b::{type_name}[]", (make(values),), binary=True)
+            assert (await cursor.fetchone()) == (values,)
+            cursor = await connection.execute(f"SELECT n FROM unnest(%b::{type_name}[]) AS n", (make(values),))
+            assert len(await cursor.fetchall()) == len(values)
+    finally:
+        await connection.close()
+
+
+def test_a_number_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(OverflowError):
+        int4s([2**31])
+    with pytest.raises(OverflowError):
+        int8s([2**63])
