@@ -44,14 +44,12 @@ def inbox_topic(participant: str) -> str:
 
 
 def topics(partition_count: int) -> list[TopicSpec]:
-    """All topics of the hub; the journal is kept for ever, inboxes and ticks as long as outputs."""
+    """All topics of the hub; the journal is kept for ever, inboxes shorter than the outputs that fill their gaps."""
     return [
         TopicSpec(name=JOURNAL_TOPIC, partition_count=partition_count),
         TopicSpec(name=CONTROL_TOPIC, partition_count=1, retention_ms=limits.OUTPUT_KEPT_MS),
         *(
-            TopicSpec(
-                name=inbox_topic(participant), partition_count=partition_count, retention_ms=limits.OUTPUT_KEPT_MS
-            )
+            TopicSpec(name=inbox_topic(participant), partition_count=partition_count, retention_ms=limits.INBOX_KEPT_MS)
             for participant in sorted(PROVINCES)
         ),
     ]

@@ -19,6 +19,7 @@ from onecard.exchange.v1 import control_pb2, message_pb2, service_pb2, service_p
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.gateway.cursors import Cursor, encode_cursor
 from onecard_broker.log.port import AppendFailed
+from onecard_broker.operations.recipients import RecipientLag, recipient_lags
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
@@ -358,6 +359,46 @@ async def test_a_cursor_outside_the_log_is_refused(
     assert reason_name(refusal_of(receiver.error).reason) == reason
 
 
+async def lag_of(hub: Hub, participant: str) -> RecipientLag:
+    database = LiveConnection(hub.dsn, application_name="test")
+    try:
+        lags = await recipient_lags(await database.get(), hub.log, await DirectoryStore(database).load())
+    finally:
+        await database.close()
+    assert [lag.behind_count for lag in lags] == sorted((lag.behind_count for lag in lags), reverse=True)
+    return next(lag for lag in lags if lag.participant == participant)
+
+
+async def test_what_a_receiver_reports_shows_how_far_it_is_behind(hub: Hub) -> None:
+    before_ms = now_ms()
+    await submit_events(hub, 20)
+    async with hub.receiver("cn-44", credit_count=7) as receiver:
+        await receiver.messages(7)
+        await receiver.write(received_cursor=b"")
+        assert (await lag_of(hub, "cn-44")).behind_count == 20
+
+        await receiver.write(received_cursor=receiver.cursor)
+
+        async def is_known() -> bool:
+            return (await lag_of(hub, "cn-44")).behind_count == 13
+
+        await eventually_async(is_known)
+    lag = await lag_of(hub, "cn-44")
+    assert lag.read_ms is not None
+    assert lag.read_ms >= before_ms - 1_000
+    assert await lag_of(hub, "cn-33") == RecipientLag(participant="cn-33", read_ms=None, behind_count=0)
+
+
+async def test_a_reported_cursor_of_another_inbox_is_refused(hub: Hub) -> None:
+    foreign = encode_cursor(Cursor(log_epoch=hub.log.epoch, participant="cn-51", positions={0: 1}))
+    async with hub.receiver("cn-44") as receiver:
+        await receiver.write(received_cursor=foreign)
+        await eventually(lambda: receiver.error)
+
+    assert receiver.error is not None
+    assert reason_name(refusal_of(receiver.error).reason) == "MALFORMED"
+
+
 async def test_stored_outputs_fill_a_gap(hub: Hub) -> None:
     await submit_events(hub, 20)
     async with hub.receiver("cn-44") as receiver:
@@ -371,6 +412,50 @@ async def test_stored_outputs_fill_a_gap(hub: Hub) -> None:
         )
 
     assert list(response.deliveries) == expected
+
+
+async def test_more_stored_outputs_than_an_answer_carries_come_in_pages(hub: Hub) -> None:
+    count, payload_bytes = 400, limits.PAYLOAD_BYTES_MAX // 8
+    database = LiveConnection(hub.dsn, application_name="test")
+    await (await database.get()).execute(
+        "INSERT INTO outputs SELECT 0, 'cn-33', 0, number, 'cn-51', 'id', 'header', repeat('p', %s)::bytea,"
+        " 'signature', '', 0, 0 FROM generate_series(1, %s) AS number WHERE number <> 300",
+        (payload_bytes, count),
+    )
+    await database.close()
+    numbers: list[int] = []
+    pages: list[int] = []
+    async with hub.channel("cn-33") as channel:
+        while not numbers or numbers[-1] < count:
+            response = await service_pb2_grpc.DeliveryServiceStub(channel).ReadOutputs(
+                service_pb2.ReadOutputsRequest(
+                    participant="cn-33", partition=0, first_number=max(numbers, default=0) + 1, last_number=count
+                )
+            )
+            pages.append(response.ByteSize())
+            numbers += [delivery.number for delivery in response.deliveries]
+
+    assert numbers == [number for number in range(1, count + 1) if number != 300]
+    assert sum(pages) > limits.SUBMIT_BATCH_BYTES_MAX
+    assert len(pages) == 4
+
+
+async def test_one_stored_output_is_read_however_large_it_is(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onecard_broker.gateway.delivery._BATCH_BYTES_MAX", 1)
+    await submit_events(hub, 20)
+    async with hub.receiver("cn-44") as receiver:
+        await receiver.messages(20)
+    last = max(receiver.deliveries, key=lambda delivery: delivery.number)
+    assert last.number > 1
+
+    async with hub.channel("cn-44") as channel:
+        response = await service_pb2_grpc.DeliveryServiceStub(channel).ReadOutputs(
+            service_pb2.ReadOutputsRequest(
+                participant="cn-44", partition=last.partition, first_number=1, last_number=last.number
+            )
+        )
+
+    assert [one.number for one in response.deliveries] == [1]
 
 
 # ---- the directory -------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import pytest
 from onecard.exchange.v1 import message_pb2
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory, Key
+from onecard_broker.journal import inbox_topic
+from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.log.port import Log
 from onecard_broker.operations.audit import audit
 from onecard_broker.operations.log_window import LogWindow
@@ -182,6 +184,27 @@ async def test_one_id_of_two_senders_gives_two_stories(exchange: Exchange) -> No
     async with reader_of(exchange) as reader:
         stories = await reader.find(asked.header.id)
     assert [story.message.header.sender for story in stories] == ["cn-11", "cn-44"]
+
+
+async def test_the_audit_misses_nothing_that_an_inbox_kept_for_its_time(postgres_dsn: str) -> None:
+    log = await EmbeddedLog.open(postgres_dsn, partition_count=8)
+    async with running_exchange(log, postgres_dsn) as exchange:
+        for _ in range(3):
+            await exchange.append([(3, "aa", request())])
+        await exchange.drained()
+        connection = await connect(exchange.dsn, application_name="test")
+        window = LogWindow(exchange.log)
+        try:
+            await log.truncate(inbox_topic("cn-51"), {3: 2})
+            partly = await audit(connection, window)
+            await log.truncate(inbox_topic("cn-51"), {3: 3})
+            wholly = await audit(connection, window)
+        finally:
+            await window.close()
+            await connection.close()
+    await log.close()
+    assert partly.last_numbers["cn-51/3"] == 3
+    assert (partly.missing_numbers, wholly.missing_numbers) == ((), ())
 
 
 async def test_the_audit_counts_repeats_once_and_names_what_is_open(exchange: Exchange) -> None:

@@ -13,6 +13,7 @@ from onecard.medical.v1 import settlement_pb2_grpc
 from onecard_adapters.sdk.assembly import Timing
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.outgoing import Writer
+from onecard_protocol import limits
 from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.messages import MESSAGE_CONTEXT, Message, from_wire
 from onecard_protocol.signatures.blocks import sign_one
@@ -98,6 +99,83 @@ async def test_nothing_behind_a_gap_is_taken_until_stored_outputs_fill_it(one: C
     assert lost == [True]
     assert insured.settled == ["0", "1", "2"]
     assert [(request.first_number, request.last_number) for request in one.hub.outputs_read] == [(2, 3)]
+
+
+async def test_stored_outputs_that_come_in_pages_lose_nothing(one: Country, caplog: pytest.LogCaptureFixture) -> None:
+    insured = Insured()
+    one.hub.faults.deliver = lambda deliveries: []
+    one.hub.faults.outputs_page = 2
+    async with one.province("cn-51", insured):
+        for index in range(5):
+            one.hub.admit(settlement(one, str(index)))
+        await eventually(lambda: len(insured.settled) == 5)
+
+    assert insured.settled == ["0", "1", "2", "3", "4"]
+    assert "no longer kept" not in caplog.text
+
+
+async def test_outputs_that_are_no_longer_kept_are_told_and_passed_over(
+    one: Country, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "READ_OUTPUTS_COUNT_MAX", 2)
+    insured = Insured()
+    one.hub.faults.deliver = lambda deliveries: []
+    one.hub.faults.outputs_kept_from = 4
+    for index in range(5):
+        one.hub.admit(settlement(one, str(index)))
+    async with one.province("cn-51", insured):
+        await eventually(lambda: len(insured.settled) == 2)
+
+    assert insured.settled == ["3", "4"]
+    assert "2 of numbers 1 to 2 are no longer kept" in caplog.text
+    assert "1 of numbers 3 to 4 are no longer kept" in caplog.text
+
+
+async def test_an_expired_cursor_is_made_up_for_at_once_when_the_hub_tells_what_was_published(one: Country) -> None:
+    insured = Insured()
+    patient = Timing(gap_open_ms=600_000, silence_ms=1_000)
+    async with one.province("cn-51", insured, timing=patient):
+        one.hub.admit(settlement(one, "before"))
+        await eventually(lambda: insured.settled == ["before"])
+    one.hub.admit(settlement(one, "while away"))
+    one.hub.faults.inbox_start = len(one.hub.inboxes["cn-51"])
+    one.hub.faults.watermarks = False
+    async with one.province("cn-51", insured, timing=patient):
+        reported = len(one.hub.received_cursors)
+        await eventually(lambda: len(one.hub.received_cursors) > reported + 3)
+        assert insured.settled == ["before"]
+        one.hub.faults.watermarks = True
+        await eventually(lambda: insured.settled == ["before", "while away"])
+
+    assert [(request.first_number, request.last_number) for request in one.hub.outputs_read] == [(2, 2)]
+
+
+async def test_after_an_expired_cursor_was_made_up_for_a_gap_waits_again_to_be_published(one: Country) -> None:
+    insured = Insured()
+    patient = Timing(gap_open_ms=600_000, silence_ms=1_000)
+    async with one.province("cn-51", insured, timing=patient):
+        one.hub.admit(settlement(one, "before"))
+        await eventually(lambda: insured.settled == ["before"])
+    one.hub.admit(settlement(one, "while away"))
+    one.hub.faults.inbox_start = len(one.hub.inboxes["cn-51"])
+    held: list[service_pb2.Delivery] = []
+
+    def late(deliveries: list[service_pb2.Delivery]) -> list[service_pb2.Delivery]:
+        held.extend(deliveries)
+        return held if len(held) > 1 else []
+
+    async with one.province("cn-51", insured, timing=patient):
+        await eventually(lambda: len(insured.settled) == 2)
+        one.hub.faults.deliver = late
+        one.hub.admit(settlement(one, "late"))
+        await eventually(lambda: len(held) == 1)
+        reported = len(one.hub.received_cursors)
+        await eventually(lambda: len(one.hub.received_cursors) > reported + 3)
+        assert insured.settled == ["before", "while away"]
+        one.hub.admit(settlement(one, "last"))
+        await eventually(lambda: len(insured.settled) == 4)
+
+    assert len(one.hub.outputs_read) == 1
 
 
 async def test_a_lost_last_delivery_is_seen_by_the_watermark(one: Country) -> None:

@@ -129,9 +129,12 @@ class FakeGateway(
         epoch, _, index = (opening.cursor.decode() or f"{self.hub.epoch}:0").partition(":")
         if epoch != self.hub.epoch:
             await _refuse(context, OneCardError(errors_pb2.ERROR_REASON_CURSOR_FOREIGN_EPOCH))
+        start = self.hub.faults.inbox_start
+        if opening.cursor and int(index) < start:
+            await _refuse(context, OneCardError(errors_pb2.ERROR_REASON_CURSOR_EXPIRED))
         opened = service_pb2.DeliveryOpened(log_epoch=self.hub.epoch, hub_time=timestamp(self.hub.now_ms()))
         yield service_pb2.DeliverResponse(opened=opened)
-        stream = _Stream(self.hub, opening.participant, int(index), opening.credit_count)
+        stream = _Stream(self.hub, opening.participant, max(int(index), start), opening.credit_count)
         hearing = asyncio.create_task(stream.hear(request_iterator))
         try:
             while True:
@@ -150,8 +153,9 @@ class FakeGateway(
             for delivery in self.hub.inboxes[request.participant]
             if delivery.partition == request.partition
             and request.first_number <= delivery.number <= request.last_number
+            and delivery.number >= self.hub.faults.outputs_kept_from
         ]
-        return service_pb2.ReadOutputsResponse(deliveries=deliveries)
+        return service_pb2.ReadOutputsResponse(deliveries=deliveries[: self.hub.faults.outputs_page])
 
     async def WatchDirectory(  # noqa: N802
         self, request: service_pb2.WatchDirectoryRequest, context: Context
@@ -200,7 +204,8 @@ class _Stream:
             responses.append(service_pb2.DeliverResponse(batch=batch))
         if faults.ticks:
             tick = service_pb2.DeliveryTick(
-                hub_time=timestamp(self._hub.now_ms()), watermarks=self._hub.watermarks(self._participant)
+                hub_time=timestamp(self._hub.now_ms()),
+                watermarks=self._hub.watermarks(self._participant) if faults.watermarks else [],
             )
             responses.append(service_pb2.DeliverResponse(tick=tick))
         return responses

@@ -75,6 +75,14 @@ class Faults:
     """Streams stay open and say nothing; calls are taken and held."""
     deliver: Callable[[list[service_pb2.Delivery]], list[service_pb2.Delivery]] | None = None
     """What a stream gives instead of these deliveries."""
+    watermarks: bool = True
+    """False: ticks do not know yet what was published."""
+    inbox_start: int = 0
+    """What stands before this index is no longer in the inboxes, only among the outputs."""
+    outputs_kept_from: int = 0
+    """Outputs with lower numbers are no longer kept."""
+    outputs_page: int = 512
+    """How many outputs fit one answer."""
     clock_offset_ms: int = 0
 
 

@@ -175,10 +175,12 @@ class Processing:
         local_transaction_id = local_transaction_id_of(message.header.id)
         if method.has_effect:
             await self._clock.wait_fresh()
-            await self._directory.wait_fresh()
-            if not is_recovery:
-                await self._begin(message, local_transaction_id)
+        await self._directory.wait_fresh()
+        # A recovery must find out what became of the call, whatever became of the key and the time.
         if not is_recovery:
+            self._check_key(message)
+            if method.has_effect:
+                await self._begin(message, local_transaction_id)
             self._check_time(message)
         context = ExchangeContext(
             sender=message.header.sender,
@@ -202,6 +204,12 @@ class Processing:
         if not isinstance(response, method.output_class):
             raise TypeError(f"{method.name} must return {method.output_class.__name__}")
         return response
+
+    def _check_key(self, message: Message) -> None:
+        """Raise KEY_REVOKED if the key was revoked since the message came: it may have waited long (rule 15)."""
+        if message.signature:  # Reception takes nothing unsigned from another.
+            block = message_pb2.SignatureBlock.FromString(message.signature)
+            self._directory.key(block.key_id).check_before_acting(self._clock.now_ms())
 
     async def _begin(self, message: Message, local_transaction_id: str) -> None:
         """Make ATTEMPTING durable; raises NOT_EXECUTED where we promised that it would not be executed."""

@@ -72,7 +72,9 @@ class DeliveryStream:
         self._silence_s = silence_ms / 1000
         self._published: dict[int, int] = {}
         self._gap_since_s: dict[int, float] = {}
-        self._fills_at_once = False
+        self._has_expired = False
+        # Partitions without gap, or whose gap was filled, since a cursor expired.
+        self._in_step: set[int] = set()
 
     async def run(self) -> None:
         """Receive, for ever. Raises OneCardError CURSOR_FOREIGN_EPOCH: an operator must decide."""
@@ -97,9 +99,11 @@ class DeliveryStream:
             raise refusal
         _log.warning("delivery from %s was refused: %s", gateway.address, reason_name(refusal.reason))
         if refusal.reason == errors_pb2.ERROR_REASON_CURSOR_EXPIRED:
-            # From the log's start; what lies between shows as a gap and is read from the stored outputs.
+            # From the log's start; what lies between shows as a gap of each partition and is read from the stored
+            # outputs, without waiting: nobody will publish it again.
             self._cursor = b""
-            self._fills_at_once = True
+            self._has_expired = True
+            self._in_step.clear()
 
     async def _stream(self, gateway: Gateway) -> bool:
         """Take what one stream brings until it ends or is silent; whether it was opened."""
@@ -202,6 +206,7 @@ class DeliveryStream:
         await self._receive(self._log_epoch, taken, cursor, numbers)
         self._cursor = cursor
         self._advance(numbers)
+        self._in_step.update(numbers)
 
     def _advance(self, numbers: dict[int, int]) -> None:
         self._numbers.update(numbers)
@@ -218,35 +223,39 @@ class DeliveryStream:
         now_s = asyncio.get_running_loop().time()
         for watermark in tick.watermarks:
             self._published[watermark.partition] = max(watermark.number, self._published.get(watermark.partition, 0))
+            if watermark.number <= self._numbers.get(watermark.partition, 0):
+                self._in_step.add(watermark.partition)
         open_partitions = [
             partition for partition, number in self._published.items() if number > self._numbers.get(partition, 0)
         ]
         for partition in open_partitions:
             since_s = self._gap_since_s.setdefault(partition, now_s)
             has_credit = self._in_progress() < self._credit_count
-            if has_credit and (self._fills_at_once or now_s - since_s >= self._gap_open_s):
+            is_of_expiry = self._has_expired and partition not in self._in_step
+            if has_credit and (is_of_expiry or now_s - since_s >= self._gap_open_s):
                 await self._fill(gateway, partition, self._published[partition])
-        self._fills_at_once = False
+                self._in_step.add(partition)
 
     async def _fill(self, gateway: Gateway, partition: int, until: int) -> None:
-        """Take what is missing from the stored outputs; what those no longer keep is lost, and said so."""
+        """Take what is missing from the stored outputs, by pages; what those no longer keep is lost, and said so."""
         _log.warning("partition %d: numbers behind %d did not come, reading stored outputs", partition, until)
         last = self._numbers.get(partition, 0)
         while last < until:
+            range_end = min(until, last + limits.READ_OUTPUTS_COUNT_MAX)
             response: service_pb2.ReadOutputsResponse = await gateway.delivery.ReadOutputs(
                 service_pb2.ReadOutputsRequest(
-                    participant=self._participant,
-                    partition=partition,
-                    first_number=last + 1,
-                    last_number=min(until, last + limits.READ_OUTPUTS_COUNT_MAX),
+                    participant=self._participant, partition=partition, first_number=last + 1, last_number=range_end
                 ),
                 timeout=_READ_OUTPUTS_TIMEOUT_S,
             )
             deliveries = sorted(response.deliveries, key=lambda delivery: delivery.number)
-            expected = range(last + 1, min(until, last + limits.READ_OUTPUTS_COUNT_MAX) + 1)
-            missing = len(expected) - len(deliveries)
+            # A page may end before the range: the rest is asked for again. An empty one says that none is kept.
+            page_end = deliveries[-1].number if deliveries else range_end
+            missing = page_end - last - len(deliveries)
             if missing:
-                _log.error("partition %d: %d of numbers %s are no longer kept", partition, missing, expected)
-            last = expected[-1]
+                _log.error(
+                    "partition %d: %d of numbers %d to %d are no longer kept", partition, missing, last + 1, page_end
+                )
+            last = page_end
             await self._receive(self._log_epoch, deliveries, None, {partition: last})
             self._advance({partition: last})

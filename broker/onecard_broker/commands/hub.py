@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import logging
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from onecard_protocol.running import run_service
 
@@ -18,6 +22,7 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="ONECARD_CONFIG", help="The hub's configuration (YAML).")
 ]
 console = Console(stderr=True)
+_SHANGHAI = timezone(timedelta(hours=8))
 
 
 def _start_log(verbose: bool) -> None:
@@ -85,6 +90,41 @@ def run_everything(config: ConfigOption, listen: ListenOption = None, verbose: V
 
     _start_log(verbose)
     run_service(run_all(with_listen(load_hub_settings(config), listen)))
+
+
+@app.command()
+def recipients(
+    config: ConfigOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show how far each province is behind its inbox, and when it last read; the furthest behind first."""
+    from onecard_broker.bootstrap import open_log
+    from onecard_broker.directory.store import DirectoryStore
+    from onecard_broker.operations.recipients import RecipientLag, recipient_lags
+    from onecard_broker.records.live_connection import LiveConnection
+    from onecard_broker.settings import load_hub_settings
+
+    async def read() -> list[RecipientLag]:
+        settings = load_hub_settings(config)
+        log = await open_log(settings)
+        database = LiveConnection(settings.database, application_name="onecard hub recipients")
+        try:
+            return await recipient_lags(await database.get(), log, await DirectoryStore(database).load())
+        finally:
+            await database.close()
+            await log.close()
+
+    lags = asyncio.run(read())
+    if as_json:
+        print(json.dumps([dataclasses.asdict(lag) for lag in lags], indent=1))
+        return
+    table = Table("province", "last read", "not received yet", box=None, header_style="bold")
+    for lag in lags:
+        read_time = None if lag.read_ms is None else datetime.fromtimestamp(lag.read_ms / 1000, _SHANGHAI)
+        table.add_row(
+            lag.participant, f"{read_time:%Y-%m-%d %H:%M:%S}" if read_time else "never", str(lag.behind_count)
+        )
+    Console().print(table)
 
 
 @app.command(name="subject-key")

@@ -312,7 +312,7 @@ def _shown(story: Story) -> Group:
     if story.state:
         table.add_row("state", story.state)
     for delivered in story.deliveries:
-        when = "not appended yet" if delivered.appended_ms is None else _time(delivered.appended_ms)
+        when = "not yet, or no longer kept" if delivered.appended_ms is None else _time(delivered.appended_ms)
         table.add_row(
             "delivered",
             f"to {delivered.recipient}, partition {delivered.partition}, number"
@@ -341,7 +341,7 @@ def _traced(story: Story) -> Tree:
             f" position {place.position}, pseudonym {place.pseudonym[:12] or 'none'}"
         )
     for delivered in story.deliveries:
-        when = "      not yet" if delivered.appended_ms is None else _step(created_ms, delivered.appended_ms)
+        when = " not yet or no longer" if delivered.appended_ms is None else _step(created_ms, delivered.appended_ms)
         tree.add(
             f"{when} in the inbox of {delivered.recipient}: partition {delivered.partition}, number {delivered.number}"
         )

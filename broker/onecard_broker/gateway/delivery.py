@@ -74,7 +74,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         request: service_pb2.ReadOutputsRequest,
         context: ServicerContext[Any, Any],
     ) -> service_pb2.ReadOutputsResponse:
-        """Read stored outputs by number."""
+        """Read stored outputs by number, as many as fit an answer."""
         return await serve(context, READ_METHOD, lambda: self._read(request, certificate_names(context)))
 
     async def _read(
@@ -87,7 +87,11 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
                 errors_pb2.ERROR_REASON_MALFORMED, f"a range has 1 to {limits.READ_OUTPUTS_COUNT_MAX} numbers, from 1"
             )
         stored = await self._outputs.read_outputs(
-            request.participant, request.partition, request.first_number, request.last_number
+            request.participant,
+            request.partition,
+            request.first_number,
+            request.last_number,
+            bytes_max=_BATCH_BYTES_MAX,
         )
         return service_pb2.ReadOutputsResponse(
             deliveries=[
@@ -107,8 +111,12 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
                 errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many open deliveries", retry_after_ms=limits.TICK_MS
             )
         positions = await self._positions(participant, opening.cursor)
+
+        def check_cursor(cursor: bytes) -> None:
+            decode_cursor(cursor, log_epoch=self._log.epoch, participant=participant, partition_count=len(positions))
+
         reader = LingeringReader(self._log.open_reader(inbox_topic(participant), positions))
-        stream = _Stream(participant, reader, opening.credit_count, self._recipients)
+        stream = _Stream(participant, reader, opening.credit_count, self._recipients, check_cursor)
         hearing = asyncio.create_task(stream.hear(requests), name=f"hear {participant}")
         self._streams[participant] += 1
         try:
@@ -177,12 +185,20 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
 class _Stream:
     """One open delivery: its reader, its credit, and the highest number seen in each partition."""
 
-    def __init__(self, participant: str, reader: Reader, credit_count: int, recipients: Recipients) -> None:
+    def __init__(
+        self,
+        participant: str,
+        reader: Reader,
+        credit_count: int,
+        recipients: Recipients,
+        check_cursor: Callable[[bytes], None],
+    ) -> None:
         self.participant = participant
         self.reader = reader
         self.highest: dict[int, int] = {}
         self._credit_count = min(credit_count, limits.DELIVERY_CREDIT_COUNT_MAX)
         self._recipients = recipients
+        self._check_cursor = check_cursor
         self._has_credit = asyncio.Event()
         if self._credit_count:
             self._has_credit.set()
@@ -192,7 +208,7 @@ class _Stream:
         return not self._credit_count or hearing.cancelled() or hearing.exception() is not None
 
     async def hear(self, requests: AsyncIterator[service_pb2.DeliverRequest]) -> None:
-        """Take further credit and reports until the receiver ends its side; raises MALFORMED."""
+        """Take credit and reports until the receiver ends its side; raises MALFORMED or CURSOR_FOREIGN_EPOCH."""
         async for request in requests:
             self._recipients.note_reading(self.participant)
             match request.WhichOneof("request"):
@@ -203,7 +219,9 @@ class _Stream:
                     if self._credit_count:
                         self._has_credit.set()
                 case "received_cursor":
-                    pass  # What is received shows in the reading times; lag by cursor is not kept yet.
+                    if request.received_cursor:  # Empty until something was received.
+                        self._check_cursor(request.received_cursor)
+                        self._recipients.note_received(self.participant, request.received_cursor)
                 case _:
                     raise OneCardError(errors_pb2.ERROR_REASON_MALFORMED, "a delivery is opened once")
 

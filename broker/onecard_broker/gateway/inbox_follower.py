@@ -54,7 +54,7 @@ class AwaitedAnswer:
 
 
 class InboxFollowers:
-    """Held calls by caller, bounded in total and for each caller."""
+    """Held calls by caller, bounded in total, for each caller, and for each recipient that they wait for."""
 
     def __init__(self, inboxes: Log, stats: Counter[str]) -> None:
         """`inboxes` is the log that the inboxes lie on."""
@@ -62,6 +62,7 @@ class InboxFollowers:
         self._stats = stats
         self._followers: dict[str, _Follower] = {}
         self._held_by_caller: Counter[str] = Counter()
+        self._held_by_recipient: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -71,10 +72,13 @@ class InboxFollowers:
         return self._held_by_caller.total()
 
     @contextlib.asynccontextmanager
-    async def awaiting(self, caller: str, key: MessageKey, digest: bytes) -> AsyncIterator[AwaitedAnswer]:
+    async def awaiting(
+        self, caller: str, key: MessageKey, digest: bytes, *, recipient: str | None = None
+    ) -> AsyncIterator[AwaitedAnswer]:
         """Hold a call: whatever is journaled inside the block is answered from here on.
 
-        `key` is (sender, id) of a request, or ("question", question id). Raises QUOTA_EXCEEDED or HUB_NOT_READY.
+        `key` is (sender, id) of a request, or ("question", question id). `recipient` is the province that it waits for;
+        None where the hub answers by itself. Raises QUOTA_EXCEEDED or HUB_NOT_READY.
         """
         if (
             self.held_count >= limits.CALLS_HELD_COUNT_MAX
@@ -83,7 +87,15 @@ class InboxFollowers:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many calls wait for answers", retry_after_ms=limits.TICK_MS
             )
+        if recipient and self._held_by_recipient[recipient] >= limits.CALLS_HELD_PER_RECIPIENT_COUNT_MAX:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_QUOTA_EXCEEDED,
+                f"too many calls wait for answers of {recipient}",
+                retry_after_ms=limits.TICK_MS,
+            )
         self._held_by_caller[caller] += 1
+        if recipient:
+            self._held_by_recipient[recipient] += 1
         self._idle.clear()
         text = answers_text(key).encode()
         answer = AwaitedAnswer(digest)
@@ -96,6 +108,8 @@ class InboxFollowers:
         finally:
             follower.remove(text, answer)
             self._held_by_caller[caller] -= 1
+            if recipient:
+                self._held_by_recipient[recipient] -= 1
             if not self.held_count:
                 self._idle.set()
 

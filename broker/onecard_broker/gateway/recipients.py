@@ -18,7 +18,7 @@ EXCHANGE_MS: Final = 1_000
 
 
 class Recipients:
-    """Times of reading, told to and learnt from the other gateways each second."""
+    """Times of reading, told to and learnt from the other gateways each second; reported cursors, only told."""
 
     def __init__(self, read_times: ReadTimes, *, clock_ms: Callable[[], int]) -> None:
         """`clock_ms` gives hub time in ms since 1970."""
@@ -26,6 +26,7 @@ class Recipients:
         self._clock_ms = clock_ms
         self._newest: dict[str, int] = {}
         self._untold: dict[str, int] = {}
+        self._untold_cursors: dict[str, bytes] = {}
         self._task: asyncio.Task[None] | None = None
 
     def note_reading(self, participant: str) -> None:
@@ -33,6 +34,11 @@ class Recipients:
         now_ms = self._clock_ms()
         self._newest[participant] = max(now_ms, self._newest.get(participant, 0))
         self._untold[participant] = now_ms
+
+    def note_received(self, participant: str, cursor: bytes) -> None:
+        """The participant reports what it durably received, by a cursor of its inbox."""
+        self.note_reading(participant)
+        self._untold_cursors[participant] = cursor
 
     def is_reading(self, participant: str) -> bool:
         """Whether the participant read within `limits.RECIPIENT_OFFLINE_MS`."""
@@ -53,10 +59,12 @@ class Recipients:
     async def exchange(self) -> None:
         """Tell and learn once. Raises psycopg.Error; nothing is forgotten then."""
         untold, self._untold = self._untold, {}
+        cursors, self._untold_cursors = self._untold_cursors, {}
         try:
-            newest = await self._read_times.exchange_reads(untold)
+            newest = await self._read_times.exchange_reads(untold, cursors)
         except BaseException:
             self._untold = {**untold, **self._untold}
+            self._untold_cursors = {**cursors, **self._untold_cursors}
             raise
         for participant, read_ms in newest.items():
             self._newest[participant] = max(read_ms, self._newest.get(participant, 0))

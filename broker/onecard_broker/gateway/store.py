@@ -22,9 +22,12 @@ class OutputReader(Protocol):
     """Stored outputs and what was published of them. Raises psycopg.Error where the database does not answer."""
 
     async def read_outputs(
-        self, recipient: str, partition: int, first_number: int, last_number: int
+        self, recipient: str, partition: int, first_number: int, last_number: int, *, bytes_max: int
     ) -> list[StoredOutput]:
-        """Outputs of a recipient and partition with numbers from first to last, in order; dropped ones are missing."""
+        """Outputs of a recipient and partition with numbers from first to last, in order; dropped ones are missing.
+
+        Ends with the output that brings the bytes to `bytes_max`, so that one that is kept is always among them.
+        """
         ...
 
     async def published_numbers(self, recipients: Collection[str]) -> dict[str, dict[int, int]]:
@@ -33,10 +36,13 @@ class OutputReader(Protocol):
 
 
 class ReadTimes(Protocol):
-    """Where the gateways tell each other which participants read their inboxes of late."""
+    """Where the gateways tell each other which participants read their inboxes of late, and keep how far they are."""
 
-    async def exchange_reads(self, reads: Mapping[str, int]) -> dict[str, int]:
-        """Tell the newest time, in ms, at which each participant read here; returns the newest of all gateways."""
+    async def exchange_reads(self, reads: Mapping[str, int], cursors: Mapping[str, bytes]) -> dict[str, int]:
+        """Tell the newest time, in ms, at which each participant read here; returns the newest of all gateways.
+
+        `cursors` are those that some of these participants reported; they are kept for whoever asks for the lag.
+        """
         ...
 
 
@@ -48,13 +54,16 @@ class GatewayStore:
         self._database = database
 
     async def read_outputs(
-        self, recipient: str, partition: int, first_number: int, last_number: int
+        self, recipient: str, partition: int, first_number: int, last_number: int, *, bytes_max: int
     ) -> list[StoredOutput]:
         """See `OutputReader`."""
         cursor = await (await self._database.get()).execute(
-            "SELECT number, header, payload, signature FROM outputs"
-            " WHERE recipient = %s AND partition = %s AND number BETWEEN %s AND %s ORDER BY number",
-            (recipient, partition, first_number, last_number),
+            "SELECT number, header, payload, signature FROM (SELECT number, header, payload, signature, coalesce("
+            "sum(octet_length(header) + octet_length(payload) + octet_length(signature)) OVER"
+            " (ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes_before FROM outputs"
+            " WHERE recipient = %s AND partition = %s AND number BETWEEN %s AND %s) AS ranged"
+            " WHERE bytes_before < %s ORDER BY number",
+            (recipient, partition, first_number, last_number, bytes_max),
         )
         rows = await cursor.fetchall()
         return [
@@ -74,14 +83,16 @@ class GatewayStore:
             numbers[recipient][partition] = number
         return numbers
 
-    async def exchange_reads(self, reads: Mapping[str, int]) -> dict[str, int]:
+    async def exchange_reads(self, reads: Mapping[str, int], cursors: Mapping[str, bytes]) -> dict[str, int]:
         """See `ReadTimes`."""
         connection = await self._database.get()
         if reads:
             await connection.execute(
-                "INSERT INTO recipient_reads AS known SELECT * FROM unnest(%s::text[], %s::bigint[])"
-                " ON CONFLICT (participant) DO UPDATE SET read_ms = greatest(known.read_ms, excluded.read_ms)",
-                (list(reads), list(reads.values())),
+                "INSERT INTO recipient_reads AS known (participant, read_ms, received_cursor)"
+                " SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bytea[])"
+                " ON CONFLICT (participant) DO UPDATE SET read_ms = greatest(known.read_ms, excluded.read_ms),"
+                " received_cursor = coalesce(excluded.received_cursor, known.received_cursor)",
+                (list(reads), list(reads.values()), [cursors.get(participant) for participant in reads]),
             )
         cursor = await connection.execute("SELECT participant, read_ms FROM recipient_reads")
         return dict(await cursor.fetchall())

@@ -72,7 +72,9 @@ class TypedCalls:
         if not outcome.is_answered:
             context.set_trailing_metadata(((RECEIPT_KEY, await self._receipt(await self._append(outcome))),))
             return b""
-        async with self._followers.awaiting(asked.sender, outcome.message.key, outcome.message.digest) as awaited:
+        async with self._followers.awaiting(
+            asked.sender, outcome.message.key, outcome.message.digest, recipient=asked.recipient
+        ) as awaited:
             journaled = await self._append(outcome)
             # The receipt is signed while the call waits for its answer.
             receipt, answer = await asyncio.gather(self._receipt(journaled), awaited.within(held_seconds(context)))

@@ -88,13 +88,13 @@ async def audit(connection: Connection, window: LogWindow) -> Audit:
             answers.setdefault(answered, set()).add((sender, id_text(message_id)))
             if kind == message_pb2.MESSAGE_KIND_REJECTION:
                 rejected.add(answered)
-    published = await _published(window, {recipient for recipient, _, _ in decided_numbers})
+    published, cut_off = await _published(window, {recipient for recipient, _, _ in decided_numbers})
     gaps = {
         (recipient, partition, number)
         for place, last in last_numbers.items()
         for recipient, _, partition_text in [place.partition("/")]
         for partition in [int(partition_text)]
-        for number in range(1, last + 1)
+        for number in range(cut_off.get((recipient, partition), 0) + 1, last + 1)
         if (recipient, partition, number) not in published
     }
     messages = tuple(
@@ -146,14 +146,26 @@ async def _outputs(connection: Connection) -> list[Any]:
     return await cursor.fetchall()
 
 
-async def _published(window: LogWindow, recipients: set[str]) -> set[tuple[str, int, int]]:
+async def _published(
+    window: LogWindow, recipients: set[str]
+) -> tuple[set[tuple[str, int, int]], dict[tuple[str, int], int]]:
+    """What stands in the inboxes, and where retention took their beginning the highest number that may be gone."""
     found: set[tuple[str, int, int]] = set()
+    cut_off: dict[tuple[str, int], int] = {}
     for recipient in sorted(recipients):
-        async for record in _records(window, inbox_topic(recipient)):
+        topic = inbox_topic(recipient)
+        for partition, (start, end) in (await window.bounds(topic)).items():
+            # Each number stands at least once and in order, so no higher one than this was ever in front of the start.
+            if start:
+                cut_off[recipient, partition] = end
+        async for record in _records(window, topic):
             number = decode(record).extensions.get(NUMBER)
             if number is not None:
                 found.add((recipient, record.partition, int(number)))
-    return found
+                place = recipient, record.partition
+                if place in cut_off:
+                    cut_off[place] = min(cut_off[place], int(number) - 1)
+    return found, cut_off
 
 
 async def _records(window: LogWindow, topic: str) -> AsyncIterator[LoggedRecord]:

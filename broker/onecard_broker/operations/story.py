@@ -76,7 +76,10 @@ class SignatureCheck:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """One delivery of the message: number, and when it was appended to the recipient's inbox (None: not yet)."""
+    """One delivery of the message: number, and when it was appended to the recipient's inbox.
+
+    None where it does not stand there: not yet, or no longer, after `limits.INBOX_KEPT_MS`.
+    """
 
     recipient: str
     partition: int

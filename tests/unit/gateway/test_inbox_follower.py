@@ -248,3 +248,25 @@ async def test_calls_are_bounded_for_each_caller(followers: InboxFollowers, monk
 
     assert reason_name(raised.value.reason) == "QUOTA_EXCEEDED"
     assert await followers.wait_until_none_held(1)
+
+
+async def test_calls_are_bounded_for_each_recipient_whoever_waits_for_it(
+    followers: InboxFollowers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CALLS_HELD_PER_RECIPIENT_COUNT_MAX", 2)
+    async with (
+        followers.awaiting("cn-44", new_key(), DIGEST, recipient="cn-51"),
+        followers.awaiting("cn-33", new_key(), DIGEST, recipient="cn-51"),
+    ):
+        with pytest.raises(OneCardError, match="cn-51") as raised:
+            async with followers.awaiting("cn-32", new_key(), DIGEST, recipient="cn-51"):
+                pass
+        async with followers.awaiting("cn-32", new_key(), DIGEST, recipient="cn-11"):
+            pass
+        # The hub itself holds nobody up.
+        async with followers.awaiting("cn-32", new_key(), DIGEST), followers.awaiting("cn-31", new_key(), DIGEST):
+            assert followers.held_count == 4
+    async with followers.awaiting("cn-32", new_key(), DIGEST, recipient="cn-51"):
+        pass
+
+    assert reason_name(raised.value.reason) == "QUOTA_EXCEEDED"

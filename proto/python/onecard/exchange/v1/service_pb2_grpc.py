@@ -179,7 +179,7 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadOutputs(self, request, context):
-        """Reads stored outputs by number, to fill a gap.
+        """Reads stored outputs by number, to fill a gap, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

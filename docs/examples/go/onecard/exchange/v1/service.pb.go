@@ -526,7 +526,7 @@ type DeliverRequest_CreditCount struct {
 }
 
 type DeliverRequest_ReceivedCursor struct {
-	// Reports what is durably received, for lag and retention.
+	// Reports what is durably received, for lag alone: a delivery goes on from the cursor of its opening.
 	ReceivedCursor []byte `protobuf:"bytes,3,opt,name=received_cursor,json=receivedCursor,proto3,oneof"`
 }
 
@@ -1000,7 +1000,8 @@ func (x *ReadOutputsRequest) GetLastNumber() uint64 {
 // Stored outputs.
 type ReadOutputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In order; numbers dropped by retention are missing.
+	// In order, and as many as fit an answer: ask again from behind the last of them. Numbers between them, and all of the
+	// range where there is none, were dropped by retention.
 	Deliveries    []*Delivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

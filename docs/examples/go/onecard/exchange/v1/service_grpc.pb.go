@@ -181,7 +181,7 @@ const (
 type DeliveryServiceClient interface {
 	// Streams the inbox of the caller from its cursor, within its credit.
 	Deliver(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[DeliverRequest, DeliverResponse], error)
-	// Reads stored outputs by number, to fill a gap.
+	// Reads stored outputs by number, to fill a gap, page by page.
 	ReadOutputs(ctx context.Context, in *ReadOutputsRequest, opts ...grpc.CallOption) (*ReadOutputsResponse, error)
 }
 
@@ -224,7 +224,7 @@ func (c *deliveryServiceClient) ReadOutputs(ctx context.Context, in *ReadOutputs
 type DeliveryServiceServer interface {
 	// Streams the inbox of the caller from its cursor, within its credit.
 	Deliver(grpc.BidiStreamingServer[DeliverRequest, DeliverResponse]) error
-	// Reads stored outputs by number, to fill a gap.
+	// Reads stored outputs by number, to fill a gap, page by page.
 	ReadOutputs(context.Context, *ReadOutputsRequest) (*ReadOutputsResponse, error)
 	mustEmbedUnimplementedDeliveryServiceServer()
 }

@@ -1,0 +1,1 @@
+ALTER TABLE recipient_reads DROP COLUMN received_cursor;
