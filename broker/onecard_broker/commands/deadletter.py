@@ -18,6 +18,7 @@ from onecard_broker.bootstrap import hub_signer
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.parking import Held, find_held, list_held
+from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
@@ -84,6 +85,7 @@ def _dispose(text: str, config: Path, cause: str, disposition: control_pb2.Dispo
     wanted = id_from_text(text)
     if wanted is None:
         raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, "the id is not 32 hex digits of a message id")
+    check(settings.database)
     number = asyncio.run(_append(settings, wanted, cause, disposition))
     Console(stderr=True).print(f"Signed as control record {number}; a worker carries it out. / 已签名为控制记录。")
 
