@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -15,19 +14,9 @@ import pytest
 from onecard_protocol.explained import ExitCode
 from onecard_stubs.dev.country import Country, CountryPlan
 from onecard_stubs.scenarios.medical import run as run_medical
-from tests.support.country import PROGRAM, country_up, environment, onecard
+from tests.support.country import PROGRAM, country_up, environment, onecard, processes_of
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(400)]
-
-
-def processes_of(directory: Path) -> list[psutil.Process]:
-    """Processes that name the directory on their command line."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "pid"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if str(directory) in line and process.info["pid"] != os.getpid():
-            found.append(process)
-    return found
 
 
 def test_sigterm_ends_every_process_and_is_success(tmp_path: Path) -> None:

@@ -16,44 +16,17 @@ from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import migrate
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
-from onecard_protocol.signatures.engine import native_engine
-from onecard_protocol.signatures.keyfile import create_key_file
 from tests.support.directories import NETWORK, new_signer, numbered, put_participant
+from tests.support.hub_files import write_hub_configuration
 
 pytest_plugins = ("tests.support.engines",)
-PASSPHRASE = "a passphrase of a test"
 PUBLIC_KEY = new_signer("x").public_key.hex()
 
 
 @pytest.fixture
 def config(postgres_dsn: str, tmp_path: Path) -> Path:
     migrate(postgres_dsn)
-    create_key_file(
-        tmp_path / "hub.json", participant="cn-00", key_id="hub-1", passphrase=PASSPHRASE, engine=native_engine()
-    )
-    passphrase_file = tmp_path / "passphrase"
-    passphrase_file.write_text(PASSPHRASE)
-    passphrase_file.chmod(0o600)
-    file = tmp_path / "hub.yaml"
-    file.write_text(
-        yaml.safe_dump(
-            {
-                "network": NETWORK,
-                "database": postgres_dsn,
-                "signing_key": {"file": "hub.json", "passphrase_file": "passphrase"},
-                "subject_key_file": "subject.key",
-                "gateway": {
-                    "listen": "127.0.0.1:0",
-                    "tls": {
-                        "certificate_file": "gateway.pem",
-                        "private_key_file": "gateway.key",
-                        "client_authority_file": "authority.pem",
-                    },
-                },
-            }
-        )
-    )
-    return file
+    return write_hub_configuration(tmp_path, postgres_dsn)
 
 
 def write_directory(file: Path, **more: object) -> Path:

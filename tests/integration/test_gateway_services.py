@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from onecard.exchange.v1 import control_pb2, message_pb2, service_pb2, service_pb2_grpc
+from onecard_broker.admission.rules import check_form
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.gateway.cursors import Cursor, encode_cursor
 from onecard_broker.log.port import AppendFailed
@@ -27,17 +29,16 @@ from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_statu
 from onecard_protocol.messages import MESSAGE_CONTEXT, RECEIPT_CONTEXT, from_wire, parse_message
 from onecard_protocol.signatures.blocks import BlockVerifier, sign_batch
 from onecard_protocol.signatures.engine import native_engine
+from tests.support.bad_messages import RefusalSigners, refusal_records, refusals, wrong_digit
 from tests.support.certificates import Authority
-from tests.support.directories import NETWORK, certificate_name, numbered, put_participant, revoke_key
+from tests.support.directories import NETWORK, certificate_name, country, numbered, put_participant, revoke_key
 from tests.support.gateway import Hub, eventually, eventually_async, running_hub
 from tests.support.messages import (
-    REPORT_FILING,
     citizen_number,
     covered,
-    filing_report,
     make_event,
     make_request,
-    make_signed,
+    person,
 )
 
 pytest_plugins = ("tests.support.engines",)
@@ -115,27 +116,44 @@ async def test_a_batch_signed_as_a_whole_is_admitted_and_delivered_message_by_me
         assert verifier.verify(MESSAGE_CONTEXT, message.header_bytes, own_block, signer.public_key)
 
 
-async def test_every_refusal_leaves_a_trace_without_personal_numbers(
+async def test_every_refusal_leaves_a_trace_and_disturbs_nothing_behind_it(
     hub: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The whole list of bad input in one batch, and behind each a good message, which is admitted and delivered."""
+    signers = RefusalSigners(hub.signers["cn-44"], hub.signers["cn-51"])
+    records = refusal_records(signers, now_ms())
+    await change_directory(hub, *records)
+    await eventually(lambda: hub.gateways[0].directory.version == len(country(hub.signers)) + len(records))
     caplog.set_level(logging.DEBUG)
-    wrong = filing_report()
-    wrong.person.number = "51000019700101991" + ("0" if citizen_number(991)[-1] != "0" else "1")
-    signed = make_signed(
-        hub.signers["cn-51"],
-        wrong,
-        now_ms=now_ms(),
-        sender="cn-51",
-        recipient="cn-44",
-        method=REPORT_FILING,
-        kind=message_pb2.MESSAGE_KIND_EVENT,
-    )
+    async with hub.receiver("cn-51", credit_count=1_000) as insured:
+        await eventually(lambda: insured.ticks)
+        bad = refusals(signers, now_ms(), future_ms=600_000)
+        good = [make_request(signers.care, now_ms(), serial=serial) for serial in range(len(bad))]
+        pairs = [one for (_, wrong), right in zip(bad.values(), good, strict=True) for one in (wrong, right)]
+        results = reasons(await hub.submit("cn-44", *pairs))
+        received = await insured.messages(len(good))
 
-    assert reasons(await hub.submit("cn-51", signed)) == ["IDENTITY_INVALID"]
+    assert dict(zip(bad, results[::2], strict=True)) == {what: reason for what, (reason, _) in bad.items()}
+    assert set(results[1::2]) == {"RECEIPT"}
+    assert {message.header_bytes for message in received} == {one.header for one in good}
+    traces = Counter(record.getMessage() for record in caplog.records if record.getMessage().startswith("refused "))
+    assert sum(traces.values()) == len(bad)
+    for what, (reason, signed) in bad.items():
+        begins = f"refused {reason}: {origin_of(signed)} over 127.0.0.1, {certificate_name('cn-44')}: "
+        trace = next((text for text in traces if traces[text] and text.startswith(begins)), None)
+        assert trace is not None, what
+        traces[trace] -= 1
+    for number in (person().number, wrong_digit().person.number):
+        assert number not in caplog.text
 
-    assert from_wire(signed).header.id.hex() in caplog.text
-    assert "IDENTITY_INVALID" in caplog.text
-    assert wrong.person.number not in caplog.text
+
+def origin_of(signed: message_pb2.SignedMessage) -> str:
+    """What a trace can tell of a message: nothing, if its form is wrong."""
+    try:
+        header = check_form(signed.header, signed.payload, signed.signature).header
+    except OneCardError:
+        return "a message id unknown"
+    return f"{header.sender} {header.method} id {header.id.hex()}"
 
 
 async def test_too_many_messages_in_a_batch_are_refused(hub: Hub) -> None:

@@ -138,6 +138,35 @@ async def test_a_refusal_of_the_hub_leads_back_to_the_record_that_it_was_decided
     assert story.message == late
 
 
+async def test_a_conflict_of_ids_is_told_beside_the_answer_of_the_first_and_disturbs_nothing_behind_it(
+    exchange: Exchange,
+) -> None:
+    first, behind = request(), request()
+    other_content = make_message(
+        sender="cn-44",
+        recipient="cn-51",
+        method=QUERY,
+        payload=coverage_query(992),
+        signer=GUANGDONG,
+        message_id=first.header.id,
+    )
+    assert other_content.digest != first.digest
+    await exchange.append([(3, "aa", first), (3, "aa", other_content), (3, "aa", behind)])
+    await exchange.drained()
+    delivered = await exchange.inbox("cn-51")
+    await exchange.answer(delivered[0], coverage_pb2.QueryCoverageResponse())
+    await exchange.drained()
+    async with reader_of(exchange) as reader:
+        (story,) = await reader.find(first.header.id)
+    assert [one.message.key for one in delivered] == [first.key, behind.key]
+    assert story.message == first
+    refusal, answer = story.answers
+    assert refusal.payload["reason"] == "ERROR_REASON_ID_CONFLICT"
+    assert refusal.check.is_good
+    assert [one.recipient for one in refusal.deliveries] == ["cn-44"]
+    assert answer.message.header.kind == message_pb2.MESSAGE_KIND_REPLY
+
+
 async def test_a_message_that_is_admitted_and_not_decided_is_found_in_the_journal(exchange: Exchange) -> None:
     await exchange.drained()
     await exchange.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -9,6 +11,10 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_broker.records.schema import check, day_of, ensure_days, migrate
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import ExitCode
+from tests.support.country import onecard
+from tests.support.directories import NETWORK
+from tests.support.hub_files import write_hub_configuration
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -40,6 +46,36 @@ def test_a_program_that_is_too_old_refuses_to_start_and_says_so(postgres_dsn: st
             refused(postgres_dsn)
         assert caught.value.reason == errors_pb2.ERROR_REASON_STORE_TOO_NEW
         assert "generation 2" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("hub", "worker"),
+        ("hub", "migrate"),
+        ("directory", "import", "directory.yaml", "--yes"),
+        ("directory", "revoke", "cn-44-1", "--cause", "lost", "--yes"),
+        ("deadletter", "replay", "0" * 12 + "7" + "0" * 3 + "8" + "0" * 15, "--cause", "mended"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_is_too_old_ends_before_it_writes_and_says_so(
+    postgres_dsn: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Commands that write to the database, as a person runs them."""
+    migrate(postgres_dsn)
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute("UPDATE schema_use SET oldest_program = 2")
+    (tmp_path / "directory.yaml").write_text(f"network: {NETWORK}\nparticipants: {{}}\n")
+    config = write_hub_configuration(tmp_path, postgres_dsn)
+    given = [str(tmp_path / word) if word == "directory.yaml" else word for word in command]
+
+    ended = onecard(*given, "--config", str(config))
+
+    assert ended.code == ExitCode.NOT_SET_UP
+    assert "STORE_TOO_NEW" in ended.errors
+    assert "needs program generation 2 or newer, this one is 1" in ended.errors
+    assert "Traceback" not in ended.errors
 
 
 def test_days_are_made_ahead_and_dropped_when_their_time_is_over(postgres_dsn: str) -> None:

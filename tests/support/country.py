@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.population import Population
 
@@ -99,3 +101,13 @@ def personal_numbers() -> frozenset[str]:
 def numbers_in(content: bytes, numbers: frozenset[str]) -> list[str]:
     """Which of the numbers stand in the bytes, masked so that no report shows one."""
     return [f"{number[:3]}…{number[-2:]}" for number in numbers if number.encode() in content]
+
+
+def processes_of(directory: Path) -> list[psutil.Process]:
+    """Processes that name the directory on their command line."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "pid"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(directory) in line and process.info["pid"] != os.getpid():
+            found.append(process)
+    return found

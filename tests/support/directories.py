@@ -7,7 +7,7 @@ from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import timestamp
 from onecard_protocol.signatures.engine import native_engine
-from onecard_protocol.signatures.signer import EngineSigner
+from onecard_protocol.signatures.signer import EngineSigner, Signer
 
 NETWORK = "test-unit"
 MEDICAL = "/onecard.medical.v1.*"
@@ -40,7 +40,7 @@ def put_participant(participant: str, patterns: tuple[str, ...] = (MEDICAL,)) ->
 
 
 def put_key(
-    participant: str, signer: EngineSigner, *, not_before_ms: int = 0, not_after_ms: int = FOREVER_MS
+    participant: str, signer: Signer, *, not_before_ms: int = 0, not_after_ms: int = FOREVER_MS
 ) -> control_pb2.ControlRecord:
     """A control record, still without number, that names a signer's key."""
     return control_pb2.ControlRecord(

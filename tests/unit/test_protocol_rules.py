@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from onecard.exchange.v1 import options_pb2
 from onecard.exchange.v1.values_pb2 import PersonIdentity
@@ -94,6 +98,62 @@ def test_the_policy_of_a_method_contradicts_neither_the_limits_nor_itself(method
         assert method.has_effect
         assert METHODS[policy.reversing_method].has_effect
         assert not METHODS[policy.reversing_method].carries_execute_before
+
+
+def module_of_one_method(monkeypatch: pytest.MonkeyPatch, name: str, **policy: Any) -> str:
+    """A generated module with one method of this policy; the pool keeps it, so each needs a name of its own."""
+    file = FileDescriptorProto(
+        name=f"onecard/{name}.proto",
+        package=f"onecard.{name}",
+        syntax="proto3",
+        dependency=[COVERAGE.as_posix(), "onecard/exchange/v1/options.proto"],
+    )
+    method = file.service.add(name="Service").method.add(
+        name="Ask",
+        input_type=".onecard.medical.v1.QueryCoverageRequest",
+        output_type=".onecard.medical.v1.QueryCoverageResponse",
+    )
+    method.options.Extensions[options_pb2.policy].MergeFrom(options_pb2.MethodPolicy(**policy))
+    module = types.ModuleType(f"{name}_pb2")
+    module.DESCRIPTOR = descriptor_pool.Default().AddSerializedFile(file.SerializeToString())  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module.__name__
+
+
+REQUEST = {"kind": options_pb2.METHOD_KIND_REQUEST, "payload_bytes_max": 1_000}
+
+
+def test_a_method_of_a_sound_policy_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = module_of_one_method(
+        monkeypatch,
+        "sound",
+        **REQUEST,
+        carries_execute_before=True,
+        longest_duration_ms=limits.EXECUTE_BEFORE_MS,
+    )
+
+    assert list(MethodRegistry.load((name,))) == ["/onecard.sound.Service/Ask"]
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "says"),
+    [
+        ("silent", {}, "states no policy"),
+        ("torn", {**REQUEST, "carries_execute_before": True}, "contradict each other"),
+        (
+            "slow",
+            {**REQUEST, "carries_execute_before": True, "longest_duration_ms": limits.EXECUTE_BEFORE_MS + 1},
+            "may start 10001 ms after its creation",
+        ),
+    ],
+)
+def test_a_method_whose_policy_breaks_the_rules_is_not_loaded(
+    monkeypatch: pytest.MonkeyPatch, name: str, policy: dict[str, Any], says: str
+) -> None:
+    module = module_of_one_method(monkeypatch, name, **policy)
+
+    with pytest.raises(ValueError, match=says):
+        MethodRegistry.load((module,))
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)

@@ -81,6 +81,8 @@ class Codec:
     holds: frozenset[int] | str
     # Whether an absent national value has a local form of its own, which `write` makes of None.
     writes_absent: bool = False
+    # Code table that it reads and writes by, if any.
+    table: str = ""
 
 
 _INTEGERS: Final = frozenset({FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64})
@@ -172,7 +174,7 @@ def code(table: str) -> Codec:
     def write(value: CodedValue, path: str, tables: CodeTables) -> object:
         return tables[table].to_local(value, path)
 
-    return Codec(name=f"code({table})", read=read, write=write, holds=CodedValue.DESCRIPTOR.full_name)
+    return Codec(name=f"code({table})", read=read, write=write, holds=CodedValue.DESCRIPTOR.full_name, table=table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,8 +68,7 @@ async def running_adapter(settings: AdapterSettings) -> AsyncIterator[Served]:
     Raises OneCardError CONFIGURATION_INVALID before anything is served: a setting, profile, key or file is wrong, a
     port is taken, or another adapter uses the store.
     """
-    profiles = [load_profile(path) for path in settings.profile_files]
-    _check(settings, profiles)
+    profiles = load_profiles(settings)
     exchange = Exchange.open(settings)
     memory = EdgeMemory(exchange.store, exchange.sealer)
     async with contextlib.AsyncExitStack() as stack:
@@ -115,7 +114,9 @@ async def run_adapter(settings: AdapterSettings, stopping: asyncio.Event) -> Non
             failed.cancel()
 
 
-def _check(settings: AdapterSettings, profiles: list[Profile]) -> None:
+def load_profiles(settings: AdapterSettings) -> list[Profile]:
+    """The profiles of a configuration. Raises CONFIGURATION_INVALID: one is wrong, or they do not fit together."""
+    profiles = [load_profile(path) for path in settings.profile_files]
     foreign = sorted({profile.province for profile in profiles} - {settings.participant})
     if foreign:
         raise invalid_configuration(
@@ -123,6 +124,7 @@ def _check(settings: AdapterSettings, profiles: list[Profile]) -> None:
         )
     if sum(profile.insured is not None for profile in profiles) > 1:
         raise invalid_configuration("two profiles have the insured role: one core answers for a province")
+    return profiles
 
 
 def _care(settings: CareSettings, memory: EdgeMemory, exchange: Exchange, client: LocalHttpClient) -> Handler:

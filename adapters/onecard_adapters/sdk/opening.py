@@ -11,13 +11,19 @@ import grpc
 from onecard_adapters.sdk.assembly import Connection, Signatures
 from onecard_adapters.settings import AdapterSettings, TlsFiles, invalid_configuration
 from onecard_protocol.signatures.engine import best_engine
-from onecard_protocol.signatures.keyfile import PASSPHRASE_VARIABLE, find_passphrase, load_signer, read_key_file
+from onecard_protocol.signatures.keyfile import (
+    PASSPHRASE_VARIABLE,
+    find_passphrase,
+    load_signer,
+    read_key_file,
+    read_private_file,
+)
 
 _log = logging.getLogger(__name__)
 
 
 def connection_of(settings: AdapterSettings) -> Connection:
-    """Who we are and where the hub is. Raises CONFIGURATION_INVALID for a certificate file that cannot be read."""
+    """Who we are and where the hub is. Raises CONFIGURATION_INVALID: a TLS file that cannot be read, an open key."""
     hub = settings.hub
     return Connection(
         participant=settings.participant,
@@ -47,7 +53,7 @@ def signatures_of(settings: AdapterSettings) -> Signatures:
 def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(
         root_certificates=_read(tls.authority_file),
-        private_key=_read(tls.private_key_file),
+        private_key=read_private_file(tls.private_key_file, "the TLS private key"),
         certificate_chain=_read(tls.certificate_file),
     )
 

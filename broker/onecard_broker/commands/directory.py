@@ -23,6 +23,7 @@ from onecard_broker.directory.to_proto import listing
 from onecard_broker.directory.yaml_export import instant_text, to_yaml
 from onecard_broker.directory.yaml_file import parse_directory_file
 from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
@@ -103,6 +104,8 @@ def export(config: Config) -> None:
 
 
 def _with_store(settings: HubSettings, use: Callable[[DirectoryStore], Awaitable[Result]]) -> Result:
+    check(settings.database)
+
     async def run() -> Result:
         database = LiveConnection(settings.database, application_name="onecard directory")
         try:

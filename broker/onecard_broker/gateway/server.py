@@ -37,6 +37,7 @@ from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
+from onecard_protocol.signatures.keyfile import read_private_file
 from onecard_protocol.signatures.signer import Signer
 
 log = logging.getLogger(__name__)
@@ -205,10 +206,10 @@ class Gateway:
 def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials:
     """mTLS: our certificate, and clients only with certificates of the authority given.
 
-    Raises OneCardError CONFIGURATION_INVALID that names the file that cannot be read.
+    Raises OneCardError CONFIGURATION_INVALID that names the file that cannot be read, or the key that others may read.
     """
     return grpc.ssl_server_credentials(
-        [(_read(tls.private_key_file), _read(tls.certificate_file))],
+        [(read_private_file(tls.private_key_file, "the TLS private key"), _read(tls.certificate_file))],
         root_certificates=_read(tls.client_authority_file),
         require_client_auth=True,
     )

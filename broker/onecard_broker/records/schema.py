@@ -1,6 +1,6 @@
 """The schema's migrations (yoyo), and the guard that keeps an old program off a newer schema.
 
-A change expands first and contracts one release later; the migration that contracts raises
+A change expands first and contracts one release later; the migration that contracts begins with `CONTRACTS` and raises
 ``schema_use.oldest_program`` to the first program generation that no longer needs what it drops.
 """
 
@@ -20,6 +20,9 @@ from onecard_protocol.errors import OneCardError
 
 PROGRAM_GENERATION: Final = 1
 """Raised by one in each release that changes what the program needs of the schema."""
+
+CONTRACTS: Final = "-- contracts:"
+"""How a migration begins that takes away what an older program needs; any other may only add."""
 
 _DAY_MS: Final = 24 * 3_600_000
 

@@ -16,6 +16,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import options_pb2, values_pb2
+from onecard_protocol import limits
 
 BUSINESS_MODULES: Final = (
     "onecard.medical.v1.filing_pb2",
@@ -60,7 +61,7 @@ class MethodRegistry(Mapping[str, Method]):
 
     @classmethod
     def load(cls, modules: tuple[str, ...] = BUSINESS_MODULES) -> MethodRegistry:
-        """Read the methods of the generated modules; raises ValueError for one without a policy."""
+        """Read the methods of the generated modules; raises ValueError for one whose policy is missing or wrong."""
         methods: dict[str, Method] = {}
         for module in modules:
             descriptor = importlib.import_module(module).DESCRIPTOR
@@ -92,6 +93,11 @@ def _load(descriptor: MethodDescriptor) -> Method:
         raise ValueError(f"{name} states no policy (kind and payload_bytes_max)")
     if policy.carries_execute_before != bool(policy.longest_duration_ms):
         raise ValueError(f"{name}: carries_execute_before and longest_duration_ms contradict each other")
+    if policy.longest_duration_ms > limits.EXECUTE_BEFORE_MS:
+        raise ValueError(
+            f"{name} may start {policy.longest_duration_ms} ms after its creation; the chain of deadlines (rule 10)"
+            f" allows {limits.EXECUTE_BEFORE_MS}"
+        )
     return Method(
         name=name,
         package=service.file.package,

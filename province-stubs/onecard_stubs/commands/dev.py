@@ -9,7 +9,7 @@ import typer
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 from onecard_stubs.dev.country import CountryPlan
-from onecard_stubs.dev.session import run_country
+from onecard_stubs.dev.session import error_as_json, run_country
 from onecard_stubs.scenarios.registry import find_scenario
 from onecard_stubs.scenarios.result import Scenario
 
@@ -48,11 +48,14 @@ def up(
     if (as_json or demo) and not scenario:
         _refuse(Text(en="--json and --demo go with --scenario.", zh="--json、--demo 需有 --scenario。"), "--scenario")
     names = tuple(name.strip() for name in provinces.split(",") if name.strip())
-    drill = find_scenario(scenario) if scenario else None
-    _check_provinces(drill, names)
-    plan = CountryPlan(log=log.value, broker_count=brokers, provinces=names, gateway_count=gateways)
-    plan.check()
-    code = asyncio.run(run_country(plan, directory=directory, keep=keep, scenario=drill, as_json=as_json, is_demo=demo))
+    with error_as_json(scenario, is_wanted=as_json):
+        drill = find_scenario(scenario) if scenario else None
+        _check_provinces(drill, names)
+        plan = CountryPlan(log=log.value, broker_count=brokers, provinces=names, gateway_count=gateways)
+        plan.check()
+        code = asyncio.run(
+            run_country(plan, directory=directory, keep=keep, scenario=drill, as_json=as_json, is_demo=demo)
+        )
     raise typer.Exit(code)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from onecard_protocol.explained import ExitCode, language_of
 from onecard_stubs.dev.running import RunningCountry
-from onecard_stubs.dev.session import run_scenario
+from onecard_stubs.dev.session import error_as_json, run_scenario
 from onecard_stubs.scenarios.registry import SCENARIOS, find_scenario
 
 app: Final = typer.Typer(no_args_is_help=True, help="Run drills against a country that is up.")
@@ -40,6 +40,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a drill, show what happened, and check it."""
-    country = RunningCountry.load(directory)
-    is_good = asyncio.run(run_scenario(find_scenario(name), country, as_json=as_json, report=lambda _: None))
+    with error_as_json(name, is_wanted=as_json):
+        country = RunningCountry.load(directory)
+        is_good = asyncio.run(run_scenario(find_scenario(name), country, as_json=as_json, report=lambda _: None))
     raise typer.Exit(ExitCode.DONE if is_good else ExitCode.FOUND_WRONG)

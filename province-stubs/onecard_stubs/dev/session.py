@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from onecard_protocol.explained import ExitCode, Language, language_of
+from onecard_protocol.explained import ExitCode, Language, explain, language_of
 from onecard_stubs.dev.country import Country, CountryPlan, check_directory
 from onecard_stubs.dev.removal import remove_directory
 from onecard_stubs.dev.running import RunningCountry
@@ -76,6 +76,25 @@ async def run_scenario(scenario: Scenario, country: RunningCountry, *, as_json: 
     else:
         show(result, Console(highlight=False), language_of(os.environ))
     return bool(result.is_good)
+
+
+@contextlib.contextmanager
+def error_as_json(scenario: str, *, is_wanted: bool) -> Iterator[None]:
+    """With `--json`, what stops a drill is its one JSON object, beside the text on standard error and the exit code."""
+    try:
+        yield
+    except Exception as error:
+        if is_wanted:
+            explanation = explain(error)
+            figures = {
+                "reason": explanation.reason or explanation.exit_code.name,
+                "what": explanation.what.en,
+                "why": explanation.why,
+                "remedy": explanation.remedy.en,
+                "exit_code": explanation.exit_code,
+            }
+            print(json.dumps({"scenario": scenario, "error": figures}))
+        raise
 
 
 def program() -> str:

@@ -9,64 +9,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
-from onecard.medical.v1 import settlement_pb2
-from onecard.medical.v1 import values_pb2 as medical_values_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.admission.rules import Admission, Circumstances, admit
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identifiers import new_message_id
-from onecard_protocol.messages import RECEIPT_CONTEXT, timestamp
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier, SignedContent
 from onecard_protocol.signatures.engine import native_engine
-from tests.support.directories import (
-    NETWORK,
-    certificate_name,
-    directory_of,
-    new_signer,
-    put_key,
-    put_participant,
-    revoke_key,
+from onecard_protocol.signatures.signer import Signer
+from tests.support.bad_messages import (
+    OTHER_FORMS,
+    ReferenceSigner,
+    RefusalSigners,
+    changed_request,
+    refusal_records,
+    refusals,
+    signed_anew,
+    with_signature,
+    wrong_digit,
 )
-from tests.support.messages import (
-    COVERAGE,
-    DURATION_MS,
-    REPORT_FILING,
-    REVERSE,
-    SETTLE,
-    coverage_query,
-    filing_report,
-    make_event,
-    make_request,
-    make_signed,
-    person,
-)
+from tests.support.directories import NETWORK, certificate_name, directory_of, new_signer, put_key, put_participant
+from tests.support.messages import COVERAGE, REPORT_FILING, make_event, make_request, make_signed, person
 
 NOW_MS = 1_780_000_000_000
 EPOCH = "epoch-1"
 CARE, INSURED = new_signer("cn-44-1"), new_signer("cn-51-1")
-SPENT, FUTURE, REVOKED, UNLISTED = map(new_signer, ("spent", "future", "revoked", "unlisted"))
+SIGNERS = RefusalSigners(CARE, INSURED)
 VERIFIER = BlockVerifier(native_engine())
 METHODS = MethodRegistry.load()
 
-IN_MAINTENANCE = put_participant("cn-33")
-IN_MAINTENANCE.put_participant.maintenance.CopyFrom(
-    control_pb2.MaintenanceWindow(start_time=timestamp(NOW_MS - 1), end_time=timestamp(NOW_MS + 60_000))
-)
 DIRECTORY = directory_of(
-    put_participant("cn-44"),
-    put_participant("cn-51"),
-    put_participant("cn-11", ("/onecard.medical.v1.FilingService/File",)),
-    IN_MAINTENANCE,
+    *(put_participant(name) for name in ("cn-44", "cn-51")),
     put_participant("cn-00", ()),
     put_key("cn-44", CARE),
     put_key("cn-51", INSURED),
-    put_key("cn-44", SPENT, not_after_ms=NOW_MS),
-    put_key("cn-44", FUTURE, not_before_ms=NOW_MS + 1),
-    put_key("cn-44", REVOKED),
-    revoke_key("revoked", NOW_MS),
-    put_key("cn-11", new_signer("cn-11-1")),
+    *refusal_records(SIGNERS, NOW_MS),
 )
 CIRCUMSTANCES = Circumstances(
     directory=DIRECTORY,
@@ -97,11 +75,9 @@ def refused(signed: Signed, circumstances: Circumstances = CIRCUMSTANCES) -> One
     return raised.value
 
 
-def request(**changes: object) -> Signed:
+def request(signer: Signer = CARE, **changes: object) -> Signed:
     """A good request with some of its header's fields changed before it is signed."""
-    given: dict[str, object] = {"now_ms": NOW_MS, "execute_before_ms": NOW_MS + DURATION_MS, **changes}
-    signer, payload = given.pop("signer", CARE), given.pop("payload", coverage_query())
-    return make_signed(signer, payload, **given)  # type: ignore[arg-type]
+    return changed_request(signer, NOW_MS, **changes)
 
 
 def answer(kind: message_pb2.MessageKind, payload: object, **changes: object) -> Signed:
@@ -119,157 +95,7 @@ def answer(kind: message_pb2.MessageKind, payload: object, **changes: object) ->
     )
 
 
-def with_signature(signed: Signed, change: Callable[[message_pb2.SignatureBlock], None]) -> Signed:
-    block = message_pb2.SignatureBlock.FromString(signed.signature)
-    change(block)
-    return Signed(header=signed.header, payload=signed.payload, signature=block.SerializeToString())
-
-
-def flipped(data: bytes, index: int = -1) -> bytes:
-    changed = bytearray(data)
-    changed[index] ^= 1
-    return bytes(changed)
-
-
-def header_changed(signed: Signed) -> Signed:
-    header = message_pb2.MessageHeader.FromString(signed.header)
-    header.recipient = "cn-33"
-    return Signed(header=header.SerializeToString(), payload=signed.payload, signature=signed.signature)
-
-
-def unbalanced_settlement() -> settlement_pb2.SettleRequest:
-    request = settlement_pb2.SettleRequest(person=person())
-    request.terms.fees.CopyFrom(
-        medical_values_pb2.FeeTotals(total_fen=1_000, full_self_pay_fen=100, in_scope_fen=1_000)
-    )
-    terms = request.terms
-    terms.insured_number.CopyFrom(medical_values_pb2.InsuredNumber(insurance_area="510100", personal_number="5100"))
-    terms.encounter.CopyFrom(
-        medical_values_pb2.EncounterReference(
-            encounter_id=new_message_id(NOW_MS).hex(), institution_code="H44", visit_id="V1"
-        )
-    )
-    terms.institution.CopyFrom(medical_values_pb2.Institution(code="H44", area="440100"))
-    for coded in (terms.care_kind, terms.insurance_kind):
-        coded.system, coded.version, coded.code = "nhsa.any", "1", "11"
-    return request
-
-
-WRONG_DIGIT = coverage_query()
-WRONG_DIGIT.person.number = WRONG_DIGIT.person.number[:17] + ("1" if WRONG_DIGIT.person.number[17] != "1" else "2")
-BOTH = [make_request(CARE, NOW_MS), make_request(CARE, NOW_MS)]
-
-REFUSALS: dict[str, tuple[str, Signed]] = {
-    "a header that is none": ("MALFORMED", Signed(header=b"\xff\xff", payload=b"", signature=b"")),
-    "an empty header": ("MALFORMED", Signed()),
-    "a header that is too large": ("MALFORMED", Signed(header=bytes(limits.HEADER_BYTES_MAX + 1))),
-    "a signature block that is too large": (
-        "MALFORMED",
-        Signed(header=BOTH[0].header, payload=BOTH[0].payload, signature=bytes(limits.SIGNATURE_BLOCK_BYTES_MAX + 1)),
-    ),
-    "a payload beyond every method's": ("PAYLOAD_TOO_LARGE", request(payload=bytes(limits.PAYLOAD_BYTES_MAX + 1))),
-    "a payload beyond its method's": ("PAYLOAD_TOO_LARGE", request(payload=bytes(65_537))),
-    "an id whose time is not the created time": (
-        "HEADER_INVALID",
-        Signed(
-            header=message_pb2.MessageHeader(
-                network=NETWORK,
-                sender="cn-44",
-                recipient="cn-51",
-                method=COVERAGE,
-                kind=message_pb2.MESSAGE_KIND_REQUEST,
-                id=new_message_id(NOW_MS),
-                created_time=timestamp(NOW_MS + 1),
-                payload_digest=bytes(32),
-            ).SerializeToString()
-        ),
-    ),
-    "a reply without request": ("HEADER_INVALID", request(kind=message_pb2.MESSAGE_KIND_REPLY)),
-    "an unknown kind": ("HEADER_INVALID", request(kind=99)),
-    "a payload that was changed": (
-        "PAYLOAD_DIGEST_MISMATCH",
-        Signed(header=BOTH[0].header, payload=flipped(BOTH[0].payload), signature=BOTH[0].signature),
-    ),
-    "another network": ("WRONG_NETWORK", request(network="test-other")),
-    "a sender that is not in the directory": ("SENDER_UNKNOWN", request(sender="cn-62")),
-    "another sender than the certificate's": ("CERTIFICATE_MISMATCH", request(sender="cn-51", signer=INSURED)),
-    "an unknown method": ("UNKNOWN_METHOD", request(method="/onecard.medical.v1.SettlementService/Nothing")),
-    "an event of a request's method": ("HEADER_INVALID", request(kind=message_pb2.MESSAGE_KIND_EVENT)),
-    "a request of an event's method": ("HEADER_INVALID", request(method=REPORT_FILING, payload=filing_report())),
-    "a control record from a province": ("SENDER_NOT_ALLOWED", request(kind=message_pb2.MESSAGE_KIND_CONTROL)),
-    "no signature": ("SIGNATURE_MISSING", Signed(header=BOTH[0].header, payload=BOTH[0].payload)),
-    "a signature that is no block": (
-        "SIGNATURE_INVALID",
-        Signed(header=BOTH[0].header, payload=BOTH[0].payload, signature=b"\xff"),
-    ),
-    "a key that nobody listed": ("KEY_UNKNOWN", request(signer=UNLISTED)),
-    "the right key of the wrong province": ("KEY_OF_OTHER_PARTICIPANT", request(signer=INSURED)),
-    "a key that is not valid yet": ("KEY_NOT_YET_VALID", request(signer=FUTURE)),
-    "a key that expired": ("KEY_EXPIRED", request(signer=SPENT)),
-    "a key that was revoked": ("KEY_REVOKED", request(signer=REVOKED)),
-    "a forged signature": (
-        "SIGNATURE_INVALID",
-        with_signature(BOTH[0], lambda block: setattr(block, "signature", bytes(range(64)))),
-    ),
-    "a changed signature": (
-        "SIGNATURE_INVALID",
-        with_signature(BOTH[0], lambda block: setattr(block, "signature", flipped(block.signature))),
-    ),
-    "a truncated signature": (
-        "SIGNATURE_INVALID",
-        with_signature(BOTH[0], lambda block: setattr(block, "signature", block.signature[:-1])),
-    ),
-    "another message's signature": (
-        "SIGNATURE_INVALID",
-        Signed(header=BOTH[0].header, payload=BOTH[0].payload, signature=BOTH[1].signature),
-    ),
-    "a signature made as a receipt": ("SIGNATURE_INVALID", request(context=RECEIPT_CONTEXT)),
-    "a signature by another key under the right id": (
-        "SIGNATURE_INVALID",
-        with_signature(request(signer=INSURED), lambda block: setattr(block, "key_id", "cn-44-1")),
-    ),
-    "a header that was changed": ("SIGNATURE_INVALID", header_changed(BOTH[0])),
-    "a message from the future": (
-        "FROM_THE_FUTURE",
-        request(now_ms=NOW_MS + 5_001, execute_before_ms=NOW_MS + 5_001 + DURATION_MS),
-    ),
-    "a message older than seven days": (
-        "TOO_OLD",
-        make_signed(
-            CARE,
-            coverage_query(),
-            now_ms=NOW_MS - limits.MESSAGE_AGE_MS_MAX - 1,
-            execute_before_ms=NOW_MS - limits.MESSAGE_AGE_MS_MAX + 1,
-        ),
-    ),
-    "an expired message": ("EXPIRED", request(now_ms=NOW_MS - DURATION_MS, execute_before_ms=NOW_MS)),
-    "a request without its deadline": ("HEADER_INVALID", request(execute_before_ms=None)),
-    "a deadline beyond the method's": ("HEADER_INVALID", request(execute_before_ms=NOW_MS + DURATION_MS + 1)),
-    "a deadline before its creation": ("HEADER_INVALID", request(execute_before_ms=NOW_MS)),
-    "a deadline where none belongs": (
-        "HEADER_INVALID",
-        request(method=REVERSE, payload=settlement_pb2.ReverseRequest()),
-    ),
-    "a recipient that is not in the directory": ("RECIPIENT_UNKNOWN", request(recipient="cn-62")),
-    "a recipient that may not receive it": ("RECIPIENT_NOT_ALLOWED", request(recipient="cn-11")),
-    "a recipient in another role": ("RECIPIENT_NOT_ALLOWED", request(recipient="cn-00")),
-    "a recipient in maintenance": ("RECIPIENT_OFFLINE", request(recipient="cn-33")),
-    "a payload that does not parse": ("MALFORMED", request(payload=b"\x0a\xff\xff\xff\xff\x0f")),
-    "a payload of another type": ("MALFORMED", request(payload=b"\x08\x01\x0b")),
-    "a payload nested without end": ("MALFORMED", request(payload=b"\x0b" * 4_000)),
-    "a field that the protocol does not have": (
-        "PAYLOAD_INVALID",
-        request(payload=coverage_query().SerializeToString() + b"\xf8\x3f\x01"),
-    ),
-    "a field hidden in a part that the protocol does not have": (
-        "PAYLOAD_INVALID",
-        request(payload=b"\x0a\x03\xf8\x3f\x01" + coverage_query().SerializeToString()),
-    ),
-    "text that is no UTF-8": ("MALFORMED", request(payload=b"\x0a\x03\x12\x01\xff")),
-    "no person": ("IDENTITY_INVALID", request(payload=b"")),
-    "a wrong check digit": ("IDENTITY_INVALID", request(payload=WRONG_DIGIT)),
-    "amounts that do not add up": ("AMOUNTS_INCONSISTENT", request(method=SETTLE, payload=unbalanced_settlement())),
-}
+REFUSALS = refusals(SIGNERS, NOW_MS)
 
 
 @pytest.mark.parametrize(("reason", "signed"), REFUSALS.values(), ids=REFUSALS.keys())
@@ -282,7 +108,24 @@ def test_no_refusal_holds_a_personal_number(reason: str, signed: Signed) -> None
     refusal = refused(signed)
 
     assert person().number not in refusal.describe("en") + refusal.describe("zh") + repr(refusal)
-    assert WRONG_DIGIT.person.number not in refusal.describe("en") + repr(refusal)
+    assert wrong_digit().person.number not in refusal.describe("en") + repr(refusal)
+
+
+def test_the_standard_user_id_by_the_same_signer_is_admitted() -> None:
+    """So the refusal above is of the user ID, and of nothing else."""
+    right = ReferenceSigner(SIGNERS.other_user_id.key_id, b"1234567812345678")
+
+    assert admitted(request(right))
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS.values(), ids=OTHER_FORMS.keys())
+def test_a_header_of_any_form_is_admitted_in_exactly_the_bytes_that_were_signed(form: Callable[[bytes], bytes]) -> None:
+    """So the refusals above are of the other bytes, and not of the form."""
+    usual = make_request(CARE, NOW_MS)
+    other = signed_anew(usual, form(usual.header), CARE)
+
+    assert other.header != usual.header
+    assert admitted(other).message.header_bytes == other.header
 
 
 ANSWER_REFUSALS: dict[str, tuple[str, Signed]] = {
@@ -408,7 +251,7 @@ def test_a_signature_is_asked_for_only_after_every_cheap_check() -> None:
         asked.append(content)
         return verify(content)
 
-    signed = request(signer=REVOKED)
+    signed = request(SIGNERS.revoked)
     with pytest.raises(OneCardError):
         admit(signed.header, signed.payload, signed.signature, CIRCUMSTANCES, count)
     assert asked == []

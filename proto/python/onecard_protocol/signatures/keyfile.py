@@ -146,7 +146,7 @@ def read_key_file(path: Path) -> KeyFile:
         OneCardError: CONFIGURATION_INVALID; it cannot be read, others than its owner may read it, or it is no key file.
     """
     try:
-        return KeyFile.model_validate_json(_read_private_file(path, "the key file"))
+        return KeyFile.model_validate_json(read_private_file(path, "the key file"))
     except pydantic.ValidationError as error:
         _refuse(f"{path} is not a key file of `onecard keys new`: {_what_is_wrong(error)}")
 
@@ -187,7 +187,7 @@ def find_passphrase(file: Path | None, environment: Mapping[str, str]) -> str | 
     if file is None:
         return environment.get(PASSPHRASE_VARIABLE) or None
     try:
-        passphrase = _read_private_file(file, "the passphrase file").decode("utf-8").rstrip("\r\n")
+        passphrase = read_private_file(file, "the passphrase file").decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
         passphrase = ""
     if not passphrase:
@@ -195,7 +195,12 @@ def find_passphrase(file: Path | None, environment: Mapping[str, str]) -> str | 
     return passphrase
 
 
-def _read_private_file(path: Path, name: str) -> bytes:
+def read_private_file(path: Path, name: str) -> bytes:
+    """The content of a small file that only its owner may read; `name` says in errors what it is.
+
+    Raises:
+        OneCardError: CONFIGURATION_INVALID; it cannot be read, others than its owner may read it, or it is too large.
+    """
     try:
         with path.open("rb") as file:
             # The mode of what was opened, not of what lies at the path a moment later.

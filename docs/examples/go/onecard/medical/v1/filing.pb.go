@@ -35,7 +35,7 @@ type ReportFilingRequest struct {
 	Details *PersonDetails `protobuf:"bytes,3,opt,name=details,proto3" json:"details,omitempty"`
 	// The filing with its id.
 	Filing *Filing `protobuf:"bytes,4,opt,name=filing,proto3" json:"filing,omitempty"`
-	// Transaction number of the local system.
+	// Transaction number of the local system; source msgid.
 	LocalTransactionId string `protobuf:"bytes,5,opt,name=local_transaction_id,json=localTransactionId,proto3" json:"local_transaction_id,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -492,7 +492,7 @@ func (x *WithdrawFilingRequest) GetLocalTransactionId() string {
 // Taken back.
 type WithdrawFilingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Filing id.
+	// Filing id; source trt_dcla_detl_sn.
 	FilingId      string `protobuf:"bytes,1,opt,name=filing_id,json=filingId,proto3" json:"filing_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -301,7 +301,7 @@ func (x *InsuredNumber) GetPersonalNumber() string {
 // One visit or stay.
 type EncounterReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// National encounter id: the message id of its registration, as 32 lower-case hex digits.
+	// National encounter id: the message id of its registration, as 32 lower-case hex digits; ours.
 	EncounterId string `protobuf:"bytes,1,opt,name=encounter_id,json=encounterId,proto3" json:"encounter_id,omitempty"`
 	// Code of the institution; source fixmedins_code.
 	InstitutionCode string `protobuf:"bytes,2,opt,name=institution_code,json=institutionCode,proto3" json:"institution_code,omitempty"`
@@ -367,7 +367,7 @@ type FundItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Fund type; source fund_pay_type. Also carries the personal account and the hospital share, which are not funds.
 	FundType *v1.CodedValue `protobuf:"bytes,1,opt,name=fund_type,json=fundType,proto3" json:"fund_type,omitempty"`
-	// Whether the type counts into fund_total_fen.
+	// Whether the type counts into fund_total_fen; ours, from the code table of fund_pay_type.
 	IsFund bool `protobuf:"varint,2,opt,name=is_fund,json=isFund,proto3" json:"is_fund,omitempty"`
 	// Amount within the policy's scope; source inscp_scp_amt.
 	InScopeFen int64 `protobuf:"varint,3,opt,name=in_scope_fen,json=inScopeFen,proto3" json:"in_scope_fen,omitempty"`
