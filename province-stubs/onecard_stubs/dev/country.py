@@ -26,7 +26,8 @@ from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 from onecard_protocol.identifiers import HUB
 from onecard_stubs.dev.adapter_configuration import write_adapter_configuration
 from onecard_stubs.dev.free_ports import free_ports, is_listening
-from onecard_stubs.dev.hub_configuration import Keys, write_directory, write_hub_configuration
+from onecard_stubs.dev.gateway_health import GatewayHealth
+from onecard_stubs.dev.hub_configuration import Keys, ParticipantFiles, write_directory, write_hub_configuration
 from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.postgres import EmbeddedPostgres
 from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard
@@ -162,8 +163,8 @@ class Country:
             self._guard.remove(self.directory)
         self._report("making keys, starting the database")
         keys, _, _ = await asyncio.gather(self._make_keys(), self._start_postgres(), self._start_kafka())
-        await self._configure(keys)
-        self._define()
+        hub = await self._configure(keys)
+        self._define(keys, hub)
         self._report("preparing the hub's schema and topics")
         for name in self._stub_names():
             await self._processes[name].start()
@@ -281,7 +282,8 @@ class Country:
         for process_id in self._kafka.process_ids.values():
             self._guard.watch(process_id)
 
-    async def _configure(self, keys: Keys) -> None:
+    async def _configure(self, keys: Keys) -> ParticipantFiles:
+        """Returns what the hub signs and connects with."""
         hub, *files = await asyncio.gather(
             *(asyncio.to_thread(keys.make, participant) for participant in (HUB, *self.plan.provinces))
         )
@@ -308,15 +310,16 @@ class Country:
                 listen_port=self.adapter_ports[province.id],
                 local_system_port=self.stub_ports[province.id],
             )
+        return hub
 
-    def _define(self) -> None:
+    def _define(self, keys: Keys, hub: ParticipantFiles) -> None:
         config = str(self.hub_config)
         for index in range(self.plan.worker_count):
             self._define_process(f"worker-{index + 1}", ["hub", "worker", "--config", config])
         for name, address in self.gateway_addresses.items():
-            self._define_process(
-                name, ["hub", "gateway", "--config", config, "--listen", address], port=int(address.rpartition(":")[2])
-            )
+            self._define_process(name, ["hub", "gateway", "--config", config, "--listen", address])
+            # It listens before it admits anything: the first tick of a worker tells it that its directory is fresh.
+            self._ready[name] = GatewayHealth(address, hub.certificate, keys.authority.file).is_serving
         for province in self._provinces if self.plan.runs_provinces else ():
             self._define_process(
                 province.stub_process,
