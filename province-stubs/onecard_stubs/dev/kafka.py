@@ -7,7 +7,6 @@ takes them over by what the directory says.
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -17,6 +16,7 @@ from types import TracebackType
 
 import psutil
 
+from onecard_stubs.dev.free_ports import free_ports
 from onecard_stubs.dev.kafka_jars import ensure_jars, find_program
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
@@ -152,7 +152,7 @@ class KafkaCluster:
             if len(state["ports"]) != self._broker_count:
                 raise KafkaFailed(f"{self._directory} holds a cluster of {len(state['ports'])} brokers")
         else:
-            ports = _free_ports(2 * self._broker_count)
+            ports = free_ports(2 * self._broker_count)
             state = {
                 "cluster_id": urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
                 "ports": list(zip(ports[::2], ports[1::2], strict=True)),
@@ -267,17 +267,6 @@ class KafkaCluster:
             if asyncio.get_running_loop().time() > deadline:
                 raise KafkaFailed(f"broker {broker.number} does not serve: {broker.log_file}\n{_tail(broker.log_file)}")
             await asyncio.sleep(0.2)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
 
 
 def _tail(log_file: Path) -> str:
