@@ -20,7 +20,7 @@ from onecard_stubs.dev.country import Country, CountryPlan
 from onecard_stubs.scenarios.medical import run as run_medical
 from tests.support.country import PROGRAM, country_up, environment, onecard
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.country, pytest.mark.timeout(400)]
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:
