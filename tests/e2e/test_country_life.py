@@ -8,15 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
+import grpc.aio
 import psutil
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from onecard_protocol.explained import ExitCode
 from onecard_stubs.dev.country import Country, CountryPlan
 from onecard_stubs.scenarios.medical import run as run_medical
 from tests.support.country import PROGRAM, country_up, environment, onecard, processes_of
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.country, pytest.mark.timeout(400)]
 
 
 def test_sigterm_ends_every_process_and_is_success(tmp_path: Path) -> None:
@@ -44,6 +47,7 @@ def test_kill_9_of_the_owner_ends_every_process(tmp_path: Path) -> None:
 
 async def test_what_was_killed_comes_back_and_goes_on(tmp_path: Path) -> None:
     async with Country(CountryPlan(), tmp_path / "country") as country:
+        assert await gateway_health(country) == "SERVING"
         before = country.process_ids
         assert {"postgres", "gateway-1", "worker-1", "adapter-cn-44", "adapter-cn-51"} <= before.keys()
         for name in ("worker-1", "gateway-1", "adapter-cn-51", "postgres"):
@@ -51,11 +55,23 @@ async def test_what_was_killed_comes_back_and_goes_on(tmp_path: Path) -> None:
             assert name not in country.process_ids
         for name in ("postgres", "worker-1", "gateway-1", "adapter-cn-51"):
             await country.restart(name)
+        assert await gateway_health(country) == "SERVING"
         after = country.process_ids
         assert before.keys() == after.keys()
         assert before["worker-1"] != after["worker-1"]
         result = await run_medical(country.running(), lambda _: None)
         assert result.is_good, result.figures()
+
+
+async def gateway_health(country: Country) -> str:
+    """What the gateway says of itself at this moment: a country is up when its hub admits messages."""
+    keys = country.directory / "keys"
+    names = ("authority.pem", "cn-44.key.pem", "cn-44.pem")
+    credentials = grpc.ssl_channel_credentials(*((keys / name).read_bytes() for name in names))
+    async with grpc.aio.secure_channel(country.gateway_addresses["gateway-1"], credentials) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+        response = await check(health_pb2.HealthCheckRequest())
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
 
 def test_a_temporary_country_leaves_nothing_behind(tmp_path: Path) -> None:

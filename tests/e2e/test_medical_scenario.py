@@ -20,7 +20,7 @@ from onecard_broker.settings import load_hub_settings
 from onecard_stubs.dev.running import RunningCountry
 from tests.support.country import country_up, numbers_in, onecard, personal_numbers
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.country, pytest.mark.timeout(400)]
 
 # Two stays (26 requests and replies with the coverage asked at admission), the filing, the first coverage, a cancel.
 MESSAGES_OF_A_DRILL = 31
@@ -62,8 +62,7 @@ async def records_of(country: RunningCountry) -> list[LoggedRecord]:
         return [
             record
             for topic in (JOURNAL_TOPIC, inbox_topic("cn-44"), inbox_topic("cn-51"))
-            for partition in range(log.partition_count)
-            async for record in window.records(topic, partition, 0)
+            async for record in window.topic(topic)
         ]
     finally:
         await window.close()

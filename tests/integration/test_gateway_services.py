@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from onecard.exchange.v1 import control_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.admission.rules import check_form
+from onecard_broker.directory.follower import DirectoryFollower
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.gateway.cursors import Cursor, encode_cursor
 from onecard_broker.log.port import AppendFailed
@@ -32,7 +33,7 @@ from onecard_protocol.signatures.engine import native_engine
 from tests.support.bad_messages import RefusalSigners, refusal_records, refusals, wrong_digit
 from tests.support.certificates import Authority
 from tests.support.directories import NETWORK, certificate_name, country, numbered, put_participant, revoke_key
-from tests.support.gateway import Hub, eventually, eventually_async, running_hub
+from tests.support.gateway import Hub, eventually, eventually_async, running_hub, until_serving
 from tests.support.messages import (
     citizen_number,
     covered,
@@ -565,10 +566,28 @@ async def test_draining_finishes_the_calls_it_holds_and_admits_no_more(hub: Hub)
     assert refused[0].refusal.retry_after_ms > 0
 
 
-async def is_not_serving(channel: grpc.aio.Channel) -> bool:
+async def is_not_serving(channel: grpc.aio.Channel, service: str = "") -> bool:
     health = health_pb2_grpc.HealthStub(channel)
-    response = await health.Check(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]
+    response = await health.Check(health_pb2.HealthCheckRequest(service=service))  # type: ignore[attr-defined]
     return bool(response.status == health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+async def test_a_gateway_says_that_it_serves_once_a_tick_has_confirmed_its_directory(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ticks:
+        ticks.setattr(DirectoryFollower, "_note_reading", lambda *_: None)
+        await hub.start_gateway()
+        async with hub.channel("cn-44", 1) as channel:
+            for service in ("", "onecard.exchange.v1.SubmissionService", "onecard.medical.v1.CoverageService"):
+                assert await is_not_serving(channel, service)
+            refused = await hub.submit("cn-51", make_event(hub.signers["cn-51"], now_ms()), gateway=1)
+    async with hub.channel("cn-44", 1) as channel:
+        await until_serving(channel)
+    admitted = await hub.submit("cn-51", make_event(hub.signers["cn-51"], now_ms()), gateway=1)
+
+    assert reasons(refused) == ["HUB_NOT_READY"]
+    assert reasons(admitted) == ["RECEIPT"]
 
 
 async def test_a_journal_that_does_not_answer_is_told_with_a_time_to_come_again(

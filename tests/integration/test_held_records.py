@@ -23,6 +23,9 @@ pytest_plugins = ("tests.support.engines",)
 
 QUERY = "/onecard.medical.v1.CoverageService/QueryCoverage"
 
+AHEAD_MS = 600_000
+"""Messages are made ahead of the clock, so that none expires while it is held, however slow the machine is."""
+
 
 class Rules:
     """The real rules, which fail for one message until they are mended."""
@@ -50,7 +53,9 @@ def query() -> Message:
     """A coverage query about a synthetic person."""
     request = coverage_pb2.QueryCoverageRequest(insurance_area="510100")
     request.person.number = "510000199001019918"
-    return make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=request)
+    return make_message(
+        sender="cn-44", recipient="cn-51", method=QUERY, payload=request, created_ms=now_ms() + AHEAD_MS
+    )
 
 
 async def dispose(

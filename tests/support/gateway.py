@@ -53,7 +53,14 @@ class Hub:
     _closing: contextlib.AsyncExitStack = dataclasses.field(default_factory=contextlib.AsyncExitStack)
 
     async def add_gateway(self, listen: str = "127.0.0.1:0", clock_ms: Callable[[], int] = now_ms) -> Gateway:
-        """Start one more gateway, with a log of its own as in a process of its own, and wait until it admits."""
+        """Start one more gateway and wait until it admits."""
+        gateway = await self.start_gateway(listen, clock_ms)
+        async with self.channel("cn-44", len(self.gateways) - 1) as channel:
+            await until_serving(channel)
+        return gateway
+
+    async def start_gateway(self, listen: str = "127.0.0.1:0", clock_ms: Callable[[], int] = now_ms) -> Gateway:
+        """Start one more gateway, with a log of its own as in a process of its own; it may not admit yet."""
         log = await EmbeddedLog.open(self.dsn, partition_count=PARTITION_COUNT)
         self._closing.push_async_callback(log.close)
         files = self.authority.issue("gateway.onecard.test")
@@ -93,8 +100,6 @@ class Hub:
         await gateway.start()
         self._closing.push_async_callback(gateway.stop)
         self.gateways.append(gateway)
-        async with self.channel("cn-44", len(self.gateways) - 1) as channel:
-            await until_serving(channel)
         return gateway
 
     @contextlib.asynccontextmanager

@@ -43,7 +43,7 @@ from onecard_protocol.signatures.signer import Signer
 log = logging.getLogger(__name__)
 
 METADATA_BYTES_MAX: Final = 16_384
-HEALTH_SECONDS: Final = 0.5
+HEALTH_SECONDS: Final = 0.1
 STREAM_END_SECONDS: Final = 2.0
 _MESSAGE_OVERHEAD_BYTES: Final = 64 * 1_024
 
@@ -147,6 +147,8 @@ class Gateway:
         await self._directory.start()
         await self._recipients.start()
         self._watermarks.start()
+        # A new health service says SERVING of the whole; the first tick of the control topic is still to come.
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await server.start()
         self._server = server
         self._health_task = asyncio.create_task(self._report_health(), name="health")

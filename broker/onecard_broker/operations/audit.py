@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from onecard.exchange.v1 import message_pb2
 from onecard_broker.domain.model import KnownState
 from onecard_broker.journal import JOURNAL_TOPIC, MESSAGE_TYPE, NUMBER, inbox_topic
 from onecard_broker.log.cloud_events import decode
-from onecard_broker.log.port import LoggedRecord
 from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.records.pool import Connection
 from onecard_protocol.identifiers import id_text
@@ -64,7 +62,7 @@ async def audit(connection: Connection, window: LogWindow) -> Audit:
     states = await _states(connection)
     copies: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], tuple[str, str]] = {}
-    async for record in _records(window, JOURNAL_TOPIC):
+    async for record in window.topic(JOURNAL_TOPIC):
         event = decode(record)
         if event.type == MESSAGE_TYPE:
             header = message_pb2.MessageHeader.FromString(event.header)
@@ -158,7 +156,7 @@ async def _published(
             # Each number stands at least once and in order, so no higher one than this was ever in front of the start.
             if start:
                 cut_off[recipient, partition] = end
-        async for record in _records(window, topic):
+        async for record in window.topic(topic):
             number = decode(record).extensions.get(NUMBER)
             if number is not None:
                 found.add((recipient, record.partition, int(number)))
@@ -166,10 +164,3 @@ async def _published(
                 if place in cut_off:
                     cut_off[place] = min(cut_off[place], int(number) - 1)
     return found, cut_off
-
-
-async def _records(window: LogWindow, topic: str) -> AsyncIterator[LoggedRecord]:
-    """All records of a topic up to its present end."""
-    for partition in await window.bounds(topic):
-        async for record in window.records(topic, partition, 0):
-            yield record

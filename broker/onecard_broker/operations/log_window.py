@@ -1,4 +1,4 @@
-"""Looks at records of the log here and there: one reader a partition, moved to where it is needed.
+"""Looks at records of the log here and there, by one reader a partition, or at whole topics, by one reader each.
 
 Reads what stands in the log when it is asked, never waits for what is still to come.
 """
@@ -58,6 +58,26 @@ class LogWindow:
             for record in records:
                 if record.position < end:
                     yield record
+
+    async def topic(self, name: str) -> AsyncIterator[LoggedRecord]:
+        """All records of a topic up to its present end: each partition in its order, the partitions mixed."""
+        bounds = await self._log.bounds(name)
+        starts = {partition: start for partition, (start, end) in bounds.items() if start < end}
+        if not starts:
+            return
+        reader = self._log.open_reader(name, starts)
+        try:
+            empty_count = 0
+            while empty_count < _EMPTY_READS_MAX and any(
+                at < bounds[partition][1] for partition, at in reader.positions().items()
+            ):
+                records = await reader.read(_READ_COUNT, _READ_BYTES, _READ_WAIT_MS)
+                empty_count = 0 if records else empty_count + 1
+                for record in records:
+                    if record.position < bounds[record.partition][1]:
+                        yield record
+        finally:
+            await reader.close()
 
     async def close(self) -> None:
         """Close the readers."""

@@ -14,11 +14,11 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import psutil
 
@@ -26,15 +26,18 @@ from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 from onecard_protocol.identifiers import HUB
 from onecard_stubs.dev.adapter_configuration import write_adapter_configuration
 from onecard_stubs.dev.free_ports import free_ports, is_listening
-from onecard_stubs.dev.hub_configuration import Keys, write_directory, write_hub_configuration
+from onecard_stubs.dev.gateway_health import GatewayHealth
+from onecard_stubs.dev.hub_configuration import Keys, ParticipantFiles, write_directory, write_hub_configuration
 from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.postgres import EmbeddedPostgres
 from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard
-from onecard_stubs.dev.provinces import PROVINCES
+from onecard_stubs.dev.provinces import PROVINCES, Province
 from onecard_stubs.dev.running import RunningCountry
 
 _READY_SECONDS = 60
 _STEP_SECONDS = 120
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,16 +164,13 @@ class Country:
         if self._is_temporary:
             self._guard.remove(self.directory)
         self._report("making keys, starting the database")
-        keys, _, _ = await asyncio.gather(self._make_keys(), self._start_postgres(), self._start_kafka())
-        await self._configure(keys)
-        self._define()
+        keys = await self._make_keys()
+        hub = await _first_of_all(self._set_up_provinces(keys), self._start_postgres(), self._start_kafka())
         self._report("preparing the hub's schema and topics")
-        for name in self._stub_names():
-            await self._processes[name].start()
+        self._set_up_hub(keys, hub)
         await self._prepare_hub()
         self._report("starting hub and adapters")
-        names = [name for name in self._processes if name not in self._stub_names()]
-        for name in names:
+        for name in self._named("worker-", "gateway-", "adapter-"):
             await self._processes[name].start()
         self._report("waiting until all of them serve")
         await asyncio.gather(*(self._wait_until_ready(name) for name in self._processes))
@@ -281,24 +281,19 @@ class Country:
         for process_id in self._kafka.process_ids.values():
             self._guard.watch(process_id)
 
-    async def _configure(self, keys: Keys) -> None:
+    async def _set_up_provinces(self, keys: Keys) -> ParticipantFiles:
+        """Make everybody's keys, configure the adapters and start the local systems, none of which needs the engines.
+
+        Returns what the hub signs and connects with.
+        """
         hub, *files = await asyncio.gather(
             *(asyncio.to_thread(keys.make, participant) for participant in (HUB, *self.plan.provinces))
         )
         provinces = list(zip(self._provinces, files, strict=True))
-        write_hub_configuration(
-            self.hub_config,
-            database=self.database,
-            kafka_servers=self.kafka_servers,
-            broker_count=self.plan.broker_count,
-            listen=next(iter(self.gateway_addresses.values())),
-            keys=keys,
-            hub=hub,
-        )
         write_directory(self.directory_file, provinces, hub)
         for province, province_files in provinces:
             self.adapter_urls[province.id] = write_adapter_configuration(
-                self.directory / f"{province.id}.yaml",
+                self.adapter_config(province.id),
                 province,
                 files=province_files,
                 keys=keys,
@@ -308,34 +303,42 @@ class Country:
                 listen_port=self.adapter_ports[province.id],
                 local_system_port=self.stub_ports[province.id],
             )
+            if self.plan.runs_provinces:
+                self._define_province(province)
+        for name in self._named("stub-"):
+            await self._processes[name].start()
+        return hub
 
-    def _define(self) -> None:
+    def _define_province(self, province: Province) -> None:
+        stub_port, adapter_url = self.stub_ports[province.id], self.adapter_urls[province.id]
+        self._define_process(
+            province.stub_process,
+            ["stub", "run", province.stub, "--port", str(stub_port), "--adapter-url", adapter_url],
+            port=stub_port,
+        )
+        self._define_process(
+            province.adapter_process,
+            ["adapter", "run", "--config", str(self.adapter_config(province.id))],
+            port=self.adapter_ports[province.id],
+        )
+
+    def _set_up_hub(self, keys: Keys, hub: ParticipantFiles) -> None:
+        write_hub_configuration(
+            self.hub_config,
+            database=self.database,
+            kafka_servers=self.kafka_servers,
+            broker_count=self.plan.broker_count,
+            listen=next(iter(self.gateway_addresses.values())),
+            keys=keys,
+            hub=hub,
+        )
         config = str(self.hub_config)
         for index in range(self.plan.worker_count):
             self._define_process(f"worker-{index + 1}", ["hub", "worker", "--config", config])
         for name, address in self.gateway_addresses.items():
-            self._define_process(
-                name, ["hub", "gateway", "--config", config, "--listen", address], port=int(address.rpartition(":")[2])
-            )
-        for province in self._provinces if self.plan.runs_provinces else ():
-            self._define_process(
-                province.stub_process,
-                [
-                    "stub",
-                    "run",
-                    province.stub,
-                    "--port",
-                    str(self.stub_ports[province.id]),
-                    "--adapter-url",
-                    self.adapter_urls[province.id],
-                ],
-                port=self.stub_ports[province.id],
-            )
-            self._define_process(
-                province.adapter_process,
-                ["adapter", "run", "--config", str(self.directory / f"{province.id}.yaml")],
-                port=self.adapter_ports[province.id],
-            )
+            self._define_process(name, ["hub", "gateway", "--config", config, "--listen", address])
+            # It listens before it admits anything: the first tick of a worker tells it that its directory is fresh.
+            self._ready[name] = GatewayHealth(address, hub.certificate, keys.authority.file).is_serving
 
     def _define_process(self, name: str, arguments: list[str], *, port: int | None = None) -> None:
         self._processes[name] = ChildProcess(
@@ -395,8 +398,22 @@ class Country:
             raise ValueError(f"no process {name!r} in this country; there are {', '.join(self.names)}")
         return process
 
-    def _stub_names(self) -> list[str]:
-        return [name for name in self._processes if name.startswith("stub-")]
+    def _named(self, *prefixes: str) -> list[str]:
+        return [name for prefix in prefixes for name in self._processes if name.startswith(prefix)]
+
+
+async def _first_of_all(first: Coroutine[Any, Any, Made], *others: Coroutine[Any, Any, None]) -> Made:
+    """Run all at once; returns what the first one made. Where one fails, no other goes on behind the error."""
+    making = asyncio.create_task(first)
+    tasks = [making, *(asyncio.create_task(other) for other in others)]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    return making.result()
 
 
 @contextlib.contextmanager

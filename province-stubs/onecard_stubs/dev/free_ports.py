@@ -1,18 +1,27 @@
 """Free ports of the loopback interface."""
 
+import random
 import socket
+
+# Below those that systems lend to outgoing connections, any of which could take a port before its process binds it.
+_PORTS = range(12_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
     """So many different ports of 127.0.0.1 that nobody listens on now."""
-    listeners = [socket.socket() for _ in range(count)]
-    try:
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in listeners]
-    finally:
-        for listener in listeners:
-            listener.close()
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket() as probe:
+            # A port whose last connections are still being forgotten is free for whoever listens.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
 
 
 def is_listening(port: int) -> bool:

@@ -7,7 +7,6 @@ takes them over by what the directory says.
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -17,6 +16,7 @@ from types import TracebackType
 
 import psutil
 
+from onecard_stubs.dev.free_ports import free_ports
 from onecard_stubs.dev.kafka_jars import ensure_jars, find_program
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
@@ -24,6 +24,8 @@ _STARTED = b"Kafka Server started"
 _START_SECONDS = 90
 _STOP_SECONDS = 20
 _JAVA_OPTIONS = ("-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+# A program that ends after a second does not live to see what the second compiler optimises.
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1"
 
 
 class KafkaFailed(Exception):
@@ -85,9 +87,10 @@ class KafkaCluster:
         """
         self._jars = await ensure_jars()
         self._load()
-        for broker in self._brokers:
-            if self._process(broker) is None:
-                await self._launch(broker)
+        absent = [broker for broker in self._brokers if self._process(broker) is None]
+        await asyncio.gather(*(self._prepare(broker) for broker in absent))
+        for broker in absent:
+            self._launch(broker)
         await asyncio.gather(*(self._wait_until_serving(broker) for broker in self._brokers))
 
     async def stop(self) -> None:
@@ -114,7 +117,8 @@ class KafkaCluster:
         """Start a broker that was killed, on its former port and data, and wait until it serves."""
         broker = self._broker(number)
         if self._process(broker) is None:
-            await self._launch(broker)
+            await self._prepare(broker)
+            self._launch(broker)
         await self._wait_until_serving(broker)
 
     async def __aenter__(self) -> "KafkaCluster":
@@ -152,7 +156,7 @@ class KafkaCluster:
             if len(state["ports"]) != self._broker_count:
                 raise KafkaFailed(f"{self._directory} holds a cluster of {len(state['ports'])} brokers")
         else:
-            ports = _free_ports(2 * self._broker_count)
+            ports = free_ports(2 * self._broker_count)
             state = {
                 "cluster_id": urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
                 "ports": list(zip(ports[::2], ports[1::2], strict=True)),
@@ -179,10 +183,11 @@ class KafkaCluster:
             pass
         return None
 
-    def _command(self, main: str, *arguments: str) -> list[str]:
+    def _command(self, main: str, *arguments: str, options: tuple[str, ...] = ()) -> list[str]:
         return [
             find_program("java"),
             *_JAVA_OPTIONS,
+            *options,
             f"-Dlog4j2.configurationFile={_LOGGING}",
             "-cp",
             f"{self._jars}/*",
@@ -190,17 +195,20 @@ class KafkaCluster:
             *arguments,
         ]
 
-    async def _launch(self, broker: _Broker) -> None:
+    async def _prepare(self, broker: _Broker) -> None:
         broker.directory.mkdir(parents=True, exist_ok=True)
         if not broker.properties.exists():
             broker.properties.write_text(self._properties(broker), encoding="utf-8")
         if not (broker.directory / "data" / "meta.properties").exists():
             await self._format(broker)
+
+    def _launch(self, broker: _Broker) -> None:
         if broker.log_file.exists():
             broker.log_file.replace(broker.log_file.with_suffix(".previous.log"))
         with broker.log_file.open("wb") as log:
+            # No process of asyncio, which would end the brokers with its loop.
             # A session of its own: an interrupt at the terminal goes to the owner, which stops the brokers in order.
-            process = subprocess.Popen(  # noqa: ASYNC220 - asyncio would end the brokers with its loop
+            process = subprocess.Popen(
                 self._command("kafka.Kafka", str(broker.properties)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -213,7 +221,9 @@ class KafkaCluster:
     async def _format(self, broker: _Broker) -> None:
         process = await asyncio.create_subprocess_exec(
             *self._command(
-                "kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster_id}", "-c", str(broker.properties)
+                "kafka.tools.StorageTool",
+                *("format", f"--cluster-id={self._cluster_id}", "-c", str(broker.properties)),
+                options=(_SHORT_LIVED,),
             ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -267,17 +277,6 @@ class KafkaCluster:
             if asyncio.get_running_loop().time() > deadline:
                 raise KafkaFailed(f"broker {broker.number} does not serve: {broker.log_file}\n{_tail(broker.log_file)}")
             await asyncio.sleep(0.2)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
 
 
 def _tail(log_file: Path) -> str:
