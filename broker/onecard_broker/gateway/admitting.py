@@ -223,12 +223,12 @@ class Admitting:
                 results.append(Journaled(self._receipt(one, where)))
         return results
 
-    async def sign_receipts(self, journaled: Sequence[Journaled]) -> Sequence[bytes]:
+    def sign_receipts(self, journaled: Sequence[Journaled]) -> asyncio.Future[Sequence[bytes]]:
         """The signature blocks of receipts, the hub's word for messages that are in the journal, in their order.
 
         They are signed together with whatever else waits.
         """
-        return await self._receipts.run([one.receipt for one in journaled])
+        return self._receipts.run([one.receipt for one in journaled])
 
     def _circumstances(self, certificate_names: frozenset[str]) -> Circumstances:
         return Circumstances(
