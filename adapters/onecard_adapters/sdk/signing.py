@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from onecard_adapters.sdk.batching import ThreadBatches
 from onecard_protocol import limits
 from onecard_protocol.messages import MESSAGE_CONTEXT
-from onecard_protocol.signatures.blocks import sign_batch
+from onecard_protocol.signatures.blocks import sign_batch, sign_one
 from onecard_protocol.signatures.signer import Signer
 
 
@@ -17,10 +17,15 @@ class AdaptiveSigning:
 
     def __init__(self, signer: Signer, *, by_batch: bool = True) -> None:
         """`by_batch` False gives each message a signature of its own: the benchmark's comparison."""
+
+        def sign_each(headers: Sequence[bytes]) -> list[bytes]:
+            return [sign_one(signer, MESSAGE_CONTEXT, header) for header in headers]
+
+        def sign_together(headers: Sequence[bytes]) -> list[bytes]:
+            return sign_batch(signer, MESSAGE_CONTEXT, headers)
+
         self._batches: ThreadBatches[bytes, bytes] = ThreadBatches(
-            "signing",
-            lambda headers: sign_batch(signer, MESSAGE_CONTEXT, headers),
-            batch_max=limits.BATCH_LEAF_COUNT_MAX if by_batch else 1,
+            "signing", sign_together if by_batch else sign_each, batch_max=limits.BATCH_LEAF_COUNT_MAX
         )
 
     def sign(self, header: bytes) -> asyncio.Future[bytes]:

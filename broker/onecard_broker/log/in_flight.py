@@ -13,15 +13,16 @@ from onecard_broker.log.port import Appended, AppendFailed, LogUnavailable, Reco
 class AppendCall:
     """One call of `append` on its way: its records and, filled in by the engine, their results."""
 
-    __slots__ = ("_future", "failure", "number", "open_count", "records", "results", "size_bytes")
+    __slots__ = ("_future", "failure", "number", "open_count", "records", "results", "size_bytes", "sizes")
 
     def __init__(
-        self, number: int, records: Sequence[Record], size_bytes: int, future: "asyncio.Future[list[Appended]]"
+        self, number: int, records: Sequence[Record], sizes: Sequence[int], future: "asyncio.Future[list[Appended]]"
     ) -> None:
-        """Take the records; `number` grows with each call of a log."""
+        """Take the records and the size of each in bytes; `number` grows with each call of a log."""
         self.number = number
         self.records = records
-        self.size_bytes = size_bytes
+        self.sizes = sizes
+        self.size_bytes = sum(sizes)
         self.results: list[Appended | None] = [None] * len(records)
         # How many parts of this call the engine still has under way, and why one of them failed; the engine's own.
         self.open_count = 0
@@ -75,15 +76,13 @@ class InFlight:
             raise LogUnavailable("the log is closed")
         if not records:
             return []
-        size_bytes = 0
-        for record in records:
-            record_bytes = record_size_bytes(record)
-            if record_bytes > self._record_bytes_max:
-                raise RecordTooLarge(record.topic, record_bytes, self._record_bytes_max)
-            size_bytes += record_bytes
+        sizes = list(map(record_size_bytes, records))
+        for record, size_bytes in zip(records, sizes, strict=True):
+            if size_bytes > self._record_bytes_max:
+                raise RecordTooLarge(record.topic, size_bytes, self._record_bytes_max)
         future: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
         self.last_number += 1
-        self._waiting.append(AppendCall(self.last_number, records, size_bytes, future))
+        self._waiting.append(AppendCall(self.last_number, records, sizes, future))
         self._idle.clear()
         self._admit()
         return await future

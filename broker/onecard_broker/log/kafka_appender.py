@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from onecard_broker.log.in_flight import AppendCall, InFlight
 from onecard_broker.log.kafka_settings import KafkaSettings
-from onecard_broker.log.port import Appended, record_size_bytes
+from onecard_broker.log.port import Appended
 
 _logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class KafkaAppender:
                 call, index = lane.waiting.popleft()
                 lane.sending.append((call, index))
                 record = call.records[index]
-                size_bytes += record_size_bytes(record)
+                size_bytes += call.sizes[index]
                 batch.append(timestamp=now_ms, key=record.key, value=record.value, headers=list(record.headers))
             async with asyncio.timeout(_CONNECT_SECONDS):
                 acknowledged = await producer.send_batch(batch, topic, partition=lane.partition)
