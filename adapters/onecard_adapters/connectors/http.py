@@ -55,6 +55,10 @@ class HttpAnswer:
 Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 
+BACKLOG: Final = 1_024
+"""Connections that wait to be accepted: a hospital's desks may all come at once after a pause."""
+
+
 class LocalHttpServer:
     """Serves POST on fixed paths.
 
@@ -91,7 +95,7 @@ class LocalHttpServer:
         runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=answer_s)
         await runner.setup()
         # With SO_REUSEPORT a second server would take half of the connections in silence instead of failing here.
-        site = web.TCPSite(runner, self._host, self._port, reuse_port=False)
+        site = web.TCPSite(runner, self._host, self._port, reuse_port=False, backlog=BACKLOG)
         try:
             await site.start()
         except OSError as error:

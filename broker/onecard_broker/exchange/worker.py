@@ -22,7 +22,6 @@ from onecard_broker.exchange.leases import LeaseKeeper
 from onecard_broker.exchange.publisher import Publisher
 from onecard_broker.exchange.upkeep import CONTROL_LEASE, Upkeep
 from onecard_broker.journal import JOURNAL_TOPIC
-from onecard_broker.log.lingering import LingeringReader
 from onecard_broker.log.port import Log, LoggedRecord, LogUnavailable, Reader
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
@@ -207,7 +206,7 @@ class ExchangeWorker:
         self._partitions.update(partitions)
         if partitions:
             positions = {partition: row.position for partition, row in rows.items()}
-            self._reader = LingeringReader(self._log.open_reader(JOURNAL_TOPIC, positions))
+            self._reader = self._log.open_reader(JOURNAL_TOPIC, positions)
 
     async def _republish(self, recipient: str, partition: int, done: int, last: int) -> None:
         assert self._connection is not None

@@ -20,7 +20,6 @@ from onecard_broker.gateway.store import OutputReader
 from onecard_broker.gateway.watermarks import Watermarks
 from onecard_broker.journal import DELIVERY_TYPE, NUMBER, inbox_topic
 from onecard_broker.log.cloud_events import HEADER, SIGNATURE
-from onecard_broker.log.lingering import LingeringReader
 from onecard_broker.log.port import Log, LoggedRecord, PositionAfterEnd, PositionBeforeStart, Reader
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -117,7 +116,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         def check_cursor(cursor: bytes) -> None:
             decode_cursor(cursor, log_epoch=self._log.epoch, participant=participant, partition_count=len(positions))
 
-        reader = LingeringReader(self._log.open_reader(inbox_topic(participant), positions))
+        reader = self._log.open_reader(inbox_topic(participant), positions)
         stream = _Stream(participant, reader, opening.credit_count, self._recipients, check_cursor)
         hearing = asyncio.create_task(stream.hear(requests), name=f"hear {participant}")
         self._streams[participant] += 1

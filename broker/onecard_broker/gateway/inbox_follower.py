@@ -16,7 +16,6 @@ from typing import Final
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.domain.model import MessageKey
 from onecard_broker.journal import ANSWERS, answers_text, inbox_topic, message_of
-from onecard_broker.log.lingering import LingeringReader
 from onecard_broker.log.port import Log, LogError, LoggedRecord
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -188,7 +187,7 @@ class _Follower:
         self._following = asyncio.create_task(self._follow(ends), name=f"follow {self._topic}")
 
     async def _follow(self, positions: Mapping[int, int]) -> None:
-        reader = LingeringReader(self._log.open_reader(self._topic, positions))
+        reader = self._log.open_reader(self._topic, positions)
         try:
             while self._awaited or asyncio.get_running_loop().time() - self._idle_since < IDLE_SECONDS:
                 try:

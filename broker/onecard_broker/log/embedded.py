@@ -28,6 +28,7 @@ from onecard_broker.log.embedded_tables import (
     encode_headers,
 )
 from onecard_broker.log.in_flight import AppendCall, InFlight
+from onecard_broker.log.lingering import LingeringReader
 from onecard_broker.log.port import (
     Appended,
     ForeignEpoch,
@@ -134,7 +135,7 @@ class EmbeddedLog:
             closed=self._readers.discard,
         )
         self._readers.add(reader)
-        return reader
+        return LingeringReader(reader)
 
     async def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """Return first kept position and end by partition; see `Log.bounds`."""

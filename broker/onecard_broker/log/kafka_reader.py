@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import (
     LoggedRecord,
+    LogMisconfigured,
     LogUnavailable,
     PositionAfterEnd,
     PositionBeforeStart,
@@ -21,6 +22,10 @@ _POLL_MS = 200
 _FETCH_BYTES = 4 * 1024 * 1024
 _PARTITION_FETCH_BYTES = 1024 * 1024
 _CONNECT_SECONDS = 10.0
+# A broker's cost, and ours, is by the answer: while records keep coming, it may gather some before it answers.
+_BUSY_SECONDS = 0.05
+_BUSY = {"_fetch_min_bytes": 16 * 1024, "_fetch_max_wait_ms": 15}
+_QUIET = {"_fetch_min_bytes": 1, "_fetch_max_wait_ms": 500}
 
 
 class KafkaReader:
@@ -43,6 +48,7 @@ class KafkaReader:
         self._consumer: AIOKafkaConsumer | None = None
         self._closing = False
         self._closed = closed
+        self._last_records_at = float("-inf")
 
     async def read(self, max_records: int, max_bytes: int, wait_ms: int) -> list[LoggedRecord]:
         """Return the next records; see `Reader.read`."""
@@ -95,6 +101,7 @@ class KafkaReader:
     async def _fetch(self, max_records: int, wait_ms: int) -> None:
         try:
             consumer = self._consumer or await self._connect()
+            self._pace(consumer)
             polled = await consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
         except OffsetOutOfRangeError as error:
             await self._explain(error)
@@ -102,6 +109,8 @@ class KafkaReader:
         except (KafkaError, OSError, TimeoutError) as error:
             await self._disconnect()
             raise LogUnavailable(f"Kafka at {self._settings.bootstrap_servers} cannot be read: {error!r}") from error
+        if polled:
+            self._last_records_at = asyncio.get_running_loop().time()
         topic = self._topic
         for tp, records in polled.items():
             partition = tp.partition
@@ -117,6 +126,14 @@ class KafkaReader:
                 )
                 for record in records
             )
+
+    def _pace(self, consumer: AIOKafkaConsumer) -> None:
+        """Say how the next fetch waits; aiokafka has no other way to change it than its fetcher's own fields."""
+        is_busy = asyncio.get_running_loop().time() - self._last_records_at < _BUSY_SECONDS
+        for name, value in (_BUSY if is_busy else _QUIET).items():
+            if not hasattr(consumer._fetcher, name):
+                raise LogMisconfigured(f"this release of aiokafka has no {name}: install the locked one")
+            setattr(consumer._fetcher, name, value)
 
     async def _connect(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(

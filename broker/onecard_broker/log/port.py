@@ -145,8 +145,9 @@ class Reader(Protocol):
     async def read(self, max_records: int, max_bytes: int, wait_ms: int) -> list[LoggedRecord]:
         """Return the next records, in order within each partition, or nothing after `wait_ms` without any.
 
-        At most `max_records`; record sizes (key, value and headers) add up to at most `max_bytes`, except that a
-        first record larger than that is returned alone. Cancelling loses no record.
+        A record that comes after a quiet time is given at once; while records keep coming, a reader may wait some
+        milliseconds for more of them. At most `max_records`; record sizes (key, value and headers) add up to at most
+        `max_bytes`, except that a first record larger than that is returned alone. Cancelling loses no record.
 
         Raises PositionBeforeStart, PositionAfterEnd, LogUnavailable.
         """
