@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
-from onecard_broker.log.port import LoggedRecord, Reader
+from onecard_broker.log.port import LoggedRecord, Reader, record_size_bytes
 
 BUSY_SECONDS: Final = 0.05
 LINGER_SECONDS: Final = 0.01
@@ -33,16 +34,23 @@ class LingeringReader:
         now = time.monotonic()
         is_busy, self._last_records = now - self._last_records < BUSY_SECONDS, now
         room = max_records - len(records)
-        if is_busy and len(records) < FEW and room > 0:
-            positions = {record.partition: record.position for record in reversed(records)}
-            try:
-                await asyncio.sleep(LINGER_SECONDS)
-                records += await self._reader.read(room, max_bytes, 0)
-            except BaseException:
-                for partition, position in positions.items():
-                    self._reader.seek(partition, position)
-                raise
-        return records
+        if not is_busy or len(records) >= FEW or room <= 0:
+            return records
+        try:
+            await asyncio.sleep(LINGER_SECONDS)
+            left_bytes = max_bytes - sum(map(record_size_bytes, records))
+            more = await self._reader.read(room, max(left_bytes, 1), 0)
+        except BaseException:
+            self._seek_before(records)
+            raise
+        if sum(map(record_size_bytes, more)) > left_bytes:
+            self._seek_before(more)  # A large one, which is given alone.
+            return records
+        return records + more
+
+    def _seek_before(self, records: Sequence[LoggedRecord]) -> None:
+        for partition, position in {record.partition: record.position for record in reversed(records)}.items():
+            self._reader.seek(partition, position)
 
     def seek(self, partition: int, position: int) -> None:
         """See `Reader.seek`."""
