@@ -43,6 +43,7 @@ class FakeExchange:
         self._servicers: dict[str, list[object]] = shared._servicers if shared else {}
         self._outcomes: dict[bytes, SentCall] = shared._outcomes if shared else {}
         self._lost_answers: dict[str, int] = shared._lost_answers if shared else {}
+        self._held: dict[str, asyncio.Event] = shared._held if shared else {}
         self.calls: list[SentCall] = shared.calls if shared else []
 
     def peer(self, sender: str) -> "FakeExchange":
@@ -56,6 +57,11 @@ class FakeExchange:
     def lose_answers(self, method: str, count: int = 1) -> None:
         """The next calls of a method are carried out, and their callers are told OUTCOME_UNKNOWN."""
         self._lost_answers[method] = count
+
+    def hold(self, method: str) -> asyncio.Event:
+        """Calls of a method hang, once they are sent, until the event is set."""
+        self._held[method] = asyncio.Event()
+        return self._held[method]
 
     def hub_time_ms(self) -> int:
         """This machine's time."""
@@ -103,6 +109,8 @@ class FakeExchange:
             self.sender, recipient, method, message_id or new_message_id(self.hub_time_ms()), _copied(request)
         )
         self.calls.append(call)
+        if method in self._held:
+            await self._held[method].wait()
         for attempt in range(ATTEMPTS_MAX):
             try:
                 call.response = await self._attempt(call, is_recovery=is_recovery or attempt > 0)

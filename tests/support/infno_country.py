@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from onecard_adapters.connectors.http import LocalHttpClient, LocalHttpServer
+from onecard_adapters.connectors.http import Handler, LocalHttpClient, LocalHttpServer
 from onecard_adapters.dialects.infno.care import build_care
 from onecard_adapters.dialects.infno.insured import build_insured
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoInsuredSettings
@@ -53,6 +53,8 @@ class Country:
     care_settings: InfnoCareSettings
     insured_settings: InfnoInsuredSettings
     insured: Any
+    handler: Handler
+    """The care role, without the HTTP in front of it."""
     today: date = TODAY
 
     def employee(self) -> tuple[Person, Enrolment]:
@@ -142,11 +144,18 @@ async def country(
     care: dict[str, Any] | None = None,
     insured: dict[str, Any] | None = None,
     codes_in_doubt: frozenset[str] = frozenset(),
+    sign_in: dict[str, Any] | None = None,
 ) -> AsyncIterator[Country]:
-    """Start it all; `care` and `insured` change settings, `codes_in_doubt` those of the insured core."""
+    """Start it all.
+
+    `care` and `insured` change settings, `codes_in_doubt` and `sign_in` those of the insured core, which then serves
+    only those who have signed in.
+    """
     async with contextlib.AsyncExitStack() as stack:
         care_core = GuangdongCore(Population(province_area="440000", count=5))
-        insured_core = GuangdongCore(Population(province_area="510000", count=60), province_area="510000")
+        insured_core = GuangdongCore(
+            Population(province_area="510000", count=60), province_area="510000", requires_sign_in=sign_in is not None
+        )
         for core in (care_core, insured_core):
             await core.start()
             stack.push_async_callback(core.stop)
@@ -155,7 +164,10 @@ async def country(
         exchange = FakeExchange("cn-44")
         insured_client = LocalHttpClient(url=insured_core.url, answer_ms_max=2_000)
         stack.push_async_callback(insured_client.close)
-        insured_changes = {"core": {"url": insured_core.url, "codes_in_doubt": codes_in_doubt}, **(insured or {})}
+        insured_changes = {
+            "core": {"url": insured_core.url, "codes_in_doubt": codes_in_doubt, "sign_in": sign_in},
+            **(insured or {}),
+        }
         settings_of_insured = insured_settings(insured_core.url, **insured_changes)
         served = build_insured(settings_of_insured, insured_memory, insured_client)
         exchange.serve("cn-51", served.coverage, served.filing, served.encounter, served.settlement)
@@ -178,6 +190,7 @@ async def country(
             care_settings=settings,
             insured_settings=settings_of_insured,
             insured=served,
+            handler=handler,
         )
         # What any test made travel must pass the hub's admission.
         for call in exchange.calls:

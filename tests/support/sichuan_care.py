@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
-from onecard_adapters.connectors.http import LocalHttpClient, LocalHttpServer
+from onecard_adapters.connectors.http import Handler, LocalHttpClient, LocalHttpServer
 from onecard_adapters.dialects.cross_region_xml import insured
 from onecard_adapters.dialects.cross_region_xml.care import build_care
 from onecard_adapters.dialects.cross_region_xml.envelope import Operation
@@ -66,6 +66,8 @@ class SichuanCare:
     own_core: SichuanCore
     insured_core: SichuanCore
     hospital: SichuanHospital
+    handler: Handler
+    """The care role, without the HTTP in front of it."""
 
     @property
     def person(self) -> Person:
@@ -130,4 +132,4 @@ async def sichuan_care(tmp_path: Path, operation: Operation = Operation.TEXT) ->
         url = f"http://127.0.0.1:{server.port}{PATH}"
         own_core.adapter_url = url
         hospital = SichuanHospital(url, operation=operation.value)
-        yield SichuanCare(exchange, own_core, insured_core, hospital)
+        yield SichuanCare(exchange, own_core, insured_core, hospital, handler)

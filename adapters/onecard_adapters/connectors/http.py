@@ -23,6 +23,8 @@ BODY_BYTES_MAX: Final = 4 * 1_024 * 1_024
 # A caller that takes longer than this to send its body holds a connection for nothing.
 READ_MS_MAX: Final = 10_000
 CONNECT_MS_MAX: Final = 2_000
+# What a handler that minds the time gets beyond it before the server answers for it.
+GRACE_MS: Final = 1_000
 # Shorter than local servers keep idle connections, so that we rarely write into one that they are closing.
 _IDLE_CONNECTION_S: Final = 4.0
 
@@ -36,6 +38,8 @@ class HttpRequest:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    answer_ms_max: int = limits.ADAPTER_ANSWER_MS
+    """From arrival until the handler must have answered: a dialect says by itself that the outcome is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,11 @@ Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 
 class LocalHttpServer:
-    """Serves POST on fixed paths. A handler answers every failure in its own dialect; what escapes it becomes 500."""
+    """Serves POST on fixed paths.
+
+    A handler answers every failure in its own dialect, the passing of `answer_ms_max` too; what escapes it becomes 500,
+    and a handler that overruns its time by GRACE_MS is cut off with 504.
+    """
 
     def __init__(
         self,
@@ -79,7 +87,8 @@ class LocalHttpServer:
     async def start(self) -> None:
         """Listen. Raises CONFIGURATION_INVALID if the port is taken or the address is not this machine's."""
         # The stop waits for requests in progress as long as one may take, never longer.
-        runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=self._answer_ms_max / 1_000)
+        answer_s = (self._answer_ms_max + GRACE_MS) / 1_000
+        runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=answer_s)
         await runner.setup()
         # With SO_REUSEPORT a second server would take half of the connections in silence instead of failing here.
         site = web.TCPSite(runner, self._host, self._port, reuse_port=False)
@@ -106,8 +115,10 @@ class LocalHttpServer:
                 return web.Response(status=408, text=f"the body did not arrive within {READ_MS_MAX} ms\n")
             headers = {name.lower(): value for name, value in request.headers.items()}
             try:
-                async with asyncio.timeout(self._answer_ms_max / 1_000):
-                    answer = await handler(HttpRequest(path=request.path, headers=headers, body=body))
+                async with asyncio.timeout((self._answer_ms_max + GRACE_MS) / 1_000):
+                    answer = await handler(
+                        HttpRequest(path=request.path, headers=headers, body=body, answer_ms_max=self._answer_ms_max)
+                    )
             except TimeoutError:
                 return web.Response(status=504, text="no outcome in time; unknown, not failed: query or reverse\n")
             except Exception as error:
@@ -152,6 +163,7 @@ class LocalHttpClient:
     ) -> None:
         self._url = url
         self._body_bytes_max = body_bytes_max
+        self._before_close: list[Callable[[], Awaitable[None]]] = []
         # SOAP faults come with 500 and a body: a dialect says which statuses carry its answers.
         self._statuses_with_answer = statuses_with_answer
         trace = aiohttp.TraceConfig()
@@ -204,8 +216,18 @@ class LocalHttpClient:
             headers={name.lower(): value for name, value in response.headers.items()},
         )
 
+    def before_close(self, farewell: Callable[[], Awaitable[None]]) -> None:
+        """Call this once when the client is closed, while it can still post; its errors do not stop the closing."""
+        self._before_close.append(farewell)
+
     async def close(self) -> None:
         """Close all connections."""
+        for farewell in self._before_close:
+            try:
+                await farewell()
+            except OneCardError as error:
+                _log.warning("a farewell to %s failed: reason %s", self._url, error.reason)
+        self._before_close.clear()
         with contextlib.suppress(aiohttp.ClientError):
             await self._session.close()
 

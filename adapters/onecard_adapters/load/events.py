@@ -30,7 +30,7 @@ from onecard_protocol.messages import build_header, from_wire
 from onecard_protocol.signatures.blocks import BlockVerifier
 
 METHOD: Final = "/onecard.medical.v1.FilingService/ReportFiling"
-BATCH_COUNT: Final = 100
+BATCH_COUNT: Final = 250
 PERSON_COUNT: Final = 2_000
 _SUBMIT_SECONDS: Final = 60.0
 

@@ -42,6 +42,7 @@ from onecard_protocol.identity import normalise_identity
 from onecard_protocol.messages import MESSAGE_CONTEXT, Message, parse_message
 from onecard_protocol.methods import Method, MethodRegistry
 from onecard_protocol.signatures.blocks import SignedContent
+from onecard_protocol.value_class import value_class
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Circumstances:
     """DNS names of the connection's certificate; None at a door without connections, whose topic is the sender's."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class(frozen=True, slots=True)
 class HeaderChecked:
     """A message whose header passed, and whose signature must be verified next."""
 
@@ -80,7 +81,7 @@ class HeaderChecked:
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class(frozen=True, slots=True)
 class Admission:
     """An admitted message."""
 

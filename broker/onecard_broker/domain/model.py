@@ -18,6 +18,7 @@ from onecard_protocol.identifiers import MessageId, message_id_from
 from onecard_protocol.messages import Message
 from onecard_protocol.methods import Method
 from onecard_protocol.signatures.sm3 import sm3
+from onecard_protocol.value_class import value_class
 
 MessageKey = tuple[str, bytes]
 """(sender, message id)."""
@@ -45,7 +46,7 @@ class KnownState(enum.StrEnum):
     """The record could not be decided (rule 14), or waits behind another one."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class KnownMessage:
     """A message that the partition has seen, kept for seven days (rules 1 and 2)."""
 
@@ -76,7 +77,7 @@ class TimerPurpose(enum.StrEnum):
     """Ask the insured province (again); `attempt` counts from 0 (rule 12)."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Timer:
     """A timer as a row; its id is derived from its cause, so setting it twice is setting it once."""
 
@@ -107,7 +108,7 @@ class Origin(enum.StrEnum):
     """An operator's decision about a dead letter; the message is the report by which it was given up (rule 13)."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """One journal record as the rules see it. Ticks and control records are the worker's own."""
 
@@ -136,7 +137,7 @@ class Inbound:
         return message_id_from(now_ms, sm3(cause))
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class State:
     """What was loaded for a record. A key that is absent was never seen or does not exist."""
 
@@ -147,7 +148,7 @@ class State:
     """Stored outcomes of known messages, for repeats and questions, by the outcome's own key."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Needs:
     """What a record needs loaded."""
 
@@ -155,7 +156,7 @@ class Needs:
     aggregates: frozenset[AggregateKey] = frozenset()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class NeedsAfter:
     """What a record needs loaded that only the known messages tell."""
 
@@ -167,7 +168,7 @@ class NeedsAfter:
 # ---- effects -------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class PassOn:
     """Deliver the message, byte for byte, to a participant's inbox under its next number."""
 
@@ -177,7 +178,7 @@ class PassOn:
     """The request or question that it answers, so that gateways can complete the call they hold."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Say:
     """Deliver a message of the hub's own, signed by the hub; `index` counts the record's own messages from 0."""
 
@@ -190,14 +191,14 @@ class Say:
     answers: MessageKey | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Remember:
     """Insert or replace what is known of a message."""
 
     known: KnownMessage
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class SaveAggregate:
     """Insert or replace a business state; None deletes it."""
 
@@ -205,14 +206,14 @@ class SaveAggregate:
     data: bytes | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class SetTimer:
     """Set a timer."""
 
     timer: Timer
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class CancelTimer:
     """Cancel a timer; one that does not exist is left so."""
 

@@ -37,6 +37,7 @@ from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import MESSAGE_CONTEXT, Message, build_header, trusted_message
 from onecard_protocol.signatures.blocks import sign_batch
 from onecard_protocol.signatures.signer import Signer
+from onecard_protocol.value_class import value_class
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class Overlay:
         return State(known=self.known, aggregates=self.aggregates, answers=self.answers)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class(frozen=True, slots=True)
 class Draft:
     """An output before it has its number and, if it is the hub's own, its signature."""
 

@@ -39,6 +39,7 @@ from onecard_protocol.messages import RECEIPT_CONTEXT, Message, timestamp
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier, SignedContent, sign_batch
 from onecard_protocol.signatures.signer import Signer
+from onecard_protocol.value_class import value_class
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ _ANSWERS: Final = frozenset(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class(frozen=True, slots=True)
 class Admitted:
     """A message that may be journaled, with its journal record."""
 
@@ -69,7 +70,7 @@ class Admitted:
     """Whether it is a request, which gets an answer."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class(frozen=True, slots=True)
 class Journaled:
     """A message that is in the journal, by its receipt, still without signature."""
 
@@ -223,12 +224,12 @@ class Admitting:
                 results.append(Journaled(self._receipt(one, where)))
         return results
 
-    async def sign_receipts(self, journaled: Sequence[Journaled]) -> Sequence[bytes]:
+    def sign_receipts(self, journaled: Sequence[Journaled]) -> asyncio.Future[Sequence[bytes]]:
         """The signature blocks of receipts, the hub's word for messages that are in the journal, in their order.
 
         They are signed together with whatever else waits.
         """
-        return await self._receipts.run([one.receipt for one in journaled])
+        return self._receipts.run([one.receipt for one in journaled])
 
     def _circumstances(self, certificate_names: frozenset[str]) -> Circumstances:
         return Circumstances(

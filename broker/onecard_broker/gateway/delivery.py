@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 from grpc.aio import ServicerContext
 
-from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
+from onecard.exchange.v1 import errors_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.model import Directory
 from onecard_broker.gateway.cursors import Cursor, decode_cursor, encode_cursor
 from onecard_broker.gateway.recipients import Recipients
@@ -30,6 +30,8 @@ DELIVER_METHOD: Final = "/onecard.exchange.v1.DeliveryService/Deliver"
 READ_METHOD: Final = "/onecard.exchange.v1.DeliveryService/ReadOutputs"
 OPENING_SECONDS: Final = 10.0
 STREAMS_PER_PARTICIPANT_MAX: Final = 8
+_DELIVERY_TYPE: Final = DELIVERY_TYPE.encode()
+_NUMBER: Final = f"ce_{NUMBER}"
 _BATCH_BYTES_MAX: Final = 2 * 1_048_576
 
 
@@ -153,18 +155,33 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
                     next_tick = loop.time() + limits.TICK_MS / 1000
                     yield self._tick(stream, published())
                 wait_ms = max(1, int((next_tick - loop.time()) * 1000))
-                deliveries = await stream.take(wait_ms)
-                if deliveries:
-                    yield service_pb2.DeliverResponse(
-                        batch=service_pb2.DeliveryBatch(deliveries=deliveries, cursor=self._cursor(stream))
-                    )
+                records = await stream.take(wait_ms)
+                if records:
+                    yield self._batch(stream, records)
         if hearing.done() and not hearing.cancelled() and (error := hearing.exception()) is not None:
             raise error
 
-    def _cursor(self, stream: _Stream) -> bytes:
-        return encode_cursor(
+    def _batch(self, stream: _Stream, records: Sequence[LoggedRecord]) -> service_pb2.DeliverResponse:
+        # Filled in place: building each delivery apart would copy it three times.
+        response = service_pb2.DeliverResponse()
+        deliveries = response.batch.deliveries
+        for record in records:
+            values = dict(record.headers)
+            if values.get("ce_type") != _DELIVERY_TYPE:
+                continue
+            number = int(values[_NUMBER])
+            partition = record.partition
+            if number > stream.highest.get(partition, 0):
+                stream.highest[partition] = number
+            delivery = deliveries.add(partition=partition, number=number)
+            message = delivery.message
+            message.header = a2b_base64(values[HEADER])
+            message.payload = record.value
+            message.signature = a2b_base64(values.get(SIGNATURE, b""))
+        response.batch.cursor = encode_cursor(
             Cursor(log_epoch=self._log.epoch, participant=stream.participant, positions=stream.reader.positions())
         )
+        return response
 
     def _tick(self, stream: _Stream, published: dict[int, int]) -> service_pb2.DeliverResponse:
         highest = {
@@ -225,8 +242,8 @@ class _Stream:
                 case _:
                     raise OneCardError(errors_pb2.ERROR_REASON_MALFORMED, "a delivery is opened once")
 
-    async def take(self, wait_ms: int) -> list[service_pb2.Delivery]:
-        """The next deliveries within the credit, or none after the time."""
+    async def take(self, wait_ms: int) -> list[LoggedRecord]:
+        """The next records within the credit, or none after the time."""
         if not self._credit_count:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._has_credit.wait(), wait_ms / 1000)
@@ -245,21 +262,7 @@ class _Stream:
         self._credit_count -= len(records)
         if not self._credit_count:
             self._has_credit.clear()
-        return [delivery for delivery in map(self._delivery, records) if delivery is not None]
-
-    def _delivery(self, record: LoggedRecord) -> service_pb2.Delivery | None:
-        values = dict(record.headers)
-        if values.get("ce_type") != DELIVERY_TYPE.encode():
-            return None
-        number = int(values[f"ce_{NUMBER}"])
-        self.highest[record.partition] = max(number, self.highest.get(record.partition, 0))
-        return service_pb2.Delivery(
-            partition=record.partition,
-            number=number,
-            message=message_pb2.SignedMessage(
-                header=a2b_base64(values[HEADER]), payload=record.value, signature=a2b_base64(values[SIGNATURE])
-            ),
-        )
+        return records
 
 
 async def _opening(requests: AsyncIterator[service_pb2.DeliverRequest]) -> service_pb2.DeliveryOpening:

@@ -40,15 +40,18 @@ class AwaitedAnswer:
     def __init__(self, digest: bytes) -> None:
         """`digest` is the asking message's, so that an answer to another message of the same id is not taken."""
         self.digest = digest
-        self._future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
 
     async def within(self, seconds: float) -> Message | None:
-        """The answer; None if it does not come in time."""
-        await asyncio.wait([self._future], timeout=max(seconds, 0.0))
-        return self._future.result() if self._future.done() else None
+        """The answer; None if it does not come in time. Asked once."""
+        ending = asyncio.get_running_loop().call_later(max(seconds, 0.0), self.resolve, None)
+        try:
+            return await self._future
+        finally:
+            ending.cancel()
 
-    def resolve(self, answer: Message) -> None:
-        """Give the answer; a second one changes nothing."""
+    def resolve(self, answer: Message | None) -> None:
+        """Give the answer, or None for want of time; a second one changes nothing."""
         if not self._future.done():
             self._future.set_result(answer)
 

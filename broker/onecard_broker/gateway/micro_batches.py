@@ -41,17 +41,18 @@ class MicroBatches(Generic[Item, Result]):
         self._begun_at = float("-inf")
         self._beginning: asyncio.Handle | None = None
 
-    async def run(self, items: Sequence[Item]) -> Sequence[Result]:
-        """The results of these items. Raises ValueError for more than `items_max`."""
-        if not items:
-            return []
+    def run(self, items: Sequence[Item]) -> asyncio.Future[Sequence[Result]]:
+        """The results of these items, when they are there. Raises ValueError for more than `items_max`."""
         if len(items) > self._items_max:
             raise ValueError(f"at most {self._items_max} items, not {len(items)}")
         future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((items, future))
-        self._waiting_count += len(items)
-        self._schedule()
-        return await future
+        if items:
+            self._waiting.append((items, future))
+            self._waiting_count += len(items)
+            self._schedule()
+        else:
+            future.set_result([])
+        return future
 
     def _schedule(self) -> None:
         if not self._waiting or self._running_count >= self._batches_max:

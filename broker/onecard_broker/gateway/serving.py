@@ -88,7 +88,10 @@ def refusal_of(method: str, error: Exception) -> OneCardError:
 async def serve(
     context: ServicerContext[Any, Any], method: str, handling: Callable[[], Awaitable[Response]]
 ) -> Response:
-    """Run a unary handler: refusals become rich statuses, the rest is logged; one access line for each call."""
+    """Run a unary handler: refusals become rich statuses, the rest is logged; one access line for each call.
+
+    The line of a call that ended well is for debugging: thousands a second would cost more than they tell.
+    """
     begun = time.monotonic()
     outcome = "OK"
     try:
@@ -104,7 +107,9 @@ async def serve(
         outcome = reason_name(refusal.reason)
         await refuse_call(context, refusal)
     finally:
-        access_log.info("%s %s %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+        level = logging.DEBUG if outcome == "OK" else logging.INFO
+        if access_log.isEnabledFor(level):
+            access_log.log(level, "%s %s %d ms", method, outcome, (time.monotonic() - begun) * 1000)
 
 
 async def serve_stream(

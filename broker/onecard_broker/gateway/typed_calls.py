@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -70,14 +69,18 @@ class TypedCalls:
                 violations=[("method", "is not the method that was called, or the message is an answer")],
             )
         if not outcome.is_answered:
-            context.set_trailing_metadata(((RECEIPT_KEY, await self._receipt(await self._append(outcome))),))
+            journaled = await self._append(outcome)
+            receipt = _receipt(journaled, await self._admitting.sign_receipts([journaled]))
+            context.set_trailing_metadata(((RECEIPT_KEY, receipt),))
             return b""
         async with self._followers.awaiting(
             asked.sender, outcome.message.key, outcome.message.digest, recipient=asked.recipient
         ) as awaited:
             journaled = await self._append(outcome)
             # The receipt is signed while the call waits for its answer.
-            receipt, answer = await asyncio.gather(self._receipt(journaled), awaited.within(held_seconds(context)))
+            signing = self._admitting.sign_receipts([journaled])
+            answer = await awaited.within(held_seconds(context))
+            receipt = _receipt(journaled, await signing)
         return _give(context, answer, receipt)
 
     async def _append(self, admitted: Admitted) -> Journaled:
@@ -85,10 +88,6 @@ class TypedCalls:
         if isinstance(end, OneCardError):
             raise end
         return end
-
-    async def _receipt(self, journaled: Journaled) -> bytes:
-        blocks = await self._admitting.sign_receipts([journaled])
-        return message_pb2.SignedReceipt(receipt=journaled.receipt, signature=blocks[0]).SerializeToString()
 
 
 _CALLED_KINDS: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
@@ -106,6 +105,10 @@ class UnknownMethods(grpc.GenericRpcHandler):
             await refuse_call(context, OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_METHOD))
 
         return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _receipt(journaled: Journaled, blocks: Sequence[bytes]) -> bytes:
+    return message_pb2.SignedReceipt(receipt=journaled.receipt, signature=blocks[0]).SerializeToString()
 
 
 def _asking_metadata(context: ServicerContext[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -8,11 +8,11 @@ would refuse raw bytes. Knows nothing of what the events mean. On the hot path, 
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from onecard_broker.log.port import LoggedRecord, Record
+from onecard_protocol.value_class import value_class
 
 HEADER = "onecard-header"
 SIGNATURE = "onecard-signature"
@@ -27,7 +27,7 @@ class MalformedEvent(ValueError):
     """A record is not a CloudEvent as this exchange writes them; the text never quotes its content."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class CloudEvent:
     """One event; `header` and `signature` are the signed bytes, empty where nobody signed."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from onecard_broker.log.port import LogMisconfigured, LogUnavailable, TopicMisma
 _Result = TypeVar("_Result")
 _NO_ERROR, _UNKNOWN_TOPIC, _TOPIC_EXISTS = 0, 3, 36
 _TIMEOUT_MS = 10_000
+_LEADERS_SECONDS = 60.0
 
 
 class KafkaTopics:
@@ -131,9 +133,26 @@ class KafkaTopics:
                 if topic["error_code"] not in (_NO_ERROR, _TOPIC_EXISTS):
                     why = topic.get("error_message") or f"error {topic['error_code']}"
                     raise LogMisconfigured(f"Kafka does not create topic {topic['name']}: {why}")
-            # A leader is not known at once after a topic was made.
             client.wait_for_topics([prefix + spec.name for spec in missing])
+            self._wait_for_leaders(missing)
         self._check(topics)
+
+    def _wait_for_leaders(self, topics: Sequence[TopicSpec]) -> None:
+        """A topic that was just made is of use only when the leaders of its partitions are in office."""
+        ends = {
+            TopicPartition(self._settings.topic_prefix + spec.name, partition): OffsetSpec.LATEST
+            for spec in topics
+            for partition in range(spec.partition_count)
+        }
+        enough = time.monotonic() + _LEADERS_SECONDS
+        while True:
+            try:
+                self._connected().list_partition_offsets(ends, timeout_ms=_TIMEOUT_MS)
+                return
+            except KafkaError:
+                if time.monotonic() >= enough:
+                    raise
+                time.sleep(0.1)
 
     def _check(self, topics: Sequence[TopicSpec]) -> None:
         prefix = self._settings.topic_prefix

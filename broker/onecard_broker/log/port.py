@@ -11,10 +11,13 @@ the records (design, rule 7). Cancelling a call of `append` that has begun does 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol, runtime_checkable
 
+from onecard_protocol.value_class import value_class
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@value_class(frozen=True, slots=True, kw_only=True)
 class Record:
     """A record to append: the partition is chosen by the caller, the key is never personal data."""
 
@@ -25,7 +28,7 @@ class Record:
     headers: tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Appended:
     """Where an acknowledged record stands, and the log's own clock at that moment, in Unix milliseconds."""
 
@@ -33,7 +36,7 @@ class Appended:
     append_time_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class LoggedRecord:
     """A record as read from the log; `append_time_ms` never falls from one record of a partition to the next."""
 
@@ -225,4 +228,4 @@ class Log(Protocol):
 
 def record_size_bytes(record: Record | LoggedRecord) -> int:
     """Return the size by which reads and bytes in flight are bounded: key, value and headers."""
-    return len(record.key) + len(record.value) + sum([len(name) + len(value) for name, value in record.headers])
+    return len(record.key) + len(record.value) + sum(map(len, chain.from_iterable(record.headers)))

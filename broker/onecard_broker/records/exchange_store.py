@@ -15,6 +15,7 @@ from onecard_broker.records.pool import Connection, Cursor
 from onecard_broker.records.schema import day_of
 from onecard_protocol.identifiers import message_time_ms
 from onecard_protocol.messages import Message, trusted_message
+from onecard_protocol.value_class import value_class
 
 AGGREGATE_SEPARATOR = "\n"
 
@@ -30,7 +31,7 @@ class PartitionRow:
     control_number: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Output:
     """A message in somebody's inbox under its delivery number."""
 

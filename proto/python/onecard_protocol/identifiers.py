@@ -6,6 +6,7 @@ is a UUIDv7 (RFC 9562, section 5.7) of 16 bytes whose time is the message's time
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import Final, NewType
@@ -25,6 +26,7 @@ PROVINCES: Final = frozenset(ParticipantId(f"cn-{code}") for code in PROVINCE_CO
 _NETWORK: Final = re.compile(r"production|test-[a-z0-9-]{1,27}")
 
 
+@functools.lru_cache(maxsize=64)
 def is_network(text: str) -> bool:
     """Whether the text is a network's name, ``production`` or ``test-…``."""
     return _NETWORK.fullmatch(text) is not None

@@ -5,7 +5,6 @@ Nothing here re-serialises what came from outside: the header is parsed to be re
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -16,6 +15,7 @@ from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import is_message_id, is_network, is_participant, message_time_ms
 from onecard_protocol.signatures.sm3 import sm3
+from onecard_protocol.value_class import value_class
 
 MESSAGE_CONTEXT: Final = b"onecard.v1.message"
 RECEIPT_CONTEXT: Final = b"onecard.v1.receipt"
@@ -34,7 +34,7 @@ _ANSWERS: Final = frozenset(
 _KNOWN_KINDS: Final = frozenset(message_pb2.MessageKind.values()) - {message_pb2.MESSAGE_KIND_UNSPECIFIED}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class(frozen=True, slots=True)
 class Message:
     """A parsed message with its bytes."""
 
@@ -118,8 +118,7 @@ def parse_message(header_bytes: bytes, payload: bytes, signature: bytes) -> Mess
         header = message_pb2.MessageHeader.FromString(header_bytes)
     except DecodeError:
         raise OneCardError(errors_pb2.ERROR_REASON_MALFORMED, "the header bytes are no MessageHeader") from None
-    wrong = _wrong_fields(header)
-    if wrong:
+    if wrong := _wrong_fields(header):
         raise OneCardError(errors_pb2.ERROR_REASON_HEADER_INVALID, violations=wrong)
     if sm3(payload) != header.payload_digest:
         raise OneCardError(errors_pb2.ERROR_REASON_PAYLOAD_DIGEST_MISMATCH)

@@ -33,7 +33,7 @@ class Benchmark:
     signing: Literal["adaptive", "single"] = "adaptive"
     through: Literal["sdk", "dialects"] = "sdk"
     seconds: float = 15.0
-    warm_up_seconds: float = 3.0
+    warm_up_seconds: float = 10.0
     concurrency: int = 64
     rate_per_s: float = 0.0
     """Units a second, 0 for as many as go."""

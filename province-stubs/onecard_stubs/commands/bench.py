@@ -48,7 +48,7 @@ SecondsOption = Annotated[float, typer.Option("--seconds", min=1, help="Measured
 ConcurrencyOption = Annotated[
     int, typer.Option("--concurrency", min=1, help="Units of load under way at once, where no rate is given.")
 ]
-BatchesOption = Annotated[int, typer.Option("--concurrency", min=1, help="Batches of 100 events under way at once.")]
+BatchesOption = Annotated[int, typer.Option("--concurrency", min=1, help="Batches of 250 events under way at once.")]
 RateOption = Annotated[float, typer.Option("--rate", min=0, help="Units a second; 0 means as many as go.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object alone.")]
 

@@ -20,6 +20,9 @@ from onecard_stubs.population import Population
 
 PATH = "/fsi/api/rsfComIfsService/callService"
 FAILED = -1
+NOT_SIGNED_IN = -3
+"""infcode of a trade without a valid sign_no (ours); nothing of it was looked at."""
+_SIGN_IN, _SIGN_OUT = "9001", "9002"
 _BODY_BYTES_MAX = 4 * 1_024 * 1_024
 _READING = {"1101", "2206", "2303", "5203"}
 
@@ -30,7 +33,17 @@ Trade = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 class GuangdongCore:
     """The core of one province, in memory; `province_area` lets tests stand it up for any other."""
 
-    def __init__(self, population: Population | None = None, *, province_area: str = "440000") -> None:
+    def __init__(
+        self,
+        population: Population | None = None,
+        *,
+        province_area: str = "440000",
+        requires_sign_in: bool = False,
+    ) -> None:
+        self.requires_sign_in = requires_sign_in
+        """Whether trades without a valid sign_no are refused."""
+        self.sign_nos: set[str] = set()
+        """Those that are valid; whoever takes one out ends that session."""
         self.population = population or Population(province_area=province_area)
         self.behaviours = behaviour.Behaviours()
         self.benefits = Benefits(self.population)
@@ -39,7 +52,12 @@ class GuangdongCore:
         self._answers: dict[tuple[str, str, str], tuple[Any, dict[str, Any]]] = {}
         self._sequence = 0
         self._runner: web.AppRunner | None = None
-        self._trades: dict[str, Trade] = {**self.visits.trades(), **self.benefits.trades(self.visits)}
+        self._trades: dict[str, Trade] = {
+            _SIGN_IN: self._sign_in,
+            _SIGN_OUT: self._sign_out,
+            **self.visits.trades(),
+            **self.benefits.trades(self.visits),
+        }
         self.requests: list[str] = []
         """Trade numbers in the order they came."""
 
@@ -100,6 +118,9 @@ class GuangdongCore:
     def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to one request."""
         infno, content = str(message.get("infno", "")), message.get("input") or {}
+        is_free = not self.requires_sign_in or infno in (_SIGN_IN, _SIGN_OUT)
+        if not is_free and message.get("sign_no") not in self.sign_nos:
+            return self._failure("未签到或签到已失效", code=NOT_SIGNED_IN)
         key = (str(message.get("fixmedins_code", "")), infno, str(message.get("msgid", "")))
         known = self._answers.get(key)
         if known is not None and infno not in _READING:
@@ -119,8 +140,21 @@ class GuangdongCore:
     def _success(self, output: dict[str, Any]) -> dict[str, Any]:
         return {"infcode": 0, **self._head(), "err_msg": None, "output": output}
 
-    def _failure(self, text: str) -> dict[str, Any]:
-        return {"infcode": FAILED, **self._head(), "err_msg": text}
+    def _failure(self, text: str, *, code: int = FAILED) -> dict[str, Any]:
+        return {"infcode": code, **self._head(), "err_msg": text}
+
+    def _sign_in(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        self._sequence += 1
+        sign_no = f"{self._sequence:06d}"
+        self.sign_nos.add(sign_no)
+        return {"signinoutb": {"sign_no": sign_no, "sign_time": wire.clock(wire.now())}}
+
+    def _sign_out(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        sign_no = str(content["signOut"]["sign_no"])
+        if sign_no not in self.sign_nos:
+            raise Refused("签到编号不存在")
+        self.sign_nos.remove(sign_no)
+        return {"signinoutb": {"sign_no": sign_no, "sign_time": wire.clock(wire.now())}}
 
     def _head(self) -> dict[str, Any]:
         self._sequence += 1

@@ -6,7 +6,9 @@ import aiohttp
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.connectors import http
 from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServer
+from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 
@@ -175,3 +177,49 @@ async def test_a_failing_handler_answers_500_and_logs_no_content(caplog: pytest.
         assert "510000199001019910" not in caplog.text
     finally:
         await server.stop()
+
+
+async def test_a_handler_is_told_its_time_and_cut_off_a_little_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "GRACE_MS", 0)
+    told: list[int] = []
+
+    async def endless(request: HttpRequest) -> HttpAnswer:
+        told.append(request.answer_ms_max)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": endless}, answer_ms_max=20)
+    await server.start()
+    try:
+        async with aiohttp.ClientSession() as session, session.post(f"http://127.0.0.1:{server.port}/") as response:
+            assert response.status == 504
+        assert told == [20]
+    finally:
+        await server.stop()
+
+
+def test_the_servers_own_cut_comes_before_the_caller_gives_up() -> None:
+    assert limits.ADAPTER_ANSWER_MS + http.GRACE_MS < limits.LOCAL_CALLER_MS
+
+
+async def test_a_farewell_is_posted_before_the_client_closes_and_its_failure_does_not_matter() -> None:
+    received: list[bytes] = []
+
+    async def note(request: HttpRequest) -> HttpAnswer:
+        received.append(request.body)
+        return HttpAnswer(body=b"", status=400)
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": note})
+    await server.start()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.port}/")
+
+    async def farewell() -> None:
+        await client.post(b"goodbye", content_type="text/plain")
+
+    client.before_close(farewell)
+    try:
+        await client.close()
+        await client.close()
+    finally:
+        await server.stop()
+    assert received == [b"goodbye"]

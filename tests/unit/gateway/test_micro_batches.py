@@ -48,9 +48,9 @@ async def test_what_waits_behind_a_running_batch_is_the_next_one(executor: Threa
     work = Doubling()
     work.may_go.clear()
     batches = MicroBatches(work, executor, items_max=100, batches_max=1, pause_ms=0)
-    first = asyncio.create_task(batches.run([1]))
+    first = asyncio.ensure_future(batches.run([1]))
     assert await asyncio.to_thread(work.has_begun.wait, 20)
-    others = [asyncio.create_task(batches.run([number])) for number in (2, 3, 4)]
+    others = [asyncio.ensure_future(batches.run([number])) for number in (2, 3, 4)]
     await asyncio.sleep(0)
     work.may_go.set()
 
@@ -90,8 +90,8 @@ async def test_a_caller_that_gives_up_disturbs_nobody(executor: ThreadPoolExecut
     work = Doubling()
     work.may_go.clear()
     batches = MicroBatches(work, executor, items_max=10, batches_max=1, pause_ms=0)
-    leaving = asyncio.create_task(batches.run([1]))
-    staying = asyncio.create_task(batches.run([2]))
+    leaving = asyncio.ensure_future(batches.run([1]))
+    staying = asyncio.ensure_future(batches.run([2]))
     assert await asyncio.to_thread(work.has_begun.wait, 20)
 
     leaving.cancel()
@@ -107,7 +107,7 @@ async def test_what_comes_alone_goes_at_once_and_what_follows_waits_for_the_paus
     batches = MicroBatches(work, executor, items_max=4, batches_max=2, pause_ms=3_600_000)
 
     assert list(await batches.run([1])) == [2]
-    waiting = asyncio.create_task(batches.run([2]))
+    waiting = asyncio.ensure_future(batches.run([2]))
     await asyncio.sleep(0)
     assert work.batches == [[1]]
 

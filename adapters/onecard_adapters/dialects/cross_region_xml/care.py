@@ -12,6 +12,7 @@ from typing import Final
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.values_pb2 import Institution
 from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest
+from onecard_adapters.dialects.cashier_text import log_text
 from onecard_adapters.dialects.cross_region_xml import envelope
 from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, CoreRefused, failure_text, is_in_doubt
 from onecard_adapters.dialects.cross_region_xml.care_encounter import EncounterTrades
@@ -25,7 +26,7 @@ from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber, trade
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_adapters.sdk.failures import CallFailed
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 SUCCESS: Final = 0
 REFUSED: Final = -1
@@ -63,8 +64,15 @@ class Care:
         try:
             call = envelope.read_call(http.body)
             operation, transid = call.operation, call.input.value("transid")
-            body = envelope.write_result(operation, await self._answered_once(call))
+            async with asyncio.timeout(http.answer_ms_max / 1_000):
+                result = await self._answered_once(call)
+            body = envelope.write_result(operation, result)
+        except TimeoutError:
+            late = OutcomeInDoubt(f"no outcome within {http.answer_ms_max} ms")
+            _log.warning("a trade goes on behind its answer: %s", log_text(late))
+            body = self._failure(operation, transid, late)
         except OneCardError as error:
+            _log.info("a trade was answered with a failure: %s", log_text(error))
             body = self._failure(operation, transid, error)
         except Exception as error:
             # The message of an unforeseen error may quote the document: only its kind is logged.

@@ -8,12 +8,14 @@ the same document is a repeat while nothing came between, and a new transaction 
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1.values_pb2 import PersonIdentity
 from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
+from onecard_adapters.dialects.cashier_text import cashier_text
 from onecard_adapters.dialects.cross_region_xml import safe_xml
 from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, CoreRefusal, ProvincialCore
 from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
@@ -25,7 +27,7 @@ from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, OutcomeInDoubt, reason_name, text
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import new_message_id, participant_of_area
 from onecard_protocol.identity import normalise_identity
 from onecard_protocol.signatures.sm3 import sm3
@@ -117,20 +119,25 @@ class CareDesk:
         if len(transid) > _TRANSID_CHARACTERS_MAX or not (transid.isascii() and transid.isprintable()):
             raise form_invalid(f"input.transid: at most {_TRANSID_CHARACTERS_MAX} printable ASCII characters")
         digest = sm3(asked.call.inner)
-        known = await self.memory.find_transactions(asked.place.code, transid)
-        if any(item.method == REVERSED_BEFORE for item in known):
-            raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "the transid was reversed before it came")
-        message_id = new_message_id(self.national.hub_time_ms())
-        return await self.memory.remember_transaction(
-            asked.place.code,
-            transid,
-            digest,
-            message_id,
-            TRADES[asked.trade].national_method,
-            # A registration's message id becomes the national encounter id.
-            encounter_id or message_id.hex(),
-            {VISIT_ID: asked.input.value(VISIT_ID)},
-        )
+        async with self.number(asked, transid):
+            known = await self.memory.find_transactions(asked.place.code, transid)
+            if any(item.method == REVERSED_BEFORE for item in known):
+                raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "transid was reversed before it came")
+            message_id = new_message_id(self.national.hub_time_ms())
+            return await self.memory.remember_transaction(
+                asked.place.code,
+                transid,
+                digest,
+                message_id,
+                TRADES[asked.trade].national_method,
+                # A registration's message id becomes the national encounter id.
+                encounter_id or message_id.hex(),
+                {VISIT_ID: asked.input.value(VISIT_ID)},
+            )
+
+    def number(self, asked: Asked, transid: str) -> AbstractAsyncContextManager[None]:
+        """Held while it is told whether a transid came, so that an original and its reversal never both find none."""
+        return self.locks.hold(f"{asked.place.code}/{transid}")
 
     async def _derived_transid(self, asked: Asked, encounter_id: str) -> str:
         """A number in the form of the samples: area, day, ten digits; equal for an equal document."""
@@ -262,11 +269,8 @@ def reference(asked: Asked, encounter: EncounterRecord) -> EncounterReference:
 
 
 def failure_text(error: OneCardError, local_text: str) -> str:
-    """errormsg: reason, what a local system said, the catalogue's Chinese text, the detail; all that GBK carries.
+    """errormsg, all that GBK carries, with what a local system said.
 
     A character of another province's text that GBK has not is written as its number: the text is for a person.
     """
-    details = [error.detail, *(f"{field}: {problem}" for field, problem in error.violations)]
-    parts = [local_text, text(error.reason, "zh"), *details]
-    whole = f"[{reason_name(error.reason)}] " + " ".join(part for part in parts if part)
-    return whole.encode("gbk", "backslashreplace").decode("gbk")
+    return cashier_text(error, local_text).encode("gbk", "backslashreplace").decode("gbk")

@@ -127,40 +127,41 @@ class SettlementTrades:
         otransid = asked.input.value("otransid")
         if not otransid:
             raise form_invalid("input.otransid: missing")
-        originals = await self._sent_under(asked, otransid)
-        if not originals:
-            message_id = new_message_id(desk.national.hub_time_ms())
-            await desk.memory.remember_transaction(
-                asked.place.code, otransid, _NO_DIGEST, message_id, REVERSED_BEFORE, "", {}
-            )
-            return parent("output", [leaf("otransid", otransid), leaf("ykc701", STATE_ABSENT)])
+        async with desk.number(asked, otransid):
+            originals = await self._sent_under(asked, otransid)
+            if not originals:
+                message_id = new_message_id(desk.national.hub_time_ms())
+                await desk.memory.remember_transaction(
+                    asked.place.code, otransid, _NO_DIGEST, message_id, REVERSED_BEFORE, "", {}
+                )
+                return parent("output", [leaf("otransid", otransid), leaf("ykc701", STATE_ABSENT)])
         original = _the_one(originals, "otransid")
         encounter = await self._encounter_of(asked, original)
-        async with desk.locks.hold(encounter.encounter_id):
-            transaction = await desk.transaction(asked, encounter.encounter_id)
-            if (stored := desk.stored_answer(transaction)) is not None:
-                return stored
-            request = ReverseRequest(
-                person=encounter.person.identity,
-                insured_number=insured_number(encounter.person),
-                original_id=original.message_id.hex(),
-                original_method=original.method,
-                original_local_transaction_id=otransid,
-                local_transaction_id=transaction.local_transaction_id,
-                encounter=reference(asked, encounter),
-            )
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            answer: ReverseResponse = await SettlementServiceStub(channel).Reverse(request, timeout=CALL_S)
-            state = STATE_UNDONE if answer.result == REVERSAL_RESULT_REVERSED else STATE_ABSENT
-            output = parent(
-                "output",
-                [
-                    leaf("otransid", otransid),
-                    leaf("ykc701", state),
-                    leaf("ykc621", times.text_from(answer.reversed_time)),
-                ],
-            )
-            return await desk.answered(transaction, output)
+        # No lock: a settlement that hangs must not keep its own reversal waiting.
+        transaction = await desk.transaction(asked, encounter.encounter_id)
+        if (stored := desk.stored_answer(transaction)) is not None:
+            return stored
+        request = ReverseRequest(
+            person=encounter.person.identity,
+            insured_number=insured_number(encounter.person),
+            original_id=original.message_id.hex(),
+            original_method=original.method,
+            original_local_transaction_id=otransid,
+            local_transaction_id=transaction.local_transaction_id,
+            encounter=reference(asked, encounter),
+        )
+        channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+        answer: ReverseResponse = await SettlementServiceStub(channel).Reverse(request, timeout=CALL_S)
+        state = STATE_UNDONE if answer.result == REVERSAL_RESULT_REVERSED else STATE_ABSENT
+        output = parent(
+            "output",
+            [
+                leaf("otransid", otransid),
+                leaf("ykc701", state),
+                leaf("ykc621", times.text_from(answer.reversed_time)),
+            ],
+        )
+        return await desk.answered(transaction, output)
 
     async def query(self, asked: Asked) -> Element:
         """0708: by otransid, or by ykc618 with ykc700; asked anew each time, for the answer changes."""

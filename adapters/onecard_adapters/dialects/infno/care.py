@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient
+from onecard_adapters.dialects.cashier_text import cashier_text, log_text
 from onecard_adapters.dialects.infno import envelope, trades
 from onecard_adapters.dialects.infno.care_encounter import EncounterTrades
 from onecard_adapters.dialects.infno.care_person import PersonTrades
@@ -23,7 +24,7 @@ from onecard_adapters.dialects.infno.sign_in import SignIns
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_adapters.sdk.failures import CallFailed
-from onecard_protocol.errors import OneCardError, reason_name, text
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt, reason_name
 
 TradeHandler = Callable[[Call], Awaitable[dict[str, Any]]]
 
@@ -37,7 +38,7 @@ def build_care(
 
     Raises CONFIGURATION_INVALID if the code tables cannot be read.
     """
-    return Care(CareDesk(settings, memory, national, CoreClient(settings.core, core)))
+    return Care(CareDesk(settings, memory, national, CoreClient(settings.core, core, memory)))
 
 
 class Care:
@@ -56,9 +57,15 @@ class Care:
         """Answer one request; every failure becomes an infno answer with HTTP 200, as hospitals expect."""
         asked_ms = self._desk.national.hub_time_ms()
         try:
-            output: Mapping[str, Any] | None = await self._answered_once(envelope.parse_request(http.body))
+            async with asyncio.timeout(http.answer_ms_max / 1_000):
+                output: Mapping[str, Any] | None = await self._answered_once(envelope.parse_request(http.body))
             code, message = envelope.SUCCESS, ""
+        except TimeoutError:
+            late = OutcomeInDoubt(f"no outcome within {http.answer_ms_max} ms")
+            _log.warning("a trade goes on behind its answer: %s", log_text(late))
+            output, code, message = None, envelope.SYSTEM_ERROR, failure_text(late)
         except OneCardError as error:
+            _log.info("a trade was answered with a failure: %s", log_text(error))
             output, code, message = None, self._failure_code(error), failure_text(error)
         except Exception as error:
             # An unforeseen error's message may quote the body; its kind and place are enough to find it.
@@ -134,13 +141,10 @@ def _handlers(desk: CareDesk, sign_ins: SignIns) -> Mapping[str, TradeHandler]:
 
 
 def failure_text(error: OneCardError) -> str:
-    """err_msg: the reason's name, what the local system that refused said, the catalogue's Chinese text, the detail."""
+    """err_msg, at most 200 characters, with what the local system that refused said."""
     local_text = ""
     if isinstance(error, LocalRefusal):
         local_text = error.local_text
     elif isinstance(error, CallFailed) and error.rejection is not None:
         local_text = error.rejection.local_text
-    details = [error.detail, *(f"{field}: {problem}" for field, problem in error.violations)]
-    parts = [local_text, text(error.reason, "zh"), *details]
-    whole = f"[{reason_name(error.reason)}] " + " ".join(part for part in parts if part)
-    return whole[: envelope.ERR_MSG_CHARACTERS_MAX]
+    return cashier_text(error, local_text)[: envelope.ERR_MSG_CHARACTERS_MAX]

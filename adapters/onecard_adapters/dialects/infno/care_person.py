@@ -16,14 +16,17 @@ from onecard.medical.v1.filing_pb2 import (
 )
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
 from onecard_adapters.dialects.infno import maps
+from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, insured_number, invalid
 from onecard_adapters.dialects.infno.envelope import local_time
 from onecard_adapters.runtime.memory import PersonRecord
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.identifiers import participant_of_area
+from onecard_protocol.identifiers import new_message_id, participant_of_area
 from onecard_protocol.identity import normalise_identity
 
 _IDENTITY_CARD = "02"
+_FILED_AT_HOME = "infno/filed-at-home"
+_NO_DIGEST = bytes(32)
 
 
 class PersonTrades:
@@ -153,15 +156,34 @@ class PersonTrades:
             filing=asked.filing,
             local_transaction_id=call.request.msgid,
         )
+        await self._remember_filing(told, destination)
         channel = desk.national.to(destination, message_id=transaction.message_id)
         await FilingServiceStub(channel).ReportFiling(told, timeout=CALL_S)
         return await desk.answered(transaction, {"result": {"trt_dcla_detl_sn": asked.filing.filing_id}})
 
+    async def _remember_filing(self, told: ReportFilingRequest, destination: str) -> None:
+        """So that a 2502, which names only the filing and psn_no, finds whose it is and who was told."""
+        message_id = new_message_id(self._desk.national.hub_time_ms())
+        attributes = {
+            "destination": destination,
+            "person": told.person.SerializeToString().hex(),
+            "personal_number": told.insured_number.personal_number,
+        }
+        await self._desk.memory.remember_transaction(
+            "", told.filing.filing_id, _NO_DIGEST, message_id, _FILED_AT_HOME, "", attributes
+        )
+
     async def withdraw_filing(self, call: Call) -> dict[str, Any]:
-        """2502: asks the insured province to take a filing back."""
+        """2502: takes a filing back.
+
+        For a person of another province that province is asked. For a person of this province the own core takes it
+        back, and the province that was told of it is told again.
+        """
         desk = self._desk
         asked = WithdrawFilingRequest(local_transaction_id=call.request.msgid)
         maps.WITHDRAW_FILING.read(call.request.node("data"), asked, desk.tables, "input.data")
+        if desk.is_own(call.request.insurance_area):
+            return await self._withdraw_at_home(call, asked)
         person = await desk.person(call, asked.insured_number.personal_number)
         asked.person.CopyFrom(person.identity)
         asked.insured_number.CopyFrom(insured_number(person))
@@ -170,6 +192,31 @@ class PersonTrades:
             return stored
         channel = desk.national.to(desk.recipient(call), message_id=transaction.message_id)
         await FilingServiceStub(channel).WithdrawFiling(asked, timeout=CALL_S)
+        return await desk.answered(transaction, {})
+
+    async def _withdraw_at_home(self, call: Call, asked: WithdrawFilingRequest) -> dict[str, Any]:
+        desk = self._desk
+        filed = next(
+            (
+                item.attributes
+                for item in await desk.memory.find_transactions("", asked.filing_id)
+                if item.method == _FILED_AT_HOME
+                and item.attributes["personal_number"] == asked.insured_number.personal_number
+            ),
+            None,
+        )
+        if filed is None:
+            raise OneCardError(errors_pb2.ERROR_REASON_FILING_UNKNOWN, "no 2501 of this psn_no came to this adapter")
+        asked.person.ParseFromString(bytes.fromhex(filed["person"]))
+        asked.insured_number.insurance_area = call.request.insurance_area
+        transaction = await desk.transaction(call)
+        if (stored := desk.stored_answer(transaction)) is not None:
+            return stored
+        await desk.ask_core(call, call.request.infno, call.request.input)
+        channel = desk.national.to(filed["destination"], message_id=transaction.message_id)
+        # It is taken back already, whatever the other province says to it.
+        with executed("2502"):
+            await FilingServiceStub(channel).WithdrawFiling(asked, timeout=CALL_S)
         return await desk.answered(transaction, {})
 
 

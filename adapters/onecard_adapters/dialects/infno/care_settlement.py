@@ -30,6 +30,7 @@ from onecard_adapters.dialects.infno.core import executed, is_in_doubt
 from onecard_adapters.dialects.infno.desk import (
     CALL_S,
     INFNO,
+    REVERSED_BEFORE,
     VISIT_ID,
     Call,
     CareDesk,
@@ -138,7 +139,10 @@ class SettlementTrades:
             return await desk.answered(transaction, output, known)
 
     async def reverse(self, call: Call) -> dict[str, Any]:
-        """2601: reverses the settlement or cancellation that was sent under omsgid, whatever became of it."""
+        """2601: reverses the settlement or cancellation that was sent under omsgid, whatever became of it.
+
+        An omsgid that never came is closed here: it became no national message, and will not.
+        """
         desk = self._desk
         data = call.request.node("data")
         omsgid = required_text(data, "omsgid", "input.data")
@@ -146,12 +150,9 @@ class SettlementTrades:
         trade = trades.TRADES.get(oinfno)
         if oinfno and (trade is None or trade.method not in trades.REVERSIBLE_METHODS):
             raise OneCardError(errors_pb2.ERROR_REASON_REVERSAL_NOT_ALLOWED, "oinfno is no settlement or cancellation")
-        found = [
-            item
-            for item in await desk.memory.find_transactions(call.institution.code, omsgid)
-            if item.method in trades.REVERSIBLE_METHODS and oinfno in ("", item.attributes.get(INFNO))
-        ]
-        original = _the_one(found, "omsgid")
+        original = await self._original(call, omsgid, oinfno)
+        if original is None:
+            return _reversed(omsgid, ReversalResult.REVERSAL_RESULT_NEVER_EXECUTED)
         visit_id = original.attributes[VISIT_ID]
         encounter = await desk.encounter(call, visit_id, personal_number(data, "input.data"))
         # No lock: a settlement that hangs must not keep its own reversal waiting.
@@ -169,8 +170,28 @@ class SettlementTrades:
         )
         channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
         answer: ReverseResponse = await SettlementServiceStub(channel).Reverse(asked, timeout=CALL_S)
-        result = ReversalResult.Name(answer.result).removeprefix("REVERSAL_RESULT_")
-        return await desk.answered(transaction, {"result": {"omsgid": omsgid, "reversal_result": result}})
+        return await desk.answered(transaction, _reversed(omsgid, answer.result))
+
+    async def _original(self, call: Call, omsgid: str, oinfno: str) -> Transaction | None:
+        """What a reversal means; None if it never came, and then it is refused when it comes.
+
+        Raises REVERSAL_NOT_ALLOWED where only other trades came under this number than the one that is meant.
+        """
+        desk = self._desk
+        async with desk.number(call, omsgid):
+            sent = await desk.memory.find_transactions(call.institution.code, omsgid)
+            reversible = [item for item in sent if item.method in trades.REVERSIBLE_METHODS]
+            found = [item for item in reversible if oinfno in ("", item.attributes.get(INFNO))]
+            if found:
+                return _the_one(found, "omsgid")
+            others = [item for item in sent if item.method != REVERSED_BEFORE]
+            # Numbers collide: next to another trade's, the settlement that oinfno names may still be on its way.
+            if reversible or (others and not oinfno):
+                raise OneCardError(
+                    errors_pb2.ERROR_REASON_REVERSAL_NOT_ALLOWED, "another trade was sent under this omsgid"
+                )
+            await desk.close_number(call, omsgid)
+            return None
 
     async def query(self, call: Call) -> dict[str, Any]:
         """5203: the settlement or red record named by setl_id; without setl_id the visit's only settlement."""
@@ -239,6 +260,11 @@ class SettlementTrades:
     async def _note_refusal(self, transaction: Transaction, error: OneCardError) -> None:
         if not is_in_doubt(error):
             await self._desk.note(transaction, {_REFUSED: "1"})
+
+
+def _reversed(omsgid: str, result: ReversalResult) -> dict[str, Any]:
+    name = ReversalResult.Name(result).removeprefix("REVERSAL_RESULT_")
+    return {"result": {"omsgid": omsgid, "reversal_result": name}}
 
 
 def _the_one(found: Sequence[Transaction], by: str) -> Transaction:

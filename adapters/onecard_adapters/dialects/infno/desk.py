@@ -6,6 +6,7 @@ stored answer, the same msgid over other bytes is another transaction (domain.md
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from onecard_adapters.dialects.infno.envelope import Answer, Request
 from onecard_adapters.dialects.infno.fees import FeeLedger
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InstitutionSettings
-from onecard_adapters.dialects.infno.trades import TRADES
+from onecard_adapters.dialects.infno.trades import REVERSIBLE_METHODS, TRADES
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import is_absent, text_from
@@ -33,6 +34,9 @@ _ANSWER: Final = "answer"
 _REFUSAL: Final = "refusal"
 INFNO: Final = "infno"
 VISIT_ID: Final = "mdtrt_id"
+_NO_DIGEST: Final = bytes(32)
+REVERSED_BEFORE: Final = "infno/reversed-before"
+"""In place of a method: a msgid that a reversal named before any settlement or cancellation came under it."""
 
 
 def invalid(path: str, problem: str) -> OneCardError:
@@ -90,18 +94,38 @@ class CareDesk:
         return participant_of_area(area) == self._own_province
 
     async def transaction(self, call: Call, encounter_id: str = "", visit_id: str = "") -> Transaction:
-        """The transaction of this request: the known one for a repeat, else a new one with a national message id."""
+        """The transaction of this request: the known one for a repeat, else a new one with a national message id.
+
+        Raises NEVER_EXECUTED for a settlement or cancellation whose msgid was reversed before it came.
+        """
         message_id = new_message_id(self.national.hub_time_ms())
         request = call.request
-        return await self.memory.remember_transaction(
-            request.institution_code,
-            request.msgid,
-            request.digest,
-            message_id,
-            TRADES[request.infno].method or f"infno/{request.infno}",
-            # A registration's message id becomes the national encounter id.
-            encounter_id or message_id.hex(),
-            {INFNO: request.infno, VISIT_ID: visit_id},
+        method = TRADES[request.infno].method or f"infno/{request.infno}"
+        async with self.number(call, request.msgid):
+            if method in REVERSIBLE_METHODS:
+                known = await self.memory.find_transactions(request.institution_code, request.msgid)
+                if any(item.method == REVERSED_BEFORE for item in known):
+                    raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "msgid was reversed before it came")
+            return await self.memory.remember_transaction(
+                request.institution_code,
+                request.msgid,
+                request.digest,
+                message_id,
+                method,
+                # A registration's message id becomes the national encounter id.
+                encounter_id or message_id.hex(),
+                {INFNO: request.infno, VISIT_ID: visit_id},
+            )
+
+    def number(self, call: Call, msgid: str) -> AbstractAsyncContextManager[None]:
+        """Held while it is told whether a msgid came, so that an original and its reversal never both find nothing."""
+        return self.locks.hold(f"{call.institution.code}/{msgid}")
+
+    async def close_number(self, call: Call, msgid: str) -> None:
+        """Refuse settlements and cancellations under this msgid from now on; call it with the number held."""
+        message_id = new_message_id(self.national.hub_time_ms())
+        await self.memory.remember_transaction(
+            call.institution.code, msgid, _NO_DIGEST, message_id, REVERSED_BEFORE, "", {}
         )
 
     @staticmethod

@@ -86,7 +86,7 @@ class InsuredDesk:
         self.memory = memory
         self.ledger = FeeLedger(memory)
         self.locks = KeyedLocks()
-        self._core = CoreClient(settings.core, client)
+        self._core = CoreClient(settings.core, client, memory)
 
     async def ask_core(
         self, context: ExchangeContext, infno: str, content: Mapping[str, Any], place: CarePlace

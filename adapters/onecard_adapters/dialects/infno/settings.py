@@ -36,6 +36,15 @@ class ListenSettings(Strict):
     path: str = Field(pattern=r"^/")
 
 
+class SignInSettings(Strict):
+    """A core that serves a trade only to who has signed in (9001)."""
+
+    code: str = Field(pattern=r"^[A-Z]\d{11}$")
+    """fixmedins_code of the adapter's own sign-in."""
+    ended_codes: frozenset[str] = frozenset()
+    """infcodes by which the core says that the sign-in has ended and the trade was not looked at: sign in again."""
+
+
 class CoreSettings(Strict):
     """The province's core system."""
 
@@ -46,6 +55,8 @@ class CoreSettings(Strict):
     """infver."""
     codes_in_doubt: frozenset[str] = frozenset()
     """infcodes of a failure that do not say whether the trade was executed (Chongqing: -1); none means all refuse."""
+    sign_in: SignInSettings | None = None
+    """How to sign in; left out where the core asks for no sign-in."""
 
 
 class InstitutionSettings(Strict):

@@ -1,12 +1,17 @@
 """The care role: a Sichuan hospital's SOAP calls through the adapter to its own core and to the insured province."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from onecard_adapters.connectors.http import HttpRequest
+from onecard_adapters.dialects.cross_region_xml import envelope
 from onecard_adapters.dialects.cross_region_xml.envelope import Operation
 from onecard_stubs.behaviour import Switches
+from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.hospital import HospitalStay, SichuanHospital
+from tests.support.eventually import eventually
 from tests.support.sichuan import SETTLEMENT
 from tests.support.sichuan_care import BILL, BILL_FEN, line, sichuan_care
 
@@ -192,6 +197,40 @@ async def test_an_outcome_in_doubt_is_told_apart_from_a_refusal_and_the_repeat_f
         assert (await stay.cancel()).is_success
 
 
+async def test_an_answer_that_takes_too_long_is_told_as_unknown_in_the_dialect(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        transid = side.hospital.new_transid()
+        release = side.exchange.hold(f"{SETTLEMENT}Settle")
+        fields = {"transid": transid, "aab299": "510100", "akb026": "H51010099901", **stay._bill(BILL_FEN)}
+        body = soap.write_call(soap.TEXT_OPERATION, "0304", fields)
+        answer = await side.handler(HttpRequest(path="/sichuan", headers={}, body=body, answer_ms_max=50))
+        assert answer.status == 200
+        result = envelope.read_result(answer.body)
+        assert (result.error_code, result.transaction_id) == (-9, transid)
+        assert result.error_message == (
+            "[OUTCOME_UNKNOWN] 未在时限内收到应答。结果未知，并非失败：请查询或冲正，切勿换号重发。"
+        )
+        release.set()
+        assert (await side.hospital.send_bytes(body)).is_success
+        assert side.exchange.methods_called().count("Settle") == 1
+
+
+async def test_a_reversal_does_not_wait_behind_the_settlement_that_hangs(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        transid = side.hospital.new_transid()
+        release = side.exchange.hold(f"{SETTLEMENT}Settle")
+        settling = asyncio.create_task(stay.settle(BILL_FEN, transid))
+        await eventually(lambda: "Settle" in side.exchange.methods_called())
+        reversed_ = await stay.reverse(transid)
+        assert reversed_.is_success, reversed_.message
+        assert not settling.done()
+        release.set()
+        assert not (await settling).is_success, "the late original is refused"
+        assert side.insured_core.state.counts()["settlements_standing"] == 0
+
+
 async def test_a_bill_that_is_not_the_sum_of_its_lines_never_leaves_the_province(tmp_path: Path) -> None:
     async with sichuan_care(tmp_path) as side:
         stay = await side.discharged()
@@ -267,7 +306,7 @@ async def test_only_open_institutions_of_the_profile_are_served(tmp_path: Path, 
         ({"aab301": "510100"}, "RECIPIENT_NOT_ALLOWED"),
         ({"aac044": "440000195901019918", "aac002": ""}, "IDENTITY_INVALID"),
         ({"aac044": "", "aac002": ""}, "input.aac044"),
-        ({"aac043": "77"}, "table psn_cert_type version cross-region-xml/2024.1"),
+        ({"aac043": "77"}, "对照表psn_cert_type（版本cross-region-xml/2024.1）"),
         ({"ake007": "yesterday"}, "input.ake007"),
         ({"akb026": "X"}, "INSTITUTION_NOT_OPEN"),
     ],

@@ -1,5 +1,6 @@
 """Filings: asked for from the place of care, made at home and told, chosen by what they cover and never guessed."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -46,31 +47,78 @@ async def test_a_hospital_asks_the_insured_province_to_file_and_takes_it_back(tw
     assert "备案记录不存在" in again.text
 
 
+@contextlib.asynccontextmanager
+async def _destination(exchange: FakeExchange, directory: Path) -> AsyncIterator[GuangdongCore]:
+    """Beijing, told of filings by other provinces."""
+    core = GuangdongCore(Population(province_area="110000", count=3), province_area="110000")
+    await core.start()
+    client = LocalHttpClient(url=core.url)
+    try:
+        async with open_memory(directory / "destination.db") as memory:
+            exchange.serve("cn-11", build_insured(insured_settings(core.url, area="110000"), memory, client).filing)
+            yield core
+    finally:
+        await client.close()
+        await core.stop()
+
+
 async def test_a_filing_made_at_home_is_told_to_the_destination_and_kept_by_its_core(
     two_provinces: Country, tmp_path: Path
 ) -> None:
     """The referral of the raw sample: a hospital sends a patient of its own province to another one."""
     hospital, exchange = two_provinces.hospital, two_provinces.exchange
-    destination_core = GuangdongCore(Population(province_area="110000", count=3), province_area="110000")
-    await destination_core.start()
-    client = LocalHttpClient(url=destination_core.url)
-    try:
-        async with open_memory(tmp_path / "destination.db") as memory:
-            settings = insured_settings(destination_core.url, area="110000")
-            exchange.serve("cn-11", build_insured(settings, memory, client).filing)
-            person = next(iter(two_provinces.care_core.population))
-            area = person.active_enrolments[0].insurance_area
-            await hospital.sign_in()
-            filed = await hospital.refer(person, insurance_area=area, destination_area="110100", first_day=ADMITTED)
-            assert filed.is_success, filed.text
-            assert exchange.methods_called() == ["ReportFiling"]
-            filing_id = filed.output["result"]["trt_dcla_detl_sn"]
-            kept = destination_core.benefits.filings[filing_id]
-            assert (kept.personal_number, kept.destination_area) == (person.personal_number, "110100")
-            assert kept == two_provinces.care_core.benefits.filings[filing_id]
-    finally:
-        await client.close()
-        await destination_core.stop()
+    async with _destination(exchange, tmp_path) as destination_core:
+        person = next(iter(two_provinces.care_core.population))
+        area = person.active_enrolments[0].insurance_area
+        await hospital.sign_in()
+        filed = await hospital.refer(person, insurance_area=area, destination_area="110100", first_day=ADMITTED)
+        assert filed.is_success, filed.text
+        assert exchange.methods_called() == ["ReportFiling"]
+        filing_id = filed.output["result"]["trt_dcla_detl_sn"]
+        kept = destination_core.benefits.filings[filing_id]
+        assert (kept.personal_number, kept.destination_area) == (person.personal_number, "110100")
+        assert kept == two_provinces.care_core.benefits.filings[filing_id]
+
+
+async def test_a_filing_made_at_home_is_taken_back_at_home_and_at_the_destination(
+    two_provinces: Country, tmp_path: Path
+) -> None:
+    hospital, exchange = two_provinces.hospital, two_provinces.exchange
+    async with _destination(exchange, tmp_path) as destination_core:
+        person, other = list(two_provinces.care_core.population)[:2]
+        area = person.active_enrolments[0].insurance_area
+        await hospital.sign_in()
+        filed = await hospital.refer(person, insurance_area=area, destination_area="110100", first_day=ADMITTED)
+        filing_id = filed.output["result"]["trt_dcla_detl_sn"]
+        foreign = await hospital.withdraw_referral(other, insurance_area=area, filing_id=filing_id)
+        assert foreign.text.startswith("[FILING_UNKNOWN]"), foreign.text
+        assert filing_id in destination_core.benefits.filings
+        data = {"trt_dcla_detl_sn": filing_id, "psn_no": person.personal_number, "memo": "录入错误"}
+        body = hospital.message("2502", {"data": data}, insurance_area=area)
+        exchange.lose_answers("/onecard.medical.v1.FilingService/WithdrawFiling")
+        assert (await hospital.send(body)).code == -1
+        again = await hospital.send(body)
+        assert again.is_success, again.text
+        assert exchange.methods_called() == ["ReportFiling", "WithdrawFiling"]
+        assert filing_id not in two_provinces.care_core.benefits.filings
+        assert filing_id not in destination_core.benefits.filings
+        twice = await hospital.withdraw_referral(person, insurance_area=area, filing_id=filing_id)
+        assert (twice.code, "备案记录不存在" in twice.text) == (-2, True)
+
+
+async def test_a_filing_that_is_taken_back_at_home_is_never_told_as_refused(
+    two_provinces: Country, tmp_path: Path
+) -> None:
+    hospital = two_provinces.hospital
+    async with _destination(two_provinces.exchange, tmp_path) as destination_core:
+        person = next(iter(two_provinces.care_core.population))
+        area = person.active_enrolments[0].insurance_area
+        await hospital.sign_in()
+        filed = await hospital.refer(person, insurance_area=area, destination_area="110100", first_day=ADMITTED)
+        destination_core.benefits.filings.clear()
+        filing_id = filed.output["result"]["trt_dcla_detl_sn"]
+        answer = await hospital.withdraw_referral(person, insurance_area=area, filing_id=filing_id)
+        assert (answer.code, "2502已执行" in answer.text) == (-1, True)
 
 
 async def test_who_is_not_filed_is_admitted_and_settled_only_after_filing(two_provinces: Country) -> None:
@@ -124,7 +172,7 @@ async def test_of_several_filings_the_one_meant_must_be_named(two_provinces: Cou
     }
     area = enrolment.insurance_area
     unnamed = await hospital.trade("2401", {"mdtrtinfo": info, "diseinfo": []}, insurance_area=area)
-    assert "2 filings cover this care" in unnamed.text
+    assert "有2条备案适用于本次就诊" in unnamed.text
     unknown = {**info, "trt_dcla_detl_sn": "B0"}
     answer = await hospital.trade("2401", {"mdtrtinfo": unknown, "diseinfo": []}, insurance_area=area)
     assert answer.text.startswith("[FILING_UNKNOWN]")

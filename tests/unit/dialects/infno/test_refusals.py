@@ -36,10 +36,10 @@ def _is_refused(answer: Answer, reason: str) -> bool:
         (b"[" * 50_000, "nested too deeply"),
         (b'{"infno":"1101","msgid":"M1","input":{"data":{"a":1,"a":2}}}', "stands twice"),
         (b'{"infno":"1101","msgid":"M1","input":{"data":{"a":NaN}}}', "NaN"),
-        (b'{"infno":"1101","input":{}}', "msgid: missing"),
-        (b'{"msgid":"M1","input":{}}', "infno: missing"),
+        (b'{"infno":"1101","input":{}}', "msgid: 缺失"),
+        (b'{"msgid":"M1","input":{}}', "infno: 缺失"),
         (b'{"infno":"1101","msgid":"M1","input":[]}', "input: not an object"),
-        (b'{"infno":"1101","msgid":"' + b"9" * 31 + b'","input":{}}', "msgid: longer than 30 characters"),
+        (b'{"infno":"1101","msgid":"' + b"9" * 31 + b'","input":{}}', "msgid: 超过30个字符"),
         (b'{"infno":"1101","msgid":"M1","n":' + b"9" * 5_000 + b"}", "too long"),
     ],
 )
@@ -152,7 +152,7 @@ async def test_more_than_100_lines_are_refused(two_provinces: Country) -> None:
     stay = await two_provinces.admitted()
     answer = await two_provinces.hospital.upload_fees(stay, ITEMS[:1] * 101, day=ADMITTED)
     assert _is_refused(answer, "LOCAL_FORM_INVALID")
-    assert "101 lines" in answer.text
+    assert "本次101条明细，每次限1至100条" in answer.text
 
 
 async def test_a_bill_that_is_not_the_sum_of_the_lines_is_refused_with_both_figures(two_provinces: Country) -> None:
@@ -162,7 +162,8 @@ async def test_a_bill_that_is_not_the_sum_of_the_lines_is_refused_with_both_figu
     stay.totals = (total + 1, full + 1, *rest)  # type: ignore[assignment]
     answer = await two_provinces.hospital.pre_settle(stay)
     assert _is_refused(answer, "FEE_MISMATCH")
-    assert f"medfee_sumamt: {total + 1} fen stated, lines give {total} fen" in answer.text
+    stated, lines = (f"{fen // 100}.{fen % 100:02d}元" for fen in (total + 1, total))
+    assert f"medfee_sumamt: 申报{stated}，明细合计{lines}" in answer.text
     assert "PreSettle" not in two_provinces.exchange.methods_called()
 
 
@@ -202,7 +203,7 @@ async def test_a_registration_that_the_insured_province_refuses_is_undone_at_the
 
 @pytest.mark.parametrize(
     ("omsgid", "oinfno", "reason"),
-    [("H44030099903209901010000000001", "2304", "SETTLEMENT_UNKNOWN"), ("", "2304", "LOCAL_FORM_INVALID")]
+    [("", "2304", "LOCAL_FORM_INVALID")]
     + [("H44030099903209901010000000001", infno, "REVERSAL_NOT_ALLOWED") for infno in ("2401", "2301", "9999")],
 )
 async def test_a_reversal_of_nothing_reversible_has_a_stable_answer(

@@ -1,11 +1,13 @@
 """The same bytes are the same transaction, the same msgid over other bytes is another, and nothing is ever guessed."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from onecard_adapters.connectors.http import HttpRequest
 from onecard_adapters.dialects.infno import trades
 from onecard_stubs.behaviour import Switches
 from tests.support.infno_country import ADMITTED, CODE_TABLES, ITEMS, Country, country
@@ -99,7 +101,7 @@ async def test_a_settlement_that_stands_is_never_refused_for_a_code_that_the_hos
         stay = await running.ready_to_settle()
         answer = await running.hospital.settle(stay)
         assert answer.code == -1
-        assert "2304 was executed" in answer.text
+        assert "2304已执行" in answer.text
         assert sum(record.is_standing for record in running.insured_core.benefits.settlements) == 1
 
 
@@ -162,3 +164,72 @@ async def test_a_core_that_is_down_refuses_and_nothing_was_executed(two_province
     answer = await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
     assert answer.code == -2
     assert answer.text.startswith("[LOCAL_SYSTEM_DOWN]")
+
+
+async def test_a_reversal_of_a_msgid_that_never_came_closes_it_and_answers_the_same(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    msgid = hospital.new_msgid()
+    for _ in range(2):
+        reversal = await hospital.reverse(stay, msgid, "2304")
+        assert reversal.is_success, reversal.text
+        assert reversal.output["result"] == {"omsgid": msgid, "reversal_result": "NEVER_EXECUTED"}
+    late = await hospital.settle(stay, msgid=msgid)
+    assert late.code == -2
+    assert late.text.startswith("[NEVER_EXECUTED]")
+    assert "请换新号办理" in late.text
+    assert not {"Settle", "Reverse"} & set(two_provinces.exchange.methods_called())
+    assert (await hospital.reverse(stay, msgid, "2304")).output == reversal.output
+    assert (await hospital.settle(stay)).is_success, "another msgid settles the stay"
+
+
+async def test_an_original_and_its_reversal_at_the_same_moment_never_both_find_nothing(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    msgid = hospital.new_msgid()
+    settled, reversal = await asyncio.gather(hospital.settle(stay, msgid=msgid), hospital.reverse(stay, msgid, "2304"))
+    again = await hospital.reverse(stay, msgid, "2304")
+    assert reversal.is_success, reversal.text
+    assert again.is_success, again.text
+    assert not any(record.is_standing for record in two_provinces.insured_core.benefits.settlements), settled.text
+
+
+async def test_a_reversal_that_names_another_trade_than_came_under_its_msgid_is_refused(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    msgid = hospital.new_msgid()
+    assert (await hospital.settle(stay, msgid=msgid)).is_success
+    for oinfno in ("2207", "2305"):
+        refused = await hospital.reverse(stay, msgid, oinfno)
+        assert refused.text.startswith("[REVERSAL_NOT_ALLOWED]"), refused.text
+    assert (await hospital.reverse(stay, msgid, "2304")).is_success
+
+
+async def test_a_settlement_whose_msgid_collides_with_another_trades_is_closed_as_well(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.admitted()
+    msgid = hospital.new_msgid()
+    data = {"mdtrt_id": stay.visit_id, "psn_no": stay.person.personal_number, "feedetl_sn": "0000"}
+    await hospital.trade("2302", {"data": data}, insurance_area=stay.insurance_area, msgid=msgid)
+    unnamed = await hospital.reverse(stay, msgid, "")
+    assert unnamed.text.startswith("[REVERSAL_NOT_ALLOWED]"), "what came under it was not a settlement"
+    assert (await hospital.reverse(stay, msgid, "2304")).is_success
+    await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
+    assert (await hospital.settle(stay, msgid=msgid)).text.startswith("[NEVER_EXECUTED]")
+
+
+async def test_an_answer_that_takes_too_long_is_told_as_unknown_and_the_repeat_finds_it(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    release = two_provinces.exchange.hold(trades.SETTLE)
+    body = hospital.message("2304", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area)
+    answer = await two_provinces.handler(HttpRequest(path="/fsi", headers={}, body=body, answer_ms_max=50))
+    assert answer.status == 200
+    fields = json.loads(answer.body)
+    assert (fields["infcode"], fields["output"]) == (-1, None)
+    assert fields["err_msg"] == (
+        "[OUTCOME_UNKNOWN] 未在时限内收到应答。结果未知，并非失败：请查询或冲正，切勿换号重发。"
+    )
+    release.set()
+    assert (await hospital.send(body)).is_success
+    assert two_provinces.exchange.methods_called().count("Settle") == 1

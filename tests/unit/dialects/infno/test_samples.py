@@ -386,7 +386,7 @@ async def test_a_discharge_with_an_empty_output_is_done(ends: Ends) -> None:
 @pytest.mark.parametrize(
     ("name", "code", "said"),
     [
-        ("resp-2401-failed.json", -2, "trade 2304 was refused with -1, without a text"),
+        ("resp-2401-failed.json", -2, "交易2304返回代码-1"),
         ("resp-1162-error-other-envelope.json", -2, "请使用医保电子凭证二维码"),
         ("resp-gateway-error-999.json", -2, "无法访问统一支付平台"),
         ("resp-2203A-malformed-trailing-comma.txt", -1, "[OUTCOME_UNKNOWN]"),

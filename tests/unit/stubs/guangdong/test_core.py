@@ -10,7 +10,7 @@ import pytest
 
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong import wire
-from onecard_stubs.guangdong.core import GuangdongCore
+from onecard_stubs.guangdong.core import NOT_SIGNED_IN, GuangdongCore
 from onecard_stubs.population import Enrolment, Person, Population
 
 _TODAY = wire.now().date()
@@ -30,6 +30,7 @@ class Client:
     def __init__(self, core: GuangdongCore, *, area: str = "440100") -> None:
         self.core = core
         self.area = area
+        self.sign_no = ""
         self._number = 0
 
     async def trade(self, infno: str, content: Any, *, msgid: str = "") -> dict[str, Any]:
@@ -40,6 +41,7 @@ class Client:
             "insuplc_admdvs": self.area,
             "mdtrtarea_admvs": "510100",
             "fixmedins_code": "H51010099901",
+            "sign_no": self.sign_no,
             "input": content,
         }
         body = wire.write(message).encode()
@@ -209,3 +211,19 @@ async def test_it_misbehaves_on_request_and_behaves_again(core: GuangdongCore) -
     assert len(core.benefits.settlements) == 1, "it had settled before the answer was lost"
     assert (await client.trade("2304", {"data": bill}, msgid="SETTLE1"))["infcode"] == 0
     assert len(core.benefits.settlements) == 1
+
+
+async def test_a_core_that_asks_for_a_sign_in_serves_only_a_valid_sign_no(core: GuangdongCore) -> None:
+    client = Client(core)
+    person = next(iter(core.population))
+    content = {"data": {"certno": person.identity_number}}
+    assert (await client.trade("1101", content))["infcode"] == 0, "told nothing, it asks for none"
+    core.requires_sign_in = True
+    assert (await client.trade("1101", content))["infcode"] == NOT_SIGNED_IN
+    signed = await client.trade("9001", {"signIn": {"opter_no": "onecard"}})
+    client.sign_no = signed["output"]["signinoutb"]["sign_no"]
+    assert (await client.trade("1101", content))["infcode"] == 0
+    out = {"signOut": {"opter_no": "onecard", "sign_no": client.sign_no}}
+    assert (await client.trade("9002", out))["infcode"] == 0
+    assert (await client.trade("9002", out))["infcode"] == -1
+    assert (await client.trade("1101", content))["infcode"] == NOT_SIGNED_IN

@@ -1,0 +1,85 @@
+"""What a cashier reads of a failure: the reason's name, and Chinese.
+
+`OneCardError.detail` is English and for the log. What of it a cashier can act on (a field, a figure, a code) is said in
+Chinese here; of an error in the form of a message, which somebody must find in a program, an unknown detail stays.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_protocol.errors import OneCardError, reason_name, text
+
+_OF_FORM: Final = frozenset(
+    {
+        errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID,
+        errors_pb2.ERROR_REASON_UNMAPPED_CODE,
+        errors_pb2.ERROR_REASON_UNENCODABLE_CHARACTER,
+    }
+)
+_AT_FIELD: Final = re.compile(r"([A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*): (.*)", re.ASCII | re.DOTALL)
+
+
+def _yuan(amount_fen: str) -> str:
+    fen = int(amount_fen)
+    return f"{'-' * (fen < 0)}{abs(fen) // 100}.{abs(fen) % 100:02d}元"
+
+
+_PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
+    (
+        r"(-?\d+) fen stated, (?:the )?lines give (-?\d+) fen",
+        lambda found: f"申报{_yuan(found[1])}，明细合计{_yuan(found[2])}",
+    ),
+    (r"missing\b.*", "缺失"),
+    (r"no such day|not a day|not a time", "日期不正确"),
+    (r"not a (?:decimal|whole) number", "不是数字"),
+    (r"longer than (\d+) characters", r"超过\1个字符"),
+    (r"not a six-digit area of a province.*", "不是六位行政区划代码"),
+    (r"local code (.+) is not in table (\S+) version (\S+)", r"代码\1不在对照表\2（版本\3）中"),
+    (r"(\d+) filings cover this care.*", r"有\1条备案适用于本次就诊，请指明其中一条"),
+    (r"(\d+) lines; a call carries 1 to (\d+)", r"本次\1条明细，每次限1至\2条"),
+    (r"(\S+)(?: \d{6})? lies in this province.*", r"\1属于本省，请在本省系统办理"),
+    (r"trade (\d+) was refused with (\S+?)(?:,.*)?", r"交易\1返回代码\2"),
+    (r"the own core answered (-?\d+)", r"本省系统返回代码\1"),
+    (r"(\w+) was executed; .*", r"\1已执行，但其应答未能处理"),
+    (r"(\w+) was reversed before it came", r"该\1已先行冲正，请换新号办理"),
+    (r"(infno|TransNo) (\S+)", r"\1 \2"),
+)
+_KNOWN: Final = tuple((re.compile(pattern, re.DOTALL), said) for pattern, said in _PHRASES)
+
+
+def cashier_text(error: OneCardError, local_text: str) -> str:
+    """The reason's name in brackets, what a local system said, the catalogue's Chinese text, and what is wrong."""
+    parts = [local_text, text(error.reason, "zh"), *_details(error)]
+    return f"[{reason_name(error.reason)}] " + " ".join(part for part in parts if part)
+
+
+def log_text(error: OneCardError) -> str:
+    """The reason's name and the English detail; no personal data."""
+    details = [error.detail, *(f"{field}: {problem}" for field, problem in error.violations)]
+    return " | ".join([reason_name(error.reason), *(detail for detail in details if detail)])
+
+
+def _details(error: OneCardError) -> Iterator[str]:
+    keeps = error.reason in _OF_FORM
+    found = _AT_FIELD.fullmatch(error.detail)
+    if found is None:
+        yield _in_chinese(error.detail, keeps=keeps)
+    else:
+        yield _of_field(found[1], found[2], keeps=keeps)
+    for field, problem in error.violations:
+        yield _of_field(field, problem, keeps=keeps)
+
+
+def _of_field(field: str, problem: str, *, keeps: bool) -> str:
+    said = _in_chinese(problem, keeps=keeps)
+    return f"{field}: {said}" if said else field
+
+
+def _in_chinese(detail: str, *, keeps: bool) -> str:
+    for pattern, said in _KNOWN:
+        found = pattern.fullmatch(detail)
+        if found is not None:
+            return said(found) if callable(said) else found.expand(said)
+    return detail if keeps else ""
