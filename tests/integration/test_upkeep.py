@@ -148,7 +148,6 @@ async def test_a_partition_whose_append_failed_is_tried_again(kept: Kept) -> Non
 async def test_only_the_holder_of_the_lease_ticks_the_control_topic(kept: Kept) -> None:
     await eventually(lambda: len(kept.ticker.ticks) > 0)
     kept.leases.owned = frozenset()
-    await asyncio.sleep(0)
     before = len(kept.ticker.ticks)
 
     partition_ticks = kept.log.appended[LED]
