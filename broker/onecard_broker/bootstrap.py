@@ -90,6 +90,7 @@ async def worker(settings: HubSettings) -> AsyncIterator[ExchangeWorker]:
             network=settings.network,
             methods=MethodRegistry.load(),
             signer=signer,
+            verifier=BlockVerifier(native_engine()),
         )
     finally:
         await journal.close()

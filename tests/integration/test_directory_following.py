@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from onecard_broker.directory.follower import DirectoryFollower
 from onecard_broker.directory.publication import ControlTicker
 from onecard_broker.directory.signing import sign_control
 from onecard_broker.directory.store import DirectoryStore
+from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.journal import CONTROL_TOPIC, control_record, topics
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.records.live_connection import LiveConnection
@@ -57,6 +59,15 @@ class Control:
         self.followers.append(follower)
         await follower.start()
         return follower
+
+    def worker_history(self) -> ControlHistory:
+        return ControlHistory(
+            self.log,
+            self.store,
+            network=NETWORK,
+            hub_keys={"hub-1": self.hub.public_key},
+            verifier=BlockVerifier(native_engine()),
+        )
 
 
 @pytest.fixture
@@ -126,6 +137,76 @@ async def test_a_record_that_the_hub_did_not_sign_stops_the_following(control: C
     await eventually(lambda: follower.has_stopped)
     assert follower.directory.version == 0
     assert not follower.is_fresh
+
+
+async def test_a_genuine_signature_beside_another_content_stops_the_following(control: Control) -> None:
+    follower = await control.follower()
+    genuine = sign_control(numbered(put_participant("cn-44"))[0], control.hub, network=NETWORK, now_ms=now_ms())
+    other = numbered(put_participant("cn-51"))[0].SerializeToString(deterministic=True)
+
+    await control.log.append(
+        [
+            control_record(
+                dataclasses.replace(genuine, payload=other), 1, topic=CONTROL_TOPIC, partition=0, time_ms=now_ms()
+            )
+        ]
+    )
+
+    await eventually(lambda: follower.has_stopped)
+    assert follower.directory.version == 0
+
+
+async def test_a_worker_follows_the_hubs_records_and_no_further_than_one_that_the_hub_did_not_sign(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = control.worker_history()
+    history.start()
+    await control.change(put_participant("cn-44"))
+    await control.ticker.publish_and_tick()
+    assert set((await history.directory_at(1)).participants) == {"cn-44"}
+    forged = numbered(put_participant("cn-51"), first=2)[0]
+    forged_message = sign_control(forged, new_signer("hub-1"), network=NETWORK, now_ms=now_ms())
+
+    (appended,) = await control.log.append(
+        [control_record(forged_message, 2, topic=CONTROL_TOPIC, partition=0, time_ms=now_ms())]
+    )
+
+    with pytest.raises(OneCardError) as raised:
+        await history.directory_at(2)
+    assert reason_name(raised.value.reason) == "SIGNATURE_INVALID"
+    assert history.newest_number == 1
+    assert f"control record 2, at {CONTROL_TOPIC} {appended.position}," in caplog.text
+    await control.change(put_participant("cn-33"))
+    await control.ticker.publish_and_tick()
+    with pytest.raises(OneCardError):
+        await history.directory_at(2)
+    await history.stop()
+
+
+async def test_a_number_far_ahead_takes_no_other_records_place(control: Control) -> None:
+    history = control.worker_history()
+    history.start()
+    far = sign_control(numbered(put_participant("cn-51"), first=9)[0], control.hub, network=NETWORK, now_ms=now_ms())
+
+    await control.log.append([control_record(far, 9, topic=CONTROL_TOPIC, partition=0, time_ms=now_ms())])
+    await control.change(put_participant("cn-44"))
+    await control.ticker.publish_and_tick()
+
+    assert set((await history.directory_at(1)).participants) == {"cn-44"}
+    assert history.newest_number == 1
+    await history.stop()
+
+
+async def test_a_worker_reads_no_stored_record_that_the_hub_did_not_sign(control: Control) -> None:
+    await control.change(put_participant("cn-44"), signer=new_signer("hub-1"))
+    history = control.worker_history()
+    history.start()
+
+    with pytest.raises(OneCardError) as raised:
+        await history.directory_at(1)
+
+    assert reason_name(raised.value.reason) == "SIGNATURE_INVALID"
+    await history.stop()
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2
+from onecard_broker.directory.signing import sign_control
 from onecard_broker.domain.model import Effect, Inbound, State
-from onecard_broker.log.port import Log
-from onecard_protocol.messages import MESSAGE_CONTEXT
+from onecard_broker.journal import JOURNAL_TOPIC, control_record, message_record
+from onecard_broker.log.port import Log, Record
+from onecard_protocol.clock import now_ms
+from onecard_protocol.messages import MESSAGE_CONTEXT, Message
 from onecard_protocol.signatures.blocks import BlockVerifier
-from tests.support.exchange import ENGINE, Exchange, make_message, running_exchange
+from onecard_protocol.signatures.signer import EngineSigner
+from tests.support.directories import put_key, put_participant, revoke_key
+from tests.support.exchange import ENGINE, NETWORK, Exchange, make_message, new_signer, running_exchange
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -109,3 +115,78 @@ async def test_a_record_that_cannot_be_decided_holds_up_its_person_only(
     assert [delivered.message.key for delivered in await exchange.inbox("cn-51")] == [other.key]
     (notice,) = await exchange.inbox("cn-44")
     assert message_pb2.Notice.FromString(notice.message.payload).state == message_pb2.OPEN_STATE_HELD
+
+
+def admitted(message: Message, admitted_ms: int) -> Record:
+    """A query as a gateway wrote it to partition 3."""
+    return message_record(message, partition=3, pseudonym="aa", admitted_ms=admitted_ms, directory_version=2)
+
+
+def revocation(number: int, at_ms: int, signer: EngineSigner) -> Record:
+    """The copy in partition 3 of a control record that revokes the sender's key."""
+    record = revoke_key("cn-44-1", at_ms)
+    record.number = number
+    signed = sign_control(record, signer, network=NETWORK, now_ms=now_ms())
+    return control_record(signed, number, topic=JOURNAL_TOPIC, partition=3, time_ms=now_ms())
+
+
+async def sender_with_key(exchange: Exchange) -> EngineSigner:
+    """The key of cn-44, which the directory knows as number 2."""
+    signer = new_signer("cn-44-1")
+    assert await exchange.change_directory(put_participant("cn-44"), put_key("cn-44", signer)) == 2
+    return signer
+
+
+async def test_a_revoked_key_is_refused_from_its_revocation_in_the_partition_on(exchange: Exchange) -> None:
+    """Rule 15: the gateway had not heard of it; what stands before, or was admitted before it counts, goes through."""
+    signer = await sender_with_key(exchange)
+    before, behind, earlier = (
+        make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query(), signer=signer) for _ in range(3)
+    )
+    revoked_ms = now_ms() - 1_000
+    await exchange.append_records(
+        [
+            admitted(before, revoked_ms + 500),
+            revocation(3, revoked_ms, exchange.signer),
+            admitted(behind, revoked_ms + 600),
+            admitted(earlier, revoked_ms - 1),
+        ]
+    )
+    await exchange.drained()
+
+    assert [one.message.key for one in await exchange.inbox("cn-51")] == [before.key, earlier.key]
+    (refused,) = await exchange.inbox("cn-44")
+    assert message_pb2.Rejection.FromString(refused.message.payload).reason == errors_pb2.ERROR_REASON_KEY_REVOKED
+    assert refused.message.header.reply_to.id == behind.header.id
+
+
+async def test_a_control_record_that_the_hub_did_not_sign_is_passed_over(
+    exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule 15: neither a foreign key nor a genuine signature beside another content counts; the number stays free."""
+    signer = await sender_with_key(exchange)
+    first, second, third = (
+        make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query(), signer=signer) for _ in range(3)
+    )
+    revoked_ms = now_ms() - 1_000
+    forged = revocation(3, revoked_ms, new_signer(exchange.signer.key_id))
+    harmless = control_pb2.ControlRecord(number=3, put_participant=put_participant("cn-33").put_participant)
+    genuine = sign_control(harmless, exchange.signer, network=NETWORK, now_ms=now_ms())
+    await exchange.append_records(
+        [
+            forged,
+            admitted(first, now_ms()),
+            dataclasses.replace(
+                control_record(genuine, 3, topic=JOURNAL_TOPIC, partition=3, time_ms=now_ms()), value=forged.value
+            ),
+            admitted(second, now_ms()),
+            revocation(3, revoked_ms, exchange.signer),
+            admitted(third, now_ms()),
+        ]
+    )
+    await exchange.drained()
+
+    assert [one.message.key for one in await exchange.inbox("cn-51")] == [first.key, second.key]
+    (refused,) = await exchange.inbox("cn-44")
+    assert refused.message.header.reply_to.id == third.header.id
+    assert caplog.text.count("says that it is control record 3, which the hub did not sign") == 2

@@ -9,15 +9,18 @@ import pytest
 
 from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2
+from onecard_broker.directory.signing import sign_control
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.domain import conversation
 from onecard_broker.domain.model import Effect, Inbound, State
+from onecard_broker.journal import JOURNAL_TOPIC, control_record
 from onecard_broker.log.port import Log
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.parking import find_held, list_held
 from onecard_protocol.clock import now_ms
 from onecard_protocol.messages import Message
-from tests.support.exchange import NETWORK, Delivered, Exchange, make_message, running_exchange
+from onecard_protocol.signatures.signer import EngineSigner
+from tests.support.exchange import NETWORK, Delivered, Exchange, make_message, new_signer, running_exchange
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -161,3 +164,46 @@ async def test_release_lets_the_others_go_and_keeps_the_offender_held(
     rules.is_mended = True
     await dispose(exchange, offender, control_pb2.DISPOSITION_REPLAY, number=2)
     assert [one.message.key for one in await exchange.inbox("cn-51")] == [behind.key, offender.key]
+
+
+async def copy_decision(
+    exchange: Exchange,
+    message: Message,
+    disposition: control_pb2.Disposition,
+    number: int,
+    signer: EngineSigner,
+) -> None:
+    """Append a decision to the partition as a copied control record, whoever signed it."""
+    record = control_pb2.ControlRecord(
+        number=number,
+        dispose_message=control_pb2.MessageDisposition(
+            partition=3, sender=message.header.sender, id=message.header.id, disposition=disposition, cause="test"
+        ),
+    )
+    signed = sign_control(record, signer, network=NETWORK, now_ms=now_ms())
+    await exchange.append_records([control_record(signed, number, topic=JOURNAL_TOPIC, partition=3, time_ms=now_ms())])
+    await exchange.drained()
+
+
+async def test_a_decision_that_the_hub_did_not_sign_decides_nothing(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 15: the held message stays held, and the number stays free for the hub's own decision."""
+    _, offender, behind = await held(exchange, monkeypatch)
+    await copy_decision(exchange, offender, control_pb2.DISPOSITION_DISCARD, 1, new_signer(exchange.signer.key_id))
+    assert await exchange.inbox("cn-51") == []
+    await copy_decision(exchange, offender, control_pb2.DISPOSITION_DISCARD, 1, exchange.signer)
+    assert [one.message.key for one in await exchange.inbox("cn-51")] == [behind.key]
+
+
+async def test_a_decision_that_is_copied_twice_decides_once(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 15: a repeated number does nothing; a further replay takes a further decision."""
+    rules, offender, behind = await held(exchange, monkeypatch)
+    await copy_decision(exchange, offender, control_pb2.DISPOSITION_REPLAY, 1, exchange.signer)
+    rules.is_mended = True
+    await copy_decision(exchange, offender, control_pb2.DISPOSITION_REPLAY, 1, exchange.signer)
+    assert await exchange.inbox("cn-51") == []
+    await copy_decision(exchange, offender, control_pb2.DISPOSITION_REPLAY, 2, exchange.signer)
+    assert [one.message.key for one in await exchange.inbox("cn-51")] == [offender.key, behind.key]

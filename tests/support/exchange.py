@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard.exchange.v1 import message_pb2
+from onecard.exchange.v1 import control_pb2, message_pb2
+from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.exchange.worker import ExchangeWorker
-from onecard_broker.journal import CONTROL_TOPIC, JOURNAL_TOPIC, control_record, inbox_topic, message_record
+from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic, message_record
 from onecard_broker.journal import topics as hub_topics
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, Record
+from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import ensure_days, migrate
 from onecard_protocol.clock import now_ms
 from onecard_protocol.identifiers import new_message_id
@@ -27,7 +29,7 @@ from onecard_protocol.messages import (
     trusted_message,
 )
 from onecard_protocol.methods import MethodRegistry
-from onecard_protocol.signatures.blocks import sign_one
+from onecard_protocol.signatures.blocks import BlockVerifier, sign_one
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.signer import EngineSigner
 
@@ -102,7 +104,13 @@ class Exchange:
     def new_worker(self, owner: str) -> ExchangeWorker:
         """A worker on this journal, not yet running."""
         return ExchangeWorker(
-            journal=self.log, dsn=self.dsn, owner=owner, network=NETWORK, methods=METHODS, signer=self.signer
+            journal=self.log,
+            dsn=self.dsn,
+            owner=owner,
+            network=NETWORK,
+            methods=METHODS,
+            signer=self.signer,
+            verifier=BlockVerifier(ENGINE),
         )
 
     async def start(self) -> None:
@@ -116,6 +124,20 @@ class Exchange:
             self.worker.stop()
             await self._task
 
+    async def change_directory(self, *changes: control_pb2.ControlRecord) -> int:
+        """Make the next control records and wait until they are in force everywhere; returns the newest number."""
+        database = LiveConnection(self.dsn, application_name="test")
+        try:
+            directory = DirectoryStore(database)
+            version = (await directory.load()).version
+            for number, change in enumerate(changes, version + 1):
+                change.number = number
+            await directory.append(changes, self.signer, network=NETWORK, now_ms=now_ms())
+        finally:
+            await database.close()
+        await self.control_reached(version + len(changes))
+        return version + len(changes)
+
     async def append(self, messages: Sequence[tuple[int, str, Message]]) -> None:
         """Append admitted messages as (partition, pseudonym, message)."""
         admitted = now_ms()
@@ -127,14 +149,6 @@ class Exchange:
                 for partition, pseudonym, message in messages
             ]
         )
-
-    async def append_control(self, messages: Sequence[Message]) -> None:
-        """Append control records to `onecard.control`."""
-        records = [
-            control_record(message, index + 1, topic=CONTROL_TOPIC, partition=0, time_ms=now_ms())
-            for index, message in enumerate(messages)
-        ]
-        await self.log.append(records)
 
     async def append_records(self, records: Sequence[Record]) -> None:
         """Append any records."""

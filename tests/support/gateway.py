@@ -226,7 +226,13 @@ async def running_hub(dsn: str, directory: Path) -> AsyncIterator[Hub]:
     await DirectoryStore(database).append(country(signers), signers["cn-00"], network=NETWORK, now_ms=now_ms())
     await database.close()
     worker = ExchangeWorker(
-        journal=log, dsn=dsn, owner="worker-1", network=NETWORK, methods=METHODS, signer=signers["cn-00"]
+        journal=log,
+        dsn=dsn,
+        owner="worker-1",
+        network=NETWORK,
+        methods=METHODS,
+        signer=signers["cn-00"],
+        verifier=BlockVerifier(native_engine()),
     )
     working = asyncio.create_task(worker.run())
     try:

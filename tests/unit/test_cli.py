@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,14 @@ def test_the_list_of_commands_loads_neither_grpc_nor_kafka() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment
     )
     assert "loaded: []" in finished.stdout
+
+
+def test_what_a_part_needs_comes_with_its_extra() -> None:
+    """Otherwise a fresh installation leaves the part out."""
+    distributions = importlib.metadata.packages_distributions()
+    for extra, modules in cli.NEEDED_MODULES.values():
+        pattern = re.compile(rf"([\w-]+).*extra == '{extra}'")
+        found = [pattern.match(requirement) for requirement in importlib.metadata.requires("onecard") or ()]
+        declared = {match[1] for match in found if match}
+        for module in modules:
+            assert declared.intersection(distributions.get(module, [])), f"{module} does not come with onecard[{extra}]"

@@ -49,7 +49,7 @@ def send(
     kind: Annotated[str, typer.Option(help="events, calls or settlements.")],
     seconds: Annotated[float, typer.Option(help="Time to send for, after the warming up.")] = 10.0,
     warm_up_seconds: Annotated[float, typer.Option(help="Time to send before that.")] = 2.0,
-    concurrency: Annotated[int, typer.Option(help="How many units of load are under way at once.")] = 64,
+    concurrency: Annotated[int, typer.Option(help="Units of load under way at once; of events, batches.")] = 64,
     rate: Annotated[float, typer.Option(help="Units a second instead; 0 means as many as go.")] = 0.0,
     stays: Annotated[int, typer.Option(help="Stays to register before, to be settled.")] = 0,
     signing: SigningOption = "adaptive",

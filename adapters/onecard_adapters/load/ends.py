@@ -22,7 +22,7 @@ QUIET_SECONDS: Final = 3.0
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What to send: a kind, for how long, how many at once or how many a second."""
+    """What to send: a kind, for how long, how many at once (events: batches of them) or how many a second."""
 
     kind: str
     seconds: float
@@ -96,6 +96,7 @@ async def send_load(settings: AdapterSettings, load: Load, report: Path, *, sign
             settings,
             sent,
             until_ms=until_ms,
+            concurrency=load.concurrency,
             rate_per_s=load.rate_per_s,
             by_batch=signs_by_batch,
         )

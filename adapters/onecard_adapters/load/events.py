@@ -31,7 +31,6 @@ from onecard_protocol.signatures.blocks import BlockVerifier
 
 METHOD: Final = "/onecard.medical.v1.FilingService/ReportFiling"
 BATCH_COUNT: Final = 250
-BATCHES_AT_ONCE: Final = 4
 PERSON_COUNT: Final = 2_000
 _SUBMIT_SECONDS: Final = 60.0
 
@@ -47,9 +46,15 @@ async def _gateway(settings: AdapterSettings) -> AsyncIterator[tuple[Gateways, G
 
 
 async def send_events(
-    settings: AdapterSettings, sent: Sent, *, until_ms: int, rate_per_s: float | None, by_batch: bool
+    settings: AdapterSettings,
+    sent: Sent,
+    *,
+    until_ms: int,
+    concurrency: int,
+    rate_per_s: float | None,
+    by_batch: bool,
 ) -> None:
-    """Submit until the time, a few batches at once; at the rate given, or as fast as receipts come back."""
+    """Submit until the time, `concurrency` batches at once; at the rate given, or as fast as receipts come back."""
     signing = AdaptiveSigning(signatures_of(settings).signer, by_batch=by_batch)
     payloads = itertools.cycle(
         [messages.filing_report(serial).SerializeToString() for serial in range(1, PERSON_COUNT + 1)]
@@ -94,7 +99,7 @@ async def send_events(
             sent.note(started_ms, BATCH_COUNT - len(refused))
 
     async with _gateway(settings) as (_, gateway):
-        await asyncio.gather(*[submit_batches(gateway) for _ in range(BATCHES_AT_ONCE)])
+        await asyncio.gather(*[submit_batches(gateway) for _ in range(concurrency)])
     signing.close()
 
 

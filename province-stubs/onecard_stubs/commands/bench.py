@@ -14,6 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from onecard_protocol.explained import Text
+from onecard_stubs.commands.usage import check_brokers, refuse
+
 app: Final = typer.Typer(no_args_is_help=True, help="Measure the exchange on this machine, with the load included.")
 
 
@@ -42,7 +45,10 @@ LogOption = Annotated[LogKind, typer.Option("--log", help="The embedded log, or 
 BrokersOption = Annotated[int, typer.Option("--brokers", help="Kafka brokers, 1 or 3.")]
 SigningOption = Annotated[Signing, typer.Option("--signing", help="One signature each, or by the batch that waits.")]
 SecondsOption = Annotated[float, typer.Option("--seconds", min=1, help="Measured time.")]
-ConcurrencyOption = Annotated[int, typer.Option("--concurrency", min=1, help="Units of load under way at once.")]
+ConcurrencyOption = Annotated[
+    int, typer.Option("--concurrency", min=1, help="Units of load under way at once, where no rate is given.")
+]
+BatchesOption = Annotated[int, typer.Option("--concurrency", min=1, help="Batches of 250 events under way at once.")]
 RateOption = Annotated[float, typer.Option("--rate", min=0, help="Units a second; 0 means as many as go.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object alone.")]
 
@@ -53,7 +59,7 @@ def events(
     brokers: BrokersOption = 1,
     signing: SigningOption = Signing.ADAPTIVE,
     seconds: SecondsOption = 15,
-    concurrency: ConcurrencyOption = 256,
+    concurrency: BatchesOption = 4,
     rate: RateOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,6 +93,15 @@ def settlements(
     as_json: JsonOption = False,
 ) -> None:
     """Settlements: a pre-settlement and a settlement each."""
+    if through is Through.DIALECTS and signing is Signing.SINGLE:
+        refuse(
+            Text(
+                en="Adapters sign by the batch that waits; one signature each is measured through the SDK only.",
+                zh="适配器对等待中的报文合并签名；逐条签名只能通过 SDK 测量。",
+            ),
+            "--signing / --through",
+            "bench settlements",
+        )
     _run("settlements", log, brokers, signing, through, seconds, concurrency, rate, as_json=as_json)
 
 
@@ -131,6 +146,12 @@ def _run(
     *,
     as_json: bool,
 ) -> None:
+    check_brokers(brokers, f"bench {kind}")
+    if log is LogKind.EMBEDDED and brokers != 1:
+        refuse(
+            Text(en="The embedded log has no brokers.", zh="内嵌日志没有代理。"), "--log / --brokers", f"bench {kind}"
+        )
+
     from onecard_stubs.bench.measure import Benchmark, measure
 
     benchmark = Benchmark(
@@ -155,7 +176,10 @@ def _run(
 
 def _show(figures: dict[str, Any]) -> None:
     console = Console()
-    summary = Table(title=f"{figures['name']} on {figures['log']}, signing {figures['signing']}")
+    way = {"dialects": "both dialects", "sdk": "the SDK"}[figures["through"]]
+    name = f"settlements through {way}" if figures["name"] == "settlements" else figures["name"]
+    brokers = f" ({figures['brokers']} brokers)" if figures["brokers"] > 1 else ""
+    summary = Table(title=f"{name} on {figures['log']}{brokers}, signing {figures['signing']}")
     for column in ("a second", "p50 ms", "p99 ms", "lost", "doubled", "failed"):
         summary.add_column(column, justify="right")
     summary.add_row(

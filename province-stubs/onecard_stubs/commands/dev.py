@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.explained import Text
+from onecard_stubs.commands.usage import check_brokers, refuse
 from onecard_stubs.dev.country import CountryPlan
 from onecard_stubs.dev.session import error_as_json, run_country
 from onecard_stubs.scenarios.registry import find_scenario
@@ -31,7 +32,7 @@ def _group() -> None:
 @app.command()
 def up(
     log: Annotated[LogKind, typer.Option(help="The embedded log (PostgreSQL), or a real Kafka.")] = LogKind.EMBEDDED,
-    brokers: Annotated[int, typer.Option(min=1, max=3, help="Kafka brokers, 1 or 3.")] = 1,
+    brokers: Annotated[int, typer.Option(help="Kafka brokers, 1 or 3.")] = 1,
     provinces: Annotated[str, typer.Option(help="Provinces that take part, separated by commas.")] = "cn-44,cn-51",
     gateways: Annotated[int, typer.Option(min=1, max=2, help="Gateways side by side.")] = 1,
     scenario: Annotated[str, typer.Option(help="Run this drill, then end; without one it stays up.")] = "",
@@ -43,10 +44,13 @@ def up(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary directory.")] = False,
 ) -> None:
     """Start hub, adapters and local systems on free ports of this machine; Ctrl-C ends them."""
-    if brokers == 2:
-        _refuse(Text(en="Kafka runs with 1 broker or with 3 here.", zh="Kafka 只支持 1 个或 3 个代理。"), "--brokers")
+    check_brokers(brokers, "dev up")
     if (as_json or demo) and not scenario:
-        _refuse(Text(en="--json and --demo go with --scenario.", zh="--json、--demo 需有 --scenario。"), "--scenario")
+        refuse(
+            Text(en="--json and --demo go with --scenario.", zh="--json、--demo 需有 --scenario。"),
+            "--scenario",
+            "dev up",
+        )
     names = tuple(name.strip() for name in provinces.split(",") if name.strip())
     with error_as_json(scenario, is_wanted=as_json):
         drill = find_scenario(scenario) if scenario else None
@@ -63,14 +67,4 @@ def _check_provinces(scenario: Scenario | None, names: tuple[str, ...]) -> None:
     missing = [name for name in scenario.provinces if name not in names] if scenario is not None else []
     if missing:
         text = ", ".join(missing)
-        _refuse(Text(en=f"The scenario needs {text} too.", zh=f"该演练还需要 {text}。"), "--provinces")
-
-
-def _refuse(what: Text, option: str) -> None:
-    raise Explained(
-        Explanation(
-            what=what,
-            remedy=Text(en=f"Correct {option}; `onecard dev up --help` tells more.", zh=f"请更正 {option}。"),
-            exit_code=ExitCode.USAGE,
-        )
-    )
+        refuse(Text(en=f"The scenario needs {text} too.", zh=f"该演练还需要 {text}。"), "--provinces", "dev up")

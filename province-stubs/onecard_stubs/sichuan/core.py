@@ -73,6 +73,7 @@ class SichuanCore:
                 "file_outwards": self.file_outwards,
                 "withdraw_outwards": self.withdraw_outwards,
                 "describe": self._describe,
+                "settlements_standing": self._standing,
             },
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
@@ -103,6 +104,9 @@ class SichuanCore:
 
     async def _describe(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.state.counts()
+
+    async def _standing(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.state.standing()
 
     async def _tell(self, trade: str, fields: soap.Fields) -> dict[str, Any]:
         if not self.adapter_url:

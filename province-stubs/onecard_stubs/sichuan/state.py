@@ -126,6 +126,12 @@ class CoreState:
             "transactions": sum(not transaction.is_blocked for transaction in self.transactions.values()),
         }
 
+    def standing(self) -> dict[str, str]:
+        """The visit number of each settlement that stands, by the settlement's."""
+        return {
+            number: settlement.visit.visit_id for number, settlement in self.settlements.items() if settlement.stands
+        }
+
     def keep(self, transid: str, trade: str, output: Output, settlement: Settlement | None = None) -> Output:
         """Note a transaction; gives its output."""
         self.transactions[transid] = Transaction(transid=transid, trade=trade, output=output, settlement=settlement)

@@ -74,6 +74,19 @@ async def test_the_same_transid_twice_is_a_mistake_and_so_is_a_second_settlement
         assert core.state.counts()["settlements_standing"] == 1
 
 
+async def test_the_control_api_names_the_settlements_that_stand() -> None:
+    async with running() as (core, hospital), aiohttp.ClientSession() as session:
+        stay = await own_stay(core, hospital)
+        transid = hospital.new_transid()
+        settled = await stay.settle(BILL_FEN, transid)
+        url = f"http://127.0.0.1:{core.port}/control/command/settlements_standing"
+        async with session.post(url, json={}) as response:
+            assert await response.json() == {settled.value("ykc618"): stay.visit_id}
+        assert (await stay.reverse(transid)).is_success
+        async with session.post(url, json={}) as response:
+            assert await response.json() == {}
+
+
 async def test_a_reversed_transid_that_never_came_is_closed_for_ever() -> None:
     async with running() as (core, hospital):
         stay = await own_stay(core, hospital)

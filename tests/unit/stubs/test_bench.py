@@ -1,0 +1,170 @@
+"""The benchmarks: what they refuse, how they count, and the form of their figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+
+from onecard_protocol import cli
+from onecard_protocol.explained import ExitCode
+from onecard_stubs.bench import measure
+from onecard_stubs.bench.comparing import lost_and_doubled
+from onecard_stubs.bench.hospital_load import HospitalLoad
+from onecard_stubs.bench.measure import Benchmark
+from onecard_stubs.guangdong.hospital import Answer, Hospital, Stay
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", *arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Benchmark]:
+    """The benchmarks that a command would have run; each of them measures nothing."""
+    asked: list[Benchmark] = []
+
+    async def nothing(benchmark: Benchmark, report: object) -> dict[str, Any]:
+        asked.append(benchmark)
+        sent = {"begun_ms": 0, "until_ms": 1, "failures": 0, "failure_examples": []}
+        return measure._figures(benchmark, sent, [], [], lost=0, doubled=0, used={})
+
+    monkeypatch.setattr(measure, "measure", nothing)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"),
+    [
+        ("C.UTF-8", "Adapters sign by the batch that waits"),
+        ("zh_CN.UTF-8", "逐条签名只能通过 SDK 测量"),
+    ],
+)
+def test_adapters_are_not_measured_with_one_signature_each(
+    locale: str,
+    text: str,
+    measured: list[Benchmark],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    assert run("settlements", "--through", "dialects", "--signing", "single") == ExitCode.USAGE
+    assert text in capsys.readouterr().err.replace("\n", "")
+    assert not measured
+    assert run("settlements", "--through", "sdk", "--signing", "single") == ExitCode.DONE
+    assert [benchmark.signing for benchmark in measured] == ["single"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--brokers", "0"),
+        ("--brokers", "2"),
+        ("--brokers", "4"),
+        ("--brokers", "3", "--log", "embedded"),
+    ],
+)
+def test_brokers_are_one_or_three_and_kafkas(options: tuple[str, ...], measured: list[Benchmark]) -> None:
+    for kind in ("events", "calls", "settlements"):
+        assert run(kind, *options) == ExitCode.USAGE
+    assert not measured
+    assert run("events", "--brokers", "3") == ExitCode.DONE
+    assert [benchmark.broker_count for benchmark in measured] == [3]
+
+
+def test_the_figures_name_benchmark_and_log_exactly_and_say_the_rest_beside(
+    measured: list[Benchmark], capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ("name", "log", "brokers", "through", "signing", "concurrency", "seconds")
+    found = []
+    for options in (
+        ("events", "--brokers", "3", "--concurrency", "7"),
+        ("calls", "--log", "embedded"),
+        ("settlements", "--through", "dialects", "--seconds", "4"),
+    ):
+        assert run(*options, "--json") == ExitCode.DONE
+        figures = json.loads(capsys.readouterr().out)
+        found.append(tuple(figures[name] for name in named))
+    assert found == [
+        ("events", "kafka", 3, "sdk", "adaptive", 7, 15),
+        ("calls", "embedded", 0, "sdk", "adaptive", 64, 15),
+        ("settlements", "kafka", 1, "dialects", "adaptive", 48, 4),
+    ]
+
+
+def test_the_table_says_in_words_what_was_measured(
+    measured: list[Benchmark], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("settlements", "--brokers", "3") == ExitCode.DONE
+    title = " ".join(capsys.readouterr().out.split())
+    assert "settlements through both dialects on kafka (3 brokers), signing adaptive" in title
+
+
+@pytest.mark.parametrize(
+    ("told", "in_doubt", "standing", "expected"),
+    [
+        (["A1", "A2"], [], {"A1": "V1", "A2": "V2"}, (0, 0)),
+        (["A1", "A2"], [], {"A1": "V1", "A3": "V1"}, (1, 1)),
+        (["A1", "A2"], [], {"A1": "V1", "A3": "V3"}, (1, 1)),
+        (["A1", "A1"], [], {"A1": "V1"}, (0, 1)),
+        (["A1"], ["V2"], {"A1": "V1", "A2": "V2"}, (0, 0)),
+        (["A1"], ["V2"], {"A1": "V1", "A2": "V2", "A3": "V2"}, (0, 1)),
+        (["A1"], ["V2"], {"A1": "V1", "A3": "V1"}, (0, 1)),
+    ],
+)
+def test_lost_and_doubled_are_told_settlement_by_settlement(
+    told: list[str], in_doubt: list[str], standing: Mapping[str, str], expected: tuple[int, int]
+) -> None:
+    assert lost_and_doubled(told, in_doubt, standing) == expected
+
+
+class Counter:
+    """A hospital whose every trade succeeds, except the settling of visits that it is told of."""
+
+    def __init__(self, *, unanswered: str = "") -> None:
+        self.unanswered = unanswered
+
+    async def pre_settle(self, stay: Stay) -> Answer:
+        return Answer(code=0, text="", output={}, body=b"")
+
+    async def settle(self, stay: Stay) -> Answer:
+        if stay.visit_id == self.unanswered:
+            return Answer(code=-1, text="unknown", output={}, body=b"")
+        return Answer(code=0, text="", output={"setlinfo": {"setl_id": f"A-{stay.visit_id}"}}, body=b"")
+
+
+def load_of(*visits: str, unanswered: str = "") -> HospitalLoad:
+    load = HospitalLoad(cast(Hospital, Counter(unanswered=unanswered)), "")
+    load._stays = [
+        Stay(person=cast(Any, None), insurance_area="510100", insurance_kind="310", visit_id=visit, is_inpatient=False)
+        for visit in visits
+    ]
+    return load
+
+
+@pytest.mark.parametrize("rate_per_s", [0.0, 1_000.0])
+async def test_a_load_that_runs_out_of_stays_says_so(rate_per_s: float) -> None:
+    load = load_of("V1", "V2", "V3")
+    await load.run(until_ms=time.time_ns() // 1_000_000 + 60_000, concurrency=2, rate_per_s=rate_per_s)
+    assert sorted(load.settlement_ids) == ["A-V1", "A-V2", "A-V3"]
+    assert re.fullmatch(r"the prepared stays ran out \d\d\.\d s before the end", load.shortfall)
+
+
+async def test_a_load_that_lasts_says_nothing() -> None:
+    load = load_of(*[f"V{number}" for number in range(200_000)])
+    await load.run(until_ms=time.time_ns() // 1_000_000 + 50, concurrency=2, rate_per_s=100)
+    assert load.settlement_ids
+    assert load.shortfall == ""
+
+
+async def test_a_visit_whose_settling_was_not_told_is_in_doubt() -> None:
+    load = load_of("V1", "V2", unanswered="V1")
+    await load.run(until_ms=time.time_ns() // 1_000_000 + 60_000, concurrency=1, rate_per_s=0)
+    assert load.settlement_ids == ["A-V2"]
+    assert load.visits_in_doubt == ["V1"]
