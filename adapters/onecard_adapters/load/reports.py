@@ -17,7 +17,6 @@ def sent_report(sent: Sent) -> dict[str, Any]:
     """The sending end's figures."""
     return {
         "messages": sent.message_count,
-        "units": len(sent.ended_ms),
         "ended_ms": sent.ended_ms.tolist(),
         "duration_ms": sent.duration_ms.tolist(),
         "failures": len(sent.failures),

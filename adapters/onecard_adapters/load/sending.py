@@ -19,7 +19,7 @@ PREPARE_MS: Final = 60_000
 
 
 class Sent:
-    """What was sent and answered: how many messages, times of the end of each unit, and its duration in ms."""
+    """What was sent and answered: how many messages, and the end and duration of each call or batch in ms."""
 
     def __init__(self) -> None:
         self.message_count = 0
@@ -28,7 +28,7 @@ class Sent:
         self.failures: list[str] = []
 
     def note(self, begun_ms: int, message_count: int) -> None:
-        """One unit of load ended well now."""
+        """One call or batch ended well now."""
         ended_ms = now_ms()
         self.message_count += message_count
         self.ended_ms.append(ended_ms)
@@ -106,5 +106,7 @@ class Sender:
         begun_ms = now_ms()
         stub = settlement_pb2_grpc.SettlementServiceStub(self._channel)
         await stub.PreSettle(messages.pre_settlement(serial, encounter_id), timeout=CALL_SECONDS)
+        self._sent.note(begun_ms, 1)
+        begun_ms = now_ms()
         await stub.Settle(messages.settlement(serial, encounter_id), timeout=CALL_SECONDS)
-        self._sent.note(begun_ms, 2)
+        self._sent.note(begun_ms, 1)
