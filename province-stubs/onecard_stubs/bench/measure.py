@@ -214,7 +214,10 @@ def _figures(
         "failures": sent["failures"],
         "failure_examples": sent["failure_examples"],
         "processes": {
-            name: {"cpu_us_per_message": round(use.cpu_s * 1e6 / max(1, len(measured)), 1), "peak_mb": round(use.peak_mb, 1)}
+            name: {
+                "cpu_us_per_message": round(use.cpu_s * 1e6 / max(1, len(measured)), 1),
+                "peak_mb": round(use.peak_mb, 1),
+            }
             for name, use in sorted(used.items())
         },
     }
