@@ -215,11 +215,14 @@ class FieldMap:
         Raises LOCAL_FORM_INVALID for a missing or malformed value, UNMAPPED_CODE for a code in no table.
         """
         for rule in self.rules:
-            name = next((n for n in (rule.local, *rule.aliases) if not is_absent(local.get(n))), None)
-            if name is None:
-                if rule.is_required:
-                    raise _form_invalid(f"{at}.{rule.local}", "missing")
-                continue
+            name = rule.local
+            if is_absent(local.get(name)):
+                named = next((alias for alias in rule.aliases if not is_absent(local.get(alias))), None)
+                if named is None:
+                    if rule.is_required:
+                        raise _form_invalid(f"{at}.{name}", "missing")
+                    continue
+                name = named
             value = rule.codec.read(local[name], f"{at}.{name}", tables)
             if value is not None:
                 _set(message, rule.national, value, f"{at}.{name}")

@@ -22,7 +22,8 @@ _DECLARATION: Final = re.compile(r"\s*<\?xml\b[^>]{0,200}\?>")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 # XML 1.0, section 2.2: what may stand in a document at all.
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"})
+_ESCAPES: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("\r", "&#13;"))
+"""The first one first: the others bring what it escapes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,4 +161,8 @@ def escape(text: str, path: str) -> str:
             ErrorReason.ERROR_REASON_UNENCODABLE_CHARACTER,
             f"{path}: U+{ord(wrong.group()):04X} cannot stand in an XML document",
         )
-    return text.translate(_ESCAPES)
+    # One replacement after the other is faster than a table: a document inside a document is escaped as a whole.
+    for character, escaped in _ESCAPES:
+        if character in text:
+            text = text.replace(character, escaped)
+    return text
