@@ -1,7 +1,8 @@
 """Immutable values that are made by the thousand a second.
 
 To the type checker a value class is a frozen dataclass: nobody may assign to it. At run time it is an ordinary one,
-whose making costs a third: a frozen dataclass sets each of its fields by a call. Hash and equality are by the fields.
+whose making costs two fifths (0.64 against 1.58 µs for seven fields): a frozen dataclass sets each of its fields by a
+call. Hash and equality are by the fields.
 """
 
 from __future__ import annotations
