@@ -43,6 +43,12 @@ class Business(Protocol):
     def judge(self, ruling: Ruling) -> Verdict:
         """Decide about a request that came for the first time and in time."""
 
+    def take_event(self, ruling: Ruling) -> MessageKey | None:
+        """Take an event that is addressed to the hub and came for the first time.
+
+        Passes it on to whom it concerns. Returns the key of the rejection that it got, if it was refused.
+        """
+
     def take_answer(self, ruling: Ruling, request: KnownMessage) -> MessageKey | None:
         """Take a reply or a definite rejection by the request's recipient.
 
@@ -68,3 +74,6 @@ class Business(Protocol):
 
     def ask_again(self, ruling: Ruling, request: KnownMessage, timer: Timer) -> None:
         """A timer of purpose QUERY is due."""
+
+    def wake(self, ruling: Ruling, timer: Timer) -> None:
+        """A timer of purpose STATE is due; its aggregate is loaded."""

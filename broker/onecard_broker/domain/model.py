@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Mapping
-from typing import NewType
+from typing import Any, NewType
 
 from google.protobuf.message import Message as ProtoMessage
 
@@ -75,6 +75,8 @@ class TimerPurpose(enum.StrEnum):
     """The UNKNOWN timer of a request (rule 10)."""
     QUERY = "query"
     """Ask the insured province (again); `attempt` counts from 0 (rule 12)."""
+    STATE = "state"
+    """Something about a business state is due, whatever became of the messages about it; `what` says what."""
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -85,8 +87,19 @@ class Timer:
     due_ms: int
     purpose: TimerPurpose
     request: MessageKey
-    """The request that it concerns."""
+    """The request that it concerns; of purpose STATE, the message that began what the timer is about."""
     attempt: int = 0
+    aggregate: AggregateKey | None = None
+    """The business state that it concerns, of purpose STATE."""
+    what: str = ""
+    """What is due, in the business's own words, of purpose STATE; method names it by its package."""
+    method: str = ""
+    """A method of the business that set it, of purpose STATE."""
+
+
+def state_timer_id(aggregate: AggregateKey, what: str, attempt: int = 0) -> bytes:
+    """The id of a timer about a state, 16 bytes, by its cause; `what` is unique within the state while it stands."""
+    return sm3(f"{TimerPurpose.STATE}|{aggregate}|{what}|{attempt}".encode())[:16]
 
 
 def timer_id(purpose: TimerPurpose, request: MessageKey, attempt: int = 0) -> bytes:
@@ -124,6 +137,8 @@ class Inbound:
     """The message's method; None in a timer."""
     payload: ProtoMessage | None = None
     """The parsed payload: the method's input in requests and events, its output in replies, Rejection in rejections."""
+    other_subject: str = ""
+    """Pseudonym of the other identity that a method names, hex; empty where there is none."""
     question_id: bytes = b""
     timer: Timer | None = None
     disposition: control_pb2.Disposition = control_pb2.DISPOSITION_UNSPECIFIED
@@ -138,14 +153,29 @@ class Inbound:
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
+class Feeds:
+    """Who gets a package's published events by the directory in force, beside whom the business names."""
+
+    everything: frozenset[str] = frozenset()
+    residents: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+    """By province, "cn-45"."""
+
+    def of_province(self, province: str) -> frozenset[str]:
+        """Who gets the events about a province's residents."""
+        return self.everything | self.residents.get(province, frozenset())
+
+
+@value_class(frozen=True, slots=True, kw_only=True)
 class State:
     """What was loaded for a record. A key that is absent was never seen or does not exist."""
 
     known: Mapping[MessageKey, KnownMessage]
-    aggregates: Mapping[AggregateKey, bytes]
-    """Serialised business states; the business module reads and writes them."""
+    aggregates: Mapping[AggregateKey, Any]
+    """Business states by key: bytes, or the value of a kind that has a table of its own (`records.state_tables`)."""
     answers: Mapping[MessageKey, Message]
     """Stored outcomes of known messages, for repeats and questions, by the outcome's own key."""
+    feeds: Mapping[str, Feeds] = dataclasses.field(default_factory=dict)
+    """By package."""
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -203,7 +233,20 @@ class SaveAggregate:
     """Insert or replace a business state; None deletes it."""
 
     key: AggregateKey
-    data: bytes | None
+    data: Any
+    """Bytes, or the value of a kind that has a table of its own."""
+
+
+@value_class(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """Put a message into the journal partition of another subject, to be decided there (rule 4: linked numbers).
+
+    A message of the hub's own is made first, as by Say to the hub; `message` is then None and `say` states it.
+    """
+
+    subject: str
+    message: Message | None = None
+    say: Say | None = None
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -238,4 +281,4 @@ class EndDeadLetter:
     subject: str
 
 
-Effect = PassOn | Say | Remember | SaveAggregate | SetTimer | CancelTimer | KeepDeadLetter | EndDeadLetter
+Effect = PassOn | Say | Forward | Remember | SaveAggregate | SetTimer | CancelTimer | KeepDeadLetter | EndDeadLetter

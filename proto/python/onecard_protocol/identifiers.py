@@ -1,6 +1,7 @@
 """Names of participants and messages.
 
-A participant is ``cn-NN`` by the first two digits of GB/T 2260 (``cn-66`` is the 兵团, ``cn-00`` the hub). A message id
+A participant is ``cn-NN`` by the first two digits of GB/T 2260 (``cn-66`` is the 兵团, ``cn-00`` the hub), or a bank,
+``bank-NNN`` by its three-digit category in the payment system's bank codes (联行行号). A message id
 is a UUIDv7 (RFC 9562, section 5.7) of 16 bytes whose time is the message's time of creation.
 """
 
@@ -23,6 +24,13 @@ PROVINCE_CODES: Final = (
 
 PROVINCES: Final = frozenset(ParticipantId(f"cn-{code}") for code in PROVINCE_CODES)
 
+BANKS: Final = frozenset(
+    ParticipantId(f"bank-{code}") for code in "102 103 104 105 301 302 303 304 305 306 307 308 309 310 402 403".split()
+)
+"""Banks that open cards' accounts: 102 工商, 103 农业, 104 中国, 105 建设, 301 交通, 402 农信, 403 邮储 …"""
+
+PARTICIPANTS: Final = frozenset({HUB}) | PROVINCES | BANKS
+
 _NETWORK: Final = re.compile(r"production|test-[a-z0-9-]{1,27}")
 
 
@@ -33,8 +41,8 @@ def is_network(text: str) -> bool:
 
 
 def is_participant(text: str) -> bool:
-    """Whether the text names a province or the hub."""
-    return text == HUB or text in PROVINCES
+    """Whether the text names a province, a bank or the hub."""
+    return text in PARTICIPANTS
 
 
 def participant_of_area(area: str) -> ParticipantId | None:

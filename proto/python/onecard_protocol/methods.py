@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
@@ -23,6 +23,11 @@ BUSINESS_MODULES: Final = (
     "onecard.medical.v1.coverage_pb2",
     "onecard.medical.v1.encounter_pb2",
     "onecard.medical.v1.settlement_pb2",
+    "onecard.card.v1.change_pb2",
+    "onecard.card.v1.status_pb2",
+    "onecard.card.v1.feed_pb2",
+    "onecard.card.v1.replacement_pb2",
+    "onecard.card.v1.comparison_pb2",
 )
 
 
@@ -39,11 +44,15 @@ class Method:
     output_class: type[ProtoMessage]
     subject_field: str | None
     """Field of the input that holds the PersonIdentity; None where the method has no subject."""
+    other_subject_field: str | None
+    """Field of the input that holds another identity of the same person; None for most."""
     is_request: bool
     is_event: bool
     is_read: bool
     has_effect: bool
     carries_execute_before: bool
+    is_published: bool
+    """An event to the hub that is passed on, as it was signed, to all whom the business names."""
 
     def subject_of(self, payload: ProtoMessage) -> values_pb2.PersonIdentity | None:
         """The person by whom the message is ordered; None where the method has none or the field is absent."""
@@ -98,6 +107,8 @@ def _load(descriptor: MethodDescriptor) -> Method:
             f"{name} may start {policy.longest_duration_ms} ms after its creation; the chain of deadlines (rule 10)"
             f" allows {limits.EXECUTE_BEFORE_MS}"
         )
+    if policy.is_published and policy.kind != options_pb2.METHOD_KIND_EVENT:
+        raise ValueError(f"{name}: only events are published")
     return Method(
         name=name,
         package=service.file.package,
@@ -105,17 +116,20 @@ def _load(descriptor: MethodDescriptor) -> Method:
         policy=policy,
         input_class=message_factory.GetMessageClass(descriptor.input_type),
         output_class=message_factory.GetMessageClass(descriptor.output_type),
-        subject_field=_subject_field(descriptor.input_type),
+        subject_field=_field_with(descriptor.input_type, options_pb2.subject),
+        other_subject_field=_field_with(descriptor.input_type, options_pb2.other_subject),
         is_request=policy.kind == options_pb2.METHOD_KIND_REQUEST,
         is_event=policy.kind == options_pb2.METHOD_KIND_EVENT,
         is_read=policy.kind == options_pb2.METHOD_KIND_READ,
         has_effect=policy.has_effect,
         carries_execute_before=policy.carries_execute_before,
+        is_published=policy.is_published,
     )
 
 
-def _subject_field(descriptor: Descriptor) -> str | None:
-    names = [field.name for field in descriptor.fields if field.GetOptions().Extensions[options_pb2.subject]]
+def _field_with(descriptor: Descriptor, option: Any) -> str | None:
+    """The one field that carries a boolean option, an extension handle of options_pb2."""
+    names = [field.name for field in descriptor.fields if field.GetOptions().Extensions[option]]
     if len(names) > 1:
-        raise ValueError(f"{descriptor.full_name} has more than one subject field")
+        raise ValueError(f"{descriptor.full_name} has more than one {option.name} field")
     return names[0] if names else None

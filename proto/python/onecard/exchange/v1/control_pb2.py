@@ -25,25 +25,27 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/exchange/v1/control.proto\x12\x13onecard.exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x01\n\x0bParticipant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07name_zh\x18\x02 \x01(\t\x12\x0f\n\x07name_en\x18\x03 \x01(\t\x12\x10\n\x08may_send\x18\x04 \x03(\t\x12\x13\n\x0bmay_receive\x18\x05 \x03(\t\x12\x19\n\x11\x63\x65rtificate_names\x18\x06 \x03(\t\x12;\n\x0bmaintenance\x18\x07 \x01(\x0b\x32&.onecard.exchange.v1.MaintenanceWindow\"q\n\x11MaintenanceWindow\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb2\x01\n\x0eParticipantKey\x12\x13\n\x0bparticipant\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x33\n\x0fnot_before_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enot_after_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\rKeyRevocation\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x30\n\x0crevoked_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"\x89\x01\n\x12MessageDisposition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\x0c\x12\x35\n\x0b\x64isposition\x18\x04 \x01(\x0e\x32 .onecard.exchange.v1.Disposition\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\"\x9c\x02\n\rControlRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12;\n\x0fput_participant\x18\x02 \x01(\x0b\x32 .onecard.exchange.v1.ParticipantH\x00\x12\x36\n\x07put_key\x18\x03 \x01(\x0b\x32#.onecard.exchange.v1.ParticipantKeyH\x00\x12\x38\n\nrevoke_key\x18\x04 \x01(\x0b\x32\".onecard.exchange.v1.KeyRevocationH\x00\x12\x42\n\x0f\x64ispose_message\x18\x05 \x01(\x0b\x32\'.onecard.exchange.v1.MessageDispositionH\x00\x42\x08\n\x06\x63hange*t\n\x0b\x44isposition\x12\x1b\n\x17\x44ISPOSITION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44ISPOSITION_REPLAY\x10\x01\x12\x17\n\x13\x44ISPOSITION_RELEASE\x10\x02\x12\x17\n\x13\x44ISPOSITION_DISCARD\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/exchange/v1/control.proto\x12\x13onecard.exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n\x0bParticipant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07name_zh\x18\x02 \x01(\t\x12\x0f\n\x07name_en\x18\x03 \x01(\t\x12\x10\n\x08may_send\x18\x04 \x03(\t\x12\x13\n\x0bmay_receive\x18\x05 \x03(\t\x12\x19\n\x11\x63\x65rtificate_names\x18\x06 \x03(\t\x12;\n\x0bmaintenance\x18\x07 \x01(\x0b\x32&.onecard.exchange.v1.MaintenanceWindow\x12(\n\x05\x66\x65\x65\x64s\x18\x08 \x03(\x0b\x32\x19.onecard.exchange.v1.Feed\"E\n\x04\x46\x65\x65\x64\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x16\n\x0ehas_everything\x18\x02 \x01(\x08\x12\x14\n\x0cresidents_of\x18\x03 \x03(\t\"q\n\x11MaintenanceWindow\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb2\x01\n\x0eParticipantKey\x12\x13\n\x0bparticipant\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x33\n\x0fnot_before_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enot_after_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\rKeyRevocation\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x30\n\x0crevoked_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"\x89\x01\n\x12MessageDisposition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\x0c\x12\x35\n\x0b\x64isposition\x18\x04 \x01(\x0e\x32 .onecard.exchange.v1.Disposition\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\"\x9c\x02\n\rControlRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12;\n\x0fput_participant\x18\x02 \x01(\x0b\x32 .onecard.exchange.v1.ParticipantH\x00\x12\x36\n\x07put_key\x18\x03 \x01(\x0b\x32#.onecard.exchange.v1.ParticipantKeyH\x00\x12\x38\n\nrevoke_key\x18\x04 \x01(\x0b\x32\".onecard.exchange.v1.KeyRevocationH\x00\x12\x42\n\x0f\x64ispose_message\x18\x05 \x01(\x0b\x32\'.onecard.exchange.v1.MessageDispositionH\x00\x42\x08\n\x06\x63hange*t\n\x0b\x44isposition\x12\x1b\n\x17\x44ISPOSITION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44ISPOSITION_REPLAY\x10\x01\x12\x17\n\x13\x44ISPOSITION_RELEASE\x10\x02\x12\x17\n\x13\x44ISPOSITION_DISCARD\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onecard.exchange.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DISPOSITION']._serialized_start=1101
-  _globals['_DISPOSITION']._serialized_end=1217
+  _globals['_DISPOSITION']._serialized_start=1214
+  _globals['_DISPOSITION']._serialized_end=1330
   _globals['_PARTICIPANT']._serialized_start=92
-  _globals['_PARTICIPANT']._serialized_end=278
-  _globals['_MAINTENANCEWINDOW']._serialized_start=280
-  _globals['_MAINTENANCEWINDOW']._serialized_end=393
-  _globals['_PARTICIPANTKEY']._serialized_start=396
-  _globals['_PARTICIPANTKEY']._serialized_end=574
-  _globals['_KEYREVOCATION']._serialized_start=576
-  _globals['_KEYREVOCATION']._serialized_end=672
-  _globals['_MESSAGEDISPOSITION']._serialized_start=675
-  _globals['_MESSAGEDISPOSITION']._serialized_end=812
-  _globals['_CONTROLRECORD']._serialized_start=815
-  _globals['_CONTROLRECORD']._serialized_end=1099
+  _globals['_PARTICIPANT']._serialized_end=320
+  _globals['_FEED']._serialized_start=322
+  _globals['_FEED']._serialized_end=391
+  _globals['_MAINTENANCEWINDOW']._serialized_start=393
+  _globals['_MAINTENANCEWINDOW']._serialized_end=506
+  _globals['_PARTICIPANTKEY']._serialized_start=509
+  _globals['_PARTICIPANTKEY']._serialized_end=687
+  _globals['_KEYREVOCATION']._serialized_start=689
+  _globals['_KEYREVOCATION']._serialized_end=785
+  _globals['_MESSAGEDISPOSITION']._serialized_start=788
+  _globals['_MESSAGEDISPOSITION']._serialized_end=925
+  _globals['_CONTROLRECORD']._serialized_start=928
+  _globals['_CONTROLRECORD']._serialized_end=1212
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ DISPOSITION_RELEASE: Disposition
 DISPOSITION_DISCARD: Disposition
 
 class Participant(_message.Message):
-    __slots__ = ("id", "name_zh", "name_en", "may_send", "may_receive", "certificate_names", "maintenance")
+    __slots__ = ("id", "name_zh", "name_en", "may_send", "may_receive", "certificate_names", "maintenance", "feeds")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_ZH_FIELD_NUMBER: _ClassVar[int]
     NAME_EN_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Participant(_message.Message):
     MAY_RECEIVE_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_NAMES_FIELD_NUMBER: _ClassVar[int]
     MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
+    FEEDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name_zh: str
     name_en: str
@@ -37,7 +38,18 @@ class Participant(_message.Message):
     may_receive: _containers.RepeatedScalarFieldContainer[str]
     certificate_names: _containers.RepeatedScalarFieldContainer[str]
     maintenance: MaintenanceWindow
-    def __init__(self, id: _Optional[str] = ..., name_zh: _Optional[str] = ..., name_en: _Optional[str] = ..., may_send: _Optional[_Iterable[str]] = ..., may_receive: _Optional[_Iterable[str]] = ..., certificate_names: _Optional[_Iterable[str]] = ..., maintenance: _Optional[_Union[MaintenanceWindow, _Mapping]] = ...) -> None: ...
+    feeds: _containers.RepeatedCompositeFieldContainer[Feed]
+    def __init__(self, id: _Optional[str] = ..., name_zh: _Optional[str] = ..., name_en: _Optional[str] = ..., may_send: _Optional[_Iterable[str]] = ..., may_receive: _Optional[_Iterable[str]] = ..., certificate_names: _Optional[_Iterable[str]] = ..., maintenance: _Optional[_Union[MaintenanceWindow, _Mapping]] = ..., feeds: _Optional[_Iterable[_Union[Feed, _Mapping]]] = ...) -> None: ...
+
+class Feed(_message.Message):
+    __slots__ = ("package", "has_everything", "residents_of")
+    PACKAGE_FIELD_NUMBER: _ClassVar[int]
+    HAS_EVERYTHING_FIELD_NUMBER: _ClassVar[int]
+    RESIDENTS_OF_FIELD_NUMBER: _ClassVar[int]
+    package: str
+    has_everything: bool
+    residents_of: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, package: _Optional[str] = ..., has_everything: _Optional[bool] = ..., residents_of: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MaintenanceWindow(_message.Message):
     __slots__ = ("start_time", "end_time")

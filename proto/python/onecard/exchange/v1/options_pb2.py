@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/exchange/v1/options.proto\x12\x13onecard.exchange.v1\x1a google/protobuf/descriptor.proto\"\xb4\x02\n\x0cMethodPolicy\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.onecard.exchange.v1.MethodKind\x12\x35\n\x07senders\x18\x02 \x03(\x0e\x32$.onecard.exchange.v1.ParticipantRole\x12\x38\n\nrecipients\x18\x03 \x03(\x0e\x32$.onecard.exchange.v1.ParticipantRole\x12\x12\n\nhas_effect\x18\x04 \x01(\x08\x12\x1e\n\x16\x63\x61rries_execute_before\x18\x05 \x01(\x08\x12\x1b\n\x13longest_duration_ms\x18\x06 \x01(\r\x12\x18\n\x10reversing_method\x18\x07 \x01(\t\x12\x19\n\x11payload_bytes_max\x18\x08 \x01(\r\"\x82\x01\n\x0b\x45rrorPolicy\x12.\n\x05\x66\x61ult\x18\x01 \x01(\x0e\x32\x1f.onecard.exchange.v1.ErrorFault\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x0f\n\x07text_en\x18\x03 \x01(\t\x12\x0f\n\x07text_zh\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t*o\n\nMethodKind\x12\x1b\n\x17METHOD_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13METHOD_KIND_REQUEST\x10\x01\x12\x15\n\x11METHOD_KIND_EVENT\x10\x02\x12\x14\n\x10METHOD_KIND_READ\x10\x03*l\n\x0fParticipantRole\x12 \n\x1cPARTICIPANT_ROLE_UNSPECIFIED\x10\x00\x12\x1d\n\x19PARTICIPANT_ROLE_PROVINCE\x10\x01\x12\x18\n\x14PARTICIPANT_ROLE_HUB\x10\x02*\x8b\x01\n\nErrorFault\x12\x1b\n\x17\x45RROR_FAULT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45RROR_FAULT_SENDER\x10\x01\x12\x19\n\x15\x45RROR_FAULT_RECIPIENT\x10\x02\x12\x13\n\x0f\x45RROR_FAULT_HUB\x10\x03\x12\x18\n\x14\x45RROR_FAULT_BUSINESS\x10\x04:S\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32!.onecard.exchange.v1.MethodPolicy:2\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\x08:0\n\x07subject\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\x08:T\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xbc\x8e\x03 \x01(\x0b\x32 .onecard.exchange.v1.ErrorPolicyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/exchange/v1/options.proto\x12\x13onecard.exchange.v1\x1a google/protobuf/descriptor.proto\"\xca\x02\n\x0cMethodPolicy\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.onecard.exchange.v1.MethodKind\x12\x35\n\x07senders\x18\x02 \x03(\x0e\x32$.onecard.exchange.v1.ParticipantRole\x12\x38\n\nrecipients\x18\x03 \x03(\x0e\x32$.onecard.exchange.v1.ParticipantRole\x12\x12\n\nhas_effect\x18\x04 \x01(\x08\x12\x1e\n\x16\x63\x61rries_execute_before\x18\x05 \x01(\x08\x12\x1b\n\x13longest_duration_ms\x18\x06 \x01(\r\x12\x18\n\x10reversing_method\x18\x07 \x01(\t\x12\x19\n\x11payload_bytes_max\x18\x08 \x01(\r\x12\x14\n\x0cis_published\x18\t \x01(\x08\"\x82\x01\n\x0b\x45rrorPolicy\x12.\n\x05\x66\x61ult\x18\x01 \x01(\x0e\x32\x1f.onecard.exchange.v1.ErrorFault\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x0f\n\x07text_en\x18\x03 \x01(\t\x12\x0f\n\x07text_zh\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t*o\n\nMethodKind\x12\x1b\n\x17METHOD_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13METHOD_KIND_REQUEST\x10\x01\x12\x15\n\x11METHOD_KIND_EVENT\x10\x02\x12\x14\n\x10METHOD_KIND_READ\x10\x03*\x87\x01\n\x0fParticipantRole\x12 \n\x1cPARTICIPANT_ROLE_UNSPECIFIED\x10\x00\x12\x1d\n\x19PARTICIPANT_ROLE_PROVINCE\x10\x01\x12\x18\n\x14PARTICIPANT_ROLE_HUB\x10\x02\x12\x19\n\x15PARTICIPANT_ROLE_BANK\x10\x03*\x8b\x01\n\nErrorFault\x12\x1b\n\x17\x45RROR_FAULT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45RROR_FAULT_SENDER\x10\x01\x12\x19\n\x15\x45RROR_FAULT_RECIPIENT\x10\x02\x12\x13\n\x0f\x45RROR_FAULT_HUB\x10\x03\x12\x18\n\x14\x45RROR_FAULT_BUSINESS\x10\x04:S\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32!.onecard.exchange.v1.MethodPolicy:2\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\x08:0\n\x07subject\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\x08:6\n\rother_subject\x12\x1d.google.protobuf.FieldOptions\x18\xbd\x8e\x03 \x01(\x08:T\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xbc\x8e\x03 \x01(\x0b\x32 .onecard.exchange.v1.ErrorPolicyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onecard.exchange.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METHODKIND']._serialized_start=536
-  _globals['_METHODKIND']._serialized_end=647
-  _globals['_PARTICIPANTROLE']._serialized_start=649
-  _globals['_PARTICIPANTROLE']._serialized_end=757
-  _globals['_ERRORFAULT']._serialized_start=760
-  _globals['_ERRORFAULT']._serialized_end=899
+  _globals['_METHODKIND']._serialized_start=558
+  _globals['_METHODKIND']._serialized_end=669
+  _globals['_PARTICIPANTROLE']._serialized_start=672
+  _globals['_PARTICIPANTROLE']._serialized_end=807
+  _globals['_ERRORFAULT']._serialized_start=810
+  _globals['_ERRORFAULT']._serialized_end=949
   _globals['_METHODPOLICY']._serialized_start=93
-  _globals['_METHODPOLICY']._serialized_end=401
-  _globals['_ERRORPOLICY']._serialized_start=404
-  _globals['_ERRORPOLICY']._serialized_end=534
+  _globals['_METHODPOLICY']._serialized_end=423
+  _globals['_ERRORPOLICY']._serialized_start=426
+  _globals['_ERRORPOLICY']._serialized_end=556
 # @@protoc_insertion_point(module_scope)

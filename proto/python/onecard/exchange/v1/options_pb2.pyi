@@ -21,6 +21,7 @@ class ParticipantRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PARTICIPANT_ROLE_UNSPECIFIED: _ClassVar[ParticipantRole]
     PARTICIPANT_ROLE_PROVINCE: _ClassVar[ParticipantRole]
     PARTICIPANT_ROLE_HUB: _ClassVar[ParticipantRole]
+    PARTICIPANT_ROLE_BANK: _ClassVar[ParticipantRole]
 
 class ErrorFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -36,6 +37,7 @@ METHOD_KIND_READ: MethodKind
 PARTICIPANT_ROLE_UNSPECIFIED: ParticipantRole
 PARTICIPANT_ROLE_PROVINCE: ParticipantRole
 PARTICIPANT_ROLE_HUB: ParticipantRole
+PARTICIPANT_ROLE_BANK: ParticipantRole
 ERROR_FAULT_UNSPECIFIED: ErrorFault
 ERROR_FAULT_SENDER: ErrorFault
 ERROR_FAULT_RECIPIENT: ErrorFault
@@ -47,11 +49,13 @@ SENSITIVE_FIELD_NUMBER: _ClassVar[int]
 sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, bool]
 SUBJECT_FIELD_NUMBER: _ClassVar[int]
 subject: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, bool]
+OTHER_SUBJECT_FIELD_NUMBER: _ClassVar[int]
+other_subject: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, bool]
 ERROR_FIELD_NUMBER: _ClassVar[int]
 error: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, ErrorPolicy]
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("kind", "senders", "recipients", "has_effect", "carries_execute_before", "longest_duration_ms", "reversing_method", "payload_bytes_max")
+    __slots__ = ("kind", "senders", "recipients", "has_effect", "carries_execute_before", "longest_duration_ms", "reversing_method", "payload_bytes_max", "is_published")
     KIND_FIELD_NUMBER: _ClassVar[int]
     SENDERS_FIELD_NUMBER: _ClassVar[int]
     RECIPIENTS_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +64,7 @@ class MethodPolicy(_message.Message):
     LONGEST_DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     REVERSING_METHOD_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    IS_PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     kind: MethodKind
     senders: _containers.RepeatedScalarFieldContainer[ParticipantRole]
     recipients: _containers.RepeatedScalarFieldContainer[ParticipantRole]
@@ -68,7 +73,8 @@ class MethodPolicy(_message.Message):
     longest_duration_ms: int
     reversing_method: str
     payload_bytes_max: int
-    def __init__(self, kind: _Optional[_Union[MethodKind, str]] = ..., senders: _Optional[_Iterable[_Union[ParticipantRole, str]]] = ..., recipients: _Optional[_Iterable[_Union[ParticipantRole, str]]] = ..., has_effect: _Optional[bool] = ..., carries_execute_before: _Optional[bool] = ..., longest_duration_ms: _Optional[int] = ..., reversing_method: _Optional[str] = ..., payload_bytes_max: _Optional[int] = ...) -> None: ...
+    is_published: bool
+    def __init__(self, kind: _Optional[_Union[MethodKind, str]] = ..., senders: _Optional[_Iterable[_Union[ParticipantRole, str]]] = ..., recipients: _Optional[_Iterable[_Union[ParticipantRole, str]]] = ..., has_effect: _Optional[bool] = ..., carries_execute_before: _Optional[bool] = ..., longest_duration_ms: _Optional[int] = ..., reversing_method: _Optional[str] = ..., payload_bytes_max: _Optional[int] = ..., is_published: _Optional[bool] = ...) -> None: ...
 
 class ErrorPolicy(_message.Message):
     __slots__ = ("fault", "retryable", "text_en", "text_zh", "status")

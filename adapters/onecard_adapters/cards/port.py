@@ -1,0 +1,80 @@
+"""Between the runtime of cards and the dialects of card offices and banks.
+
+A dialect implements `CardOffice` and calls `CardDesk`. It translates; it knows no version, no signature, no stream.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LocalCard:
+    """A card as a card office's system shows it now, in national terms. Repeats of it are no harm: content decides."""
+
+    person: exchange_values_pb2.PersonIdentity
+    card: values_pb2.CardReference
+    state: values_pb2.SocialState
+    change: change_pb2.SocialChange
+    """What happened, where the system tells; SOCIAL_CHANGE_UNSPECIFIED lets the runtime derive it from the states."""
+    occurred_ms: int
+    """When, by the local system."""
+    local_status: exchange_values_pb2.CodedValue
+    data: values_pb2.CardData
+    holder: values_pb2.HolderDetails
+    replaces: values_pb2.CardReference | None = None
+    version: int | None = None
+    """The local system's own version of the card, where it keeps one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LocalAccount:
+    """A card's account as a bank's system shows it now, in national terms."""
+
+    person: exchange_values_pb2.PersonIdentity
+    card: values_pb2.CardReference
+    state: values_pb2.FinancialState
+    change: change_pb2.FinancialChange
+    occurred_ms: int
+    local_status: exchange_values_pb2.CodedValue
+    bank_card_number: str
+    version: int | None = None
+
+
+Change = change_pb2.ReportSocialChangeRequest | change_pb2.ReportFinancialChangeRequest
+
+
+class CardOffice(Protocol):
+    """What a dialect does for the exchange in its local system. Everything may be asked twice."""
+
+    async def carry_out(self, request: replacement_pb2.CarryOutStepRequest) -> replacement_pb2.CarryOutStepResponse:
+        """Do or undo one step of a replacement; done before, it says so. Raises OneCardError with the local reason."""
+
+    async def tell(self, change: Change) -> None:
+        """Let the local system know of a published change of a card that it follows, if it keeps such copies."""
+
+    async def find(self, card: values_pb2.CardReference) -> LocalCard | LocalAccount | None:
+        """The card as the local system shows it now; None if it has none such."""
+
+
+class CardDesk(Protocol):
+    """What the runtime does for a dialect."""
+
+    async def observe(self, seen: Sequence[LocalCard | LocalAccount]) -> int:
+        """Take what the local system shows; what changed gets its next version and goes out as a signed event.
+
+        Version and event are written in one local transaction; returns how many changed. Durable when it returns.
+        """
+
+    async def verify(self, request: status_pb2.VerifyCardRequest) -> status_pb2.VerifyCardResponse:
+        """Whether a card at a counter may be used. Raises OneCardError where the hub cannot be asked."""
+
+    async def statuses(
+        self, questions: Sequence[status_pb2.CardQuestion], *, purpose: str
+    ) -> list[status_pb2.CardAnswer]:
+        """What the registry knows, in the order asked, at most 500. Raises OneCardError."""
