@@ -1,0 +1,236 @@
+"""Digests by which two copies of many cards are compared: of a card, of its data, and of ranges of cards.
+
+Owns what both sides must compute alike, and knows neither stores nor messages. A card's key is SM3 of its reference,
+so keys are spread evenly; a range is a prefix of the key in hex digits. The digest of a range is that of its sixteen
+parts, at the tree's depth that of its cards. So one wrong card among a million is found by asking for 256 bytes a level
+(`find_differing_ranges`) and then for the fifteen cards around it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator, Iterable, Sequence
+from typing import Final
+
+from onecard.card.v1 import values_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+from onecard_protocol.signatures.sm3 import sm3, sm3_after
+
+KEY_BYTES: Final = 8
+"""Bytes of a card's key that are kept and compared."""
+DIGEST_BYTES: Final = 16
+"""SM3, cut: against accident and a careless hand, which is what makes copies drift."""
+DEPTH_MAX: Final = 5
+"""Digits at which the largest tree's ranges end: a million ranges, 17 MB, whatever the number of cards."""
+PARTS: Final = 16
+PREFIXES_PER_REQUEST_MAX: Final = 64
+
+_CARDS_PER_RANGE: Final = 16
+_NOTHING: Final = bytes(DIGEST_BYTES)
+_NO_PARTS: Final = bytes(PARTS * DIGEST_BYTES)
+_LEAF: Final = struct.Struct(">BQBQ")
+_leaf_sm3: Final = sm3_after(b"onecard.v1.card.leaf")
+_parts_sm3: Final = sm3_after(b"onecard.v1.card.parts")
+_cards_sm3: Final = sm3_after(b"onecard.v1.card.cards")
+
+
+def key_of(issuer: str, number: str, sequence: int, size: int = KEY_BYTES) -> bytes:
+    """A card's key: the first bytes of SM3(issuer ‖ "|" ‖ number ‖ "|" ‖ sequence), a sequence not stated being 1."""
+    return sm3(f"{issuer}|{number}|{sequence or 1}".encode())[:size]
+
+
+def compared_digest(
+    *,
+    generation: int,
+    specification_version: str,
+    card_class: str,
+    recognition_code: str,
+    institution_code: str,
+    issue_day: int,
+    expiry_day: int,
+    is_contactless: bool,
+    has_transit_mark: bool,
+    certificate_serial: str,
+    production_kind: str,
+    production_way: str,
+    residence_area: str,
+    photo_digest: bytes,
+) -> bytes:
+    """Digest of a card's data, 16 bytes; days are yyyymmdd, 0 where there is none, kinds the bare code.
+
+    What the issuer alone tells is compared. Bank and account number (the bank's word) and e-card (the registry's) are
+    not: they change in the registry without a version of the issuer's, and in the copies with the account's version.
+    Independent of protobuf: each field in this order as length in characters, ":" and text, numbers in decimal.
+    """
+    fields = (
+        str(generation),
+        specification_version,
+        card_class,
+        recognition_code,
+        institution_code,
+        str(issue_day),
+        str(expiry_day),
+        "1" if is_contactless else "0",
+        "1" if has_transit_mark else "0",
+        certificate_serial,
+        production_kind,
+        production_way,
+        residence_area,
+        photo_digest.hex(),
+    )
+    return sm3("".join([f"{len(field)}:{field}" for field in fields]).encode())[:DIGEST_BYTES]
+
+
+def data_digest(data: values_pb2.CardData) -> bytes:
+    """`compared_digest` of data as they travel."""
+    return compared_digest(
+        generation=data.generation,
+        specification_version=data.specification_version,
+        card_class=data.card_class,
+        recognition_code=data.recognition_code,
+        institution_code=data.institution_code,
+        issue_day=day_number(data.issue_day),
+        expiry_day=day_number(data.expiry_day),
+        is_contactless=data.is_contactless,
+        has_transit_mark=data.has_transit_mark,
+        certificate_serial=data.certificate_serial,
+        production_kind=data.production_kind.code,
+        production_way=data.production_way.code,
+        residence_area=data.residence_area,
+        photo_digest=data.photo_digest,
+    )
+
+
+def day_number(day: exchange_values_pb2.CalendarDay) -> int:
+    """A day as yyyymmdd; 0 for one that is absent."""
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+def leaf_digest(
+    key: bytes,
+    social_state: int,
+    social_version: int,
+    financial_state: int,
+    financial_version: int,
+    data_digest: bytes,
+) -> bytes:
+    """Digest of one card as a copy holds it, 16 bytes."""
+    return _leaf_sm3(key + _LEAF.pack(social_state, social_version, financial_state, financial_version) + data_digest)[
+        :DIGEST_BYTES
+    ]
+
+
+def depth_for(card_count: int) -> int:
+    """Digits at which the ranges of so many cards are no longer parted: about sixteen cards or fewer in each."""
+    depth = 0
+    while depth < DEPTH_MAX and PARTS**depth * _CARDS_PER_RANGE < card_count:
+        depth += 1
+    return depth
+
+
+def key_bounds(prefix: str) -> tuple[bytes, bytes]:
+    """First and last key of a range."""
+    return (
+        bytes.fromhex(prefix.ljust(2 * KEY_BYTES, "0")),
+        bytes.fromhex(prefix.ljust(2 * KEY_BYTES, "f")),
+    )
+
+
+def is_prefix(text: str, depth: int) -> bool:
+    """Whether the text names a range of at most so many digits."""
+    return len(text) <= depth and all(digit in "0123456789abcdef" for digit in text)
+
+
+def range_index(key: bytes, depth: int) -> int:
+    """Number of the range of `depth` digits in which a key lies."""
+    return int.from_bytes(key[:4], "big") >> (32 - 4 * depth)
+
+
+class DigestTree:
+    """Digests of all ranges of a set of cards, held as one array of bytes a level."""
+
+    __slots__ = ("_levels", "card_count", "depth")
+
+    def __init__(self, cards: Iterable[tuple[bytes, bytes]], depth: int) -> None:
+        """Build from (key, leaf digest), ascending. Raises ValueError if they are not, or the depth is too great."""
+        if not 0 <= depth <= DEPTH_MAX:
+            raise ValueError(f"depth {depth} is not within 0 and {DEPTH_MAX}")
+        self.depth = depth
+        self.card_count = 0
+        self._levels = [bytearray(DIGEST_BYTES * PARTS**level) for level in range(depth + 1)]
+        self._fill(cards)
+        for level in range(depth - 1, -1, -1):
+            for index in range(PARTS**level):
+                self._join(level, index)
+
+    def _fill(self, cards: Iterable[tuple[bytes, bytes]]) -> None:
+        shift, count, current, before = 32 - 4 * self.depth, 0, 0, b""
+        leaves: list[bytes] = []
+        for key, leaf in cards:
+            if key < before:
+                raise ValueError("cards are not in the order of their keys")
+            before = key
+            index = int.from_bytes(key[:4], "big") >> shift
+            if index != current:
+                self._put(current, leaves)
+                current, leaves = index, []
+            leaves.append(leaf)
+            count += 1
+        self._put(current, leaves)
+        self.card_count = count
+
+    def replace(self, index: int, leaves: Sequence[bytes], count_change: int) -> None:
+        """Put other cards into one of the lowest ranges; the tree has so many cards more."""
+        self._put(index, leaves)
+        self.card_count += count_change
+        for level in range(self.depth - 1, -1, -1):
+            index //= PARTS
+            self._join(level, index)
+
+    def parts(self, prefix: str) -> bytes:
+        """Digests of a range's sixteen parts, joined. Raises ValueError if it has none at this depth."""
+        if not is_prefix(prefix, self.depth - 1):
+            raise ValueError(f"no range of a tree of {self.depth} digits that has parts")
+        size = PARTS * DIGEST_BYTES
+        index = int(prefix, 16) if prefix else 0
+        return bytes(self._levels[len(prefix) + 1][index * size : (index + 1) * size])
+
+    @property
+    def root(self) -> bytes:
+        """The digest of all cards."""
+        return bytes(self._levels[0])
+
+    def _put(self, index: int, leaves: Sequence[bytes]) -> None:
+        # Equal keys are no reason for a difference: leaves count in their own order.
+        digest = _cards_sm3(b"".join(sorted(leaves)))[:DIGEST_BYTES] if leaves else _NOTHING
+        self._levels[self.depth][index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] = digest
+
+    def _join(self, level: int, index: int) -> None:
+        size = PARTS * DIGEST_BYTES
+        parts = self._levels[level + 1][index * size : (index + 1) * size]
+        digest = _NOTHING if parts == _NO_PARTS else _parts_sm3(bytes(parts))[:DIGEST_BYTES]
+        self._levels[level][index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] = digest
+
+
+def find_differing_ranges(tree: DigestTree) -> Generator[list[str], Sequence[bytes], list[str]]:
+    """Walk down beside another copy's tree of the same depth; returns the lowest ranges that differ.
+
+    Yields prefixes, at most 64 at once, and wants sent the other tree's `parts` of each in that order. Ranges that are
+    equal are not gone into, so what is asked grows with the differences and not with the cards.
+    """
+    level = [""]
+    for _ in range(tree.depth):
+        below: list[str] = []
+        for start in range(0, len(level), PREFIXES_PER_REQUEST_MAX):
+            asked = level[start : start + PREFIXES_PER_REQUEST_MAX]
+            answers = yield asked
+            for prefix, theirs in zip(asked, answers, strict=True):
+                ours = tree.parts(prefix)
+                below += [
+                    f"{prefix}{part:x}"
+                    for part in range(PARTS)
+                    if ours[part * DIGEST_BYTES : (part + 1) * DIGEST_BYTES]
+                    != theirs[part * DIGEST_BYTES : (part + 1) * DIGEST_BYTES]
+                ]
+        level = below
+    return level
