@@ -29,10 +29,14 @@ DELIVERY_TYPE: Final = "onecard.delivery.v1"
 # Extension attributes (CloudEvents allows lower-case letters and digits).
 ADMITTED: Final = "admitted"
 PSEUDONYM: Final = "pseudonym"
+OTHER_PSEUDONYM: Final = "otherpseudonym"
 DIRECTORY_VERSION: Final = "dirversion"
 QUESTION: Final = "question"
 NUMBER: Final = "number"
 ANSWERS: Final = "answers"
+
+_JOURNAL_RECIPIENT: Final = "journal/"
+_QUESTION_ANSWERS: Final = "question:"
 
 HUB_SOURCE: Final = "/onecard/cn-00"
 PROTOBUF: Final = "application/protobuf"
@@ -53,6 +57,21 @@ def topics(partition_count: int) -> list[TopicSpec]:
             for participant in sorted(PROVINCES)
         ),
     ]
+
+
+def partition_of_pseudonym(pseudonym: str, partition_count: int) -> int:
+    """The partition of a person: the pseudonym's first 8 bytes modulo the number of partitions."""
+    return int(pseudonym[:16], 16) % partition_count
+
+
+def journal_recipient(partition: int) -> str:
+    """Who outputs go to that are forwarded to a partition of the journal, ``journal/0007``; no participant's name."""
+    return f"{_JOURNAL_RECIPIENT}{partition:04d}"
+
+
+def journal_partition(recipient: str) -> int | None:
+    """The partition that outputs to this recipient are forwarded to; None for a participant."""
+    return int(recipient[len(_JOURNAL_RECIPIENT) :]) if recipient.startswith(_JOURNAL_RECIPIENT) else None
 
 
 def source_of(participant: str) -> str:
@@ -108,10 +127,23 @@ def record_key(message: Message, pseudonym: str) -> bytes:
     return (pseudonym or answers_text(message.key)).encode()
 
 
+def _admission(pseudonym: str, other_pseudonym: str, admitted_ms: int, directory_version: int) -> dict[str, str]:
+    extensions = {ADMITTED: str(admitted_ms), PSEUDONYM: pseudonym, DIRECTORY_VERSION: str(directory_version)}
+    if other_pseudonym:
+        extensions[OTHER_PSEUDONYM] = other_pseudonym
+    return extensions
+
+
 def message_record(
-    message: Message, *, partition: int, pseudonym: str, admitted_ms: int, directory_version: int
+    message: Message,
+    *,
+    partition: int,
+    pseudonym: str,
+    admitted_ms: int,
+    directory_version: int,
+    other_pseudonym: str = "",
 ) -> Record:
-    """An admitted message for the journal."""
+    """An admitted message for the journal; `other_pseudonym` is of the other identity that its method names."""
     return _record(
         MESSAGE_TYPE,
         message,
@@ -120,12 +152,19 @@ def message_record(
         key=record_key(message, pseudonym),
         event_id=id_text(message.header.id),
         time_ms=message.created_ms,
-        extensions={ADMITTED: str(admitted_ms), PSEUDONYM: pseudonym, DIRECTORY_VERSION: str(directory_version)},
+        extensions=_admission(pseudonym, other_pseudonym, admitted_ms, directory_version),
     )
 
 
 def question_record(
-    message: Message, *, partition: int, pseudonym: str, admitted_ms: int, directory_version: int, question_id: bytes
+    message: Message,
+    *,
+    partition: int,
+    pseudonym: str,
+    admitted_ms: int,
+    directory_version: int,
+    question_id: bytes,
+    other_pseudonym: str = "",
 ) -> Record:
     """GetOutcome about a message, for the journal; its answer comes to the asker's inbox (`answers` = question)."""
     return _record(
@@ -136,12 +175,35 @@ def question_record(
         key=record_key(message, pseudonym),
         event_id=id_text(question_id),
         time_ms=admitted_ms,
-        extensions={
-            ADMITTED: str(admitted_ms),
-            PSEUDONYM: pseudonym,
-            DIRECTORY_VERSION: str(directory_version),
-            QUESTION: id_text(question_id),
-        },
+        extensions=_admission(pseudonym, other_pseudonym, admitted_ms, directory_version)
+        | {QUESTION: id_text(question_id)},
+    )
+
+
+def forwarded_record(
+    message: Message, *, partition: int, pseudonym: str, other_pseudonym: str, question: str, decided_ms: int
+) -> Record:
+    """What another partition forwards, for the journal: a message, or a question as `answers_text` names it.
+
+    It was not admitted again: its time is that of the decision to forward it, and no directory is named.
+    """
+    if question:
+        return question_record(
+            message,
+            partition=partition,
+            pseudonym=pseudonym,
+            other_pseudonym=other_pseudonym,
+            admitted_ms=decided_ms,
+            directory_version=0,
+            question_id=bytes.fromhex(question.removeprefix(_QUESTION_ANSWERS)),
+        )
+    return message_record(
+        message,
+        partition=partition,
+        pseudonym=pseudonym,
+        other_pseudonym=other_pseudonym,
+        admitted_ms=decided_ms,
+        directory_version=0,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 
+from onecard_broker.journal import partition_of_pseudonym
 from onecard_protocol.signatures.sm3 import hmac_sm3
 
 SUBJECT_KEY_BYTES = 32
@@ -37,8 +38,8 @@ class Subjects:
         return hmac_sm3(self._key, identity.encode()).hex()
 
     def partition_of_pseudonym(self, pseudonym: str) -> int:
-        """The partition of a person: the pseudonym's first 8 bytes modulo the number of partitions."""
-        return int(pseudonym[:16], 16) % self._partition_count
+        """The partition of a person."""
+        return partition_of_pseudonym(pseudonym, self._partition_count)
 
     def partition_of_id(self, message_id: bytes) -> int:
         """The partition of a message without a person: the random half of its id modulo the number of partitions."""

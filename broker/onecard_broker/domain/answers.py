@@ -76,7 +76,7 @@ def _request_named(ruling: Ruling) -> KnownMessage | OneCardError:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST, "the request went to another participant")
     if request.method != header.method:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST, "the request is of another method")
-    if request.state is KnownState.CLOSED:
+    if request.state in {KnownState.CLOSED, KnownState.FORWARDED}:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST, "the request was never sent on")
     return request
 

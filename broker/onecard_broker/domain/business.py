@@ -38,7 +38,17 @@ class Business(Protocol):
     """The rules of one proto package that keeps state at the hub. Effects go into the ruling."""
 
     def names(self, inbound: Inbound) -> Needs:
-        """What a request's or question's payload names: states, and messages such as the original of a reversal."""
+        """What the payload of a request, of an event to the hub, or of a question about one names.
+
+        States, and messages such as the original of a reversal.
+        """
+
+    def stands_under(self, ruling: Ruling) -> str:
+        """Pseudonym of the number that the person's matters stand under, if another than the record's (rule 4).
+
+        Asked about requests, events to the hub and questions that come for the first time; they are then forwarded
+        there, undecided. Empty where they are decided here.
+        """
 
     def judge(self, ruling: Ruling) -> Verdict:
         """Decide about a request that came for the first time and in time."""

@@ -31,6 +31,8 @@ from onecard_broker.domain.questions import answer_question
 from onecard_broker.domain.ruling import Ruling
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import HUB
+from onecard_protocol.messages import Message
 
 BUSINESSES: Final[Mapping[str, Business]] = {"onecard.medical.v1": MedicalBusiness()}
 """The module of each package that keeps state at the hub; a method of any other package is plain conversation."""
@@ -59,7 +61,7 @@ def needs(inbound: Inbound) -> Needs:
     known: set[MessageKey] = {message.key}
     if message.header.kind in _NAMES_A_REQUEST:
         known.add((message.header.reply_to.sender, message.header.reply_to.id))
-    if inbound.origin is Origin.QUESTION or message.header.kind != message_pb2.MESSAGE_KIND_REQUEST:
+    if not _is_for_business(message):
         return Needs(known=frozenset(known))
     named = business_of(message.header.method).names(inbound)
     return Needs(known=named.known | known, aggregates=named.aggregates)
@@ -69,7 +71,10 @@ def needs_after(inbound: Inbound, known: Mapping[MessageKey, KnownMessage]) -> N
     """What the known messages tell that must be loaded: states of the request concerned, outcomes to send again."""
     if inbound.origin is Origin.TIMER:
         request = None if inbound.timer is None else known.get(inbound.timer.request)
-        return NeedsAfter(aggregates=frozenset(() if request is None else request.aggregates))
+        named = set(() if request is None else request.aggregates)
+        if inbound.timer is not None and inbound.timer.aggregate is not None:
+            named.add(inbound.timer.aggregate)
+        return NeedsAfter(aggregates=frozenset(named))
     message = inbound.message
     if message is None:
         return NeedsAfter()
@@ -118,7 +123,11 @@ def decide(state: State, inbound: Inbound, now_ms: int) -> list[Effect]:
             else:
                 _decide_again(ruling, seen)
         case Origin.QUESTION:
-            answer_question(ruling)
+            seen = state.known.get(ruling.message.key)
+            if seen is None and (primary := _stands_under(ruling)):
+                ruling.forward(primary)
+            else:
+                answer_question(ruling)
         case Origin.TIMER:
             _decide_timer(ruling)
         case Origin.DISPOSITION:
@@ -126,6 +135,19 @@ def decide(state: State, inbound: Inbound, now_ms: int) -> list[Effect]:
         case _:
             assert_never(inbound.origin)
     return ruling.effects
+
+
+def _is_for_business(message: Message) -> bool:
+    """Whether a business reads it as it comes: a request, or an event to the hub."""
+    kind = message.header.kind
+    return kind == message_pb2.MESSAGE_KIND_REQUEST or (
+        kind == message_pb2.MESSAGE_KIND_EVENT and message.header.recipient == HUB
+    )
+
+
+def _stands_under(ruling: Ruling) -> str:
+    message = ruling.message
+    return business_of(message.header.method).stands_under(ruling) if _is_for_business(message) else ""
 
 
 def _is_let_go(inbound: Inbound, seen: KnownMessage) -> bool:
@@ -139,6 +161,8 @@ def _decide_again(ruling: Ruling, seen: KnownMessage) -> None:
         ruling.reject(copy, OneCardError(errors_pb2.ERROR_REASON_ID_CONFLICT))
     elif seen.state is KnownState.CLOSED:
         ruling.reject(copy, OneCardError(errors_pb2.ERROR_REASON_OUTCOME_ALREADY_TOLD))
+    elif seen.state is KnownState.FORWARDED:
+        ruling.forward(seen.subject)
     elif seen.state is not KnownState.DECIDED:
         ruling.notify(seen)
     elif seen.answer is not None:
@@ -148,8 +172,13 @@ def _decide_again(ruling: Ruling, seen: KnownMessage) -> None:
 
 def _decide_first(ruling: Ruling) -> None:
     kind = ruling.message.header.kind
-    if kind == message_pb2.MESSAGE_KIND_REQUEST:
+    if primary := _stands_under(ruling):
+        ruling.forward(primary)
+    elif kind == message_pb2.MESSAGE_KIND_REQUEST:
         _decide_request(ruling)
+    elif kind == message_pb2.MESSAGE_KIND_EVENT and ruling.message.header.recipient == HUB:
+        refusal = business_of(ruling.message.header.method).take_event(ruling)
+        ruling.remember(ruling.arrived(KnownState.DECIDED, answer=refusal))
     elif kind == message_pb2.MESSAGE_KIND_EVENT:
         ruling.remember(ruling.arrived(KnownState.DECIDED))
         ruling.pass_on(ruling.message.header.recipient, ruling.message)
@@ -189,10 +218,15 @@ def _refuse(ruling: Ruling, error: OneCardError) -> None:
 
 
 def _decide_timer(ruling: Ruling) -> None:
-    """A timer whose request has its outcome, or is not known, does nothing (rule 9)."""
+    """A timer whose request has its outcome, or is not known, does nothing (rule 9), except one about a state."""
     timer = ruling.inbound.timer
-    request = None if timer is None else ruling.state.known.get(timer.request)
-    if timer is None or request is None:
+    if timer is None:
+        return
+    if timer.purpose is TimerPurpose.STATE:
+        business_of(timer.method).wake(ruling, timer)
+        return
+    request = ruling.state.known.get(timer.request)
+    if request is None:
         return
     business = business_of(request.method)
     match timer.purpose:

@@ -91,6 +91,16 @@ class MedicalBusiness:
             case _:
                 return Accepted()
 
+    def stands_under(self, ruling: Ruling) -> str:
+        """A stay is of the number that it was registered under."""
+        del ruling
+        return ""
+
+    def take_event(self, ruling: Ruling) -> MessageKey | None:
+        """There is none: no method of the package is an event to the hub."""
+        del ruling
+        return None
+
     def take_answer(self, ruling: Ruling, request: KnownMessage) -> MessageKey | None:
         """Take the insured province's answer by the method that it answers."""
         if not request.aggregates:
@@ -125,6 +135,10 @@ class MedicalBusiness:
         """The next query about a transaction, or the end of them."""
         if request.aggregates:
             findings.ask_again(ruling, request, timer)
+
+    def wake(self, ruling: Ruling, timer: Timer) -> None:
+        """No such timer is set: what is due concerns a transaction, by its request."""
+        del ruling, timer
 
 
 def _is_asked_about(request: KnownMessage) -> bool:

@@ -44,6 +44,8 @@ class KnownState(enum.StrEnum):
     """GetOutcome told NEVER_SEEN: a copy that comes later is refused."""
     HELD = "held"
     """The record could not be decided (rule 14), or waits behind another one."""
+    FORWARDED = "forwarded"
+    """It is decided under another number of the person, `subject`; repeats and questions follow it there."""
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -247,6 +249,10 @@ class Forward:
     subject: str
     message: Message | None = None
     say: Say | None = None
+    other_subject: str = ""
+    """As in `Inbound`."""
+    question_id: bytes = b""
+    """Of a question about the message; empty where the message itself is forwarded."""
 
 
 @value_class(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,16 @@ class PlainBusiness:
         del ruling
         return Accepted()
 
+    def stands_under(self, ruling: Ruling) -> str:
+        """Nothing is known of numbers."""
+        del ruling
+        return ""
+
+    def take_event(self, ruling: Ruling) -> MessageKey | None:
+        """Nobody gets it: a package without state names nobody."""
+        del ruling
+        return None
+
     def take_answer(self, ruling: Ruling, request: KnownMessage) -> MessageKey | None:
         """The first answer is the outcome."""
         return take_first_answer(ruling, request)
@@ -42,6 +52,10 @@ class PlainBusiness:
     def ask_again(self, ruling: Ruling, request: KnownMessage, timer: Timer) -> None:
         """Nothing is asked: no query was ever begun."""
         del ruling, request, timer
+
+    def wake(self, ruling: Ruling, timer: Timer) -> None:
+        """No such timer is ever set."""
+        del ruling, timer
 
 
 def take_first_answer(ruling: Ruling, request: KnownMessage) -> MessageKey | None:

@@ -22,6 +22,8 @@ def answer_question(ruling: Ruling) -> None:
         _refuse(ruling, asked, errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL, answers)
     elif seen is not None and seen.digest != asked.digest:
         _refuse(ruling, asked, errors_pb2.ERROR_REASON_ID_CONFLICT, answers)
+    elif seen is not None and seen.state is KnownState.FORWARDED:
+        ruling.forward(seen.subject)
     else:
         if seen is None:
             ruling.remember(asked)

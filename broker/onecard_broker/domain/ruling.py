@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from google.protobuf.message import Message as ProtoMessage
 
@@ -12,6 +13,7 @@ from onecard_broker.domain.model import (
     CancelTimer,
     Effect,
     EndDeadLetter,
+    Forward,
     Inbound,
     KnownMessage,
     KnownState,
@@ -85,9 +87,21 @@ class Ruling:
         if self.now_ms - message_time_ms(known.id) <= limits.MESSAGE_AGE_MS_MAX:
             self.effects.append(Remember(known=known))
 
-    def save(self, key: AggregateKey, data: bytes | None) -> None:
-        """Insert, replace or delete a business state."""
+    def save(self, key: AggregateKey, data: Any) -> None:
+        """Insert, replace or, by None, delete a business state."""
         self.effects.append(SaveAggregate(key=key, data=data))
+
+    def forward(self, subject: str) -> None:
+        """Let the record's message, or the question about it, be decided under another number of the person."""
+        self.remember(dataclasses.replace(self.arrived(KnownState.FORWARDED), subject=subject))
+        self.effects.append(
+            Forward(
+                subject=subject,
+                message=self.message,
+                other_subject=self.inbound.other_subject,
+                question_id=self.inbound.question_id,
+            )
+        )
 
     # ---- what the hub says -----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 from onecard_broker.directory.model import Directory
 from onecard_broker.domain.model import (
@@ -16,6 +16,7 @@ from onecard_broker.domain.model import (
     CancelTimer,
     Effect,
     EndDeadLetter,
+    Forward,
     Inbound,
     KeepDeadLetter,
     KnownMessage,
@@ -29,7 +30,7 @@ from onecard_broker.domain.model import (
     Timer,
 )
 from onecard_broker.exchange.inbounds import Entry
-from onecard_broker.journal import answers_text
+from onecard_broker.journal import answers_text, journal_recipient, partition_of_pseudonym
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.exchange_store import Output, PartitionRow
 from onecard_broker.records.parking import Blocker, Parked
@@ -75,7 +76,7 @@ class Overlay:
     """What of one partition was loaded, with the batch's own changes on top."""
 
     known: dict[MessageKey, KnownMessage] = dataclasses.field(default_factory=dict)
-    aggregates: dict[AggregateKey, bytes] = dataclasses.field(default_factory=dict)
+    aggregates: dict[AggregateKey, Any] = dataclasses.field(default_factory=dict)
     answers: dict[MessageKey, Message] = dataclasses.field(default_factory=dict)
     timers: dict[bytes, Timer] = dataclasses.field(default_factory=dict)
     loaded_known: set[MessageKey] = dataclasses.field(default_factory=set)
@@ -99,19 +100,22 @@ class Draft:
     decided_ms: int
     position: int
     is_own: bool
+    subject: str = ""
+    other_subject: str = ""
 
 
 class Batch:
     """Collects the effects of a batch in the order of its records."""
 
-    def __init__(self, partitions: Mapping[int, OwnedPartition], *, network: str) -> None:
-        """`partitions` are those owned; they are copied on change, never changed."""
+    def __init__(self, partitions: Mapping[int, OwnedPartition], *, network: str, partition_count: int) -> None:
+        """`partitions` are those owned of the journal's; they are copied on change, never changed."""
         self._network = network
+        self._partition_count = partition_count
         self._before = partitions
         self.owned = {partition: dataclasses.replace(owned) for partition, owned in partitions.items()}
         self.overlays: dict[int, Overlay] = {}
         self.known: dict[tuple[int, MessageKey], KnownMessage] = {}
-        self.aggregates: dict[tuple[int, AggregateKey], bytes | None] = {}
+        self.aggregates: dict[tuple[int, AggregateKey], Any] = {}
         self.timers_set: dict[tuple[int, bytes], Timer] = {}
         self.timers_gone: set[tuple[int, bytes]] = set()
         self.drafts: list[Draft] = []
@@ -167,6 +171,8 @@ class Batch:
                     overlay.unsigned.add(message.key)
                     answers = "" if effect.answers is None else answers_text(effect.answers)
                     self._draft(effect.recipient, message, answers, now_ms, inbound, is_own=True)
+                case Forward():
+                    self._forward(inbound, effect, now_ms)
                 case Remember():
                     known = effect.known
                     if not known.digest and known.sender == HUB:
@@ -266,6 +272,8 @@ class Batch:
                 answers=draft.answers,
                 decided_ms=draft.decided_ms,
                 position=draft.position,
+                subject=draft.subject,
+                other_subject=draft.other_subject,
             )
             for index, draft in enumerate(self.drafts)
         ]
@@ -274,6 +282,26 @@ class Batch:
         self, recipient: str, message: Message, answers: str, now_ms: int, inbound: Inbound, *, is_own: bool
     ) -> None:
         self.drafts.append(Draft(recipient, inbound.partition, message, answers, now_ms, inbound.position, is_own))
+
+    def _forward(self, inbound: Inbound, forward: Forward, now_ms: int) -> None:
+        if forward.say is None:
+            message = forward.message
+            assert message is not None
+        else:
+            message = self._own_message(inbound, forward.say, now_ms)
+        self.drafts.append(
+            Draft(
+                recipient=journal_recipient(partition_of_pseudonym(forward.subject, self._partition_count)),
+                partition=inbound.partition,
+                message=message,
+                answers=answers_text(("question", forward.question_id)) if forward.question_id else "",
+                decided_ms=now_ms,
+                position=inbound.position,
+                is_own=forward.say is not None,
+                subject=forward.subject,
+                other_subject=forward.other_subject,
+            )
+        )
 
     def _own_message(self, inbound: Inbound, say: Say, now_ms: int) -> Message:
         header_bytes = build_header(

@@ -56,6 +56,7 @@ class Decider:
         *,
         network: str,
         log_epoch: str,
+        partition_count: int,
         methods: MethodRegistry,
         signer: Signer,
         check_control: Callable[[Message, Directory], None],
@@ -66,6 +67,7 @@ class Decider:
         """
         self._network = network
         self._log_epoch = log_epoch
+        self._partition_count = partition_count
         self._methods = methods
         self._signer = signer
         self._check_control = check_control
@@ -100,7 +102,7 @@ class Decider:
                 return outputs
             await self._load_dispositions(connection, partitions, entries)
             undone = list(entries)
-            batch = Batch(partitions, network=self._network)
+            batch = Batch(partitions, network=self._network, partition_count=self._partition_count)
             for owned in batch.owned.values():
                 owned.let_go = frozenset()  # They stand in front.
             try:
@@ -256,7 +258,7 @@ class Decider:
                 partition=entry.record.partition,
                 position=entry.record.position,
                 subject="" if request is None else request.subject,
-                method=None if request is None else self._methods.get(request.method),
+                method=self._methods.get(timer.method if request is None else request.method),
                 timer=timer,
             )
         inbound = entry.inbound

@@ -14,12 +14,14 @@ from onecard_broker.domain.model import Inbound, Origin
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.parking import Parked
+from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.methods import Method, MethodRegistry
 
 _MESSAGES: Final = frozenset({journal.MESSAGE_TYPE.encode(), journal.QUESTION_TYPE.encode()})
 _ADMITTED: Final = f"ce_{journal.ADMITTED}"
 _PSEUDONYM: Final = f"ce_{journal.PSEUDONYM}"
+_OTHER_PSEUDONYM: Final = f"ce_{journal.OTHER_PSEUDONYM}"
 _QUESTION: Final = f"ce_{journal.QUESTION}"
 
 
@@ -81,7 +83,8 @@ def _read_message(record: LoggedRecord, headers: Mapping[str, bytes], log_epoch:
     message = journal.message_of(headers, record.value)
     method = methods.get(message.header.method)
     question = headers.get(_QUESTION)
-    is_event = message.header.kind == message_pb2.MESSAGE_KIND_EVENT
+    header = message.header
+    is_unread = header.kind == message_pb2.MESSAGE_KIND_EVENT and header.recipient != HUB
     return Entry(
         record=record,
         claimed_ms=int(headers[_ADMITTED]),
@@ -93,8 +96,9 @@ def _read_message(record: LoggedRecord, headers: Mapping[str, bytes], log_epoch:
             subject=headers.get(_PSEUDONYM, b"").decode(),
             message=message,
             method=method,
-            # No rule reads an event.
-            payload=None if method is None or is_event else parse_payload(message, method),
+            other_subject=headers.get(_OTHER_PSEUDONYM, b"").decode(),
+            # No rule reads an event between participants.
+            payload=None if method is None or is_unread else parse_payload(message, method),
             question_id=b"" if question is None else bytes.fromhex(question.decode()),
         ),
     )

@@ -1,7 +1,7 @@
-"""Publishes committed outputs to the inbox topics, in number order, from a watermark (rule 6).
+"""Publishes committed outputs: to the inboxes, and what is forwarded to the journal (rules 4 and 6).
 
-A failed append is tried again from the first output that was not acknowledged; outputs that are published twice after
-a crash carry the same numbers and are dropped by their receivers.
+In number order, from a watermark. A failed append is tried again from the first output that was not acknowledged; what
+is published twice after a crash carries the same numbers and is dropped by its receivers.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from onecard_broker.journal import delivery_record
-from onecard_broker.log.port import AppendFailed, Log, LogUnavailable
+from onecard_broker.journal import delivery_record, forwarded_record, journal_partition
+from onecard_broker.log.port import AppendFailed, Log, LogUnavailable, Record
 from onecard_broker.records.exchange_store import Output
 
 log = logging.getLogger(__name__)
@@ -92,17 +92,7 @@ class Publisher:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _append(self, outputs: Sequence[Output]) -> list[bool]:
-        records = [
-            delivery_record(
-                output.message,
-                recipient=output.recipient,
-                partition=output.partition,
-                number=output.number,
-                answers=output.answers,
-                time_ms=output.decided_ms,
-            )
-            for output in outputs
-        ]
+        records = [_record(output) for output in outputs]
         try:
             await self._log.append(records)
         except AppendFailed as failure:
@@ -112,3 +102,25 @@ class Publisher:
             log.warning("outputs not published, trying again: %s", failure)
             return [False] * len(records)
         return [True] * len(records)
+
+
+def _record(output: Output) -> Record:
+    forwarded_to = journal_partition(output.recipient)
+    if forwarded_to is None:
+        return delivery_record(
+            output.message,
+            recipient=output.recipient,
+            partition=output.partition,
+            number=output.number,
+            answers=output.answers,
+            time_ms=output.decided_ms,
+        )
+    # Published twice after a crash, it is a repeat by (sender, id), as one that its sender sends twice.
+    return forwarded_record(
+        output.message,
+        partition=forwarded_to,
+        pseudonym=output.subject,
+        other_pseudonym=output.other_subject,
+        question=output.answers,
+        decided_ms=output.decided_ms,
+    )

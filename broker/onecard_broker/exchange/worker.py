@@ -72,6 +72,7 @@ class ExchangeWorker:
         self._decider = Decider(
             network=network,
             log_epoch=journal.epoch,
+            partition_count=journal.partition_count,
             methods=methods,
             signer=signer,
             check_control=self._history.check,

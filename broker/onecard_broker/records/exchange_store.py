@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from onecard_broker.domain.model import AggregateKey, KnownMessage, KnownState, MessageKey, Timer, TimerPurpose
 from onecard_broker.records.arrays import byteas, int4s, int8s, texts
@@ -43,6 +44,10 @@ class Output:
     decided_ms: int
     position: int
     """Journal position of the record that it was decided from."""
+    subject: str = ""
+    """Pseudonym of the person that it is forwarded to; empty for an inbox."""
+    other_subject: str = ""
+    """As in `Inbound`, of what is forwarded."""
 
 
 class OwnershipLost(Exception):
@@ -197,14 +202,22 @@ async def save_aggregates(connection: Connection, rows: Mapping[tuple[int, Aggre
         )
 
 
+_TIMER_COLUMNS: Final = (
+    "t.partition, t.id, t.due_ms, t.purpose, t.request_sender, t.request_id, t.attempt, t.aggregate, t.what, t.method"
+)
+
+
 def _timer(row: tuple[object, ...]) -> tuple[int, Timer]:
-    partition, timer_id, due_ms, purpose, sender, request_id, attempt = row
+    partition, timer_id, due_ms, purpose, sender, request_id, attempt, aggregate, what, method = row
     return partition, Timer(  # type: ignore[return-value]
         id=timer_id,  # type: ignore[arg-type]
         due_ms=due_ms,  # type: ignore[arg-type]
         purpose=TimerPurpose(str(purpose)),
         request=(sender, request_id),  # type: ignore[arg-type]
         attempt=attempt,  # type: ignore[arg-type]
+        aggregate=None if aggregate is None else AggregateKey(str(aggregate)),
+        what=str(what),
+        method=str(method),
     )
 
 
@@ -214,8 +227,7 @@ async def load_timers(connection: Connection, ids: Collection[tuple[int, bytes]]
         return {}
     wanted = list(ids)
     cursor = await connection.execute(
-        "SELECT t.partition, t.id, t.due_ms, t.purpose, t.request_sender, t.request_id, t.attempt"
-        " FROM unnest(%b::int[], %b::bytea[]) AS w(partition, id)"
+        f"SELECT {_TIMER_COLUMNS} FROM unnest(%b::int[], %b::bytea[]) AS w(partition, id)"
         " JOIN timers t ON t.partition = w.partition AND t.id = w.id",
         (int4s([partition for partition, _ in wanted]), byteas([timer_id for _, timer_id in wanted])),
         binary=True,
@@ -229,8 +241,7 @@ async def due_timers(
 ) -> list[tuple[int, Timer]]:
     """Timers of the partitions that are due at their partition's `now`, the most overdue first."""
     cursor = await connection.execute(
-        "SELECT t.partition, t.id, t.due_ms, t.purpose, t.request_sender, t.request_id, t.attempt"
-        " FROM timers t JOIN unnest(%b::int[], %b::bigint[]) AS w(partition, now_ms)"
+        f"SELECT {_TIMER_COLUMNS} FROM timers t JOIN unnest(%b::int[], %b::bigint[]) AS w(partition, now_ms)"
         " ON t.partition = w.partition AND t.due_ms <= w.now_ms"
         " WHERE t.due_ms <= %b ORDER BY t.due_ms LIMIT %b",
         (
@@ -250,9 +261,10 @@ async def save_timers(
     """Set and cancel timers; a timer that exists already keeps its first time."""
     if set_rows:
         await connection.execute(
-            "INSERT INTO timers (partition, id, due_ms, purpose, request_sender, request_id, attempt)"
+            "INSERT INTO timers (partition, id, due_ms, purpose, request_sender, request_id, attempt, aggregate, what,"
+            " method)"
             " SELECT * FROM unnest(%b::int[], %b::bytea[], %b::bigint[], %b::text[], %b::text[], %b::bytea[],"
-            " %b::int[]) ON CONFLICT DO NOTHING",
+            " %b::int[], %b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING",
             (
                 int4s([partition for partition, _ in set_rows]),
                 byteas([timer.id for _, timer in set_rows]),
@@ -261,6 +273,9 @@ async def save_timers(
                 texts([timer.request[0] for _, timer in set_rows]),
                 byteas([timer.request[1] for _, timer in set_rows]),
                 int4s([timer.attempt for _, timer in set_rows]),
+                texts([timer.aggregate for _, timer in set_rows]),
+                texts([timer.what for _, timer in set_rows]),
+                texts([timer.method for _, timer in set_rows]),
             ),
         )
     if cancelled:
@@ -301,9 +316,9 @@ async def save_outputs(connection: Connection, outputs: Sequence[Output]) -> Non
         return
     await connection.execute(
         "INSERT INTO outputs (day, recipient, partition, number, sender, id, header, payload, signature, answers,"
-        " decided_ms, position)"
+        " decided_ms, position, subject, other_subject)"
         " SELECT * FROM unnest(%b::int[], %b::text[], %b::int[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[],"
-        " %b::bytea[], %b::bytea[], %b::text[], %b::bigint[], %b::bigint[])",
+        " %b::bytea[], %b::bytea[], %b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::text[])",
         (
             int4s([day_of(output.decided_ms) for output in outputs]),
             texts([output.recipient for output in outputs]),
@@ -317,6 +332,8 @@ async def save_outputs(connection: Connection, outputs: Sequence[Output]) -> Non
             texts([output.answers for output in outputs]),
             int8s([output.decided_ms for output in outputs]),
             int8s([output.position for output in outputs]),
+            texts([output.subject for output in outputs]),
+            texts([output.other_subject for output in outputs]),
         ),
     )
     highest: dict[tuple[str, int], int] = {}
@@ -348,7 +365,7 @@ async def read_outputs(
 ) -> list[Output]:
     """Outputs of one inbox partition by number, in order; those dropped by retention are missing."""
     cursor = await connection.execute(
-        "SELECT number, header, payload, signature, answers, decided_ms, position FROM outputs"
+        "SELECT number, header, payload, signature, answers, decided_ms, position, subject, other_subject FROM outputs"
         " WHERE recipient = %b AND partition = %b AND number BETWEEN %b AND %b ORDER BY number LIMIT %b",
         (recipient, partition, first_number, last_number, count_max),
         binary=True,
@@ -362,6 +379,8 @@ async def read_outputs(
             answers=row[4],
             decided_ms=row[5],
             position=row[6],
+            subject=row[7],
+            other_subject=row[8],
         )
         for row in await cursor.fetchall()
     ]
