@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.identifiers import PROVINCES, ParticipantId, is_network
+from onecard_protocol.identifiers import BANKS, PROVINCES, ParticipantId, is_network
 
 Address = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$", description="host:port")]
 _LOCAL_NAMES: Final = frozenset({"localhost"})
@@ -81,8 +81,8 @@ class AdapterSettings(BaseSettings):
     @pydantic.field_validator("participant")
     @classmethod
     def _participant(cls, value: str) -> str:
-        if ParticipantId(value) not in PROVINCES:
-            raise ValueError("is cn-11 to cn-66")
+        if ParticipantId(value) not in PROVINCES | BANKS:
+            raise ValueError("is a province, cn-11 to cn-66, or a bank, bank-102 and the like")
         return value
 
     @pydantic.field_validator("network")

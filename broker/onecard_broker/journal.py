@@ -13,7 +13,7 @@ from onecard_broker.domain.model import MessageKey
 from onecard_broker.log.cloud_events import HEADER, SIGNATURE, CloudEvent, encode
 from onecard_broker.log.port import Record, TopicSpec
 from onecard_protocol import limits
-from onecard_protocol.identifiers import HUB, PROVINCES, id_text
+from onecard_protocol.identifiers import HUB, PARTICIPANTS, id_text
 from onecard_protocol.messages import Message, trusted_message
 
 JOURNAL_TOPIC: Final = "onecard.journal"
@@ -54,7 +54,7 @@ def topics(partition_count: int) -> list[TopicSpec]:
         TopicSpec(name=CONTROL_TOPIC, partition_count=1, retention_ms=limits.OUTPUT_KEPT_MS),
         *(
             TopicSpec(name=inbox_topic(participant), partition_count=partition_count, retention_ms=limits.INBOX_KEPT_MS)
-            for participant in sorted(PROVINCES)
+            for participant in sorted(PARTICIPANTS)
         ),
     ]
 
@@ -263,13 +263,33 @@ def control_tick_record(newest_number: int, *, time_ms: int) -> Record:
     )
 
 
+def hub_tick_record(*, partition: int, time_ms: int, number: int) -> Record:
+    """The tick of a partition of the hub's inbox.
+
+    Every output to the hub that was decided at the partition's `now` of `time_ms` or before stands before it; `number`
+    is the highest of them, so that a lost last one shows.
+    """
+    return _record(
+        TICK_TYPE,
+        None,
+        topic=inbox_topic(HUB),
+        partition=partition,
+        key=b"tick",
+        event_id=f"tick-hub-{partition}-{time_ms}",
+        time_ms=time_ms,
+        extensions={NUMBER: str(number)},
+    )
+
+
 def delivery_record(
-    message: Message, *, recipient: str, partition: int, number: int, answers: str, time_ms: int
+    message: Message, *, recipient: str, partition: int, number: int, answers: str, time_ms: int, pseudonym: str = ""
 ) -> Record:
-    """An output for a participant's inbox, under its delivery number."""
+    """An output for a participant's inbox, under its delivery number; only the hub's inbox tells of whom it is."""
     extensions = {NUMBER: str(number)}
     if answers:
         extensions[ANSWERS] = answers
+    if pseudonym and recipient == HUB:
+        extensions[PSEUDONYM] = pseudonym
     return _record(
         DELIVERY_TYPE,
         message,

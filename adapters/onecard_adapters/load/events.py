@@ -27,6 +27,7 @@ from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import reason_name
 from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.messages import build_header, from_wire
+from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
 
 METHOD: Final = "/onecard.medical.v1.FilingService/ReportFiling"
@@ -117,7 +118,13 @@ class EventReceiver:
         settings = self._settings
         verifier = BlockVerifier(signatures_of(settings).engine)
         view = DirectoryView(connection_of(settings).hub_keys, verifier, network=settings.network)
-        verification = Verification(view, verifier, network=settings.network, participant=settings.participant)
+        verification = Verification(
+            view,
+            verifier,
+            network=settings.network,
+            participant=settings.participant,
+            methods=MethodRegistry.load(),
+        )
         async with _gateway(settings) as (gateways, gateway):
             following = asyncio.create_task(follow_directory(gateways, view))
             try:

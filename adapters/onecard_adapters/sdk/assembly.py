@@ -18,6 +18,7 @@ from onecard_adapters.sdk.delivery import DeliveryStream
 from onecard_adapters.sdk.directory import DirectoryView
 from onecard_adapters.sdk.gateways import Gateways
 from onecard_adapters.sdk.outgoing import Writer
+from onecard_adapters.sdk.reading import Reads
 from onecard_adapters.sdk.reception import Reception
 from onecard_adapters.sdk.resolution import Resolution
 from onecard_adapters.sdk.sending import Sending
@@ -103,7 +104,9 @@ def assemble(
     verifier = BlockVerifier(signatures.engine)
     directory = DirectoryView(connection.hub_keys, verifier, network=connection.network)
     signing = AdaptiveSigning(signatures.signer, by_batch=signatures.by_batch)
-    verification = Verification(directory, verifier, network=connection.network, participant=connection.participant)
+    verification = Verification(
+        directory, verifier, network=connection.network, participant=connection.participant, methods=methods
+    )
     writer = Writer(network=connection.network, participant=connection.participant, sealer=sealer, now_ms=clock.now_ms)
     submission = Submission(
         store=store,
@@ -173,6 +176,7 @@ def assemble(
             waiting=waiting,
             calls=calls,
             submission=submission,
+            reads=Reads(gateways),
             clock=clock,
         ),
         processing=processing,

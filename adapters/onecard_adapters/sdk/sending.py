@@ -18,6 +18,7 @@ from onecard_adapters.sdk.calls import Calls
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_adapters.sdk.outgoing import Writer
+from onecard_adapters.sdk.reading import Reads
 from onecard_adapters.sdk.submission import Submission
 from onecard_protocol import limits
 from onecard_protocol.methods import Method
@@ -25,7 +26,7 @@ from onecard_protocol.signatures.sm3 import sm3
 
 
 class Sending:
-    """Decides what a call of a stub becomes: a typed call, an event for the outbox, or the outcome known already."""
+    """Decides what a call of a stub becomes: a typed call, a read, an event for the outbox, or what is known."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Sending:
         waiting: Waiting,
         calls: Calls,
         submission: Submission,
+        reads: Reads,
         clock: HubClock,
     ) -> None:
         self._store = store
@@ -46,6 +48,7 @@ class Sending:
         self._waiting = waiting
         self._calls = calls
         self._submission = submission
+        self._reads = reads
         self._clock = clock
 
     async def send(
@@ -68,6 +71,8 @@ class Sending:
                 errors_pb2.ERROR_REASON_PAYLOAD_TOO_LARGE,
                 f"{len(payload)} bytes, {known.policy.payload_bytes_max} are allowed",
             )
+        if known.is_read:
+            return await self._reads.read(known, recipient, payload, timeout_s=timeout_s)
         limit_s = limits.TYPED_CALL_MS / 1000 if timeout_s is None else timeout_s
         while True:
             if message_id is not None:

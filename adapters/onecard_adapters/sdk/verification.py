@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -19,6 +19,7 @@ from onecard_adapters.sdk.directory import DirectoryKey, DirectoryView
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import MESSAGE_CONTEXT, RECEIPT_CONTEXT, Message, to_ms
+from onecard_protocol.methods import Method
 from onecard_protocol.signatures.blocks import BlockVerifier, SignedContent
 
 REMEMBERED_COUNT_MAX: Final = 8_192
@@ -30,8 +31,17 @@ UNKNOWN_KEY_WAIT_S: Final = 2.0
 class Verification:
     """Checks messages to `participant` in `network` against the directory."""
 
-    def __init__(self, directory: DirectoryView, verifier: BlockVerifier, *, network: str, participant: str) -> None:
+    def __init__(
+        self,
+        directory: DirectoryView,
+        verifier: BlockVerifier,
+        *,
+        network: str,
+        participant: str,
+        methods: Mapping[str, Method],
+    ) -> None:
         self._directory = directory
+        self._methods = methods
         self._network = network
         self._participant = participant
         self._passed: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
@@ -50,9 +60,9 @@ class Verification:
     ) -> list[OneCardError | None]:
         """What is wrong with each message; None where every check passed.
 
-        WRONG_NETWORK, RECIPIENT_NOT_ALLOWED (it is for another), SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_UNKNOWN,
-        KEY_OF_OTHER_PARTICIPANT, KEY_NOT_YET_VALID, KEY_EXPIRED or KEY_REVOKED. With `acting_ms`, hub time, a request
-        or event whose key is revoked by now is refused whenever it was made.
+        WRONG_NETWORK, RECIPIENT_NOT_ALLOWED (it is for another, and no published event), SIGNATURE_MISSING,
+        SIGNATURE_INVALID, KEY_UNKNOWN, KEY_OF_OTHER_PARTICIPANT, KEY_NOT_YET_VALID, KEY_EXPIRED or KEY_REVOKED. With
+        `acting_ms`, hub time, a request or event whose key is revoked by now is refused whenever it was made.
         """
         errors: list[OneCardError | None] = [None] * len(messages)
         running: list[tuple[int, tuple[bytes, bytes], asyncio.Future[bool]]] = []
@@ -82,12 +92,19 @@ class Verification:
         header = message.header
         if header.network != self._network:
             raise OneCardError(errors_pb2.ERROR_REASON_WRONG_NETWORK, f"this adapter serves {self._network}")
-        if header.recipient != self._participant:
+        if header.recipient != self._participant and not self._is_published(header):
             raise OneCardError(errors_pb2.ERROR_REASON_RECIPIENT_NOT_ALLOWED, f"this adapter is {self._participant}")
         block = _block_of(message.signature)
         key = await self._key(block.key_id)
         key.check(header.sender, message.created_ms)
         return block, key
+
+    def _is_published(self, header: message_pb2.MessageHeader) -> bool:
+        """Whether it is an event to the hub that the hub passes on as its sender signed it."""
+        if header.recipient != HUB or header.kind != message_pb2.MESSAGE_KIND_EVENT:
+            return False
+        method = self._methods.get(header.method)
+        return method is not None and method.is_published
 
     async def check_receipt(self, signed: message_pb2.SignedReceipt, message_id: bytes, digest: bytes) -> None:
         """Check that the hub receipted this message. Raises OneCardError as `check`, or HEADER_INVALID."""

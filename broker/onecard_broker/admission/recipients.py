@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from onecard.exchange.v1 import errors_pb2, message_pb2, options_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_broker.admission.rights import may_receive
 from onecard_broker.directory.model import Directory
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -39,8 +40,7 @@ def _check_rights(message: Message, method: Method, directory: Directory) -> Non
     recipient = message.header.recipient
     if recipient not in directory.participants:
         raise OneCardError(errors_pb2.ERROR_REASON_RECIPIENT_UNKNOWN, recipient)
-    role = options_pb2.PARTICIPANT_ROLE_HUB if recipient == HUB else options_pb2.PARTICIPANT_ROLE_PROVINCE
-    if role not in method.policy.recipients or not directory.may_receive(recipient, method.name):
+    if not may_receive(recipient, method, directory):
         raise OneCardError(errors_pb2.ERROR_REASON_RECIPIENT_NOT_ALLOWED, f"{recipient}, {method.name}")
 
 

@@ -30,8 +30,9 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard.exchange.v1 import errors_pb2, message_pb2, options_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.admission.recipients import check_recipient
+from onecard_broker.admission.rights import may_receive, may_send
 from onecard_broker.admission.times import check_times
 from onecard_broker.directory.model import Directory, Key, KeyStatus
 from onecard_broker.domain.checks import check as check_business
@@ -90,6 +91,8 @@ class Admission:
     payload: ProtoMessage = dataclasses.field(repr=False)
     identity: str | None = dataclasses.field(repr=False)
     """Normal form of the person; None where there is none, and in answers."""
+    other_identity: str | None = dataclasses.field(repr=False)
+    """Normal form of another identity that the method names, of the same person; None for most."""
     partition: int | None
     """Journal partition that an answer names; None in requests and events, whose partition follows from the person."""
 
@@ -147,8 +150,9 @@ def check_content(checked: HeaderChecked, circumstances: Circumstances) -> Admis
     )
     payload = parse_payload(message, method)
     check_business(method, payload)
-    identity = identity_of(method, payload) if partition is None else None
-    return Admission(message, method, payload, identity, partition)
+    if partition is not None:
+        return Admission(message, method, payload, None, None, partition)
+    return Admission(message, method, payload, identity_of(method, payload), other_identity_of(method, payload), None)
 
 
 def _check_origin(message: Message, circumstances: Circumstances) -> None:
@@ -192,21 +196,20 @@ def _method_of(message: Message, methods: MethodRegistry) -> Method:
 
 
 def _check_sender_rights(message: Message, method: Method, directory: Directory) -> None:
-    """Who asks must be allowed to send the method, who answers to receive it, who gives up on it either."""
+    """Who asks must be allowed to send the method, who answers to receive it, who gives up on it either.
+
+    The hub asks by its own program's hand; what it answers and reports is the worker's and comes through no door.
+    """
     sender = message.header.sender
-    if sender == HUB:
-        raise OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED, "the hub's own messages come through no door")
-    sends = options_pb2.PARTICIPANT_ROLE_PROVINCE in method.policy.senders and directory.may_send(sender, method.name)
-    receives = options_pb2.PARTICIPANT_ROLE_PROVINCE in method.policy.recipients and directory.may_receive(
-        sender, method.name
-    )
     match message.header.kind:
         case message_pb2.MESSAGE_KIND_REQUEST | message_pb2.MESSAGE_KIND_EVENT:
-            is_allowed = sends
+            is_allowed = may_send(sender, method, directory)
         case message_pb2.MESSAGE_KIND_DELIVERY_REPORT:
-            is_allowed = sends or receives
+            is_allowed = sender != HUB and (
+                may_send(sender, method, directory) or may_receive(sender, method, directory)
+            )
         case _:
-            is_allowed = receives
+            is_allowed = sender != HUB and may_receive(sender, method, directory)
     if not is_allowed:
         raise OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED, f"{sender}, {method.name}")
 
@@ -262,8 +265,13 @@ def parse_payload(message: Message, method: Method) -> ProtoMessage:
             payload_class = message_pb2.DeliveryReport
         case _:
             payload_class = method.input_class
+    return parse_bytes(message.payload, payload_class)
+
+
+def parse_bytes(content: bytes, payload_class: type[ProtoMessage]) -> ProtoMessage:
+    """Bytes as a payload; raises MALFORMED, or PAYLOAD_INVALID for a field that the type does not have."""
     try:
-        payload = payload_class.FromString(message.payload)
+        payload = payload_class.FromString(content)
     except DecodeError:
         raise OneCardError(
             errors_pb2.ERROR_REASON_MALFORMED, f"the payload is no {payload_class.DESCRIPTOR.full_name}"
@@ -281,11 +289,18 @@ def parse_payload(message: Message, method: Method) -> ProtoMessage:
 
 def identity_of(method: Method, payload: ProtoMessage) -> str | None:
     """The normal form of the person by whom the message is ordered (check 13); None where the method has none."""
-    if method.subject_field is None:
+    return _identity_in(method.subject_field, payload)
+
+
+def other_identity_of(method: Method, payload: ProtoMessage) -> str | None:
+    """The normal form of the other identity that a method names (check 13); None where the method has none."""
+    return _identity_in(method.other_subject_field, payload)
+
+
+def _identity_in(field: str | None, payload: ProtoMessage) -> str | None:
+    if field is None:
         return None
-    person = method.subject_of(payload)
-    if person is None:
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_PAYLOAD_INVALID, violations=[(method.subject_field, "must be present")]
-        )
+    if not payload.HasField(field):
+        raise OneCardError(errors_pb2.ERROR_REASON_PAYLOAD_INVALID, violations=[(field, "must be present")])
+    person = getattr(payload, field)
     return normalise_identity(person.kind.code, person.number)

@@ -7,6 +7,7 @@ from onecard_broker.domain.business import Accepted, Verdict
 from onecard_broker.domain.model import Inbound, KnownMessage, KnownState, MessageKey, Needs, Timer
 from onecard_broker.domain.ruling import Ruling
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import HUB
 
 
 class PlainBusiness:
@@ -63,6 +64,8 @@ def take_first_answer(ruling: Ruling, request: KnownMessage) -> MessageKey | Non
     if request.state is KnownState.DECIDED:
         return ruling.reject(ruling.arrived(KnownState.DECIDED), OneCardError(errors_pb2.ERROR_REASON_ALREADY_ANSWERED))
     ruling.accept_answer(request)
+    if request.sender == HUB:  # A program of the operator's asked, and waits at a gateway that follows the hub's inbox.
+        ruling.pass_on(HUB, ruling.message, answers=request.key)
     return None
 
 

@@ -22,6 +22,7 @@ from onecard_broker.admission.rules import (
     check_form,
     check_header,
     identity_of,
+    other_identity_of,
     parse_payload,
     wrong_signature,
 )
@@ -192,8 +193,9 @@ class Admitting:
             )
         if not (await self._verifications.run([checked.signed_content()]))[0]:
             raise wrong_signature()
-        identity = identity_of(checked.method, parse_payload(message, checked.method))
-        pseudonym, partition = self._place(message, identity)
+        payload = parse_payload(message, checked.method)
+        pseudonym, partition = self._place(message, identity_of(checked.method, payload))
+        other_identity = other_identity_of(checked.method, payload)
         question_id = new_message_id(circumstances.now_ms)
         record = question_record(
             message,
@@ -202,6 +204,7 @@ class Admitting:
             admitted_ms=circumstances.now_ms,
             directory_version=circumstances.directory.version,
             question_id=question_id,
+            other_pseudonym=self._pseudonym(other_identity),
         )
         return Question(question_id, message, record)
 
@@ -256,10 +259,13 @@ class Admitting:
             error.detail or "; ".join(f"{field} {what}" for field, what in error.violations),
         )
 
+    def _pseudonym(self, identity: str | None) -> str:
+        return "" if identity is None else self._subjects.pseudonym(identity)
+
     def _place(self, message: Message, identity: str | None) -> tuple[str, int]:
         if identity is None:
             return "", self._subjects.partition_of_id(message.header.id)
-        pseudonym = self._subjects.pseudonym(identity)
+        pseudonym = self._pseudonym(identity)
         return pseudonym, self._subjects.partition_of_pseudonym(pseudonym)
 
     def _admitted(self, admission: Admission, circumstances: Circumstances) -> Admitted:
@@ -274,6 +280,7 @@ class Admitting:
             pseudonym=pseudonym,
             admitted_ms=circumstances.now_ms,
             directory_version=circumstances.directory.version,
+            other_pseudonym=self._pseudonym(admission.other_identity),
         )
         return Admitted(
             message,

@@ -12,6 +12,8 @@ import os
 import re
 from typing import Final, NewType
 
+from onecard.exchange.v1 import options_pb2
+
 ParticipantId = NewType("ParticipantId", str)
 MessageId = NewType("MessageId", bytes)
 
@@ -43,6 +45,17 @@ def is_network(text: str) -> bool:
 def is_participant(text: str) -> bool:
     """Whether the text names a province, a bank or the hub."""
     return text in PARTICIPANTS
+
+
+def role_of(participant: str) -> options_pb2.ParticipantRole:
+    """The part that a participant has in the exchange; UNSPECIFIED for who is none, which no method allows anything."""
+    if participant == HUB:
+        return options_pb2.PARTICIPANT_ROLE_HUB
+    if participant in PROVINCES:
+        return options_pb2.PARTICIPANT_ROLE_PROVINCE
+    if participant in BANKS:
+        return options_pb2.PARTICIPANT_ROLE_BANK
+    return options_pb2.PARTICIPANT_ROLE_UNSPECIFIED
 
 
 def participant_of_area(area: str) -> ParticipantId | None:

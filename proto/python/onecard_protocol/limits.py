@@ -47,6 +47,7 @@ RECIPIENT_OFFLINE_MS: Final = 15_000
 INBOX_KEPT_MS: Final = 7 * 24 * 3_600_000
 OUTPUT_KEPT_MS: Final = 30 * 24 * 3_600_000
 QUERY_DELAYS_MS: Final = (0, 60_000, 300_000, 1_800_000)
+CARD_STALE_MS: Final = 2_000
 LEASE_MS: Final = 6_000
 LEASE_RENEW_MS: Final = 2_000
 
@@ -59,6 +60,13 @@ CALLS_HELD_COUNT_MAX: Final = 4_096
 CALLS_HELD_PER_PARTICIPANT_COUNT_MAX: Final = 1_024
 CALLS_HELD_PER_RECIPIENT_COUNT_MAX: Final = 2_048
 SUBMITS_PER_PARTICIPANT_COUNT_MAX: Final = 16
+
+# Reads.
+READ_MS_MAX: Final = 5_000
+READS_PER_PARTICIPANT_COUNT_MAX: Final = 512
+CARD_QUESTION_COUNT_MAX: Final = 500
+CARD_CACHE_COUNT_MAX: Final = 65_536
+CARD_ROW_READ_COUNT_MAX: Final = 2_000
 
 
 def _check_relations() -> None:
@@ -78,6 +86,9 @@ def _check_relations() -> None:
         < CALLS_HELD_COUNT_MAX,
         "LEASE_RENEW_MS * 2 < LEASE_MS": LEASE_RENEW_MS * 2 < LEASE_MS,
         "TICK_MS < HUB_TIME_STALE_MS": TICK_MS < HUB_TIME_STALE_MS,
+        "PARTITION_IDLE_TICK_MS * 3 < CARD_STALE_MS": PARTITION_IDLE_TICK_MS * 3 < CARD_STALE_MS,
+        "one question of many persons fits a reading of rows": CARD_QUESTION_COUNT_MAX <= CARD_ROW_READ_COUNT_MAX,
+        "one question of many persons fits the cache": CARD_QUESTION_COUNT_MAX * 2 <= CARD_CACHE_COUNT_MAX,
         "RECIPIENT_OFFLINE_MS > HUB_TIME_STALE_MS": RECIPIENT_OFFLINE_MS > HUB_TIME_STALE_MS,
     }
     broken = [name for name, holds in relations.items() if not holds]

@@ -174,7 +174,7 @@ def test_who_may_not_receive_a_method_may_not_answer_it() -> None:
     assert reason_name(refusal.reason) == "SENDER_NOT_ALLOWED"
 
 
-def test_the_hub_itself_comes_through_no_door() -> None:
+def test_the_hub_sends_nothing_whose_policy_does_not_name_it() -> None:
     hub = new_signer("hub-1")
     directory = directory_of(put_key("cn-00", hub), onto=DIRECTORY)
     circumstances = dataclasses.replace(

@@ -1,0 +1,16 @@
+"""`onecard card`: what the registry holds of a person's cards, and what is done about it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import typer
+
+app: Final = typer.Typer(
+    no_args_is_help=True, help="The registry of cards: look at a person's cards and at replacements, load, find drift."
+)
+
+
+@app.callback()
+def card() -> None:
+    """Registry of cards."""
