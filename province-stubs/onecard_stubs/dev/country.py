@@ -302,6 +302,7 @@ class Country:
                 store=self.adapter_stores[province.id],
                 listen_port=self.adapter_ports[province.id],
                 local_system_port=self.stub_ports[province.id],
+                database=self._database_of(province),
             )
             if self.plan.runs_provinces:
                 self._define_province(province)
@@ -313,7 +314,10 @@ class Country:
         stub_port, adapter_url = self.stub_ports[province.id], self.adapter_urls[province.id]
         self._define_process(
             province.stub_process,
-            ["stub", "run", province.stub, "--port", str(stub_port), "--adapter-url", adapter_url],
+            [
+                *("stub", "run", province.stub, "--port", str(stub_port), "--adapter-url", adapter_url),
+                *(("--database", database) if (database := self._database_of(province)) is not None else ()),
+            ],
             port=stub_port,
         )
         self._define_process(
@@ -321,6 +325,10 @@ class Country:
             ["adapter", "run", "--config", str(self.adapter_config(province.id))],
             port=self.adapter_ports[province.id],
         )
+
+    def _database_of(self, province: Province) -> str | None:
+        """Where a local system keeps the tables that its adapter reads; None where it keeps none."""
+        return f"sqlite:///{self.directory / province.stub}.sqlite" if province.has_database else None
 
     def _set_up_hub(self, keys: Keys, hub: ParticipantFiles) -> None:
         write_hub_configuration(

@@ -16,11 +16,11 @@ from onecard_protocol.identifiers import HUB
 from onecard_protocol.signatures.engine import best_engine
 from onecard_protocol.signatures.keyfile import KeyFile, create_key_file
 from onecard_stubs.dev.certificates import Authority, CertificateFiles
-from onecard_stubs.dev.provinces import Province
+from onecard_stubs.dev.provinces import CARD_PACKAGE, Province
 
 NETWORK = "test-dev"
 PARTITION_COUNT = 8
-_METHODS = ["/onecard.medical.v1.*"]
+_HUB_METHODS = ("/onecard.medical.v1.*", f"/{CARD_PACKAGE}.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +119,19 @@ def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantF
     start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
     end = start + datetime.timedelta(days=365)
 
-    def entry(participant: str, name_zh: str, name_en: str, files: ParticipantFiles, methods: list[str]) -> object:
+    def entry(
+        participant: str,
+        name_zh: str,
+        name_en: str,
+        files: ParticipantFiles,
+        methods: Sequence[str],
+    ) -> object:
         return {
             "name_zh": name_zh,
             "name_en": name_en,
             "certificate_names": [certificate_name(participant)],
-            "may_send": methods,
-            "may_receive": methods,
+            "may_send": list(methods),
+            "may_receive": list(methods),
             "keys": [
                 {
                     "id": files.key.key_id,
@@ -136,9 +142,9 @@ def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantF
             ],
         }
 
-    participants: dict[str, object] = {HUB: entry(HUB, "国家枢纽", "National hub", hub, _METHODS)}
+    participants: dict[str, object] = {HUB: entry(HUB, "国家枢纽", "National hub", hub, _HUB_METHODS)}
     for province, files in provinces:
-        participants[province.id] = entry(province.id, province.name_zh, province.name_en, files, _METHODS)
+        participants[province.id] = entry(province.id, province.name_zh, province.name_en, files, province.methods)
     write_yaml(file, {"network": NETWORK, "participants": participants})
 
 
