@@ -34,10 +34,12 @@ def write_adapter_configuration(
 
     `database` is the URL of its local system's tables, where it keeps some.
     """
-    profile = yaml.safe_load(shipped_profile(province.id).read_text(encoding="utf-8"))
-    url = _move(profile, shipped_profile(province.id).parent, listen_port, local_system_port, database)
-    profile_file = file.with_suffix(".profile.yaml")
-    write_yaml(profile_file, profile)
+    profile_files, url = [], ""
+    if province.stub:
+        profile = yaml.safe_load(shipped_profile(province.id).read_text(encoding="utf-8"))
+        url = _move(profile, shipped_profile(province.id).parent, listen_port, local_system_port, database)
+        profile_files = [str(file.with_suffix(".profile.yaml"))]
+        write_yaml(file.with_suffix(".profile.yaml"), profile)
     write_yaml(
         file,
         {
@@ -55,7 +57,7 @@ def write_adapter_configuration(
             },
             "signing_key": {"file": str(files.key_file), "passphrase_file": str(keys.passphrase_file)},
             "store": {"file": str(store), "key_file": str(store.with_suffix(".store-key"))},
-            "profile_files": [str(profile_file)],
+            "profile_files": profile_files,
         },
     )
     return url

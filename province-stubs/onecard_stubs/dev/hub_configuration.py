@@ -5,7 +5,7 @@ Writes the same files that a site writes by hand, with the same programs' functi
 
 import datetime
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,8 +114,16 @@ def write_hub_configuration(
     )
 
 
-def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantFiles]], hub: ParticipantFiles) -> None:
-    """Write the directory file: the hub and the provinces, each with one key that is valid for a year."""
+def write_directory(
+    file: Path,
+    provinces: Sequence[tuple[Province, ParticipantFiles]],
+    hub: ParticipantFiles,
+    followers: Mapping[str, Sequence[str]],
+) -> None:
+    """Write the directory file: the hub and the provinces, each with one key that is valid for a year.
+
+    `followers` get the changes of cards about residents of the provinces given, of everybody where none is.
+    """
     start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
     end = start + datetime.timedelta(days=365)
 
@@ -132,6 +140,7 @@ def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantF
             "certificate_names": [certificate_name(participant)],
             "may_send": list(methods),
             "may_receive": list(methods),
+            **({"feeds": [_feed(followers[participant])]} if participant in followers else {}),
             "keys": [
                 {
                     "id": files.key.key_id,
@@ -146,6 +155,11 @@ def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantF
     for province, files in provinces:
         participants[province.id] = entry(province.id, province.name_zh, province.name_en, files, province.methods)
     write_yaml(file, {"network": NETWORK, "participants": participants})
+
+
+def _feed(residents_of: Sequence[str]) -> dict[str, object]:
+    whose: dict[str, object] = {"residents_of": list(residents_of)} if residents_of else {"everything": True}
+    return {"package": CARD_PACKAGE, **whose}
 
 
 def write_yaml(file: Path, content: object) -> None:

@@ -16,7 +16,7 @@ class Province:
     id: str
     """Participant, "cn-44" or "bank-102"."""
     stub: str
-    """Name of its local system for `onecard stub run`."""
+    """Name of its local system for `onecard stub run`; empty where it has none."""
     name_zh: str
     name_en: str
     has_database: bool = False
@@ -48,3 +48,9 @@ PROVINCES = {
         Province(id="bank-102", stub="bank", name_zh="示例银行", name_en="Example Bank"),
     )
 }
+
+
+def find_province(participant: str) -> Province:
+    """The participant; one without a local system among the stubs has its id for a name."""
+    known = PROVINCES.get(participant)
+    return known or Province(id=participant, stub="", name_zh=participant, name_en=participant)
