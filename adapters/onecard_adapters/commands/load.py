@@ -22,9 +22,9 @@ SigningOption = Annotated[str, typer.Option("--signing", help="adaptive or singl
 
 @app.command()
 def receive(
-    config: ConfigOption,
+    config: Annotated[list[Path], typer.Option("--config", "-c", help="An adapter's configuration; events take many.")],
     report: ReportOption,
-    kind: Annotated[str, typer.Option(help="events, calls or settlements.")],
+    kind: Annotated[str, typer.Option(help="events, cards, calls or settlements.")],
     signing: SigningOption = "adaptive",
 ) -> None:
     """Answer whatever comes until SIGTERM, then write the figures."""
@@ -32,12 +32,12 @@ def receive(
     from onecard_adapters.settings import load_adapter_settings
 
     logging.basicConfig(level=logging.WARNING)
-    settings = load_adapter_settings(config)
+    participants = [load_adapter_settings(file) for file in config]
 
     async def until_stopped() -> None:
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        await receive_until(settings, stopping, report, kind=kind, signs_by_batch=signing == "adaptive")
+        await receive_until(participants, stopping, report, kind=kind, signs_by_batch=signing == "adaptive")
 
     run_service(until_stopped())
 
@@ -46,7 +46,9 @@ def receive(
 def send(
     config: ConfigOption,
     report: ReportOption,
-    kind: Annotated[str, typer.Option(help="events, calls or settlements.")],
+    kind: Annotated[
+        str, typer.Option(help="events, calls, settlements; cards, statuses, status (one by one) or loss.")
+    ],
     seconds: Annotated[float, typer.Option(help="Time to send for, after the warming up.")] = 10.0,
     warm_up_seconds: Annotated[float, typer.Option(help="Time to send before that.")] = 2.0,
     concurrency: Annotated[int, typer.Option(help="Units of load under way at once; of events, batches.")] = 64,

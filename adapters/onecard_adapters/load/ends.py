@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from onecard_adapters.load import reports
-from onecard_adapters.load.events import EventReceiver, send_events
+from onecard_adapters.load import cards, reports
+from onecard_adapters.load.events import EventReceiver, EventStream, card_changes, filings, open_sender
 from onecard_adapters.load.receiving import Insured, Received, register
 from onecard_adapters.load.sending import Sender, Sent
 from onecard_adapters.runtime.sealing import load_sealer
@@ -18,6 +19,8 @@ from onecard_adapters.settings import AdapterSettings
 from onecard_protocol.clock import now_ms
 
 QUIET_SECONDS: Final = 3.0
+LOSS_RATE_PER_S: Final = 500.0
+EVENT_KINDS: Final = frozenset({"events", "cards"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +51,17 @@ def _announce(load: Load) -> tuple[int, int]:
 
 
 async def receive_until(
-    settings: AdapterSettings, stopping: asyncio.Event, report: Path, *, kind: str, signs_by_batch: bool
+    participants: Sequence[AdapterSettings], stopping: asyncio.Event, report: Path, *, kind: str, signs_by_batch: bool
 ) -> None:
-    """Answer until told to stop. The report's file appears empty when the exchange is ready."""
+    """Answer until told to stop. The report's file appears empty when the exchange is ready.
+
+    Events are received for any number of participants, calls are answered for one.
+    """
     received = Received()
-    if kind == "events":
-        await _receive_events(settings, stopping, report, received)
+    if kind in EVENT_KINDS:
+        await _receive_events(participants, stopping, report, received)
         return
+    (settings,) = participants
     exchange = open_exchange(settings, signs_by_batch=signs_by_batch)
     register(Insured(received), exchange)
     async with exchange:
@@ -66,10 +73,12 @@ async def receive_until(
     reports.write(report, figures)
 
 
-async def _receive_events(settings: AdapterSettings, stopping: asyncio.Event, report: Path, received: Received) -> None:
-    receiver = EventReceiver(settings, received)
-    receiving = asyncio.create_task(receiver.run())
-    await receiver.ready.wait()
+async def _receive_events(
+    participants: Sequence[AdapterSettings], stopping: asyncio.Event, report: Path, received: Received
+) -> None:
+    receivers = [EventReceiver(settings, received) for settings in participants]
+    receiving = asyncio.ensure_future(_all([receiver.run() for receiver in receivers]))
+    await asyncio.gather(*(receiver.ready.wait() for receiver in receivers))
     await asyncio.to_thread(report.touch)
     await asyncio.wait({asyncio.create_task(stopping.wait()), receiving}, return_when=asyncio.FIRST_COMPLETED)
     if receiving.done():
@@ -77,6 +86,10 @@ async def _receive_events(settings: AdapterSettings, stopping: asyncio.Event, re
     await _quiet(received)
     receiving.cancel()
     reports.write(report, reports.received_report(received))
+
+
+async def _all(running: Sequence[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*running)
 
 
 async def _quiet(received: Received) -> None:
@@ -90,18 +103,37 @@ async def _quiet(received: Received) -> None:
 async def send_load(settings: AdapterSettings, load: Load, report: Path, *, signs_by_batch: bool) -> int:
     """Send the load and wait until all of it has left; returns how many units failed."""
     sent = Sent()
-    if load.kind == "events":
-        begun_ms, until_ms = _announce(load)
-        await send_events(
-            settings,
-            sent,
-            until_ms=until_ms,
-            concurrency=load.concurrency,
-            rate_per_s=load.rate_per_s,
-            by_batch=signs_by_batch,
-        )
-        reports.write(report, {**reports.sent_report(sent), "begun_ms": begun_ms, "until_ms": until_ms})
-        return len(sent.failures)
+    match load.kind:
+        case "events" | "cards":
+            stream = filings() if load.kind == "events" else card_changes(1, cards.CARD_COUNT)
+            begun_ms, until_ms = await _send_events(settings, load, stream, sent, signs_by_batch=signs_by_batch)
+        case "statuses" | "status" | "loss":
+            await cards.make_known(settings, by_batch=signs_by_batch)
+            begun_ms, until_ms = _announce(load)
+            if load.kind == "loss":
+                rate = load.rate_per_s or LOSS_RATE_PER_S
+                await cards.lose_cards(settings, sent, until_ms=until_ms, rate_per_s=rate, by_batch=signs_by_batch)
+            else:
+                count = cards.QUESTION_COUNT if load.kind == "statuses" else 1
+                await cards.read_statuses(
+                    settings, sent, until_ms=until_ms, concurrency=load.concurrency, question_count=count
+                )
+        case _:
+            begun_ms, until_ms = await _call(settings, load, sent, signs_by_batch=signs_by_batch)
+    reports.write(report, {**reports.sent_report(sent), "begun_ms": begun_ms, "until_ms": until_ms})
+    return len(sent.failures)
+
+
+async def _send_events(
+    settings: AdapterSettings, load: Load, stream: EventStream, sent: Sent, *, signs_by_batch: bool
+) -> tuple[int, int]:
+    begun_ms, until_ms = _announce(load)
+    async with open_sender(settings, stream, sent, by_batch=signs_by_batch) as sender:
+        await sender.repeat(until_ms=until_ms, concurrency=load.concurrency, rate_per_s=load.rate_per_s)
+    return begun_ms, until_ms
+
+
+async def _call(settings: AdapterSettings, load: Load, sent: Sent, *, signs_by_batch: bool) -> tuple[int, int]:
     async with open_exchange(settings, signs_by_batch=signs_by_batch) as exchange:
         await exchange.wait_ready()
         sender = Sender(exchange, sent)
@@ -109,5 +141,4 @@ async def send_load(settings: AdapterSettings, load: Load, report: Path, *, sign
             await sender.prepare_stays(load.stay_count, load.concurrency)
         begun_ms, until_ms = _announce(load)
         await sender.run(load.kind, until_ms=until_ms, concurrency=load.concurrency, rate_per_s=load.rate_per_s)
-    reports.write(report, {**reports.sent_report(sent), "begun_ms": begun_ms, "until_ms": until_ms})
-    return len(sent.failures)
+    return begun_ms, until_ms

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 from onecard.exchange.v1 import message_pb2, service_pb2
-from onecard_adapters.load import messages
+from onecard_adapters.load import card_messages, messages
 from onecard_adapters.load.receiving import Received
 from onecard_adapters.load.sending import RECIPIENT, Sent
 from onecard_adapters.sdk.directory import DirectoryView
@@ -25,19 +26,46 @@ from onecard_adapters.settings import AdapterSettings
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import reason_name
-from onecard_protocol.identifiers import new_message_id
+from onecard_protocol.identifiers import HUB, new_message_id
 from onecard_protocol.messages import build_header, from_wire
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
 
-METHOD: Final = "/onecard.medical.v1.FilingService/ReportFiling"
 BATCH_COUNT: Final = 250
 PERSON_COUNT: Final = 2_000
 _SUBMIT_SECONDS: Final = 60.0
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventStream:
+    """What events are sent: payloads without end."""
+
+    method: str
+    recipient: str
+    payloads: Iterator[bytes]
+
+
+def filings() -> EventStream:
+    """Filings told to the other province, by persons in turn."""
+    return EventStream(
+        method="/onecard.medical.v1.FilingService/ReportFiling",
+        recipient=RECIPIENT,
+        payloads=itertools.cycle(
+            [messages.filing_report(serial).SerializeToString() for serial in range(1, PERSON_COUNT + 1)]
+        ),
+    )
+
+
+def card_changes(first_serial: int, card_count: int) -> EventStream:
+    """Changes of cards told to the hub."""
+    return EventStream(
+        method=card_messages.REPORT_METHOD, recipient=HUB, payloads=card_messages.changes(first_serial, card_count)
+    )
+
+
 @contextlib.asynccontextmanager
-async def _gateway(settings: AdapterSettings) -> AsyncIterator[tuple[Gateways, Gateway]]:
+async def open_gateway(settings: AdapterSettings) -> AsyncIterator[tuple[Gateways, Gateway]]:
+    """A connection of its own to the hub."""
     connection = connection_of(settings)
     gateways = Gateways(connection.gateways, connection.credentials, server_name=connection.server_name)
     try:
@@ -46,62 +74,77 @@ async def _gateway(settings: AdapterSettings) -> AsyncIterator[tuple[Gateways, G
         await gateways.close()
 
 
-async def send_events(
-    settings: AdapterSettings,
-    sent: Sent,
-    *,
-    until_ms: int,
-    concurrency: int,
-    rate_per_s: float | None,
-    by_batch: bool,
-) -> None:
-    """Submit until the time, `concurrency` batches at once; at the rate given, or as fast as receipts come back."""
-    signing = AdaptiveSigning(signatures_of(settings).signer, by_batch=by_batch)
-    payloads = itertools.cycle(
-        [messages.filing_report(serial).SerializeToString() for serial in range(1, PERSON_COUNT + 1)]
-    )
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    numbers = itertools.count(1)
+class EventSender:
+    """Signs and submits batches of a stream."""
 
-    async def submit_batches(gateway: Gateway) -> None:
-        while now_ms() < until_ms:
-            number = next(numbers)
-            if rate_per_s is not None:
-                await asyncio.sleep(max(0.0, begun + number * BATCH_COUNT / rate_per_s - loop.time()))
-            started_ms = now_ms()
-            headers, bodies = [], []
-            for _ in range(BATCH_COUNT):
-                payload = next(payloads)
-                bodies.append(payload)
-                headers.append(
-                    build_header(
-                        network=settings.network,
-                        sender=settings.participant,
-                        recipient=RECIPIENT,
-                        method=METHOD,
-                        kind=message_pb2.MESSAGE_KIND_EVENT,
-                        message_id=new_message_id(now_ms()),
-                        payload=payload,
-                    )
-                )
-            blocks = await signing.sign_all(headers)
-            request = service_pb2.SubmitBatchRequest(
-                messages=[
-                    message_pb2.SignedMessage(header=header, payload=payload, signature=block)
-                    for header, payload, block in zip(headers, bodies, blocks, strict=True)
-                ]
-            )
-            response: service_pb2.SubmitBatchResponse = await gateway.submission.SubmitBatch(
-                request, timeout=_SUBMIT_SECONDS
-            )
-            refused = [result.refusal for result in response.results if result.HasField("refusal")]
-            sent.failures += [reason_name(refusal.reason) for refusal in refused]
-            sent.note(started_ms, BATCH_COUNT - len(refused))
+    def __init__(self, settings: AdapterSettings, gateway: Gateway, stream: EventStream, sent: Sent, *, by_batch: bool):
+        self._settings = settings
+        self._gateway = gateway
+        self._stream = stream
+        self._sent = sent
+        self._signing = AdaptiveSigning(signatures_of(settings).signer, by_batch=by_batch)
 
-    async with _gateway(settings) as (_, gateway):
-        await asyncio.gather(*[submit_batches(gateway) for _ in range(concurrency)])
-    signing.close()
+    async def submit(self, count: int = BATCH_COUNT) -> None:
+        """Submit the next `count` events of the stream as one batch."""
+        settings, stream = self._settings, self._stream
+        started_ms = now_ms()
+        bodies = list(itertools.islice(stream.payloads, count))
+        headers = [
+            build_header(
+                network=settings.network,
+                sender=settings.participant,
+                recipient=stream.recipient,
+                method=stream.method,
+                kind=message_pb2.MESSAGE_KIND_EVENT,
+                message_id=new_message_id(now_ms()),
+                payload=payload,
+            )
+            for payload in bodies
+        ]
+        blocks = await self._signing.sign_all(headers)
+        request = service_pb2.SubmitBatchRequest(
+            messages=[
+                message_pb2.SignedMessage(header=header, payload=payload, signature=block)
+                for header, payload, block in zip(headers, bodies, blocks, strict=True)
+            ]
+        )
+        response: service_pb2.SubmitBatchResponse = await self._gateway.submission.SubmitBatch(
+            request, timeout=_SUBMIT_SECONDS
+        )
+        refused = [result.refusal for result in response.results if result.HasField("refusal")]
+        self._sent.failures += [reason_name(refusal.reason) for refusal in refused]
+        self._sent.note(started_ms, len(bodies) - len(refused))
+
+    async def repeat(self, *, until_ms: int, concurrency: int, rate_per_s: float | None) -> None:
+        """Submit until the time, `concurrency` batches at once, at the rate or as fast as receipts come back."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        numbers = itertools.count(1)
+
+        async def submit_batches() -> None:
+            while now_ms() < until_ms:
+                if rate_per_s is not None:
+                    await asyncio.sleep(max(0.0, begun + next(numbers) * BATCH_COUNT / rate_per_s - loop.time()))
+                await self.submit()
+
+        await asyncio.gather(*[submit_batches() for _ in range(concurrency)])
+
+    def close(self) -> None:
+        """Stop signing."""
+        self._signing.close()
+
+
+@contextlib.asynccontextmanager
+async def open_sender(
+    settings: AdapterSettings, stream: EventStream, sent: Sent, *, by_batch: bool
+) -> AsyncIterator[EventSender]:
+    """A sender with a connection of its own."""
+    async with open_gateway(settings) as (_, gateway):
+        sender = EventSender(settings, gateway, stream, sent, by_batch=by_batch)
+        try:
+            yield sender
+        finally:
+            sender.close()
 
 
 class EventReceiver:
@@ -125,7 +168,7 @@ class EventReceiver:
             participant=settings.participant,
             methods=MethodRegistry.load(),
         )
-        async with _gateway(settings) as (gateways, gateway):
+        async with open_gateway(settings) as (gateways, gateway):
             following = asyncio.create_task(follow_directory(gateways, view))
             try:
                 await self._receive(gateway, verification)
@@ -151,7 +194,7 @@ class EventReceiver:
                 if error is not None:
                     raise error
             for message in arrived:
-                self._received.note(message.header.id)
+                self._received.note(message.header.id, self._settings.participant)
 
     def _is_next(self, delivery: service_pb2.Delivery) -> bool:
         last = self._numbers.get(delivery.partition, 0)

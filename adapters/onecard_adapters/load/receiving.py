@@ -20,17 +20,17 @@ from onecard_protocol.identifiers import id_text, message_time_ms
 
 
 class Received:
-    """What arrived: how many, under how many ids, with times of arrival and latencies since creation, in ms."""
+    """What arrived: how many, under how many ids at whom, with times of arrival and latencies since creation, in ms."""
 
     def __init__(self) -> None:
-        self.ids: set[bytes] = set()
+        self.ids: set[tuple[str, bytes]] = set()
         self.arrived_ms = array.array("q")
         self.latency_ms = array.array("q")
 
-    def note(self, message_id: bytes) -> None:
-        """One message arrived now."""
+    def note(self, message_id: bytes, participant: str = "") -> None:
+        """One message arrived now, at one of several participants."""
         at_ms = now_ms()
-        self.ids.add(message_id)
+        self.ids.add((participant, message_id))
         self.arrived_ms.append(at_ms)
         self.latency_ms.append(at_ms - message_time_ms(message_id))
 

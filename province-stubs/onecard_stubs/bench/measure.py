@@ -13,12 +13,23 @@ from typing import Any, Final, Literal
 
 import psutil
 
+from onecard_protocol.identifiers import PROVINCES
 from onecard_stubs.bench.comparing import lost_and_doubled
 from onecard_stubs.dev.country import Country, CountryPlan
 from onecard_stubs.dev.processes import ChildProcess
 
-Kind = Literal["events", "calls", "settlements"]
+Kind = Literal["events", "calls", "settlements", "cards", "everyone", "statuses", "status", "loss"]
 
+SENDER: Final = "cn-44"
+QUESTION_COUNT: Final = 50
+"""Questions in one query of the load `statuses`, as the sending end asks them."""
+_CARD_NAMES: Final = {
+    "cards": "card changes",
+    "everyone": "card changes to everyone",
+    "statuses": "card statuses in queries of 50",
+    "status": "card statuses one by one",
+    "loss": "loss to refusal",
+}
 _STAYS_A_SECOND: Final = {"sdk": 700, "dialects": 350}
 _END_SECONDS: Final = 120
 
@@ -38,6 +49,45 @@ class Benchmark:
     rate_per_s: float = 0.0
     """Units a second, 0 for as many as go."""
 
+    @property
+    def name(self) -> str:
+        """What its figures are called."""
+        return _CARD_NAMES.get(self.kind, self.kind)
+
+    @property
+    def load(self) -> str:
+        """The kind of load that the sending end knows."""
+        return "cards" if self.kind == "everyone" else self.kind
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """Participants that the load is delivered to; none where it is read only."""
+        match self.kind:
+            case "statuses" | "status" | "loss":
+                return ()
+            case "cards":  # Where the holders live, and one that follows the place.
+                return ("cn-51", "cn-11")
+            case "everyone":
+                return tuple(sorted(PROVINCES - {SENDER}))
+            case _:
+                return ("cn-51",)
+
+    @property
+    def plan(self) -> CountryPlan:
+        """The country that it needs."""
+        followers: dict[str, tuple[str, ...]] = {}
+        if self.kind == "cards":
+            followers = {"cn-11": ("cn-51",)}
+        elif self.kind == "everyone":
+            followers = dict.fromkeys(self.receivers, ())
+        return CountryPlan(
+            log=self.log,
+            broker_count=self.broker_count,
+            provinces=(SENDER, *(self.receivers or ("cn-51",))),
+            runs_provinces=self.through == "dialects",
+            followers=followers,
+        )
+
 
 @dataclasses.dataclass(slots=True)
 class _Use:
@@ -48,12 +98,7 @@ class _Use:
 async def measure(benchmark: Benchmark, report: Callable[[str], None]) -> dict[str, Any]:
     """Run it and return its figures (design.md, section 11). Raises Explained where a process fails."""
     with tempfile.TemporaryDirectory(prefix="onecard-bench-", ignore_cleanup_errors=True) as name:
-        plan = CountryPlan(
-            log=benchmark.log,
-            broker_count=benchmark.broker_count,
-            runs_provinces=benchmark.through == "dialects",
-        )
-        async with Country(plan, Path(name), report=report) as country:
+        async with Country(benchmark.plan, Path(name), report=report) as country:
             if benchmark.through == "dialects":
                 return await _through_dialects(benchmark, country, report)
             return await _through_sdk(benchmark, country, report)
@@ -61,14 +106,17 @@ async def measure(benchmark: Benchmark, report: Callable[[str], None]) -> dict[s
 
 async def _through_sdk(benchmark: Benchmark, country: Country, report: Callable[[str], None]) -> dict[str, Any]:
     received_file, sent_file = country.directory / "received.json", country.directory / "sent.json"
-    receiver = await country.run_beside(
-        "load-receiver",
-        [
-            *("load", "receive", "--config", str(country.adapter_config("cn-51"))),
-            *("--report", str(received_file), "--kind", benchmark.kind, "--signing", benchmark.signing),
-        ],
-    )
-    await receiver.wait_until(_is_there(received_file), _END_SECONDS)
+    receiver = None
+    if benchmark.receivers:
+        configs = [("--config", str(country.adapter_config(participant))) for participant in benchmark.receivers]
+        receiver = await country.run_beside(
+            "load-receiver",
+            [
+                *("load", "receive", *(option for config in configs for option in config)),
+                *("--report", str(received_file), "--kind", benchmark.load, "--signing", benchmark.signing),
+            ],
+        )
+        await receiver.wait_until(_is_there(received_file), _END_SECONDS)
     stays = 0
     if benchmark.kind == "settlements":
         rate = benchmark.rate_per_s or _STAYS_A_SECOND["sdk"]
@@ -76,27 +124,21 @@ async def _through_sdk(benchmark: Benchmark, country: Country, report: Callable[
     sender = await country.run_beside(
         "load-sender",
         [
-            *("load", "send", "--config", str(country.adapter_config("cn-44")), "--report", str(sent_file)),
-            *("--kind", benchmark.kind, "--stays", str(stays)),
+            *("load", "send", "--config", str(country.adapter_config(SENDER)), "--report", str(sent_file)),
+            *("--kind", benchmark.load, "--stays", str(stays)),
             *_load_options(benchmark),
             *("--signing", benchmark.signing),
         ],
     )
     sent, used = await _observe(benchmark, country, sender, sent_file, report)
-    received = await _settled_reception(receiver, received_file)
-    if benchmark.kind == "events":
-        ended, durations = received["arrived_ms"], received["latency_ms"]
-    else:
-        ended, durations = sent["ended_ms"], sent["duration_ms"]
-    return _figures(
-        benchmark,
-        sent,
-        ended,
-        durations,
-        lost=max(0, sent["messages"] - received["messages"]),
-        doubled=received["repeats"],
-        used=used,
-    )
+    ended, durations, lost, doubled = sent["ended_ms"], sent["duration_ms"], 0, 0
+    if receiver is not None:
+        received = await _settled_reception(receiver, received_file)
+        lost = max(0, sent["messages"] * len(benchmark.receivers) - received["messages"])
+        doubled = received["repeats"]
+        if benchmark.load in ("events", "cards"):
+            ended, durations = received["arrived_ms"], received["latency_ms"]
+    return _figures(benchmark, sent, ended, durations, lost=lost, doubled=doubled, used=used)
 
 
 async def _through_dialects(benchmark: Benchmark, country: Country, report: Callable[[str], None]) -> dict[str, Any]:
@@ -197,16 +239,17 @@ def _figures(
     measured = sorted(
         duration for ended, duration in zip(ended_ms, durations_ms, strict=True) if begun <= ended < until
     )
-    calls_a_unit = 2 if benchmark.kind == "settlements" else 1
+    units_a_measure = _units_a_measure(benchmark)
+    units = len(measured) * units_a_measure
     return {
-        "name": benchmark.kind,
+        "name": benchmark.name,
         "log": benchmark.log,
         "brokers": benchmark.broker_count if benchmark.log == "kafka" else 0,
         "through": benchmark.through,
         "signing": benchmark.signing,
         "concurrency": benchmark.concurrency,
         "seconds": benchmark.seconds,
-        "rate_per_s": round(len(measured) / calls_a_unit / benchmark.seconds, 1),
+        "rate_per_s": round(units / benchmark.seconds, 1),
         "p50_ms": statistics.median(measured) if measured else 0,
         "p99_ms": measured[int(len(measured) * 0.99)] if measured else 0,
         "lost": lost,
@@ -215,12 +258,30 @@ def _figures(
         "failure_examples": sent["failure_examples"],
         "processes": {
             name: {
-                "cpu_us_per_message": round(use.cpu_s * 1e6 / max(1, len(measured)), 1),
+                "cpu_us_per_message": round(use.cpu_s * 1e6 / max(1.0, _messages(benchmark, units)), 1),
                 "peak_mb": round(use.peak_mb, 1),
             }
             for name, use in sorted(used.items())
         },
     }
+
+
+def _units_a_measure(benchmark: Benchmark) -> float:
+    """A settlement is measured as two calls, an event at each of its receivers, a query as a whole."""
+    match benchmark.kind:
+        case "settlements":
+            return 0.5
+        case "events" | "cards" | "everyone":
+            return 1 / len(benchmark.receivers)
+        case "statuses":
+            return QUESTION_COUNT
+        case _:
+            return 1.0
+
+
+def _messages(benchmark: Benchmark, units: float) -> float:
+    """What CPU time is told by: calls, events and statuses."""
+    return units * 2 if benchmark.kind == "settlements" else units
 
 
 def _uses(country: Country) -> dict[str, _Use]:

@@ -34,6 +34,21 @@ class Signing(enum.StrEnum):
     ADAPTIVE = "adaptive"
 
 
+class CardLoad(enum.StrEnum):
+    """What is measured of cards."""
+
+    CHANGES = "changes"
+    """Changes told by the issuer, delivered to two provinces."""
+    EVERYONE = "everyone"
+    """Changes delivered to all 32 provinces."""
+    STATUSES = "statuses"
+    """Statuses read in queries of 50."""
+    STATUS = "status"
+    """Statuses read one by one."""
+    LOSS = "loss"
+    """The time from a loss to its refusal at a counter, at 500 changes a second."""
+
+
 class Through(enum.StrEnum):
     """Which way settlements take."""
 
@@ -103,6 +118,29 @@ def settlements(
             "bench settlements",
         )
     _run("settlements", log, brokers, signing, through, seconds, concurrency, rate, as_json=as_json)
+
+
+_KIND_OF_CARD_LOAD: Final = {CardLoad.CHANGES: "cards"}
+_CONCURRENCY_OF_CARD_LOAD: Final = {CardLoad.STATUSES: 16, CardLoad.STATUS: 64}
+
+
+@app.command()
+def cards(
+    what: Annotated[CardLoad, typer.Option(help="What to measure of them.")] = CardLoad.CHANGES,
+    log: LogOption = LogKind.KAFKA,
+    brokers: BrokersOption = 1,
+    signing: SigningOption = Signing.ADAPTIVE,
+    seconds: SecondsOption = 15,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=0, help="Batches of 250 changes, or queries, at once; 0: as fits.")
+    ] = 0,
+    rate: Annotated[float, typer.Option("--rate", min=0, help="Changes a second; 0: as many as go (loss: 500).")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Card changes applied and delivered, statuses read, losses refused."""
+    kind = _KIND_OF_CARD_LOAD.get(what, what.value)
+    at_once = concurrency or _CONCURRENCY_OF_CARD_LOAD.get(what, 4)
+    _run(kind, log, brokers, signing, Through.SDK, seconds, at_once, rate, as_json=as_json)
 
 
 @app.command(hidden=True)

@@ -10,6 +10,7 @@ import typer
 from onecard_protocol.explained import Text
 from onecard_stubs.commands.usage import check_brokers, refuse
 from onecard_stubs.dev.country import CountryPlan
+from onecard_stubs.dev.provinces import PROVINCES
 from onecard_stubs.dev.session import error_as_json, run_country
 from onecard_stubs.scenarios.registry import find_scenario
 from onecard_stubs.scenarios.result import Scenario
@@ -33,7 +34,10 @@ def _group() -> None:
 def up(
     log: Annotated[LogKind, typer.Option(help="The embedded log (PostgreSQL), or a real Kafka.")] = LogKind.EMBEDDED,
     brokers: Annotated[int, typer.Option(help="Kafka brokers, 1 or 3.")] = 1,
-    provinces: Annotated[str, typer.Option(help="Provinces that take part, separated by commas.")] = "cn-44,cn-51",
+    provinces: Annotated[
+        str,
+        typer.Option(help="Provinces and banks that take part, separated by commas; the scenario's, or all there are."),
+    ] = "",
     gateways: Annotated[int, typer.Option(min=1, max=2, help="Gateways side by side.")] = 1,
     scenario: Annotated[str, typer.Option(help="Run this drill, then end; without one it stays up.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="With a scenario: print one JSON object at its end.")] = False,
@@ -51,9 +55,10 @@ def up(
             "--scenario",
             "dev up",
         )
-    names = tuple(name.strip() for name in provinces.split(",") if name.strip())
     with error_as_json(scenario, is_wanted=as_json):
         drill = find_scenario(scenario) if scenario else None
+        names = tuple(name.strip() for name in provinces.split(",") if name.strip())
+        names = names or (tuple(PROVINCES) if drill is None else drill.provinces)
         _check_provinces(drill, names)
         plan = CountryPlan(log=log.value, broker_count=brokers, provinces=names, gateway_count=gateways)
         plan.check()

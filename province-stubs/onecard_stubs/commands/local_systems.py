@@ -21,7 +21,7 @@ async def _guangdong(port: int, adapter_url: str) -> None:
     from onecard_stubs.guangdong.core import GuangdongCore
 
     del adapter_url  # Its hospitals call the adapter; the core itself never does.
-    core = GuangdongCore()
+    core = GuangdongCore(requires_sign_in=True)
     await core.start(port=port)
     try:
         await asyncio.Event().wait()

@@ -28,12 +28,18 @@ def write_adapter_configuration(
     store: Path,
     listen_port: int,
     local_system_port: int,
+    database: str | None = None,
 ) -> str:
-    """Write an adapter's settings and its profile beside them; returns the URL where it serves its local systems."""
-    profile = yaml.safe_load(shipped_profile(province.id).read_text(encoding="utf-8"))
-    url = _move(profile, shipped_profile(province.id).parent, listen_port, local_system_port)
-    profile_file = file.with_suffix(".profile.yaml")
-    write_yaml(profile_file, profile)
+    """Write an adapter's settings and its profile beside them; returns the URL where it serves its local systems.
+
+    `database` is the URL of its local system's tables, where it keeps some.
+    """
+    profile_files, url = [], ""
+    if province.stub:
+        profile = yaml.safe_load(shipped_profile(province.id).read_text(encoding="utf-8"))
+        url = _move(profile, shipped_profile(province.id).parent, listen_port, local_system_port, database)
+        profile_files = [str(file.with_suffix(".profile.yaml"))]
+        write_yaml(file.with_suffix(".profile.yaml"), profile)
     write_yaml(
         file,
         {
@@ -51,7 +57,7 @@ def write_adapter_configuration(
             },
             "signing_key": {"file": str(files.key_file), "passphrase_file": str(keys.passphrase_file)},
             "store": {"file": str(store), "key_file": str(store.with_suffix(".store-key"))},
-            "profile_files": [str(profile_file)],
+            "profile_files": profile_files,
         },
     )
     return url
@@ -65,12 +71,12 @@ def shipped_profile(participant: str) -> Path:
     return Path(specification.submodule_search_locations[0]) / "profiles" / f"{participant}.yaml"
 
 
-def _move(node: Any, directory: Path, listen_port: int, local_system_port: int) -> str:
+def _move(node: Any, directory: Path, listen_port: int, local_system_port: int, database: str | None) -> str:
     """Put the ports of this country into a profile; returns the URL that it listens at."""
     url = ""
     if isinstance(node, list):
         for item in node:
-            url = _move(item, directory, listen_port, local_system_port) or url
+            url = _move(item, directory, listen_port, local_system_port, database) or url
     if isinstance(node, dict):
         for name, value in node.items():
             if name == "listen":
@@ -79,8 +85,10 @@ def _move(node: Any, directory: Path, listen_port: int, local_system_port: int) 
             elif name == "core":
                 parts = urlsplit(value["url"])
                 value["url"] = urlunsplit(parts._replace(netloc=f"127.0.0.1:{local_system_port}"))
+            elif name == "database" and database is not None:
+                value["url"] = database
             elif name == "code_tables":
                 node[name] = str(directory / value)
             else:
-                url = _move(value, directory, listen_port, local_system_port) or url
+                url = _move(value, directory, listen_port, local_system_port, database) or url
     return url

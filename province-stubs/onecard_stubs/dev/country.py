@@ -14,8 +14,8 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -31,7 +31,7 @@ from onecard_stubs.dev.hub_configuration import Keys, ParticipantFiles, write_di
 from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.postgres import EmbeddedPostgres
 from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard
-from onecard_stubs.dev.provinces import PROVINCES, Province
+from onecard_stubs.dev.provinces import PROVINCES, Province, find_province
 from onecard_stubs.dev.running import RunningCountry
 
 _READY_SECONDS = 60
@@ -52,10 +52,12 @@ class CountryPlan:
     worker_count: int = 1
     runs_provinces: bool = True
     """Whether adapters and local systems run; a benchmark brings its own ends and takes only their configurations."""
+    followers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Participants that get the changes of cards about residents of the provinces given, of everybody where none is."""
 
     def check(self) -> None:
         """Raise Explained for a plan that cannot be carried out."""
-        unknown = [name for name in self.provinces if name not in PROVINCES]
+        unknown = [name for name in self.provinces if self.runs_provinces and name not in PROVINCES]
         if unknown:
             raise _refused(
                 Text(
@@ -87,7 +89,7 @@ class Country:
         self._report = report
         self._is_temporary = is_temporary
         self._guard = Guard()
-        self._provinces = [PROVINCES[name] for name in plan.provinces]
+        self._provinces = [find_province(name) for name in plan.provinces]
         ports = iter(free_ports(plan.gateway_count + 2 * len(self._provinces)))
         self.gateway_addresses = {
             f"gateway-{index + 1}": f"127.0.0.1:{next(ports)}" for index in range(plan.gateway_count)
@@ -290,7 +292,7 @@ class Country:
             *(asyncio.to_thread(keys.make, participant) for participant in (HUB, *self.plan.provinces))
         )
         provinces = list(zip(self._provinces, files, strict=True))
-        write_directory(self.directory_file, provinces, hub)
+        write_directory(self.directory_file, provinces, hub, self.plan.followers)
         for province, province_files in provinces:
             self.adapter_urls[province.id] = write_adapter_configuration(
                 self.adapter_config(province.id),
@@ -302,6 +304,7 @@ class Country:
                 store=self.adapter_stores[province.id],
                 listen_port=self.adapter_ports[province.id],
                 local_system_port=self.stub_ports[province.id],
+                database=self._database_of(province),
             )
             if self.plan.runs_provinces:
                 self._define_province(province)
@@ -313,7 +316,10 @@ class Country:
         stub_port, adapter_url = self.stub_ports[province.id], self.adapter_urls[province.id]
         self._define_process(
             province.stub_process,
-            ["stub", "run", province.stub, "--port", str(stub_port), "--adapter-url", adapter_url],
+            [
+                *("stub", "run", province.stub, "--port", str(stub_port), "--adapter-url", adapter_url),
+                *(("--database", database) if (database := self._database_of(province)) is not None else ()),
+            ],
             port=stub_port,
         )
         self._define_process(
@@ -321,6 +327,10 @@ class Country:
             ["adapter", "run", "--config", str(self.adapter_config(province.id))],
             port=self.adapter_ports[province.id],
         )
+
+    def _database_of(self, province: Province) -> str | None:
+        """Where a local system keeps the tables that its adapter reads; None where it keeps none."""
+        return f"sqlite:///{self.directory / province.stub}.sqlite" if province.has_database else None
 
     def _set_up_hub(self, keys: Keys, hub: ParticipantFiles) -> None:
         write_hub_configuration(

@@ -5,7 +5,7 @@ Writes the same files that a site writes by hand, with the same programs' functi
 
 import datetime
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from onecard_protocol.identifiers import HUB
 from onecard_protocol.signatures.engine import best_engine
 from onecard_protocol.signatures.keyfile import KeyFile, create_key_file
 from onecard_stubs.dev.certificates import Authority, CertificateFiles
-from onecard_stubs.dev.provinces import Province
+from onecard_stubs.dev.provinces import CARD_PACKAGE, Province
 
 NETWORK = "test-dev"
 PARTITION_COUNT = 8
-_METHODS = ["/onecard.medical.v1.*"]
+_HUB_METHODS = ("/onecard.medical.v1.*", f"/{CARD_PACKAGE}.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,18 +114,33 @@ def write_hub_configuration(
     )
 
 
-def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantFiles]], hub: ParticipantFiles) -> None:
-    """Write the directory file: the hub and the provinces, each with one key that is valid for a year."""
+def write_directory(
+    file: Path,
+    provinces: Sequence[tuple[Province, ParticipantFiles]],
+    hub: ParticipantFiles,
+    followers: Mapping[str, Sequence[str]],
+) -> None:
+    """Write the directory file: the hub and the provinces, each with one key that is valid for a year.
+
+    `followers` get the changes of cards about residents of the provinces given, of everybody where none is.
+    """
     start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
     end = start + datetime.timedelta(days=365)
 
-    def entry(participant: str, name_zh: str, name_en: str, files: ParticipantFiles, methods: list[str]) -> object:
+    def entry(
+        participant: str,
+        name_zh: str,
+        name_en: str,
+        files: ParticipantFiles,
+        methods: Sequence[str],
+    ) -> object:
         return {
             "name_zh": name_zh,
             "name_en": name_en,
             "certificate_names": [certificate_name(participant)],
-            "may_send": methods,
-            "may_receive": methods,
+            "may_send": list(methods),
+            "may_receive": list(methods),
+            **({"feeds": [_feed(followers[participant])]} if participant in followers else {}),
             "keys": [
                 {
                     "id": files.key.key_id,
@@ -136,10 +151,15 @@ def write_directory(file: Path, provinces: Sequence[tuple[Province, ParticipantF
             ],
         }
 
-    participants: dict[str, object] = {HUB: entry(HUB, "国家枢纽", "National hub", hub, _METHODS)}
+    participants: dict[str, object] = {HUB: entry(HUB, "国家枢纽", "National hub", hub, _HUB_METHODS)}
     for province, files in provinces:
-        participants[province.id] = entry(province.id, province.name_zh, province.name_en, files, _METHODS)
+        participants[province.id] = entry(province.id, province.name_zh, province.name_en, files, province.methods)
     write_yaml(file, {"network": NETWORK, "participants": participants})
+
+
+def _feed(residents_of: Sequence[str]) -> dict[str, object]:
+    whose: dict[str, object] = {"residents_of": list(residents_of)} if residents_of else {"everything": True}
+    return {"package": CARD_PACKAGE, **whose}
 
 
 def write_yaml(file: Path, content: object) -> None:
