@@ -62,6 +62,20 @@ class CardOffice(Protocol):
         """The card as the local system shows it now; None if it has none such."""
 
 
+class RunningOffice(CardOffice, Protocol):
+    """A card office with what it does by itself: polling a database, serving the local system's calls."""
+
+    async def start(self) -> None:
+        """Begin, once the exchange is entered. Raises CONFIGURATION_INVALID, such as for a port that is taken."""
+
+    async def stop(self) -> None:
+        """End; what is under way finishes first."""
+
+    @property
+    def address(self) -> str:
+        """Where its local system reaches the adapter, or where the adapter reaches it; without a password."""
+
+
 class CardDesk(Protocol):
     """What the runtime does for a dialect."""
 

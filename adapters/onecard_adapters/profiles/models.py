@@ -11,37 +11,57 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.cards.settings import BankRole
+from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
 from onecard_adapters.dialects.cross_region_xml.settings import (
     CrossRegionXmlCareSettings,
     CrossRegionXmlInsuredSettings,
 )
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoInsuredSettings, Strict
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.identifiers import PROVINCES, participant_of_area
+from onecard_protocol.identifiers import BANKS, PROVINCES, participant_of_area
 
 CareSettings = Annotated[InfnoCareSettings | CrossRegionXmlCareSettings, Field(discriminator="dialect")]
 InsuredSettings = Annotated[InfnoInsuredSettings | CrossRegionXmlInsuredSettings, Field(discriminator="dialect")]
+CardSettings = CardTablesSettings
+BankSettings = BankRole
 
 
 class Profile(Strict):
-    """One province, in one or both roles."""
+    """One province in one or more roles, or one bank."""
 
-    province: str
-    """Participant, "cn-44"."""
+    province: str = ""
+    """Participant, "cn-44"; left out in a bank's profile."""
     name: str = Field(min_length=1)
     """For people: on screens and in logs."""
     care: CareSettings | None = None
     """Place of care: whom the adapter serves."""
     insured: InsuredSettings | None = None
     """Insured province: which core the adapter asks."""
+    card: CardSettings | None = None
+    """Issuer of cards: where the card office's system is."""
+    bank: BankSettings | None = None
+    """Bank of cards' accounts; it has no other role."""
+
+    @property
+    def participant(self) -> str:
+        """Whom the adapter of this profile signs for."""
+        return self.province if self.bank is None else self.bank.participant
 
     @model_validator(mode="after")
-    def _is_one_province(self) -> Self:
+    def _is_one_participant(self) -> Self:
+        roles = [role for role in (self.care, self.insured, self.card) if role is not None]
+        if self.bank is not None:
+            if roles or self.province:
+                raise ValueError("a bank's profile has neither a province nor another role")
+            if self.bank.participant not in BANKS:
+                raise ValueError(f"bank.participant {self.bank.participant!r} is no participant, such as bank-102")
+            return self
         if self.province not in PROVINCES:
             raise ValueError(f"province {self.province!r} is no participant, such as cn-44")
-        if self.care is None and self.insured is None:
-            raise ValueError("care or insured must be there: a profile without a role serves nobody")
-        areas = [role.area for role in (self.care, self.insured) if role is not None]
+        if not roles:
+            raise ValueError("care, insured, card or bank must be there: a profile without a role serves nobody")
+        areas = [role.area for role in roles]
         areas += [item.area for item in self.care.institutions] if self.care is not None else []
         foreign = sorted({area for area in areas if participant_of_area(area) != self.province})
         if foreign:
@@ -73,7 +93,7 @@ def load_profile(path: Path) -> Profile:
             for item in error.errors(include_url=False, include_input=False)
         ]
         raise _invalid(path, f"{len(violations)} settings are wrong", violations) from error
-    for role in (profile.care, profile.insured):
+    for role in (profile.care, profile.insured, profile.card, profile.bank):
         if role is not None:
             role.tables()
     return profile

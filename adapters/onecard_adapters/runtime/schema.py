@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = (
     # Our own messages. The header is fixed when the row is made (rule 1); signatures are made when it is sent.
@@ -110,4 +110,15 @@ SCHEMA: Final = (
     """,
     "CREATE UNIQUE INDEX IF NOT EXISTS transactions_local ON transactions (local_key, body_digest)",
     "CREATE INDEX IF NOT EXISTS transactions_encounter ON transactions (encounter_key, method)",
+    # The newest version of each (card, machine) that this participant is the authority of; the event is NULL where the
+    # version was taken over from the hub's registry.
+    """
+    CREATE TABLE IF NOT EXISTS card_book (
+        key BLOB PRIMARY KEY,
+        version INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        event BLOB
+    )
+    """,
 )

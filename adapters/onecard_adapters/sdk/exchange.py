@@ -15,7 +15,7 @@ import logging
 import types
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import grpc.aio
 
@@ -30,6 +30,7 @@ from onecard_adapters.sdk.delivery import DeliveryStream
 from onecard_adapters.sdk.following import follow_directory
 from onecard_adapters.sdk.opening import connection_of, signatures_of
 from onecard_adapters.sdk.registration import Servicers
+from onecard_adapters.sdk.sending import Telling
 from onecard_adapters.settings import AdapterSettings
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -40,6 +41,8 @@ STOP_GRACE_S: Final = limits.LOCAL_CALL_MS / 1000
 _CLEANING_S: Final = 3_600.0
 # Nothing older than a message may be is asked for, sent again or replayed; one day more for clocks and slow hands.
 _KEPT_MS: Final = limits.MESSAGE_AGE_MS_MAX + 24 * 3_600_000
+
+_Result = TypeVar("_Result")
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +91,10 @@ class Exchange:
         request gets its one outcome, also after a restart. Calls raise CallFailed."""
         # As much of a channel as generated stubs use; they ask for the class that gRPC's own types name.
         return cast(grpc.aio.Channel, ExchangeChannel(self._parts.sending.send, recipient, message_id))
+
+    async def write(self, operation: Telling[_Result]) -> _Result:
+        """Run an operation of the store that tells events: what it writes and what it tells are durable together."""
+        return await self._parts.sending.write(operation)
 
     def hub_time_ms(self) -> int:
         """Hub time in ms since 1970; before the first tick the machine's own."""

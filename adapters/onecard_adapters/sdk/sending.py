@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message as ProtoMessage
 
@@ -23,6 +25,19 @@ from onecard_adapters.sdk.submission import Submission
 from onecard_protocol import limits
 from onecard_protocol.methods import Method
 from onecard_protocol.signatures.sm3 import sm3
+
+_Result = TypeVar("_Result")
+
+
+class Tell(Protocol):
+    """Leaves an event to the outbox within a transaction of the store."""
+
+    def __call__(self, method: str, recipient: str, event: ProtoMessage) -> bytes:
+        """The event's message id. Raises OneCardError UNKNOWN_METHOD or PAYLOAD_TOO_LARGE, which undoes the rest."""
+
+
+Telling = Callable[[sqlite3.Connection, Tell], _Result]
+"""An operation of the store that tells events; it may be run again after it was undone, so it keeps nothing itself."""
 
 
 class Sending:
@@ -63,14 +78,7 @@ class Sending:
         traceparent: str,
     ) -> bytes:
         """The payload of the reply; of an event, empty once it is durable. Raises CallFailed."""
-        known = self._methods.get(method)
-        if known is None:
-            raise CallFailed(errors_pb2.ERROR_REASON_UNKNOWN_METHOD, method)
-        if len(payload) > known.policy.payload_bytes_max:
-            raise CallFailed(
-                errors_pb2.ERROR_REASON_PAYLOAD_TOO_LARGE,
-                f"{len(payload)} bytes, {known.policy.payload_bytes_max} are allowed",
-            )
+        known = self._method(method, payload)
         if known.is_read:
             return await self._reads.read(known, recipient, payload, timeout_s=timeout_s)
         limit_s = limits.TYPED_CALL_MS / 1000 if timeout_s is None else timeout_s
@@ -91,9 +99,45 @@ class Sending:
         is_durable = known.has_effect or not known.carries_execute_before or message_id is not None
         return (await self._calls.call(outgoing, timeout_s=limit_s, is_durable=is_durable)).payload
 
+    async def write(self, operation: Telling[_Result]) -> _Result:
+        """Run an operation of the store; the events that it tells are durable with what it writes, and sent then."""
+
+        def write(connection: sqlite3.Connection) -> tuple[_Result, list[Outgoing]]:
+            told: list[Outgoing] = []
+
+            def tell(method: str, recipient: str, event: ProtoMessage) -> bytes:
+                payload = event.SerializeToString(deterministic=True)
+                outgoing = self._writer.request(self._method(method, payload), recipient, event, payload)
+                outbox.insert(connection, self._sealer, outgoing, OutboxState.QUEUED)
+                told.append(outgoing)
+                return outgoing.id
+
+            return operation(connection, tell), told
+
+        written = self._store.run(write)
+        # By the future and not by this task, which may be cancelled while the transaction is under way.
+        written.add_done_callback(self._submit_told)
+        return (await asyncio.shield(written))[0]
+
     async def find(self, message_id: bytes) -> StoredOutgoing | None:
         """What the outbox knows of a message."""
         return await self._store.run(lambda store: outbox.find(store, self._sealer, message_id))
+
+    def _method(self, name: str, payload: bytes) -> Method:
+        known = self._methods.get(name)
+        if known is None:
+            raise CallFailed(errors_pb2.ERROR_REASON_UNKNOWN_METHOD, name)
+        if len(payload) > known.policy.payload_bytes_max:
+            raise CallFailed(
+                errors_pb2.ERROR_REASON_PAYLOAD_TOO_LARGE,
+                f"{len(payload)} bytes, {known.policy.payload_bytes_max} are allowed",
+            )
+        return known
+
+    def _submit_told(self, written: asyncio.Future[tuple[_Result, list[Outgoing]]]) -> None:
+        if not written.cancelled() and written.exception() is None:
+            for outgoing in written.result()[1]:
+                self._submission.put(outgoing)
 
     async def _tell(self, outgoing: Outgoing) -> None:
         """Leave an event to the submission pump; it is kept until the hub has it."""

@@ -1,0 +1,58 @@
+"""The version book: which version of each (card, machine) was told last, and with what content.
+
+Functions of a connection, to be run by `Store`. Cards stand under HMAC keys, events are sealed: no number of a person
+or card is in the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from typing import Final
+
+from onecard.card.v1 import values_pb2
+from onecard_adapters.runtime.sealing import Sealer
+
+_EVENT: Final = b"cards.event"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BookEntry:
+    """The newest version of one machine of a card."""
+
+    version: int
+    state: int
+    digest: bytes
+    """Keyed digest of the content."""
+
+
+def book_key(sealer: Sealer, card: values_pb2.CardReference, machine: int) -> bytes:
+    """The key of (card, machine); a sequence that is not stated is the first."""
+    return sealer.lookup("card", str(machine), card.issuer, card.number, str(card.sequence or 1))
+
+
+def content_digest(sealer: Sealer, content: bytes) -> bytes:
+    """By which equal contents show; keyed, because a person's data can be guessed."""
+    return sealer.lookup("card content", content.hex())
+
+
+def find(connection: sqlite3.Connection, key: bytes) -> BookEntry | None:
+    """The entry of a key; None if nothing was told."""
+    row = connection.execute("SELECT version, state, digest FROM card_book WHERE key = ?", (key,)).fetchone()
+    return None if row is None else BookEntry(version=row[0], state=row[1], digest=row[2])
+
+
+def find_event(connection: sqlite3.Connection, sealer: Sealer, key: bytes) -> bytes | None:
+    """The event that told the newest version, serialised; None if the version was taken over from the registry."""
+    row = connection.execute("SELECT event FROM card_book WHERE key = ? AND event IS NOT NULL", (key,)).fetchone()
+    return None if row is None else sealer.open(_EVENT, row[0])
+
+
+def put(connection: sqlite3.Connection, sealer: Sealer, key: bytes, entry: BookEntry, event: bytes | None) -> None:
+    """Write or replace an entry with the event that tells it; without one the version is the registry's."""
+    connection.execute(
+        "INSERT INTO card_book (key, version, state, digest, event) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET version = excluded.version, state = excluded.state,"
+        " digest = excluded.digest, event = excluded.event",
+        (key, entry.version, entry.state, entry.digest, None if event is None else sealer.seal(_EVENT, event)),
+    )

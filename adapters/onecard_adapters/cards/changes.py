@@ -1,0 +1,113 @@
+"""What a local system shows of a card, as the event that tells of it: its content, and the change between two states.
+
+Content is all that the event says but version, change and time: a system that writes a row anew without changing it
+has nothing to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from onecard.card.v1 import change_pb2, values_pb2
+from onecard_adapters.cards.port import Change, LocalAccount, LocalCard
+
+REPORT_SOCIAL: Final = "/onecard.card.v1.CardChangeService/ReportSocialChange"
+REPORT_FINANCIAL: Final = "/onecard.card.v1.CardChangeService/ReportFinancialChange"
+
+_SOCIAL: Final[Mapping[values_pb2.SocialState, change_pb2.SocialChange]] = {
+    values_pb2.SOCIAL_STATE_PRODUCED: change_pb2.SOCIAL_CHANGE_PRODUCED,
+    values_pb2.SOCIAL_STATE_ACTIVE: change_pb2.SOCIAL_CHANGE_ENABLED,
+    values_pb2.SOCIAL_STATE_TEMPORARILY_LOST: change_pb2.SOCIAL_CHANGE_TEMPORARILY_LOST,
+    values_pb2.SOCIAL_STATE_LOST: change_pb2.SOCIAL_CHANGE_LOST,
+    values_pb2.SOCIAL_STATE_LOCKED: change_pb2.SOCIAL_CHANGE_LOCKED,
+    values_pb2.SOCIAL_STATE_CANCELLED: change_pb2.SOCIAL_CHANGE_CANCELLED,
+    values_pb2.SOCIAL_STATE_SUPERSEDED: change_pb2.SOCIAL_CHANGE_SUPERSEDED,
+}
+_BACK_IN_USE: Final[Mapping[int, change_pb2.SocialChange]] = {
+    values_pb2.SOCIAL_STATE_TEMPORARILY_LOST: change_pb2.SOCIAL_CHANGE_FOUND,
+    values_pb2.SOCIAL_STATE_LOST: change_pb2.SOCIAL_CHANGE_FOUND,
+    values_pb2.SOCIAL_STATE_LOCKED: change_pb2.SOCIAL_CHANGE_UNLOCKED,
+}
+_FINANCIAL: Final[Mapping[values_pb2.FinancialState, change_pb2.FinancialChange]] = {
+    values_pb2.FINANCIAL_STATE_NOT_ACTIVATED: change_pb2.FINANCIAL_CHANGE_OPENED,
+    values_pb2.FINANCIAL_STATE_ACTIVE: change_pb2.FINANCIAL_CHANGE_ACTIVATED,
+    values_pb2.FINANCIAL_STATE_FROZEN: change_pb2.FINANCIAL_CHANGE_FROZEN,
+    values_pb2.FINANCIAL_STATE_LOST: change_pb2.FINANCIAL_CHANGE_LOST,
+    values_pb2.FINANCIAL_STATE_CLOSED: change_pb2.FINANCIAL_CHANGE_CLOSED,
+}
+_ACCOUNT_BACK_IN_USE: Final[Mapping[int, change_pb2.FinancialChange]] = {
+    values_pb2.FINANCIAL_STATE_FROZEN: change_pb2.FINANCIAL_CHANGE_UNFROZEN,
+    values_pb2.FINANCIAL_STATE_LOST: change_pb2.FINANCIAL_CHANGE_FOUND,
+}
+
+
+def social_change(old: int, new: values_pb2.SocialState) -> change_pb2.SocialChange:
+    """What happened between two states of the social application; old is 0 where nothing is known of the card."""
+    if old == new:
+        return change_pb2.SOCIAL_CHANGE_DATA_CHANGED
+    if new == values_pb2.SOCIAL_STATE_ACTIVE:
+        return _BACK_IN_USE.get(old, change_pb2.SOCIAL_CHANGE_ENABLED)
+    return _SOCIAL[new]
+
+
+def financial_change(old: int, new: values_pb2.FinancialState) -> change_pb2.FinancialChange:
+    """What happened between two states of the account; old is 0 where nothing is known of it."""
+    if old == new:
+        return change_pb2.FINANCIAL_CHANGE_DATA_CHANGED
+    if new == values_pb2.FINANCIAL_STATE_ACTIVE:
+        return _ACCOUNT_BACK_IN_USE.get(old, change_pb2.FINANCIAL_CHANGE_ACTIVATED)
+    return _FINANCIAL[new]
+
+
+def machine_of(local: LocalCard | LocalAccount) -> change_pb2.CardMachine:
+    """Which machine of its card it shows."""
+    return change_pb2.CARD_MACHINE_SOCIAL if isinstance(local, LocalCard) else change_pb2.CARD_MACHINE_FINANCIAL
+
+
+def method_of(machine: int) -> str:
+    """The method by which changes of a machine are told."""
+    return REPORT_SOCIAL if machine == change_pb2.CARD_MACHINE_SOCIAL else REPORT_FINANCIAL
+
+
+def event_class(machine: int) -> type[Change]:
+    """The event by which changes of a machine are told."""
+    if machine == change_pb2.CARD_MACHINE_SOCIAL:
+        return change_pb2.ReportSocialChangeRequest
+    return change_pb2.ReportFinancialChangeRequest
+
+
+def content_of(local: LocalCard | LocalAccount) -> Change:
+    """The event without version, change and time."""
+    if isinstance(local, LocalAccount):
+        return change_pb2.ReportFinancialChangeRequest(
+            person=local.person,
+            card=local.card,
+            state=local.state,
+            local_status=local.local_status,
+            bank_card_number=local.bank_card_number,
+        )
+    return change_pb2.ReportSocialChangeRequest(
+        person=local.person,
+        card=local.card,
+        state=local.state,
+        local_status=local.local_status,
+        data=local.data,
+        holder=local.holder,
+        replaces=local.replaces,
+    )
+
+
+def event_of(local: LocalCard | LocalAccount, content: Change, *, version: int, old_state: int) -> Change:
+    """The event of a version; what the local system does not tell of the change follows from the states."""
+    event = type(content)()
+    event.CopyFrom(content)  # type: ignore[arg-type]
+    event.version = version
+    event.occurred_time.FromMilliseconds(local.occurred_ms)
+    if isinstance(local, LocalCard):
+        assert isinstance(event, change_pb2.ReportSocialChangeRequest)
+        event.change = local.change or social_change(old_state, local.state)
+    else:
+        assert isinstance(event, change_pb2.ReportFinancialChangeRequest)
+        event.change = local.change or financial_change(old_state, local.state)
+    return event

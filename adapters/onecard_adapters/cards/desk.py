@@ -1,0 +1,226 @@
+"""The card desk over an exchange: versions, and the events that tell them.
+
+What changed gets its next version, and the version with its event is one local transaction: no crash comes between.
+Cards that the book does not know may have been told by a former store, so the hub's registry is asked for them first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, TypeVar
+
+import grpc.aio
+
+from onecard.card.v1 import change_pb2, status_pb2
+from onecard.card.v1.status_pb2_grpc import CardStatusServiceStub
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.cards import book, changes
+from onecard_adapters.cards.book import BookEntry
+from onecard_adapters.cards.port import CardOffice, Change, LocalAccount, LocalCard
+from onecard_adapters.cards.registered import Registered, registered
+from onecard_adapters.runtime.sealing import Sealer
+from onecard_adapters.sdk.sending import Tell, Telling
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import HUB
+
+BATCH_COUNT_MAX: Final = 500
+"""Cards of one transaction, and of one question to the registry."""
+_RECOVERY: Final = "version recovery"
+_READ_TIMEOUT_S: Final = 10.0
+
+_Result = TypeVar("_Result")
+
+_log = logging.getLogger(__name__)
+
+
+class DeskExchange(Protocol):
+    """As much of `Exchange` as the desk uses."""
+
+    @property
+    def sealer(self) -> Sealer:
+        """Seals what the book keeps."""
+
+    async def write(self, operation: Telling[_Result]) -> _Result:
+        """See `Exchange.write`."""
+
+    def to(self, recipient: str) -> grpc.aio.Channel:
+        """See `Exchange.to`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A local view with what it is known by."""
+
+    local: LocalCard | LocalAccount
+    content: Change
+    key: bytes
+    digest: bytes
+
+
+@dataclasses.dataclass(slots=True)
+class _Taken:
+    """What came of a batch."""
+
+    changed_count: int = 0
+    unknown: list[_Seen] = dataclasses.field(default_factory=list)
+
+
+class ExchangeCardDesk:
+    """The desk of one participant. Its exchange must be entered when it is used."""
+
+    def __init__(self, exchange: DeskExchange) -> None:
+        self._exchange = exchange
+        # One observation at a time: views of a card are taken in the order in which they were seen.
+        self._turn = asyncio.Lock()
+
+    async def observe(self, seen: Sequence[LocalCard | LocalAccount]) -> int:
+        """See `CardDesk`.
+
+        Raises CARD_VERSION_CONFLICT where the local system's own version tells other content than before, and what the
+        registry's answer raises: cards that are not known then were not taken, the others were.
+        """
+        changed_count = 0
+        async with self._turn:
+            for start in range(0, len(seen), BATCH_COUNT_MAX):
+                batch = [self._seen(local) for local in seen[start : start + BATCH_COUNT_MAX]]
+                changed_count += await self._observe(batch)
+        return changed_count
+
+    async def verify(self, request: status_pb2.VerifyCardRequest) -> status_pb2.VerifyCardResponse:
+        """See `CardDesk`."""
+        response: status_pb2.VerifyCardResponse = await self._registry().VerifyCard(request, timeout=_READ_TIMEOUT_S)
+        return response
+
+    async def statuses(
+        self, questions: Sequence[status_pb2.CardQuestion], *, purpose: str
+    ) -> list[status_pb2.CardAnswer]:
+        """See `CardDesk`."""
+        response: status_pb2.BatchGetCardStatusResponse = await self._registry().BatchGetCardStatus(
+            status_pb2.BatchGetCardStatusRequest(questions=questions, purpose=purpose), timeout=_READ_TIMEOUT_S
+        )
+        if len(response.answers) != len(questions):
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_INTERNAL, f"{len(response.answers)} answers to {len(questions)} questions"
+            )
+        return list(response.answers)
+
+    async def report_again(self, request: change_pb2.RequestVersionsRequest, office: CardOffice) -> None:
+        """Tell the newest version of a card again, in a new message.
+
+        What the book does not hold is taken from the local system, and then goes out as a version of its own.
+        """
+        key = book.book_key(self._exchange.sealer, request.card, request.machine)
+
+        def tell_again(connection: sqlite3.Connection, tell: Tell) -> bool:
+            told = book.find_event(connection, self._exchange.sealer, key)
+            if told is None:
+                return False
+            tell(changes.method_of(request.machine), HUB, changes.event_class(request.machine).FromString(told))
+            return True
+
+        if await self._exchange.write(tell_again):
+            return
+        local = await office.find(request.card)
+        if local is None or changes.machine_of(local) != request.machine:
+            _log.error("the hub asks for versions of a card that neither the book nor the local system knows")
+            return
+        await self.observe([local])
+        await self._tell_anew(self._seen(local))
+
+    async def _observe(self, batch: Sequence[_Seen]) -> int:
+        taken = await self._exchange.write(lambda connection, tell: self._take(connection, tell, batch, {}))
+        if not taken.unknown:
+            return taken.changed_count
+        known = await self._registered(taken.unknown)
+        more = await self._exchange.write(lambda connection, tell: self._take(connection, tell, taken.unknown, known))
+        return taken.changed_count + more.changed_count
+
+    def _take(
+        self,
+        connection: sqlite3.Connection,
+        tell: Tell,
+        batch: Sequence[_Seen],
+        known: Mapping[bytes, Registered],
+    ) -> _Taken:
+        """Take what the book, or the registry's answers by key, know before; what neither knows is left."""
+        taken = _Taken()
+        for seen in batch:
+            entry = book.find(connection, seen.key)
+            if entry is None:
+                before = known.get(seen.key)
+                if before is None:
+                    taken.unknown.append(seen)
+                    continue
+                if before.version and before.is_equal:
+                    entry = BookEntry(version=before.version, state=before.state, digest=seen.digest)
+                    book.put(connection, self._exchange.sealer, seen.key, entry, None)
+                    continue
+                entry = BookEntry(version=before.version, state=before.state, digest=b"")
+            version = _next_version(entry, seen)
+            if version is not None:
+                self._tell(connection, tell, seen, version, entry.state)
+                taken.changed_count += 1
+        return taken
+
+    def _tell(self, connection: sqlite3.Connection, tell: Tell, seen: _Seen, version: int, old_state: int) -> None:
+        event = changes.event_of(seen.local, seen.content, version=version, old_state=old_state)
+        entry = BookEntry(version=version, state=seen.local.state, digest=seen.digest)
+        serialised = event.SerializeToString(deterministic=True)
+        book.put(connection, self._exchange.sealer, seen.key, entry, serialised)
+        tell(changes.method_of(changes.machine_of(seen.local)), HUB, event)
+
+    async def _tell_anew(self, seen: _Seen) -> None:
+        """Give a version that was taken over from the registry, whose event nobody kept, a successor that is."""
+
+        def write(connection: sqlite3.Connection, tell: Tell) -> None:
+            entry = book.find(connection, seen.key)
+            if entry is not None and book.find_event(connection, self._exchange.sealer, seen.key) is None:
+                self._tell(connection, tell, seen, entry.version + 1, entry.state)
+
+        await self._exchange.write(write)
+
+    async def _registered(self, unknown: Sequence[_Seen]) -> dict[bytes, Registered]:
+        first_of = {seen.key: seen for seen in reversed(unknown)}
+        questions = [
+            status_pb2.CardQuestion(person=seen.local.person, card=seen.local.card) for seen in first_of.values()
+        ]
+        answers = await self.statuses(questions, purpose=_RECOVERY)
+        if any(answer.freshness != status_pb2.FRESHNESS_FRESH for answer in answers):
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_HUB_NOT_READY, "the registry cannot tell the versions of all cards now"
+            )
+        return {
+            key: registered(seen.local, answer.cards)
+            for (key, seen), answer in zip(first_of.items(), answers, strict=True)
+        }
+
+    def _seen(self, local: LocalCard | LocalAccount) -> _Seen:
+        sealer, content = self._exchange.sealer, changes.content_of(local)
+        return _Seen(
+            local=local,
+            content=content,
+            key=book.book_key(sealer, local.card, changes.machine_of(local)),
+            digest=book.content_digest(sealer, content.SerializeToString(deterministic=True)),
+        )
+
+    def _registry(self) -> CardStatusServiceStub:
+        return CardStatusServiceStub(self._exchange.to(HUB))
+
+
+def _next_version(entry: BookEntry, seen: _Seen) -> int | None:
+    """The version that a local view is told with; None if there is nothing to tell."""
+    own = seen.local.version
+    if seen.digest == entry.digest or (own is not None and own < entry.version):
+        return None
+    if own is None:
+        return entry.version + 1
+    if own == entry.version:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CARD_VERSION_CONFLICT,
+            f"the local system shows version {own} of a card with other content than before",
+        )
+    return own

@@ -1,0 +1,243 @@
+"""The desk gives each change the next version, once, together with its event."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onecard.card.v1 import change_pb2, status_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+from onecard_adapters.cards import book
+from onecard_adapters.cards.port import LocalCard
+from onecard_adapters.runtime import outbox
+from onecard_protocol.errors import OneCardError
+from tests.support.card_desk import SEALER, DeskWorld, Registry, desk_world, make_account, make_card, states
+
+SOCIAL = change_pb2.CARD_MACHINE_SOCIAL
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[DeskWorld]:
+    async with desk_world(tmp_path / "store.sqlite") as made:
+        yield made
+
+
+async def test_each_change_gets_the_next_version_and_says_what_happened(world: DeskWorld) -> None:
+    steps = states("PRODUCED", "ACTIVE", "TEMPORARILY_LOST", "ACTIVE", "LOCKED", "ACTIVE", "LOST", "CANCELLED")
+    for state in steps:
+        assert await world.desk.observe([make_card(state=state)]) == 1
+    changes = "PRODUCED ENABLED TEMPORARILY_LOST FOUND LOCKED UNLOCKED LOST CANCELLED".split()
+    assert [(version, change) for _, version, change, _ in world.social()] == list(enumerate(changes, start=1))
+
+
+async def test_a_repeat_tells_nothing_whatever_time_it_bears(world: DeskWorld) -> None:
+    assert await world.desk.observe([make_card(), make_card(occurred_ms=1_720_000_000_000)]) == 1
+    assert await world.desk.observe([make_card(occurred_ms=1_730_000_000_000)]) == 0
+    assert len(world.submitted) == await world.count("outbox") == 1
+
+
+async def test_other_data_in_the_same_state_is_a_change_of_data(world: DeskWorld) -> None:
+    await world.desk.observe([make_card()])
+    await world.desk.observe([make_card(data=values_pb2.CardData(generation=3, residence_area="110101"))])
+    assert [step[2] for step in world.social()] == ["ENABLED", "DATA_CHANGED"]
+
+
+async def test_a_stated_change_is_told_as_it_is_stated(world: DeskWorld) -> None:
+    issued = make_card(state=values_pb2.SOCIAL_STATE_PRODUCED, change=change_pb2.SOCIAL_CHANGE_ISSUED)
+    await world.desk.observe([issued])
+    assert [step[2] for step in world.social()] == ["ISSUED"]
+
+
+async def test_the_two_machines_of_a_card_count_apart(world: DeskWorld) -> None:
+    await world.desk.observe([make_card(), make_account()])
+    await world.desk.observe([make_account(state=values_pb2.FINANCIAL_STATE_FROZEN)])
+    await world.desk.observe([make_account()])
+    financial = [event for event in world.told() if isinstance(event, change_pb2.ReportFinancialChangeRequest)]
+    assert [(event.version, event.change) for event in financial] == [
+        (1, change_pb2.FINANCIAL_CHANGE_ACTIVATED),
+        (2, change_pb2.FINANCIAL_CHANGE_FROZEN),
+        (3, change_pb2.FINANCIAL_CHANGE_UNFROZEN),
+    ]
+    assert [step[1] for step in world.social()] == [1]
+
+
+async def test_the_local_systems_own_version_is_told_and_an_older_view_is_not(world: DeskWorld) -> None:
+    lost, active = states("LOST", "ACTIVE")
+    await world.desk.observe([make_card(version=4, state=active), make_card(version=7, state=lost)])
+    assert await world.desk.observe([make_card(version=4, state=active)]) == 0
+    assert [step[1] for step in world.social()] == [4, 7]
+
+
+async def test_other_content_under_the_local_systems_own_version_is_a_conflict(world: DeskWorld) -> None:
+    lost, active = states("LOST", "ACTIVE")
+    await world.desk.observe([make_card(version=4, state=active)])
+    with pytest.raises(OneCardError) as conflict:
+        await world.desk.observe([make_card(version=4, state=lost)])
+    assert conflict.value.reason == errors_pb2.ERROR_REASON_CARD_VERSION_CONFLICT
+
+
+async def test_a_version_without_its_event_cannot_be(world: DeskWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox, "insert", full)
+        with pytest.raises(sqlite3.OperationalError):
+            await world.desk.observe([make_card()])
+    assert await world.count("card_book") == 0
+    await world.desk.observe([make_card()])
+    assert (await world.count("card_book"), await world.count("outbox")) == (1, 1)
+
+
+async def test_what_was_told_reaches_the_pump_though_its_caller_was_cancelled(world: DeskWorld) -> None:
+    await world.desk.observe([make_card()])
+    observing = asyncio.create_task(world.desk.observe([make_card(state=values_pb2.SOCIAL_STATE_LOST)]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    observing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await observing
+    await world.store.run(lambda _: None)
+    assert await world.count("outbox") == len(world.submitted) == 2
+
+
+async def test_views_of_one_card_are_told_in_their_order_while_the_registry_is_asked(world: DeskWorld) -> None:
+    world.registry.gate.clear()
+    views = [make_card(state=state) for state in states("ACTIVE", "TEMPORARILY_LOST", "LOST")]
+    observing = [asyncio.create_task(world.desk.observe([view])) for view in views]
+    await asyncio.sleep(0.01)
+    world.registry.gate.set()
+    await asyncio.gather(*observing)
+    assert [step[3] for step in world.social()] == ["ACTIVE", "TEMPORARILY_LOST", "LOST"]
+
+
+async def test_the_store_shows_no_number_and_no_name(world: DeskWorld, tmp_path: Path) -> None:
+    await world.desk.observe([make_card(), make_account()])
+    written = await asyncio.to_thread(lambda: b"".join(file.read_bytes() for file in tmp_path.iterdir()))
+    for secret in ("110000196201019924", "A99000080", "6217000000000000004", "周小测"):
+        assert secret.encode() not in written
+    assert b"card_book" in written
+
+
+class TestAfterTheStoreWasLost:
+    """The versions go on from the registry's."""
+
+    async def test_a_card_that_is_as_registered_tells_nothing(self, world: DeskWorld) -> None:
+        world.registry.standings["A99000080"] = _standing(make_card(), version=7)
+        assert await world.desk.observe([make_card()]) == 0
+        assert await world.desk.observe([make_card(state=values_pb2.SOCIAL_STATE_LOST)]) == 1
+        assert world.social() == [("A99000080", 8, "LOST", "LOST")]
+        assert [request.purpose for request in world.registry.asked] == ["version recovery"]
+
+    async def test_a_card_that_differs_gets_the_next_version(self, world: DeskWorld) -> None:
+        world.registry.standings["A99000080"] = _standing(make_card(), version=7)
+        assert await world.desk.observe([make_card(state=values_pb2.SOCIAL_STATE_TEMPORARILY_LOST)]) == 1
+        assert world.social() == [("A99000080", 8, "TEMPORARILY_LOST", "TEMPORARILY_LOST")]
+
+    async def test_a_same_number_card_of_another_sequence_is_another_card(self, world: DeskWorld) -> None:
+        world.registry.standings["A99000080"] = _standing(make_card(), version=7)
+        again = values_pb2.CardReference(issuer="cn-11", number="A99000080", sequence=2)
+        await world.desk.observe([make_card(card=again)])
+        assert [step[1] for step in world.social()] == [1]
+
+    async def test_the_registry_is_asked_in_batches(self, world: DeskWorld) -> None:
+        await world.desk.observe([make_card(f"A99{index:06d}") for index in range(1_001)])
+        assert [len(request.questions) for request in world.registry.asked] == [500, 500, 1]
+
+    @pytest.mark.parametrize("is_stale", [True, False])
+    async def test_known_cards_are_told_though_the_registry_cannot_be_asked(
+        self, world: DeskWorld, is_stale: bool
+    ) -> None:
+        await world.desk.observe([make_card()])
+        if is_stale:
+            world.registry.freshness = status_pb2.FRESHNESS_STALE
+        else:
+            world.registry.failure = OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY)
+        seen = [make_card("A99000099"), make_card(state=values_pb2.SOCIAL_STATE_LOST)]
+        with pytest.raises(OneCardError) as refused:
+            await world.desk.observe(seen)
+        assert refused.value.reason == errors_pb2.ERROR_REASON_HUB_NOT_READY
+        world.registry.freshness, world.registry.failure = status_pb2.FRESHNESS_FRESH, None
+        assert await world.desk.observe(seen) == 1
+        assert [step[:2] for step in world.social()] == [("A99000080", 1), ("A99000080", 2), ("A99000099", 1)]
+
+
+class _Office:
+    """Shows one card."""
+
+    def __init__(self, shown: LocalCard | None) -> None:
+        self.shown = shown
+
+    async def carry_out(self, request: object) -> object:
+        raise NotImplementedError
+
+    async def tell(self, change: object) -> None:
+        raise NotImplementedError
+
+    async def find(self, card: values_pb2.CardReference) -> LocalCard | None:
+        return self.shown
+
+
+class TestAskedForVersions:
+    """The newest is told again."""
+
+    async def test_the_same_version_and_content_goes_out_in_a_new_message(self, world: DeskWorld) -> None:
+        await world.desk.observe([make_card(), make_card(state=values_pb2.SOCIAL_STATE_LOST)])
+        await world.desk.report_again(_request(), _Office(None))  # type: ignore[arg-type]
+        last, again = world.submitted[-2:]
+        assert (again.method, again.payload) == (last.method, last.payload)
+        assert again.id != last.id
+
+    async def test_a_card_that_only_the_local_system_knows_is_told(self, world: DeskWorld) -> None:
+        await world.desk.report_again(_request(), _Office(make_card()))  # type: ignore[arg-type]
+        assert [step[1] for step in world.social()] == [1]
+
+    async def test_a_version_taken_over_from_the_registry_is_told_as_the_next(self, world: DeskWorld) -> None:
+        world.registry.standings["A99000080"] = _standing(make_card(), version=7)
+        await world.desk.observe([make_card()])
+        await world.desk.report_again(_request(), _Office(make_card()))  # type: ignore[arg-type]
+        assert [step[1:3] for step in world.social()] == [(8, "DATA_CHANGED")]
+
+    async def test_a_card_that_nobody_knows_is_left(self, world: DeskWorld) -> None:
+        await world.desk.report_again(_request(), _Office(None))  # type: ignore[arg-type]
+        assert world.submitted == []
+
+
+async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
+    registry = Registry()
+    async with desk_world(tmp_path / "store.sqlite", registry) as first:
+        await first.desk.observe([make_card()])
+    async with desk_world(tmp_path / "store.sqlite", registry) as second:
+        assert await second.desk.observe([make_card()]) == 0
+        assert await second.desk.observe([make_card(state=values_pb2.SOCIAL_STATE_LOST)]) == 1
+        assert [step[1] for step in second.social()] == [2]
+        key = book.book_key(SEALER, make_card().card, SOCIAL)
+        entry = await second.store.run(lambda connection: book.find(connection, key))
+        assert entry is not None
+        assert (entry.version, entry.state) == (2, values_pb2.SOCIAL_STATE_LOST)
+    assert len(registry.asked) == 1
+
+
+def _standing(card: LocalCard, *, version: int) -> values_pb2.CardStanding:
+    return values_pb2.CardStanding(
+        card=card.card,
+        social_state=card.state,
+        social_version=version,
+        social_local_status=card.local_status,
+        generation=card.data.generation,
+    )
+
+
+def _request() -> change_pb2.RequestVersionsRequest:
+    return change_pb2.RequestVersionsRequest(
+        card=make_card().card,
+        machine=SOCIAL,
+        first_version=1,
+        last_version=1,
+        person=exchange_values_pb2.PersonIdentity(number="110000196201019924"),
+    )
