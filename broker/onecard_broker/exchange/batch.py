@@ -16,6 +16,7 @@ from onecard_broker.domain.model import (
     CancelTimer,
     Effect,
     EndDeadLetter,
+    Feeds,
     Forward,
     Inbound,
     KeepDeadLetter,
@@ -84,9 +85,9 @@ class Overlay:
     unsigned: set[MessageKey] = dataclasses.field(default_factory=set)
     """Answers that the hub made in this batch and has not signed yet."""
 
-    def state(self) -> State:
+    def state(self, feeds: Mapping[str, Feeds]) -> State:
         """The view that the rules get; it shows later changes of the batch as they are made."""
-        return State(known=self.known, aggregates=self.aggregates, answers=self.answers)
+        return State(known=self.known, aggregates=self.aggregates, answers=self.answers, feeds=feeds)
 
 
 @value_class(frozen=True, slots=True)

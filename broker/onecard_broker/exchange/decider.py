@@ -329,7 +329,7 @@ class Decider:
                 effects = self._refusal(inbound, revoked)
             else:
                 overlay = batch.overlay(inbound.partition)
-                effects = conversation.decide(overlay.state(), inbound, now_ms)
+                effects = conversation.decide(overlay.state(owned.directory.feeds), inbound, now_ms)
             batch.apply(inbound, entry.record, effects, now_ms)
         except Exception as error:  # A rule that fails is a fault of ours; the record waits for an operator.
             log.exception("record %d/%d cannot be decided", inbound.partition, inbound.position)
