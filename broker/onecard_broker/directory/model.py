@@ -112,7 +112,7 @@ class Directory:
     keys: Mapping[str, Key]
     revocations: Mapping[str, tuple[int, str]]
     """Instant in ms and cause by key id; kept apart, so that putting a key again never lifts its revocation."""
-    feeds: Mapping[str, Feeds] = MappingProxyType({})
+    feeds: Mapping[str, Feeds] = dataclasses.field(default_factory=dict)
     """By package, as the participants' feeds give it."""
 
     def apply(self, record: control_pb2.ControlRecord) -> Directory:
