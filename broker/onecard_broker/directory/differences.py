@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from onecard.exchange.v1 import control_pb2, errors_pb2
-from onecard_broker.directory.model import Directory, Key, MethodPatterns, Participant
+from onecard_broker.directory.model import Directory, Feed, Key, MethodPatterns, Participant
 from onecard_broker.directory.to_proto import key_to_proto, participant_to_proto, revocation_to_proto
 from onecard_broker.directory.yaml_file import DirectoryFile, KeyEntry, ParticipantEntry
 from onecard_protocol.errors import OneCardError, Violation
@@ -76,6 +76,10 @@ def participant_of_entry(participant_id: str, entry: ParticipantEntry) -> Partic
         may_receive=MethodPatterns(tuple(entry.may_receive)),
         certificate_names=frozenset(entry.certificate_names),
         maintenance=None if window is None else (_to_ms(window.start), _to_ms(window.end)),
+        feeds=tuple(
+            Feed(package=feed.package, has_everything=feed.everything, residents_of=frozenset(feed.residents_of))
+            for feed in entry.feeds
+        ),
     )
 
 
@@ -111,6 +115,10 @@ def _wrong_file(
                 pattern = MethodPatterns((text,))
                 if not any(pattern.matches(method) for method in methods):
                     yield f"participants.{participant_id}.{field}.{index}", f"{text}: no such method / 没有此方法"
+        for index, feed in enumerate(entry.feeds):
+            if not any(method.startswith(f"/{feed.package}.") for method in methods):
+                path = f"participants.{participant_id}.feeds.{index}.package"
+                yield path, f"{feed.package}: no such package / 没有此业务包"
     for participant_id, index, entry_key in _entries(file):
         path = f"participants.{participant_id}.keys.{index}"
         key = present.keys.get(entry_key.id)
@@ -137,7 +145,7 @@ def _participant_changes(present: Directory, file: DirectoryFile) -> Iterator[Di
     nothing = MethodPatterns(())
     for participant_id, known in sorted(present.participants.items()):
         bare = dataclasses.replace(
-            known, may_send=nothing, may_receive=nothing, certificate_names=frozenset(), maintenance=None
+            known, may_send=nothing, may_receive=nothing, certificate_names=frozenset(), maintenance=None, feeds=()
         )
         if participant_id not in file.participants and known != bare:
             yield _put(bare, "loses all rights: not in the file / 取消全部权限：文件中已无此项")

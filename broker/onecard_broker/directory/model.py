@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from onecard.exchange.v1 import control_pb2
+from onecard_broker.domain.model import Feeds
 from onecard_protocol.messages import to_ms
 
 
@@ -74,6 +76,15 @@ class MethodPatterns:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A share of a package's published events: all of them, or those about residents of some provinces."""
+
+    package: str
+    has_everything: bool = False
+    residents_of: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
     """A participant with its rights; its maintenance, if any, lies in [start, end) in ms since 1970."""
 
@@ -84,6 +95,8 @@ class Participant:
     may_receive: MethodPatterns
     certificate_names: frozenset[str]
     maintenance: tuple[int, int] | None = None
+    feeds: tuple[Feed, ...] = ()
+    """By package, one each."""
 
     def is_in_maintenance(self, at_ms: int) -> bool:
         """Whether the participant declared that it takes no requests at the instant."""
@@ -99,6 +112,8 @@ class Directory:
     keys: Mapping[str, Key]
     revocations: Mapping[str, tuple[int, str]]
     """Instant in ms and cause by key id; kept apart, so that putting a key again never lifts its revocation."""
+    feeds: Mapping[str, Feeds] = dataclasses.field(default_factory=dict)
+    """By package, as the participants' feeds give it."""
 
     def apply(self, record: control_pb2.ControlRecord) -> Directory:
         """The directory after the record; itself for a repeated number or a tick.
@@ -115,7 +130,9 @@ class Directory:
             case "put_participant":
                 participant = participant_from_proto(record.put_participant)
                 participants = {**self.participants, participant.id: participant}
-                return dataclasses.replace(following, participants=MappingProxyType(participants))
+                return dataclasses.replace(
+                    following, participants=MappingProxyType(participants), feeds=_feeds(participants.values())
+                )
             case "put_key":
                 key = key_from_proto(record.put_key)
                 revoked = self.revocations.get(key.key_id)
@@ -187,6 +204,34 @@ def participant_from_proto(entry: control_pb2.Participant) -> Participant:
         may_receive=MethodPatterns(tuple(entry.may_receive)),
         certificate_names=frozenset(entry.certificate_names),
         maintenance=(to_ms(window.start_time), to_ms(window.end_time)) if entry.HasField("maintenance") else None,
+        feeds=tuple(
+            Feed(
+                package=feed.package,
+                has_everything=feed.has_everything,
+                residents_of=frozenset(feed.residents_of),
+            )
+            for feed in entry.feeds
+        ),
+    )
+
+
+def _feeds(participants: Iterable[Participant]) -> Mapping[str, Feeds]:
+    everything: dict[str, set[str]] = defaultdict(set)
+    residents: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for participant in participants:
+        for feed in participant.feeds:
+            if feed.has_everything:
+                everything[feed.package].add(participant.id)
+            for province in feed.residents_of:
+                residents[feed.package][province].add(participant.id)
+    return MappingProxyType(
+        {
+            package: Feeds(
+                everything=frozenset(everything[package]),
+                residents={province: frozenset(takers) for province, takers in residents[package].items()},
+            )
+            for package in {*everything, *residents}
+        }
     )
 
 

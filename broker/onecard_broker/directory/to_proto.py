@@ -20,6 +20,12 @@ def participant_to_proto(participant: Participant) -> control_pb2.Participant:
         maintenance=None
         if window is None
         else control_pb2.MaintenanceWindow(start_time=timestamp(window[0]), end_time=timestamp(window[1])),
+        feeds=[
+            control_pb2.Feed(
+                package=feed.package, has_everything=feed.has_everything, residents_of=sorted(feed.residents_of)
+            )
+            for feed in participant.feeds
+        ],
     )
 
 

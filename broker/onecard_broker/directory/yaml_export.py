@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from onecard_broker.directory.model import Directory, Key, Participant
+from onecard_broker.directory.model import Directory, Feed, Key, Participant
 
 BEIJING: Final = ZoneInfo("Asia/Shanghai")
 
@@ -27,6 +27,7 @@ _EXAMPLE: Final = """\
 #     may_send: [/onecard.medical.v1.*]          # methods, or all of a package
 #     may_receive: [/onecard.medical.v1.*]
 #     maintenance: {start: 2026-10-01T00:00:00+08:00, end: 2026-10-01T04:00:00+08:00}   # optional
+#     feeds: [{package: onecard.card.v1, residents_of: [cn-45]}]   # optional; or everything: true
 #     keys:
 #       - id: cn-44-2026-1
 #         public_key: "04…"                      # as `onecard keys show` prints it
@@ -60,7 +61,18 @@ def _participant(entry: Participant, directory: Directory) -> dict[str, Any]:
     if entry.maintenance is not None:
         start_ms, end_ms = entry.maintenance
         content["maintenance"] = {"start": _instant(start_ms), "end": _instant(end_ms)}
+    if entry.feeds:
+        content["feeds"] = [_feed(feed) for feed in entry.feeds]
     content["keys"] = [_key(key) for key in directory.keys_of(entry.id)]
+    return content
+
+
+def _feed(feed: Feed) -> dict[str, Any]:
+    content: dict[str, Any] = {"package": feed.package}
+    if feed.has_everything:
+        content["everything"] = True
+    if feed.residents_of:
+        content["residents_of"] = sorted(feed.residents_of)
     return content
 
 

@@ -16,13 +16,14 @@ from pydantic_core import PydanticCustomError
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, Violation
-from onecard_protocol.identifiers import is_network, is_participant
+from onecard_protocol.identifiers import PROVINCES, is_network, is_participant
 from onecard_protocol.signatures.curve import check_public_key
 
 FILE_BYTES_MAX: Final = 4 * 1_024 * 1_024
 _VIOLATIONS_SHOWN_MAX: Final = 20
 
 _METHOD: Final = re.compile(r"/onecard(\.[a-z0-9_]+)+\.v[0-9]+\.(\*|[A-Za-z0-9]+Service/[A-Za-z0-9]+)")
+_PACKAGE: Final = re.compile(r"onecard(\.[a-z0-9_]+)+\.v[0-9]+")
 _KEY_ID: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{limits.KEY_ID_CHARACTERS_MAX}}}")
 _DNS_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
@@ -62,7 +63,18 @@ def _public_key(text: str) -> str:
 
 NetworkName = Annotated[str, _matching(is_network, "is no network's name (production or test-…)", "不是网络名称")]
 ParticipantName = Annotated[
-    str, _matching(is_participant, "is no participant (cn-00, cn-11 … cn-66)", "不是参与方编号（cn-00、cn-11 … cn-66）")
+    str,
+    _matching(
+        is_participant,
+        "is no participant (cn-00, cn-11 … cn-66, bank-102 …)",
+        "不是参与方编号（cn-00、cn-11 … cn-66、bank-102 …）",
+    ),
+]
+ProvinceName = Annotated[
+    str, _matching(PROVINCES.__contains__, "is no province (cn-11 … cn-66)", "不是省份编号（cn-11 … cn-66）")
+]
+Package = Annotated[
+    str, _matching(_PACKAGE.fullmatch, "is no package like onecard.card.v1", "不是业务包名，如 onecard.card.v1")
 ]
 MethodPattern = Annotated[
     str,
@@ -115,6 +127,20 @@ class MaintenanceEntry(_Form):
         return self
 
 
+class FeedEntry(_Form):
+    """A share of a package's published events."""
+
+    package: Package
+    everything: bool = False
+    residents_of: list[ProvinceName] = []
+
+    @model_validator(mode="after")
+    def _check_content(self) -> FeedEntry:
+        if self.everything == bool(self.residents_of):
+            raise _wrong("takes everything, or names provinces", "须为全部（everything）或列出省份，二者取一")
+        return self
+
+
 class ParticipantEntry(_Form):
     """A participant, what it may do, and its keys."""
 
@@ -124,7 +150,15 @@ class ParticipantEntry(_Form):
     may_send: list[MethodPattern] = []
     may_receive: list[MethodPattern] = []
     maintenance: MaintenanceEntry | None = None
+    feeds: list[FeedEntry] = []
     keys: list[KeyEntry] = []
+
+    @model_validator(mode="after")
+    def _check_feeds(self) -> ParticipantEntry:
+        packages = [feed.package for feed in self.feeds]
+        if len(set(packages)) != len(packages):
+            raise _wrong("two feeds are of the same package", "同一业务包有两项订阅")
+        return self
 
 
 class DirectoryFile(_Form):

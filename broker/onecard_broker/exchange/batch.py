@@ -16,6 +16,7 @@ from onecard_broker.domain.model import (
     CancelTimer,
     Effect,
     EndDeadLetter,
+    Feeds,
     Forward,
     Inbound,
     KeepDeadLetter,
@@ -79,14 +80,16 @@ class Overlay:
     aggregates: dict[AggregateKey, Any] = dataclasses.field(default_factory=dict)
     answers: dict[MessageKey, Message] = dataclasses.field(default_factory=dict)
     timers: dict[bytes, Timer] = dataclasses.field(default_factory=dict)
+    stored: dict[AggregateKey, Any] = dataclasses.field(default_factory=dict)
+    """Business states as they were loaded."""
     loaded_known: set[MessageKey] = dataclasses.field(default_factory=set)
     loaded_aggregates: set[AggregateKey] = dataclasses.field(default_factory=set)
     unsigned: set[MessageKey] = dataclasses.field(default_factory=set)
     """Answers that the hub made in this batch and has not signed yet."""
 
-    def state(self) -> State:
+    def state(self, feeds: Mapping[str, Feeds]) -> State:
         """The view that the rules get; it shows later changes of the batch as they are made."""
-        return State(known=self.known, aggregates=self.aggregates, answers=self.answers)
+        return State(known=self.known, aggregates=self.aggregates, answers=self.answers, feeds=feeds)
 
 
 @value_class(frozen=True, slots=True)
@@ -144,6 +147,13 @@ class Batch:
         owned.position = entry.record.position + 1
         owned.now_ms = now_ms
         return now_ms
+
+    def state_changes(self) -> dict[tuple[int, AggregateKey], tuple[Any, Any]]:
+        """(as stored, as it is to be) of each business state that the batch saves."""
+        return {
+            (partition, key): (self.overlays[partition].stored.get(key), data)
+            for (partition, key), data in self.aggregates.items()
+        }
 
     def moves(self) -> list[tuple[int, PartitionRow]]:
         """(position before, row after) of each partition that the batch decided anything in: that is the fence."""
@@ -281,7 +291,10 @@ class Batch:
     def _draft(
         self, recipient: str, message: Message, answers: str, now_ms: int, inbound: Inbound, *, is_own: bool
     ) -> None:
-        self.drafts.append(Draft(recipient, inbound.partition, message, answers, now_ms, inbound.position, is_own))
+        subject = inbound.subject if recipient == HUB else ""
+        self.drafts.append(
+            Draft(recipient, inbound.partition, message, answers, now_ms, inbound.position, is_own, subject)
+        )
 
     def _forward(self, inbound: Inbound, forward: Forward, now_ms: int) -> None:
         if forward.say is None:

@@ -38,6 +38,7 @@ from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
 from onecard_broker.records.parking import Parked
 from onecard_broker.records.pool import Connection
+from onecard_broker.records.state_tables import StateTables
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, to_rejection
 from onecard_protocol.identifiers import HUB
@@ -59,6 +60,7 @@ class Decider:
         partition_count: int,
         methods: MethodRegistry,
         signer: Signer,
+        states: StateTables,
         check_control: Callable[[Message, Directory], None],
     ) -> None:
         """`signer` signs what the hub itself says.
@@ -70,6 +72,7 @@ class Decider:
         self._partition_count = partition_count
         self._methods = methods
         self._signer = signer
+        self._states = states
         self._check_control = check_control
 
     async def process(
@@ -225,8 +228,9 @@ class Decider:
                 more = conversation.needs_after(inbound, batch.overlay(inbound.partition).known)
                 aggregates_wanted.update((inbound.partition, key) for key in more.aggregates)
                 answers_wanted.update(more.answers)
-        for (partition, aggregate), data in (await store.load_aggregates(connection, aggregates_wanted)).items():
-            batch.overlay(partition).aggregates[aggregate] = data
+        for (partition, aggregate), data in (await self._states.load(connection, aggregates_wanted)).items():
+            overlay = batch.overlay(partition)
+            overlay.aggregates[aggregate] = overlay.stored[aggregate] = data
         for partition, aggregate in aggregates_wanted:
             batch.overlay(partition).loaded_aggregates.add(aggregate)
         answers = await store.load_messages(connection, answers_wanted)
@@ -329,7 +333,7 @@ class Decider:
                 effects = self._refusal(inbound, revoked)
             else:
                 overlay = batch.overlay(inbound.partition)
-                effects = conversation.decide(overlay.state(), inbound, now_ms)
+                effects = conversation.decide(overlay.state(owned.directory.feeds), inbound, now_ms)
             batch.apply(inbound, entry.record, effects, now_ms)
         except Exception as error:  # A rule that fails is a fault of ours; the record waits for an operator.
             log.exception("record %d/%d cannot be decided", inbound.partition, inbound.position)
@@ -474,7 +478,7 @@ class Decider:
                 await store.save_known(
                     connection, [(partition, known) for (partition, _), known in batch.known.items()]
                 )
-                await store.save_aggregates(connection, batch.aggregates)
+                await self._states.save(connection, batch.state_changes())
                 await store.save_timers(
                     connection,
                     [(partition, timer) for (partition, _), timer in batch.timers_set.items()],

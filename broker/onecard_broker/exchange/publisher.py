@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from onecard_broker.journal import delivery_record, forwarded_record, journal_partition
+from onecard_broker.journal import delivery_record, forwarded_record, hub_tick_record, journal_partition
 from onecard_broker.log.port import AppendFailed, Log, LogUnavailable, Record
 from onecard_broker.records.exchange_store import Output
+from onecard_protocol.value_class import value_class
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +24,22 @@ APPEND_COUNT_MAX: Final = 1_000
 RETRY_SECONDS: Final = 0.2
 
 
+@value_class(frozen=True, slots=True, kw_only=True)
+class HubTick:
+    """How far a partition of the hub's inbox is, to stand behind what was decided until then."""
+
+    partition: int
+    now_ms: int
+    number: int
+
+
 class Publisher:
     """Appends outputs to inboxes behind the commits, one append in flight."""
 
     def __init__(self, journal: Log) -> None:
         """`journal` is the log that the inboxes lie on."""
         self._log = journal
-        self._backlog: deque[Output] = deque()
+        self._backlog: deque[Output | HubTick] = deque()
         self._waiting = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -48,7 +58,7 @@ class Publisher:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def put(self, outputs: Sequence[Output]) -> None:
+    async def put(self, outputs: Sequence[Output | HubTick]) -> None:
         """Publish these behind what waits already; waits while the backlog is full."""
         await self._room.wait()
         if outputs:
@@ -80,7 +90,7 @@ class Publisher:
             kept = [output for output, done in zip(outputs, acknowledged, strict=True) if not done]
             for output, done in zip(outputs, acknowledged, strict=True):
                 self._backlog.popleft()
-                if done:
+                if done and isinstance(output, Output):
                     self._published[(output.recipient, output.partition)] = output.number
             self._backlog.extendleft(reversed(kept))
             if len(self._backlog) < BACKLOG_COUNT_MAX:
@@ -91,7 +101,7 @@ class Publisher:
             if kept:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _append(self, outputs: Sequence[Output]) -> list[bool]:
+    async def _append(self, outputs: Sequence[Output | HubTick]) -> list[bool]:
         records = [_record(output) for output in outputs]
         try:
             await self._log.append(records)
@@ -104,7 +114,9 @@ class Publisher:
         return [True] * len(records)
 
 
-def _record(output: Output) -> Record:
+def _record(output: Output | HubTick) -> Record:
+    if isinstance(output, HubTick):
+        return hub_tick_record(partition=output.partition, time_ms=output.now_ms, number=output.number)
     forwarded_to = journal_partition(output.recipient)
     if forwarded_to is None:
         return delivery_record(
@@ -114,6 +126,7 @@ def _record(output: Output) -> Record:
             number=output.number,
             answers=output.answers,
             time_ms=output.decided_ms,
+            pseudonym=output.subject,
         )
     # Published twice after a crash, it is a repeat by (sender, id), as one that its sender sends twice.
     return forwarded_record(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 import psycopg
@@ -19,7 +20,7 @@ from onecard_broker.exchange.batch import OwnedPartition
 from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.exchange.decider import Decider
 from onecard_broker.exchange.leases import LeaseKeeper
-from onecard_broker.exchange.publisher import Publisher
+from onecard_broker.exchange.publisher import HubTick, Publisher
 from onecard_broker.exchange.upkeep import CONTROL_LEASE, Upkeep
 from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log, LoggedRecord, LogUnavailable, Reader
@@ -27,8 +28,10 @@ from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.pool import Connection, connect
+from onecard_broker.records.state_tables import StateTables
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
+from onecard_protocol.identifiers import HUB
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.signer import Signer
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 READ_WAIT_MS: Final = 200
 RETRY_SECONDS: Final = 0.5
 REPUBLISH_COUNT: Final = 500
+HUB_TICK_SECONDS: Final = 0.25
 
 
 def lease_names(partition_count: int) -> list[str]:
@@ -75,11 +79,13 @@ class ExchangeWorker:
             partition_count=journal.partition_count,
             methods=methods,
             signer=signer,
+            states=StateTables({}),
             check_control=self._history.check,
         )
         self._publisher = Publisher(journal)
         self._partitions: dict[int, OwnedPartition] = {}
         self._numbers: dict[tuple[str, int], int] = {}
+        self._hub_ticked: dict[int, float] = {}
         self._upkeep = Upkeep(
             journal=journal,
             dsn=dsn,
@@ -187,7 +193,17 @@ class ExchangeWorker:
             raise
         self.decided_count += len(records)
         self._upkeep.saw(records)
-        await self._publisher.put(outputs)
+        await self._publisher.put([*outputs, *self._hub_ticks({record.partition for record in records})])
+
+    def _hub_ticks(self, partitions: Iterable[int]) -> list[HubTick]:
+        """Ticks of the hub's inbox for the partitions that had none for a while."""
+        now = time.monotonic()
+        due = [part for part in partitions if now - self._hub_ticked.get(part, 0.0) >= HUB_TICK_SECONDS]
+        self._hub_ticked.update(dict.fromkeys(due, now))
+        return [
+            HubTick(partition=part, now_ms=self._partitions[part].now_ms, number=self._numbers.get((HUB, part), 0))
+            for part in due
+        ]
 
     async def _wait_for_leases(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import message_pb2
 from onecard_broker.domain.model import KnownState
-from onecard_broker.journal import JOURNAL_TOPIC, MESSAGE_TYPE, NUMBER, inbox_topic
+from onecard_broker.journal import DELIVERY_TYPE, JOURNAL_TOPIC, MESSAGE_TYPE, NUMBER, inbox_topic
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.operations.log_window import LogWindow
+from onecard_broker.records.exchange_store import IS_DELIVERED
 from onecard_broker.records.pool import Connection
 from onecard_protocol.identifiers import id_text
 
@@ -48,7 +49,7 @@ class Audit:
     rejected: tuple[str, ...]
     """Requests whose outcome is a rejection."""
     delivered_twice: tuple[str, ...]
-    """Requests and events that their recipient got under more than one number."""
+    """Requests and events that a recipient got under more than one number."""
     answered_twice: tuple[str, ...]
     """Requests with more than one final answer."""
     missing_numbers: tuple[str, ...]
@@ -70,7 +71,7 @@ async def audit(connection: Connection, window: LogWindow) -> Audit:
             copies[key] += 1
             first.setdefault(key, (_kind_name(header.kind), header.method))
     outputs = await _outputs(connection)
-    deliveries: Counter[str] = Counter()
+    deliveries: Counter[tuple[str, str]] = Counter()
     answers: dict[str, set[tuple[str, str]]] = {}
     rejected: set[str] = set()
     last_numbers: dict[str, int] = {}
@@ -81,7 +82,7 @@ async def audit(connection: Connection, window: LogWindow) -> Audit:
         last_numbers[place] = max(number, last_numbers.get(place, 0))
         kind = message_pb2.MessageHeader.FromString(header).kind
         if kind in _PASSED_ON:
-            deliveries[f"{sender}:{id_text(message_id)}"] += 1
+            deliveries[f"{sender}:{id_text(message_id)}", recipient] += 1
         elif kind in _FINAL and answered:
             answers.setdefault(answered, set()).add((sender, id_text(message_id)))
             if kind == message_pb2.MESSAGE_KIND_REJECTION:
@@ -115,7 +116,7 @@ async def audit(connection: Connection, window: LogWindow) -> Audit:
             if message.kind == "request" and message.state not in {"", KnownState.DECIDED, KnownState.CLOSED}
         ),
         rejected=tuple(sorted(rejected)),
-        delivered_twice=tuple(sorted(name for name, count in deliveries.items() if count > 1)),
+        delivered_twice=tuple(sorted({name for (name, _), count in deliveries.items() if count > 1})),
         answered_twice=tuple(sorted(name for name, found in answers.items() if len(found) > 1)),
         missing_numbers=tuple(f"{recipient}/{partition}/{number}" for recipient, partition, number in sorted(gaps)),
         last_numbers=dict(sorted(last_numbers.items())),
@@ -131,13 +132,16 @@ def _kind_name(kind: int) -> str:
 
 
 async def _states(connection: Connection) -> dict[tuple[str, str], str]:
-    cursor = await connection.execute("SELECT sender, id, state FROM known_messages", binary=True)
+    # What was forwarded is decided in another partition; the last row counts.
+    cursor = await connection.execute(
+        "SELECT sender, id, state FROM known_messages ORDER BY state = %b DESC", (KnownState.FORWARDED,), binary=True
+    )
     return {(row[0], id_text(row[1])): row[2] for row in await cursor.fetchall()}
 
 
 async def _outputs(connection: Connection) -> list[Any]:
     cursor = await connection.execute(
-        "SELECT recipient, partition, number, sender, id, header, answers FROM outputs"
+        f"SELECT recipient, partition, number, sender, id, header, answers FROM outputs WHERE {IS_DELIVERED}"
         " ORDER BY recipient, partition, number",
         binary=True,
     )
@@ -157,8 +161,9 @@ async def _published(
             if start:
                 cut_off[recipient, partition] = end
         async for record in window.topic(topic):
-            number = decode(record).extensions.get(NUMBER)
-            if number is not None:
+            event = decode(record)
+            if event.type == DELIVERY_TYPE:
+                number = event.extensions[NUMBER]
                 found.add((recipient, record.partition, int(number)))
                 place = recipient, record.partition
                 if place in cut_off:

@@ -15,8 +15,10 @@ from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import message_pb2
 from onecard_broker.directory.model import Directory, KeyStatus
+from onecard_broker.domain.model import KnownState
 from onecard_broker.journal import (
     ADMITTED,
+    DELIVERY_TYPE,
     DIRECTORY_VERSION,
     JOURNAL_TOPIC,
     MESSAGE_TYPE,
@@ -28,6 +30,7 @@ from onecard_broker.journal import (
 from onecard_broker.log.cloud_events import CloudEvent, decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.operations.log_window import LogWindow
+from onecard_broker.records.exchange_store import IS_DELIVERED
 from onecard_broker.records.pool import Connection
 from onecard_broker.records.schema import day_of
 from onecard_protocol.identifiers import HUB, id_text, message_time_ms
@@ -137,7 +140,8 @@ class StoryReader:
     async def newest(self, count: int) -> list[tuple[Message, str, int]]:
         """The messages last delivered, newest first: message, request that it answers, and decision time in ms."""
         cursor = await self._connection.execute(
-            "SELECT header, payload, signature, answers, decided_ms FROM outputs ORDER BY id DESC LIMIT %b",
+            f"SELECT header, payload, signature, answers, decided_ms FROM outputs WHERE {IS_DELIVERED}"
+            " ORDER BY id DESC LIMIT %b",
             (count,),
             binary=True,
         )
@@ -162,16 +166,17 @@ class StoryReader:
     async def _story(self, sender: str, message_id: bytes) -> Story | None:
         known = await (
             await self._connection.execute(
+                # What was forwarded is decided in another partition.
                 "SELECT partition, state, answer_sender, answer_id FROM known_messages"
-                " WHERE day = %b AND sender = %b AND id = %b",
-                (day_of(message_time_ms(message_id)), sender, message_id),
+                " WHERE day = %b AND sender = %b AND id = %b ORDER BY state = %b",
+                (day_of(message_time_ms(message_id)), sender, message_id, KnownState.FORWARDED),
                 binary=True,
             )
         ).fetchone()
         outputs = await (
             await self._connection.execute(
                 "SELECT recipient, partition, number, decided_ms, position, header, payload, signature FROM outputs"
-                " WHERE sender = %b AND id = %b ORDER BY number",
+                f" WHERE sender = %b AND id = %b AND {IS_DELIVERED} ORDER BY number",
                 (sender, message_id),
                 binary=True,
             )
@@ -261,7 +266,8 @@ class StoryReader:
         appended_ms = None
         # Each number stands in the inbox at least once and in order, so it is never found before this position.
         async for record in self._window.records(inbox_topic(recipient), partition, number - 1):
-            if decode(record).extensions.get(NUMBER) == str(number):
+            event = decode(record)
+            if event.type == DELIVERY_TYPE and event.extensions[NUMBER] == str(number):
                 appended_ms = record.append_time_ms
                 break
         return Delivered(

@@ -1,7 +1,7 @@
 """The exchange's rows: one statement a table and batch, with binary arrays (`arrays`, `unnest` and ``%b``).
 
-Owns the SQL of positions, known messages, business states, timers and outputs; knows no rule. All functions take the
-connection whose transaction they belong to.
+Owns the SQL of positions, known messages, timers and outputs; knows no rule. Business states are `state_tables`' own.
+All functions take the connection whose transaction they belong to.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.value_class import value_class
 
 AGGREGATE_SEPARATOR = "\n"
+
+IS_DELIVERED: Final = "NOT starts_with(recipient, 'journal/')"
+"""Condition on outputs: they stand in an inbox, and are not forwarded within the journal."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class Output:
     position: int
     """Journal position of the record that it was decided from."""
     subject: str = ""
-    """Pseudonym of the person that it is forwarded to; empty for an inbox."""
+    """Pseudonym of the person that it is forwarded to, or in the hub's inbox that it is of; empty elsewhere."""
     other_subject: str = ""
     """As in `Inbound`, of what is forwarded."""
 
@@ -162,44 +165,6 @@ async def save_known(connection: Connection, rows: Collection[tuple[int, KnownMe
             texts([AGGREGATE_SEPARATOR.join(known.aggregates) for _, known in rows]),
         ),
     )
-
-
-async def load_aggregates(
-    connection: Connection, keys: Collection[tuple[int, AggregateKey]]
-) -> dict[tuple[int, AggregateKey], bytes]:
-    """Serialised business states by (partition, key)."""
-    if not keys:
-        return {}
-    wanted = list(keys)
-    cursor = await connection.execute(
-        "SELECT a.partition, a.key, a.data FROM unnest(%b::int[], %b::text[]) AS w(partition, key)"
-        " JOIN aggregates a ON a.partition = w.partition AND a.key = w.key",
-        (int4s([partition for partition, _ in wanted]), texts([key for _, key in wanted])),
-        binary=True,
-    )
-    return {(row[0], AggregateKey(row[1])): row[2] for row in await cursor.fetchall()}
-
-
-async def save_aggregates(connection: Connection, rows: Mapping[tuple[int, AggregateKey], bytes | None]) -> None:
-    """Insert or replace business states; None deletes."""
-    kept = [(key, data) for key, data in rows.items() if data is not None]
-    gone = [key for key, data in rows.items() if data is None]
-    if kept:
-        await connection.execute(
-            "INSERT INTO aggregates (partition, key, data) SELECT * FROM unnest(%b::int[], %b::text[], %b::bytea[])"
-            " ON CONFLICT (partition, key) DO UPDATE SET data = EXCLUDED.data",
-            (
-                int4s([key[0] for key, _ in kept]),
-                texts([key[1] for key, _ in kept]),
-                byteas([data for _, data in kept]),
-            ),
-        )
-    if gone:
-        await connection.execute(
-            "DELETE FROM aggregates a USING unnest(%b::int[], %b::text[]) AS w(partition, key)"
-            " WHERE a.partition = w.partition AND a.key = w.key",
-            ([key[0] for key in gone], [key[1] for key in gone]),
-        )
 
 
 _TIMER_COLUMNS: Final = (

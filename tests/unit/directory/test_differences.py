@@ -7,6 +7,7 @@ import yaml
 
 from onecard_broker.directory.differences import Difference, differences, revocation_of
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory, KeyStatus
+from onecard_broker.directory.yaml_export import to_yaml
 from onecard_broker.directory.yaml_file import parse_directory_file
 from onecard_protocol.errors import OneCardError, reason_name
 from tests.support.directories import NETWORK, new_signer
@@ -147,3 +148,40 @@ def test_a_revocation_without_effect_is_refused(present: Directory, key_id: str,
         revocation_of(after, key_id, at_ms=NOW_MS + 1, cause="again")
 
     assert reason_name(raised.value.reason) == reason
+
+
+def test_feeds_are_put_told_by_package_and_end_with_the_participant() -> None:
+    takes = {"feeds": [{"package": "onecard.medical.v1", "residents_of": ["cn-45", "cn-11"]}]}
+    everything = {"feeds": [{"package": "onecard.medical.v1", "everything": True}]}
+
+    directory = applied(
+        EMPTY_DIRECTORY, {"cn-44": participant(key("a-1"), **takes), "cn-51": participant(key("b-1"), **everything)}
+    )
+    feeds = directory.feeds["onecard.medical.v1"]
+
+    assert feeds.of_province("cn-45") == {"cn-44", "cn-51"}
+    assert feeds.of_province("cn-65") == {"cn-51"}
+    exported = parse_directory_file(to_yaml(directory, NETWORK))
+    assert differences(directory, exported, network=NETWORK, methods=METHODS, now_ms=NOW_MS) == []
+    assert applied(directory, {}).feeds == {}
+
+
+def test_a_feed_of_a_package_that_no_method_has_is_refused() -> None:
+    with pytest.raises(OneCardError) as caught:
+        found(EMPTY_DIRECTORY, {"cn-44": participant(feeds=[{"package": "onecard.none.v1", "everything": True}])})
+
+    assert [place for place, _ in caught.value.violations] == ["participants.cn-44.feeds.0.package"]
+
+
+@pytest.mark.parametrize(
+    "feeds",
+    [
+        [{"package": "onecard.medical.v1"}],
+        [{"package": "onecard.medical.v1", "everything": True, "residents_of": ["cn-45"]}],
+        [{"package": "onecard.medical.v1", "residents_of": ["bank-102"]}],
+        [{"package": "onecard.medical.v1", "everything": True}] * 2,
+    ],
+)
+def test_a_feed_that_says_nothing_or_two_things_is_refused(feeds: object) -> None:
+    with pytest.raises(OneCardError):
+        found(EMPTY_DIRECTORY, {"cn-44": participant(feeds=feeds)})
