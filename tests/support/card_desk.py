@@ -77,6 +77,7 @@ class DeskWorld:
         self.store = store
         self.registry = registry
         self.sealer = SEALER
+        self.participant = participant
         self._hub = FakeExchange(participant)
         self._hub.serve("cn-00", registry)
         self._submitted = _Submitted()

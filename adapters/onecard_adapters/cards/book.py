@@ -56,3 +56,8 @@ def put(connection: sqlite3.Connection, sealer: Sealer, key: bytes, entry: BookE
         " digest = excluded.digest, event = excluded.event",
         (key, entry.version, entry.state, entry.digest, None if event is None else sealer.seal(_EVENT, event)),
     )
+
+
+def remove(connection: sqlite3.Connection, key: bytes) -> None:
+    """Know nothing more of a key."""
+    connection.execute("DELETE FROM card_book WHERE key = ?", (key,))

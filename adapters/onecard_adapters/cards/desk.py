@@ -15,11 +15,12 @@ from typing import Final, Protocol, TypeVar
 
 import grpc.aio
 
-from onecard.card.v1 import change_pb2, status_pb2
+from onecard.card.v1 import change_pb2, status_pb2, values_pb2
 from onecard.card.v1.status_pb2_grpc import CardStatusServiceStub
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards import book, changes
 from onecard_adapters.cards.book import BookEntry
+from onecard_adapters.cards.copies import CardCopies
 from onecard_adapters.cards.port import CardOffice, Change, LocalAccount, LocalCard
 from onecard_adapters.cards.registered import Registered, registered
 from onecard_adapters.runtime.sealing import Sealer
@@ -39,6 +40,10 @@ _log = logging.getLogger(__name__)
 
 class DeskExchange(Protocol):
     """As much of `Exchange` as the desk uses."""
+
+    @property
+    def participant(self) -> str:
+        """Whose desk it is."""
 
     @property
     def sealer(self) -> Sealer:
@@ -74,6 +79,8 @@ class ExchangeCardDesk:
 
     def __init__(self, exchange: DeskExchange) -> None:
         self._exchange = exchange
+        self.copies = CardCopies(exchange.sealer, exchange.participant)
+        """What is compared with the registry: own cards are written here, followed ones by who receives them."""
         # One observation at a time: views of a card are taken in the order in which they were seen.
         self._turn = asyncio.Lock()
 
@@ -108,10 +115,11 @@ class ExchangeCardDesk:
             )
         return list(response.answers)
 
-    async def report_again(self, request: change_pb2.RequestVersionsRequest, office: CardOffice) -> None:
+    async def report_again(self, request: change_pb2.RequestVersionsRequest, office: CardOffice) -> bool:
         """Tell the newest version of a card again, in a new message.
 
-        What the book does not hold is taken from the local system, and then goes out as a version of its own.
+        What the book does not hold is taken from the local system, and then goes out as a version of its own. False if
+        neither knows the card.
         """
         key = book.book_key(self._exchange.sealer, request.card, request.machine)
 
@@ -123,13 +131,34 @@ class ExchangeCardDesk:
             return True
 
         if await self._exchange.write(tell_again):
-            return
+            return True
         local = await office.find(request.card)
         if local is None or changes.machine_of(local) != request.machine:
             _log.error("the hub asks for versions of a card that neither the book nor the local system knows")
-            return
+            return False
         await self.observe([local])
         await self._tell_anew(self._seen(local))
+        return True
+
+    async def start_over(self, card: values_pb2.CardReference, office: CardOffice) -> bool:
+        """Go on from the registry's version of an own card, because the book went back behind it.
+
+        False where the local system does not know the card, or counts its versions itself and is behind too. Raises
+        what the registry's answer raises.
+        """
+        local = await office.find(card)
+        if not isinstance(local, LocalCard):
+            return False
+        seen = self._seen(local)
+        async with self._turn:
+            known = await self._registered([seen])
+
+            def write(connection: sqlite3.Connection, tell: Tell) -> bool:
+                book.remove(connection, seen.key)
+                self._take(connection, tell, [seen], known)
+                return book.find(connection, seen.key) is not None
+
+            return await self._exchange.write(write)
 
     async def _observe(self, batch: Sequence[_Seen]) -> int:
         taken = await self._exchange.write(lambda connection, tell: self._take(connection, tell, batch, {}))
@@ -158,6 +187,9 @@ class ExchangeCardDesk:
                 if before.version and before.is_equal:
                     entry = BookEntry(version=before.version, state=before.state, digest=seen.digest)
                     book.put(connection, self._exchange.sealer, seen.key, entry, None)
+                    self._copy(
+                        connection, changes.event_of(seen.local, seen.content, version=entry.version, old_state=0)
+                    )
                     continue
                 entry = BookEntry(version=before.version, state=before.state, digest=b"")
             version = _next_version(entry, seen)
@@ -171,7 +203,13 @@ class ExchangeCardDesk:
         entry = BookEntry(version=version, state=seen.local.state, digest=seen.digest)
         serialised = event.SerializeToString(deterministic=True)
         book.put(connection, self._exchange.sealer, seen.key, entry, serialised)
+        self._copy(connection, event)
         tell(changes.method_of(changes.machine_of(seen.local)), HUB, event)
+
+    def _copy(self, connection: sqlite3.Connection, event: Change) -> None:
+        # A bank is not compared with the registry: it keeps the book of its accounts only.
+        if isinstance(event, change_pb2.ReportSocialChangeRequest):
+            self.copies.take(connection, event)
 
     async def _tell_anew(self, seen: _Seen) -> None:
         """Give a version that was taken over from the registry, whose event nobody kept, a successor that is."""

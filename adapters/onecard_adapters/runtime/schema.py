@@ -98,6 +98,23 @@ SCHEMA: Final = (
         value BLOB NOT NULL
     ) WITHOUT ROWID
     """,
+    # What is known of cards, both machines: of own ones (the version book tells more) and of others' that are followed.
+    # The key is hidden (`sealing`); its first 20 bits stand beside it, so that ranges can be read in order.
+    """
+    CREATE TABLE IF NOT EXISTS card_copies (
+        is_issued INTEGER NOT NULL,
+        range INTEGER NOT NULL,
+        hidden_key BLOB NOT NULL,
+        social_state INTEGER NOT NULL DEFAULT 0,
+        social_version INTEGER NOT NULL DEFAULT 0,
+        financial_state INTEGER NOT NULL DEFAULT 0,
+        financial_version INTEGER NOT NULL DEFAULT 0,
+        data_digest BLOB NOT NULL,
+        bank TEXT NOT NULL,
+        reference BLOB NOT NULL,
+        PRIMARY KEY (is_issued, range, hidden_key)
+    ) WITHOUT ROWID
+    """,
     """
     CREATE TABLE IF NOT EXISTS transactions (
         message_id BLOB PRIMARY KEY,

@@ -26,13 +26,14 @@ _BLOCK_BYTES: Final = 64
 class Sealer:
     """Seals values (RFC 8998, SM4-GCM with a random nonce) and makes lookup keys under one master key."""
 
-    __slots__ = ("_algorithm", "_inner", "_outer")
+    __slots__ = ("_algorithm", "_hiding", "_inner", "_outer")
 
     def __init__(self, master_key: bytes) -> None:
         """Raises ValueError for a key that is not 32 bytes."""
         if len(master_key) != MASTER_KEY_BYTES:
             raise ValueError(f"the store's key has {MASTER_KEY_BYTES} bytes")
         self._algorithm = algorithms.SM4(hmac_sm3(master_key, b"onecard.v1.store.values")[:16])
+        self._hiding = Cipher(algorithms.SM4(hmac_sm3(master_key, b"onecard.v1.store.keys")[:16]), modes.ECB())
         block = hmac_sm3(master_key, b"onecard.v1.store.lookup").ljust(_BLOCK_BYTES, b"\0")
         # HMAC (RFC 2104) with its two key blocks hashed once: every message makes lookup keys.
         self._inner = sm3_after(bytes(byte ^ 0x36 for byte in block))
@@ -56,6 +57,19 @@ class Sealer:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_INTERNAL, "a value of the adapter's store does not open with the store's key"
             ) from None
+
+    def hide(self, keys: bytes) -> bytes:
+        """Keys of 16 bytes, joined, each enciphered by itself: equal keys stay equal, and `reveal` gives them back.
+
+        For digests by which something is found again and that must be read again by the million; nothing else.
+        """
+        encryptor = self._hiding.encryptor()
+        return encryptor.update(keys) + encryptor.finalize()
+
+    def reveal(self, hidden: bytes) -> bytes:
+        """The keys that were hidden, joined."""
+        decryptor = self._hiding.decryptor()
+        return decryptor.update(hidden) + decryptor.finalize()
 
     def lookup(self, *parts: str) -> bytes:
         """The 32-byte key under which something is found again; equal parts give the equal key."""

@@ -9,6 +9,7 @@ parts, at the tree's depth that of its cards. So one wrong card among a million 
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Generator, Iterable, Sequence
 from typing import Final
 
@@ -53,13 +54,14 @@ def compared_digest(
     certificate_serial: str,
     production_kind: str,
     production_way: str,
+    bank: str,
     residence_area: str,
     photo_digest: bytes,
 ) -> bytes:
     """Digest of a card's data, 16 bytes; days are yyyymmdd, 0 where there is none, kinds the bare code.
 
-    What the issuer alone tells is compared. Bank and account number (the bank's word) and e-card (the registry's) are
-    not: they change in the registry without a version of the issuer's, and in the copies with the account's version.
+    What the issuer alone tells is compared. The account's number (the bank's word, which comes with the account's
+    version) and the e-card (which a replacement moves) are not: they change without a version of the issuer's.
     Independent of protobuf: each field in this order as length in characters, ":" and text, numbers in decimal.
     """
     fields = (
@@ -75,6 +77,7 @@ def compared_digest(
         certificate_serial,
         production_kind,
         production_way,
+        bank,
         residence_area,
         photo_digest.hex(),
     )
@@ -96,6 +99,7 @@ def data_digest(data: values_pb2.CardData) -> bytes:
         certificate_serial=data.certificate_serial,
         production_kind=data.production_kind.code,
         production_way=data.production_way.code,
+        bank=data.bank,
         residence_area=data.residence_area,
         photo_digest=data.photo_digest,
     )
@@ -149,43 +153,37 @@ def range_index(key: bytes, depth: int) -> int:
 class DigestTree:
     """Digests of all ranges of a set of cards, held as one array of bytes a level."""
 
-    __slots__ = ("_levels", "card_count", "depth")
+    __slots__ = ("_counts", "_levels", "card_count", "depth")
 
-    def __init__(self, cards: Iterable[tuple[bytes, bytes]], depth: int) -> None:
-        """Build from (key, leaf digest), ascending. Raises ValueError if they are not, or the depth is too great."""
+    def __init__(self, depth: int) -> None:
+        """A tree without cards. Raises ValueError if the depth is too great."""
         if not 0 <= depth <= DEPTH_MAX:
             raise ValueError(f"depth {depth} is not within 0 and {DEPTH_MAX}")
         self.depth = depth
         self.card_count = 0
+        self._counts = array("I", bytes(4 * PARTS**depth))
         self._levels = [bytearray(DIGEST_BYTES * PARTS**level) for level in range(depth + 1)]
-        self._fill(cards)
-        for level in range(depth - 1, -1, -1):
-            for index in range(PARTS**level):
-                self._join(level, index)
 
-    def _fill(self, cards: Iterable[tuple[bytes, bytes]]) -> None:
-        shift, count, current, before = 32 - 4 * self.depth, 0, 0, b""
-        leaves: list[bytes] = []
-        for key, leaf in cards:
-            if key < before:
-                raise ValueError("cards are not in the order of their keys")
-            before = key
-            index = int.from_bytes(key[:4], "big") >> shift
-            if index != current:
-                self._put(current, leaves)
-                current, leaves = index, []
-            leaves.append(leaf)
-            count += 1
-        self._put(current, leaves)
-        self.card_count = count
-
-    def replace(self, index: int, leaves: Sequence[bytes], count_change: int) -> None:
-        """Put other cards into one of the lowest ranges; the tree has so many cards more."""
-        self._put(index, leaves)
-        self.card_count += count_change
+    def replace(self, index: int, leaves: Sequence[bytes]) -> None:
+        """Put other cards, by their digests, into one of the lowest ranges."""
+        self.put(index, leaves)
         for level in range(self.depth - 1, -1, -1):
             index //= PARTS
             self._join(level, index)
+
+    def put(self, index: int, leaves: Sequence[bytes]) -> None:
+        """`replace` without the ranges above, which `join` does at last for all."""
+        # In the order of the digests: two cards of one key have none by their keys.
+        digest = _cards_sm3(b"".join(sorted(leaves)))[:DIGEST_BYTES] if leaves else _NOTHING
+        self._levels[self.depth][index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] = digest
+        self.card_count += len(leaves) - self._counts[index]
+        self._counts[index] = len(leaves)
+
+    def join(self) -> None:
+        """Compute the ranges above the lowest."""
+        for level in range(self.depth - 1, -1, -1):
+            for index in range(PARTS**level):
+                self._join(level, index)
 
     def parts(self, prefix: str) -> bytes:
         """Digests of a range's sixteen parts, joined. Raises ValueError if it has none at this depth."""
@@ -200,16 +198,39 @@ class DigestTree:
         """The digest of all cards."""
         return bytes(self._levels[0])
 
-    def _put(self, index: int, leaves: Sequence[bytes]) -> None:
-        # Equal keys are no reason for a difference: leaves count in their own order.
-        digest = _cards_sm3(b"".join(sorted(leaves)))[:DIGEST_BYTES] if leaves else _NOTHING
-        self._levels[self.depth][index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] = digest
-
     def _join(self, level: int, index: int) -> None:
         size = PARTS * DIGEST_BYTES
         parts = self._levels[level + 1][index * size : (index + 1) * size]
         digest = _NOTHING if parts == _NO_PARTS else _parts_sm3(bytes(parts))[:DIGEST_BYTES]
         self._levels[level][index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] = digest
+
+
+class TreeBuilding:
+    """A tree in the making, from cards that come in the order of their keys; nothing else of them is kept."""
+
+    def __init__(self, depth: int) -> None:
+        """Raises ValueError if the depth is too great."""
+        self._tree = DigestTree(depth)
+        self._index = 0
+        self._leaves: list[bytes] = []
+
+    def add(self, cards: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take more cards as (key, leaf digest). Raises ValueError if their keys go back to a range that ended."""
+        shift = 32 - 4 * self._tree.depth
+        for key, leaf in cards:
+            index = int.from_bytes(key[:4], "big") >> shift
+            if index != self._index:
+                if index < self._index:
+                    raise ValueError("cards are not in the order of their keys")
+                self._tree.put(self._index, self._leaves)
+                self._index, self._leaves = index, []
+            self._leaves.append(leaf)
+
+    def finish(self) -> DigestTree:
+        """The tree."""
+        self._tree.put(self._index, self._leaves)
+        self._tree.join()
+        return self._tree
 
 
 def find_differing_ranges(tree: DigestTree) -> Generator[list[str], Sequence[bytes], list[str]]:

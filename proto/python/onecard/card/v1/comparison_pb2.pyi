@@ -82,8 +82,16 @@ class ReadCardsResponse(_message.Message):
 class ReportAgainRequest(_message.Message):
     __slots__ = ("cards",)
     CARDS_FIELD_NUMBER: _ClassVar[int]
-    cards: _containers.RepeatedCompositeFieldContainer[_values_pb2.CardReference]
-    def __init__(self, cards: _Optional[_Iterable[_Union[_values_pb2.CardReference, _Mapping]]] = ...) -> None: ...
+    cards: _containers.RepeatedCompositeFieldContainer[AskedReport]
+    def __init__(self, cards: _Optional[_Iterable[_Union[AskedReport, _Mapping]]] = ...) -> None: ...
+
+class AskedReport(_message.Message):
+    __slots__ = ("card", "registry_version")
+    CARD_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    card: _values_pb2.CardReference
+    registry_version: int
+    def __init__(self, card: _Optional[_Union[_values_pb2.CardReference, _Mapping]] = ..., registry_version: _Optional[int] = ...) -> None: ...
 
 class ReportAgainResponse(_message.Message):
     __slots__ = ("reported_count",)
