@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Final
 
 from onecard.exchange.v1 import values_pb2
 from onecard_broker.domain.card_state import Card, Cardholder, Replacement, holder_key
 from onecard_broker.domain.model import AggregateKey
 from onecard_broker.domain.ruling import Ruling
-from onecard_protocol.identity import normalise_identity
+from onecard_protocol.identity import CITIZEN_KINDS, normalise_identity
+
+_KIND_SYSTEM: Final = "nhsa.psn_cert_type"
+_KIND_VERSION: Final = "1"
 
 
 class Holding:
@@ -30,11 +34,11 @@ class Holding:
             self.change(kind=person.kind.code, number=number)
 
     def person(self) -> values_pb2.PersonIdentity:
-        """The identity by which the hub names the person."""
-        kind = values_pb2.CodedValue(system="onecard.certificate_type", version="1", code=self.holder.kind)
-        return values_pb2.PersonIdentity(
-            kind=kind if self.holder.kind else None, number=self.holder.number, name=self.holder.name
-        )
+        """The identity by which the hub names the person; a citizen's needs no kind."""
+        if self.holder.kind.strip() in CITIZEN_KINDS:
+            return values_pb2.PersonIdentity(number=self.holder.number)
+        kind = values_pb2.CodedValue(system=_KIND_SYSTEM, version=_KIND_VERSION, code=self.holder.kind)
+        return values_pb2.PersonIdentity(kind=kind, number=self.holder.number)
 
     def change(self, **fields: object) -> None:
         """Replace fields of the holder."""

@@ -5,7 +5,8 @@ tells its own changes and nobody else's, and either may outlive the other: an ol
 holder ends it, and a card goes on as a credential after its account was closed.
 
 - A card is ABSENT until it is first told of. That it was produced, or its account opened, is what the tables begin
-  with; but the registry also accepts whatever state the authority tells first, because it was there before the exchange.
+  with; but the registry also accepts whatever state the authority tells first, because it was there before the
+  exchange.
 - PRODUCED is made and perhaps handed out (ISSUED changes no state). Only ENABLED makes it ACTIVE.
 - A loss for the time being ends by FOUND or becomes a LOST. From LOST a card is found only while no replacement of it
   was produced (`LOST_FOUND`): afterwards there are two, and the older must not come back.
@@ -113,7 +114,13 @@ _DATA_CHANGED: Final[Mapping[change_pb2.CardMachine, int]] = {
 
 
 def leads_to(
-    machine: change_pb2.CardMachine, state: int, change: int, target: int, *, missing: int = 0, is_replaced: bool = False
+    machine: change_pb2.CardMachine,
+    state: int,
+    change: int,
+    target: int,
+    *,
+    missing: int = 0,
+    is_replaced: bool = False,
 ) -> bool:
     """Whether a change told leads from a state to the one told, with that many versions missing in between.
 
@@ -140,4 +147,3 @@ def _within(table: Table, state: int, count: int) -> set[int]:
             break
         reached = further
     return reached
-

@@ -5,21 +5,22 @@ registry in that same decision, so that two cards are never in use. What then ha
 are steps, each asked for by a message of the hub's own with its own reply, in this order:
 
 NEW_ENABLED (what began it) → OLD_SUPERSEDED at the old card's issuer → ELECTRONIC_CARD_REBOUND at the new card's issuer
-→ CREDENTIAL_FOLLOWED and MEDICAL_ACCOUNT_MOVED in the province where the holder lives. BENEFIT_ACCOUNT_CHANGED is opened
-together with the e-card's step and stays OPEN until the agency confirms it; past its deadline the replacement is alarmed.
-Where a card is itself replaced while it still takes over from its own predecessor, what moves waits for that.
+→ CREDENTIAL_FOLLOWED and MEDICAL_ACCOUNT_MOVED in the province where the holder lives. BENEFIT_ACCOUNT_CHANGED is
+opened together with the e-card's step and stays OPEN until the agency confirms it; past its deadline the replacement is
+alarmed. Where a card is itself replaced while it still takes over from its own predecessor, what moves waits for that.
 
 - A step is ASKED until its reply. A refusal that may be repeated, an answer that is overdue or in doubt, and a report
   that it was given up make it RETRYING: asked again, under a new message, after a delay that grows. When the delays are
   spent, or by a final refusal, it is STUCK and waits for a person. (replacement, step, direction) is the key of the
-  work, so asking again does it once, and a late reply to any of the messages completes the step from wherever it stands.
+  work, so asking again does it once, and a late reply to any of the messages completes the step from wherever it
+  stands.
 - "Done already" is done. The old card's issuer may also tell the end of the old card by itself: that is done as well.
 - A new card that is CANCELLED while the saga runs takes it back: every step that was asked for is undone in reverse,
   each waiting for the one after it, because a step in doubt may have been carried out. The old card stays ended, so
   OLD_SUPERSEDED is not undone and goes on by itself. A replacement that was COMPLETED is over: a cancelled card is then
   a person without a card.
-- The whole is RUNNING, STUCK while one of its steps is, OPEN when only the benefit account is waited for, COMPLETED;
-  or UNDOING, UNDO_STUCK, UNDONE.
+- The whole is RUNNING, STUCK while one of its steps is, OPEN when only the benefit account is waited for, COMPLETED; or
+  UNDOING, UNDO_STUCK, UNDONE.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ STEP: Final[StepTable] = {
     (StepPhase.UNDO_RETRYING, StepTrigger.DONE): StepPhase.UNDONE,
     (StepPhase.UNDO_STUCK, StepTrigger.DONE): StepPhase.UNDONE,
 }
-"""A step. NEW_ENABLED begins as DONE and is undone by the cancellation itself; OPENED and CONFIRMED are the benefit's."""
+"""A step. NEW_ENABLED begins as DONE and is undone by the cancellation itself; only the benefit account is OPENED."""
 
 UNDO_PHASES: Final = frozenset(
     {StepPhase.UNDO_WAITING, StepPhase.UNDOING, StepPhase.UNDO_RETRYING, StepPhase.UNDO_STUCK, StepPhase.UNDONE}
