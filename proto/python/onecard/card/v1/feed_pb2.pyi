@@ -37,12 +37,7 @@ class LinkNumberRequest(_message.Message):
     person: _values_pb2.PersonIdentity
     primary: _values_pb2.PersonIdentity
     document: str
-    def __init__(
-        self,
-        person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ...,
-        primary: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ...,
-        document: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., primary: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., document: _Optional[str] = ...) -> None: ...
 
 class LinkNumberResponse(_message.Message):
     __slots__ = ("card_count",)
@@ -56,9 +51,7 @@ class UnlinkNumberRequest(_message.Message):
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     person: _values_pb2.PersonIdentity
     cause: str
-    def __init__(
-        self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., cause: _Optional[str] = ...
-    ) -> None: ...
+    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., cause: _Optional[str] = ...) -> None: ...
 
 class UnlinkNumberResponse(_message.Message):
     __slots__ = ()
@@ -74,13 +67,7 @@ class TakeOverRequest(_message.Message):
     former: str
     holder: bytes
     is_taken_back: bool
-    def __init__(
-        self,
-        person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ...,
-        former: _Optional[str] = ...,
-        holder: _Optional[bytes] = ...,
-        is_taken_back: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., former: _Optional[str] = ..., holder: _Optional[bytes] = ..., is_taken_back: _Optional[bool] = ...) -> None: ...
 
 class TakeOverResponse(_message.Message):
     __slots__ = ()
