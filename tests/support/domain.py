@@ -6,8 +6,9 @@ It gives the rules exactly what they name in `needs` and `needs_after`, so a rul
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Final
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from google.protobuf.message import Message as ProtoMessage
 
@@ -19,6 +20,8 @@ from onecard_broker.domain.model import (
     CancelTimer,
     Effect,
     EndDeadLetter,
+    Feeds,
+    Forward,
     Inbound,
     KeepDeadLetter,
     KnownMessage,
@@ -156,16 +159,31 @@ def make_answer(
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A message on its way to the partition of another number of its person."""
+
+    message: Message
+    subject: str
+    other_subject: str
+    question: bytes
+
+
 class InMemoryWorker:
     """Decides records one after the other and keeps what they lead to."""
 
-    def __init__(self, now_ms: int = START_MS, *, decides_twice: bool = True) -> None:
+    def __init__(
+        self, now_ms: int = START_MS, *, decides_twice: bool = True, feeds: Mapping[str, Feeds] | None = None
+    ) -> None:
         """`decides_twice` shows with each record that deciding it again gives the same."""
         self.now_ms = now_ms
         self.decides_twice = decides_twice
         self.position = 0
         self.known: dict[MessageKey, KnownMessage] = {}
-        self.aggregates: dict[AggregateKey, bytes] = {}
+        self.feeds = feeds or {}
+        self.aggregates: dict[AggregateKey, Any] = {}
+        self.forwarded: deque[Forwarded] = deque()
+        """What lies in the journal of another partition and is not decided yet."""
         self.messages: dict[MessageKey, Message] = {}
         self.timers: dict[bytes, Timer] = {}
         self.deliveries: list[Delivery] = []
@@ -174,7 +192,8 @@ class InMemoryWorker:
 
     def copy(self) -> InMemoryWorker:
         """Another worker of the same state, to try something else from here on."""
-        other = InMemoryWorker(self.now_ms, decides_twice=self.decides_twice)
+        other = InMemoryWorker(self.now_ms, decides_twice=self.decides_twice, feeds=self.feeds)
+        other.forwarded = self.forwarded.copy()
         other.position = self.position
         other.known, other.aggregates = dict(self.known), dict(self.aggregates)
         other.messages, other.timers = dict(self.messages), dict(self.timers)
@@ -184,7 +203,9 @@ class InMemoryWorker:
 
     # ---- records ---------------------------------------------------------------------------------------------------
 
-    def submit(self, message: Message, *, subject: str = "", is_replay: bool = False) -> list[Delivery]:
+    def submit(
+        self, message: Message, *, subject: str = "", other_subject: str = "", is_replay: bool = False
+    ) -> list[Delivery]:
         """A message from the journal; returns what it led to."""
         method: Method | None = METHODS.get(message.header.method)
         reference = message.header.reply_to
@@ -199,13 +220,18 @@ class InMemoryWorker:
                 message=message,
                 method=method,
                 payload=parse(message),
+                other_subject=other_subject,
                 is_replay=is_replay,
             )
         )
 
     def ask(self, message: Message, *, subject: str = "", question: bytes = b"question") -> Delivery:
         """GetOutcome about a message; returns the answer."""
-        (answer,) = self._decide(
+        (answer,) = self._question(message, subject, question)
+        return answer
+
+    def _question(self, message: Message, subject: str, question: bytes) -> list[Delivery]:
+        return self._decide(
             Inbound(
                 origin=Origin.QUESTION,
                 log_epoch=LOG_EPOCH,
@@ -218,7 +244,21 @@ class InMemoryWorker:
                 question_id=question,
             )
         )
-        return answer
+
+    def forward(self) -> list[Delivery]:
+        """Decide what was forwarded, and what that forwards; a message that goes round for ever is an error."""
+        delivered: list[Delivery] = []
+        for _ in range(64):
+            if not self.forwarded:
+                return delivered
+            next_one = self.forwarded.popleft()
+            if next_one.question:
+                delivered += self._question(next_one.message, next_one.subject, next_one.question)
+            else:
+                delivered += self.submit(
+                    next_one.message, subject=next_one.subject, other_subject=next_one.other_subject
+                )
+        raise AssertionError("something is forwarded for ever")
 
     def fire(self, timer_id: bytes) -> list[Delivery]:
         """A timer is due; one that was cancelled or is spent does nothing."""
@@ -289,7 +329,7 @@ class InMemoryWorker:
         # Only the stored bytes of a dead letter may be gone: outcomes are kept as long as what is known of them.
         gone = inbound.origin is Origin.DISPOSITION
         answers = {key: self.messages[key] for key in after.answers if key in self.messages or not gone}
-        state = State(known=known, aggregates=aggregates, answers=answers)
+        state = State(known=known, aggregates=aggregates, answers=answers, feeds=self.feeds)
         effects = conversation.decide(state, inbound, self.now_ms)
         if self.decides_twice:
             assert effects == conversation.decide(state, inbound, self.now_ms), "decided differently the second time"
@@ -314,8 +354,12 @@ class InMemoryWorker:
                 self.known[known.key] = known
             case SaveAggregate(key=key, data=None):
                 self.aggregates.pop(key, None)
-            case SaveAggregate(key=key, data=bytes(data)):
+            case SaveAggregate(key=key, data=data):
                 self.aggregates[key] = data
+            case Forward(say=None, message=Message() as message):
+                self.forwarded.append(Forwarded(message, effect.subject, effect.other_subject, effect.question_id))
+            case Forward(say=Say() as say):
+                self.forwarded.append(Forwarded(self._own_message(inbound, say), effect.subject, "", b""))
             case SetTimer(timer=timer):
                 assert timer.due_ms >= self.now_ms, "a timer in the past"
                 self.timers[timer.id] = timer

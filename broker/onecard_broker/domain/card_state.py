@@ -103,8 +103,9 @@ class Step:
     """A StepPhase of `domain.replacement_states`."""
     recipient: str
     attempt: int = 0
-    asked_id: bytes = b""
-    """Id of the hub's newest request for it."""
+    """Requests for it, or for its undoing, that count towards the delays."""
+    asked_ids: tuple[bytes, ...] = ()
+    """Ids of the hub's requests for it, or for its undoing, the newest last: a late reply to any of them counts."""
     reason: int = 0
     """ErrorReason of the last refusal."""
     changed_ms: int = 0

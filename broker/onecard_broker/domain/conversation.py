@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.domain.answers import take_answer, take_report
 from onecard_broker.domain.business import Accepted, Answered, Business, Refused
+from onecard_broker.domain.cards import CardBusiness
 from onecard_broker.domain.dead_letters import dispose, given_up_in
 from onecard_broker.domain.medical import MedicalBusiness
 from onecard_broker.domain.model import (
@@ -34,7 +35,10 @@ from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import Message
 
-BUSINESSES: Final[Mapping[str, Business]] = {"onecard.medical.v1": MedicalBusiness()}
+BUSINESSES: Final[Mapping[str, Business]] = {
+    "onecard.card.v1": CardBusiness(),
+    "onecard.medical.v1": MedicalBusiness(),
+}
 """The module of each package that keeps state at the hub; a method of any other package is plain conversation."""
 
 _PLAIN: Final = PlainBusiness()
@@ -162,7 +166,7 @@ def _decide_again(ruling: Ruling, seen: KnownMessage) -> None:
     elif seen.state is KnownState.CLOSED:
         ruling.reject(copy, OneCardError(errors_pb2.ERROR_REASON_OUTCOME_ALREADY_TOLD))
     elif seen.state is KnownState.FORWARDED:
-        ruling.forward(seen.subject)
+        _decide_first(ruling)  # By where the number stands now: a link may have been taken back, or have closed a loop.
     elif seen.state is not KnownState.DECIDED:
         ruling.notify(seen)
     elif seen.answer is not None:

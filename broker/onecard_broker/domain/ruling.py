@@ -103,6 +103,13 @@ class Ruling:
             )
         )
 
+    def forward_own(self, subject: str, method: str, event: bytes) -> None:
+        """Put an event of the hub's own, to itself, into the journal under another number of the person."""
+        index = self._said_count
+        self._said_count += 1
+        say = Say(index=index, recipient=HUB, method=method, kind=message_pb2.MESSAGE_KIND_EVENT, payload=event)
+        self.effects.append(Forward(subject=subject, say=say))
+
     # ---- what the hub says -----------------------------------------------------------------------------------------
 
     def say(

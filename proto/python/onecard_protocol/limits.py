@@ -48,8 +48,16 @@ INBOX_KEPT_MS: Final = 7 * 24 * 3_600_000
 OUTPUT_KEPT_MS: Final = 30 * 24 * 3_600_000
 QUERY_DELAYS_MS: Final = (0, 60_000, 300_000, 1_800_000)
 CARD_STALE_MS: Final = 2_000
+REPLACEMENT_RETRY_DELAYS_MS: Final = (1_000, 10_000, 60_000, 600_000, 3_600_000)
+BENEFIT_ACCOUNT_MS_MAX: Final = 30 * 24 * 3_600_000
 LEASE_MS: Final = 6_000
 LEASE_RENEW_MS: Final = 2_000
+
+# Cards.
+CARD_MISSING_RANGE_COUNT_MAX: Final = 8
+CARD_RANGE_COUNT_MAX: Final = 64
+CARD_REPORT_COUNT_MAX: Final = 100
+CARD_REPAIR_COUNT_MAX: Final = 50
 
 # Working sizes.
 WORKER_BATCH_COUNT_MAX: Final = 500
@@ -85,6 +93,11 @@ def _check_relations() -> None:
         "one recipient does not take all places of a gateway": CALLS_HELD_PER_RECIPIENT_COUNT_MAX
         < CALLS_HELD_COUNT_MAX,
         "LEASE_RENEW_MS * 2 < LEASE_MS": LEASE_RENEW_MS * 2 < LEASE_MS,
+        "the delays of a replacement's step grow": list(REPLACEMENT_RETRY_DELAYS_MS)
+        == sorted(set(REPLACEMENT_RETRY_DELAYS_MS)),
+        "a step is given up before its requests are forgotten": sum(REPLACEMENT_RETRY_DELAYS_MS)
+        + (len(REPLACEMENT_RETRY_DELAYS_MS) + 1) * UNKNOWN_TIMER_MS
+        < MESSAGE_AGE_MS_MAX,
         "TICK_MS < HUB_TIME_STALE_MS": TICK_MS < HUB_TIME_STALE_MS,
         "PARTITION_IDLE_TICK_MS * 3 < CARD_STALE_MS": PARTITION_IDLE_TICK_MS * 3 < CARD_STALE_MS,
         "one question of many persons fits a reading of rows": CARD_QUESTION_COUNT_MAX <= CARD_ROW_READ_COUNT_MAX,

@@ -26,7 +26,7 @@ from onecard.exchange.v1 import options_pb2 as onecard_dot_exchange_dot_v1_dot_o
 from onecard.exchange.v1 import values_pb2 as onecard_dot_exchange_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aonecard/card/v1/feed.proto\x12\x0fonecard.card.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\"P\n\x13\x46ollowPersonRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\"*\n\x14\x46ollowPersonResponse\x12\x12\n\ncard_count\x18\x01 \x01(\r\"R\n\x15UnfollowPersonRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\"\x18\n\x16UnfollowPersonResponse\"\x9c\x01\n\x11LinkNumberRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12:\n\x07primary\x18\x02 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xe8\xf3\x18\x01\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\"(\n\x12LinkNumberResponse\x12\x12\n\ncard_count\x18\x01 \x01(\r\"_\n\x13UnlinkNumberRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"\x16\n\x14UnlinkNumberResponse2\xd4\x03\n\x0f\x43\x61rdFeedService\x12o\n\x0c\x46ollowPerson\x12$.onecard.card.v1.FollowPersonRequest\x1a%.onecard.card.v1.FollowPersonResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x03\x1a\x01\x02 \x01@\x80 \x12u\n\x0eUnfollowPerson\x12&.onecard.card.v1.UnfollowPersonRequest\x1a\'.onecard.card.v1.UnfollowPersonResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x03\x1a\x01\x02 \x01@\x80 \x12i\n\nLinkNumber\x12\".onecard.card.v1.LinkNumberRequest\x1a#.onecard.card.v1.LinkNumberResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x02\x1a\x01\x02 \x01@\x80 \x12n\n\x0cUnlinkNumber\x12$.onecard.card.v1.UnlinkNumberRequest\x1a%.onecard.card.v1.UnlinkNumberResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x02\x1a\x01\x02 \x01@\x80 b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aonecard/card/v1/feed.proto\x12\x0fonecard.card.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\"P\n\x13\x46ollowPersonRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\"*\n\x14\x46ollowPersonResponse\x12\x12\n\ncard_count\x18\x01 \x01(\r\"R\n\x15UnfollowPersonRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\"\x18\n\x16UnfollowPersonResponse\"\x9c\x01\n\x11LinkNumberRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12:\n\x07primary\x18\x02 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xe8\xf3\x18\x01\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\"(\n\x12LinkNumberResponse\x12\x12\n\ncard_count\x18\x01 \x01(\r\"_\n\x13UnlinkNumberRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"\x16\n\x14UnlinkNumberResponse\"\x89\x01\n\x0fTakeOverRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x0e\n\x06\x66ormer\x18\x02 \x01(\t\x12\x14\n\x06holder\x18\x03 \x01(\x0c\x42\x04\xd0\xf3\x18\x01\x12\x15\n\ris_taken_back\x18\x04 \x01(\x08\"\x12\n\x10TakeOverResponse2\xb9\x04\n\x0f\x43\x61rdFeedService\x12o\n\x0c\x46ollowPerson\x12$.onecard.card.v1.FollowPersonRequest\x1a%.onecard.card.v1.FollowPersonResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x03\x1a\x01\x02 \x01@\x80 \x12u\n\x0eUnfollowPerson\x12&.onecard.card.v1.UnfollowPersonRequest\x1a\'.onecard.card.v1.UnfollowPersonResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x03\x1a\x01\x02 \x01@\x80 \x12i\n\nLinkNumber\x12\".onecard.card.v1.LinkNumberRequest\x1a#.onecard.card.v1.LinkNumberResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x02\x1a\x01\x02 \x01@\x80 \x12n\n\x0cUnlinkNumber\x12$.onecard.card.v1.UnlinkNumberRequest\x1a%.onecard.card.v1.UnlinkNumberResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x02\x1a\x01\x02 \x01@\x80 \x12\x63\n\x08TakeOver\x12 .onecard.card.v1.TakeOverRequest\x1a!.onecard.card.v1.TakeOverResponse\"\x12\xca\xf3\x18\x0e\x08\x02\x12\x01\x02\x1a\x01\x02 \x01@\x80\x80\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKNUMBERREQUEST'].fields_by_name['primary']._serialized_options = b'\350\363\030\001'
   _globals['_UNLINKNUMBERREQUEST'].fields_by_name['person']._loaded_options = None
   _globals['_UNLINKNUMBERREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
+  _globals['_TAKEOVERREQUEST'].fields_by_name['person']._loaded_options = None
+  _globals['_TAKEOVERREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
+  _globals['_TAKEOVERREQUEST'].fields_by_name['holder']._loaded_options = None
+  _globals['_TAKEOVERREQUEST'].fields_by_name['holder']._serialized_options = b'\320\363\030\001'
   _globals['_CARDFEEDSERVICE'].methods_by_name['FollowPerson']._loaded_options = None
   _globals['_CARDFEEDSERVICE'].methods_by_name['FollowPerson']._serialized_options = b'\312\363\030\016\010\001\022\002\001\003\032\001\002 \001@\200 '
   _globals['_CARDFEEDSERVICE'].methods_by_name['UnfollowPerson']._loaded_options = None
@@ -51,6 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARDFEEDSERVICE'].methods_by_name['LinkNumber']._serialized_options = b'\312\363\030\016\010\001\022\002\001\002\032\001\002 \001@\200 '
   _globals['_CARDFEEDSERVICE'].methods_by_name['UnlinkNumber']._loaded_options = None
   _globals['_CARDFEEDSERVICE'].methods_by_name['UnlinkNumber']._serialized_options = b'\312\363\030\r\010\001\022\001\002\032\001\002 \001@\200 '
+  _globals['_CARDFEEDSERVICE'].methods_by_name['TakeOver']._loaded_options = None
+  _globals['_CARDFEEDSERVICE'].methods_by_name['TakeOver']._serialized_options = b'\312\363\030\016\010\002\022\001\002\032\001\002 \001@\200\200\010'
   _globals['_FOLLOWPERSONREQUEST']._serialized_start=116
   _globals['_FOLLOWPERSONREQUEST']._serialized_end=196
   _globals['_FOLLOWPERSONRESPONSE']._serialized_start=198
@@ -67,6 +73,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNLINKNUMBERREQUEST']._serialized_end=648
   _globals['_UNLINKNUMBERRESPONSE']._serialized_start=650
   _globals['_UNLINKNUMBERRESPONSE']._serialized_end=672
-  _globals['_CARDFEEDSERVICE']._serialized_start=675
-  _globals['_CARDFEEDSERVICE']._serialized_end=1143
+  _globals['_TAKEOVERREQUEST']._serialized_start=675
+  _globals['_TAKEOVERREQUEST']._serialized_end=812
+  _globals['_TAKEOVERRESPONSE']._serialized_start=814
+  _globals['_TAKEOVERRESPONSE']._serialized_end=832
+  _globals['_CARDFEEDSERVICE']._serialized_start=835
+  _globals['_CARDFEEDSERVICE']._serialized_end=1404
 # @@protoc_insertion_point(module_scope)

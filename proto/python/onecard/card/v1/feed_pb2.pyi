@@ -56,3 +56,19 @@ class UnlinkNumberRequest(_message.Message):
 class UnlinkNumberResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class TakeOverRequest(_message.Message):
+    __slots__ = ("person", "former", "holder", "is_taken_back")
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    FORMER_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    IS_TAKEN_BACK_FIELD_NUMBER: _ClassVar[int]
+    person: _values_pb2.PersonIdentity
+    former: str
+    holder: bytes
+    is_taken_back: bool
+    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., former: _Optional[str] = ..., holder: _Optional[bytes] = ..., is_taken_back: _Optional[bool] = ...) -> None: ...
+
+class TakeOverResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -55,6 +55,11 @@ class CardFeedServiceStub:
                 request_serializer=onecard_dot_card_dot_v1_dot_feed__pb2.UnlinkNumberRequest.SerializeToString,
                 response_deserializer=onecard_dot_card_dot_v1_dot_feed__pb2.UnlinkNumberResponse.FromString,
                 _registered_method=True)
+        self.TakeOver = channel.unary_unary(
+                '/onecard.card.v1.CardFeedService/TakeOver',
+                request_serializer=onecard_dot_card_dot_v1_dot_feed__pb2.TakeOverRequest.SerializeToString,
+                response_deserializer=onecard_dot_card_dot_v1_dot_feed__pb2.TakeOverResponse.FromString,
+                _registered_method=True)
 
 
 class CardFeedServiceServicer:
@@ -90,6 +95,13 @@ class CardFeedServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeOver(self, request, context):
+        """The hub's own: hands what stood under a linked number to the primary one, or tells it that the link was taken back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CardFeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +124,11 @@ def add_CardFeedServiceServicer_to_server(servicer, server):
                     servicer.UnlinkNumber,
                     request_deserializer=onecard_dot_card_dot_v1_dot_feed__pb2.UnlinkNumberRequest.FromString,
                     response_serializer=onecard_dot_card_dot_v1_dot_feed__pb2.UnlinkNumberResponse.SerializeToString,
+            ),
+            'TakeOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeOver,
+                    request_deserializer=onecard_dot_card_dot_v1_dot_feed__pb2.TakeOverRequest.FromString,
+                    response_serializer=onecard_dot_card_dot_v1_dot_feed__pb2.TakeOverResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +240,33 @@ class CardFeedService:
             '/onecard.card.v1.CardFeedService/UnlinkNumber',
             onecard_dot_card_dot_v1_dot_feed__pb2.UnlinkNumberRequest.SerializeToString,
             onecard_dot_card_dot_v1_dot_feed__pb2.UnlinkNumberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onecard.card.v1.CardFeedService/TakeOver',
+            onecard_dot_card_dot_v1_dot_feed__pb2.TakeOverRequest.SerializeToString,
+            onecard_dot_card_dot_v1_dot_feed__pb2.TakeOverResponse.FromString,
             options,
             channel_credentials,
             insecure,

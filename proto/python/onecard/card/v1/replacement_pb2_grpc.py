@@ -53,7 +53,7 @@ class CardReplacementServiceServicer:
 
     def CarryOutStep(self, request, context):
         """The hub asks for one step, or for its undoing. Asked again it answers the same: (replacement, step, direction) is
-        its key.
+        its key. Undoing a step that never was done is done at once, and a step that was undone is never carried out later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
