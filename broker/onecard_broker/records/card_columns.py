@@ -357,6 +357,7 @@ def data_digest_of(card: Card) -> bytes:
         certificate_serial=card.certificate_serial,
         production_kind=card.production_kind,
         production_way=card.production_way,
+        bank=card.bank,
         residence_area=card.residence_area,
         photo_digest=card.photo_digest,
     )

@@ -1,4 +1,4 @@
-"""The cardholder registry (持卡库) as rows: cardholders with their cards and replacements, read and written by the batch.
+"""The cardholder registry (持卡库) as rows: cardholders with cards and replacements, read and written by the batch.
 
 Owns the statements, one a table, and which rows of a changed cardholder are written: those that differ. Knows no rule;
 the form of the rows is `card_columns`. Implements `records.state_tables` for keys under ``card/holder/``.
@@ -171,10 +171,10 @@ class CardRegistry:
         for row in replacements:
             replacements_of[row[:2]].append(_read_replacement(row[2:], steps_of[row[:3]]))
         found: dict[StateKey, Cardholder] = {}
-        for partition, *row in holders:
-            place = partition, row[0]
+        for partition, *holder_values in holders:
+            place = partition, holder_values[0]
             holder = dataclasses.replace(
-                read_holder(row),
+                read_holder(holder_values),
                 cards=tuple(sorted(cards_of[place], key=lambda card: card.key)),
                 replacements=tuple(sorted(replacements_of[place], key=lambda one: (one.began_ms, one.id))),
             )
@@ -239,7 +239,7 @@ async def _missing_tables(connection: Connection, partitions: Collection[int]) -
         (int4s(sorted(partitions)), texts(PARTITIONED)),
         binary=True,
     )
-    return await cursor.fetchall()  # type: ignore[return-value]
+    return await cursor.fetchall()
 
 
 def _delete(table: str, more: Sequence[tuple[str, str]]) -> str:
@@ -256,7 +256,7 @@ class _Difference:
 
     def __init__(self) -> None:
         self.holders: list[Sequence[Any]] = []
-        self.cards: list[Sequence[Any]] = []
+        self.cards: list[tuple[Any, ...]] = []
         self.replacements: list[Sequence[Any]] = []
         self.steps: list[Sequence[Any]] = []
         self.holders_gone: list[tuple[int, bytes]] = []
@@ -270,13 +270,9 @@ class _Difference:
             self.holders_gone.append((partition, holder))
         elif before is None or holder_row(partition, before) != (row := holder_row(partition, after)):
             self.holders.append(holder_row(partition, after) if before is None else row)
-        self._add_cards(partition, holder, () if before is None else before.cards, () if after is None else after.cards)
-        self._add_replacements(
-            partition,
-            holder,
-            () if before is None else before.replacements,
-            () if after is None else after.replacements,
-        )
+        was, now = before or Cardholder(subject=subject), after or Cardholder(subject=subject)
+        self._add_cards(partition, holder, was.cards, now.cards)
+        self._add_replacements(partition, holder, was.replacements, now.replacements)
 
     def _add_cards(self, partition: int, holder: bytes, before: Iterable[Card], after: Iterable[Card]) -> None:
         stood = {card.key: card for card in before}

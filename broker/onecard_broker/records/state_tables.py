@@ -22,8 +22,8 @@ Change = tuple[Any, Any]
 class StateTable(Protocol):
     """The rows of one kind of state. Its values are never changed in place.
 
-    Loading and saving belong to the transaction of the connection; `save` is called in a pipeline and awaits no result. A value
-    that its columns cannot hold is a psycopg.DataError: the record that made it is held.
+    Loading and saving belong to the transaction of the connection; `save` is called in a pipeline and awaits no result.
+    A value that its columns cannot hold is a psycopg.DataError: the record that made it is held.
     """
 
     async def prepare(self, connection: Connection, partitions: Collection[int]) -> None:
