@@ -16,6 +16,7 @@ import psycopg
 
 from onecard_broker.directory.publication import ControlTicker
 from onecard_broker.directory.store import DirectoryStore
+from onecard_broker.domain.card_state import HOLDER_PREFIX
 from onecard_broker.exchange.batch import OwnedPartition
 from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.exchange.decider import Decider
@@ -26,6 +27,7 @@ from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log, LoggedRecord, LogUnavailable, Reader
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
+from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.pool import Connection, connect
 from onecard_broker.records.state_tables import StateTables
@@ -73,13 +75,14 @@ class ExchangeWorker:
         self._history = ControlHistory(
             journal, directory, network=network, hub_keys={signer.key_id: signer.public_key}, verifier=verifier
         )
+        self._states = StateTables({HOLDER_PREFIX: CardRegistry()})
         self._decider = Decider(
             network=network,
             log_epoch=journal.epoch,
             partition_count=journal.partition_count,
             methods=methods,
             signer=signer,
-            states=StateTables({}),
+            states=self._states,
             check_control=self._history.check,
         )
         self._publisher = Publisher(journal)
@@ -214,6 +217,7 @@ class ExchangeWorker:
         owned = sorted(int(name.rpartition("-")[2]) for name in self._leases.owned if name != CONTROL_LEASE)
         if self._connection is None or self._connection.closed:
             self._connection = await connect(self._dsn, application_name=f"onecard worker {self._owner}")
+        await self._states.prepare(self._connection, owned)
         rows = await store.load_partitions(self._connection, owned, self._log.epoch)
         for row in rows.values():
             self._log.check_epoch(row.log_epoch)

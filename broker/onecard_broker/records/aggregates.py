@@ -12,6 +12,10 @@ from onecard_broker.records.pool import Connection
 class Aggregates:
     """The table `aggregates`; values are bytes."""
 
+    async def prepare(self, connection: Connection, partitions: Collection[int]) -> None:
+        """Nothing: the table takes all partitions."""
+        del connection, partitions
+
     async def load(
         self, connection: Connection, keys: Collection[tuple[int, AggregateKey]]
     ) -> dict[tuple[int, AggregateKey], bytes]:

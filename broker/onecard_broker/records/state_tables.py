@@ -22,9 +22,12 @@ Change = tuple[Any, Any]
 class StateTable(Protocol):
     """The rows of one kind of state. Its values are never changed in place.
 
-    Both calls belong to the transaction of the connection; `save` is called in a pipeline and awaits no result. A value
-    that its columns cannot hold is a psycopg.DataError: the record that made it is held.
+    Loading and saving belong to the transaction of the connection; `save` is called in a pipeline and awaits no result.
+    A value that its columns cannot hold is a psycopg.DataError: the record that made it is held.
     """
+
+    async def prepare(self, connection: Connection, partitions: Collection[int]) -> None:
+        """Make what the rows of these journal partitions need; before anything of them is loaded or saved."""
 
     async def load(self, connection: Connection, keys: Collection[StateKey]) -> dict[StateKey, Any]:
         """The states that exist among these."""
@@ -40,6 +43,11 @@ class StateTables:
         """`tables` by prefix of the key, none the beginning of another."""
         self._tables: Sequence[tuple[str, StateTable]] = tuple(tables.items())
         self._rest: StateTable = Aggregates()
+
+    async def prepare(self, connection: Connection, partitions: Collection[int]) -> None:
+        """Make what the rows of these journal partitions need."""
+        for _, table in self._tables:
+            await table.prepare(connection, partitions)
 
     async def load(self, connection: Connection, keys: Collection[StateKey]) -> dict[StateKey, Any]:
         """The states that exist among these."""
