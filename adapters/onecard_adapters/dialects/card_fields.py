@@ -11,7 +11,7 @@ import datetime
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from onecard.card.v1 import change_pb2, replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
@@ -113,8 +113,8 @@ def read_card(flat: Mapping[str, object], tables: CodeTables, issuer: str, at: s
     return LocalCard(
         person=person,
         card=_reference(flat, issuer, "aaz500", "ykz509", at),
-        state=values_pb2.SocialState.Value(f"SOCIAL_STATE_{national}"),
-        change=_change(status, national, tables),
+        state=cast(values_pb2.SocialState, values_pb2.SocialState.Value(f"SOCIAL_STATE_{national}")),
+        change=_change(status, tables),
         occurred_ms=time_ms(flat, "aae036", at),
         local_status=exchange_values_pb2.CodedValue(
             system=f"{issuer}.aaz502", version=tables[SOCIAL_STATE].version, code=status
@@ -190,11 +190,11 @@ def _local(tables: CodeTables, table: str, national: str, path: str) -> str:
     return tables[table].to_local(coded, path)
 
 
-def _change(status: str, national: str, tables: CodeTables) -> change_pb2.SocialChange:
+def _change(status: str, tables: CodeTables) -> change_pb2.SocialChange:
     """Handed out or not tells two changes apart that reach one state; the runtime derives all others by the states."""
     if status in tables[HANDED_OUT].by_local:
         return change_pb2.SOCIAL_CHANGE_ISSUED
-    return change_pb2.SOCIAL_CHANGE_PRODUCED if national == "PRODUCED" else change_pb2.SOCIAL_CHANGE_UNSPECIFIED
+    return change_pb2.SOCIAL_CHANGE_UNSPECIFIED
 
 
 def _reference(

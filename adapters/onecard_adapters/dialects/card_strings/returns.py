@@ -55,7 +55,7 @@ class Returned:
 
 
 def read_returned(table: Table) -> list[Returned]:
-    """The lines. Raises LOCAL_FORM_INVALID for a column that lacks, and for a line that says neither made nor failed."""
+    """The lines. Raises LOCAL_FORM_INVALID for a missing column, and for a line that says neither made nor failed."""
     present = {normal_name(column) for column in table.columns}
     chosen: dict[str, str] = {}
     for field, names in _COLUMNS.items():

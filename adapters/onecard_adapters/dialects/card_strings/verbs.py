@@ -214,4 +214,6 @@ def check(form: Form, values: dict[str, str], table: Table | None) -> None:
         if not values.get(name):
             raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, f"{form.verb}.{name}: missing")
     if form.has_table and (table is None or not table.rows):
-        raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, f"{form.verb}: the lines of the table are missing")
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, f"{form.verb}: the lines of the table are missing"
+        )
