@@ -12,7 +12,7 @@ from typing import Final
 from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, CardOffice, Change, LocalAccount, LocalCard
-from onecard_adapters.connectors.http import Handler, LocalHttpClient, LocalHttpServer
+from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.infno.settings import ListenSettings
 from onecard_protocol.errors import OneCardError
@@ -41,51 +41,54 @@ class LookedUp:
 
 
 class ServedOffice:
-    """Is a RunningOffice around what `build` makes of a client of the local system."""
+    """Is a RunningOffice around what `build` makes of a client of the local system.
 
-    def __init__(self, *, listen: ListenSettings, url: str, build: Callable[[LocalHttpClient], Built]) -> None:
+    Its path is added to `servers`, which start after it and stop before it.
+    """
+
+    def __init__(
+        self, servers: LocalHttpServers, *, listen: ListenSettings, url: str, build: Callable[[LocalHttpClient], Built]
+    ) -> None:
+        self._servers: Final = servers
         self._listen: Final = listen
         self._url: Final = url
         self._build: Final = build
-        self._office: CardOffice | None = None
+        self._built: Built | None = None
         self._client: LocalHttpClient | None = None
-        self._server: LocalHttpServer | None = None
+        servers.add(listen.host, listen.port, listen.path, self._handle)
 
     @property
     def address(self) -> str:
         """Where the local system reaches the adapter."""
-        port = self._listen.port if self._server is None else self._server.port
-        return f"http://{self._listen.host}:{port}{self._listen.path}"
+        return self._servers.url(self._listen.host, self._listen.port, self._listen.path)
 
     async def start(self) -> None:
-        """Listen. Raises CONFIGURATION_INVALID if the port is taken."""
-        client = LocalHttpClient(url=self._url)
-        self._office, handler = self._build(client)
-        server = LocalHttpServer(host=self._listen.host, port=self._listen.port, routes={self._listen.path: handler})
-        self._client = client
-        await server.start()
-        self._server = server
+        """Open the connections to the local system."""
+        self._client = LocalHttpClient(url=self._url)
+        self._built = self._build(self._client)
 
     async def stop(self) -> None:
-        """End; requests in progress finish first."""
-        if self._server is not None:
-            await self._server.stop()
+        """Close them."""
         if self._client is not None:
             await self._client.close()
 
     async def carry_out(self, request: replacement_pb2.CarryOutStepRequest) -> replacement_pb2.CarryOutStepResponse:
         """See `CardOffice`."""
-        return await self._started().carry_out(request)
+        return await self._started()[0].carry_out(request)
 
     async def tell(self, change: Change) -> None:
         """See `CardOffice`."""
-        await self._started().tell(change)
+        await self._started()[0].tell(change)
 
     async def find(self, card: values_pb2.CardReference) -> Local | None:
         """See `CardOffice`."""
-        return await self._started().find(card)
+        return await self._started()[0].find(card)
 
-    def _started(self) -> CardOffice:
-        if self._office is None:
+    async def _handle(self, request: HttpRequest) -> HttpAnswer:
+        _, handler = self._started()
+        return await handler(request)
+
+    def _started(self) -> Built:
+        if self._built is None:
             raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, "the connection is not open yet")
-        return self._office
+        return self._built

@@ -14,7 +14,7 @@ from typing import Final
 from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, Change, LocalAccount
-from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient
+from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
 from onecard_adapters.dialects.bank_accounts import wire
 from onecard_adapters.dialects.bank_accounts.settings import BankAccountsSettings
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
@@ -27,7 +27,7 @@ CONTENT_TYPE: Final = "application/json; charset=utf-8"
 _log = logging.getLogger(__name__)
 
 
-def build_bank(settings: BankAccountsSettings, desk: CardDesk) -> ServedOffice:
+def build_bank(settings: BankAccountsSettings, desk: CardDesk, servers: LocalHttpServers) -> ServedOffice:
     """The bank of a profile; CONFIGURATION_INVALID if its code tables do not load."""
     tables = settings.tables()
 
@@ -35,7 +35,7 @@ def build_bank(settings: BankAccountsSettings, desk: CardDesk) -> ServedOffice:
         bank = BankOffice(settings.participant, tables, http)
         return bank, ServedBank(desk, bank)
 
-    return ServedOffice(listen=settings.listen, url=str(settings.core.url), build=build)
+    return ServedOffice(servers, listen=settings.listen, url=str(settings.core.url), build=build)
 
 
 class BankOffice:

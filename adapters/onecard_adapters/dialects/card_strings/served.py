@@ -11,7 +11,7 @@ import logging
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, LocalCard
-from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient
+from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
 from onecard_adapters.dialects import card_fields, card_verdicts
 from onecard_adapters.dialects.card_strings import bars, verbs, wire
 from onecard_adapters.dialects.card_strings.client import READING, CardOfficeClient, OfficeRefusal
@@ -30,7 +30,7 @@ from onecard_protocol.errors import OneCardError
 _log = logging.getLogger(__name__)
 
 
-def build_card_office(settings: CardStringsSettings, desk: CardDesk) -> ServedOffice:
+def build_card_office(settings: CardStringsSettings, desk: CardDesk, servers: LocalHttpServers) -> ServedOffice:
     """The card office of a profile; CONFIGURATION_INVALID if its code tables do not load."""
     tables = settings.tables()
 
@@ -41,7 +41,7 @@ def build_card_office(settings: CardStringsSettings, desk: CardDesk) -> ServedOf
         http.before_close(served.close)
         return office, served
 
-    return ServedOffice(listen=settings.listen, url=str(settings.core.url), build=build)
+    return ServedOffice(servers, listen=settings.listen, url=str(settings.core.url), build=build)
 
 
 class ServedStrings:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk
 from onecard_adapters.cards.settings import CardRole
-from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient
+from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_columns import CardTrade, Columns, ColumnsOffice, ServedColumns
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
@@ -50,7 +50,7 @@ class CrossRegionXmlCardSettings(CardRole):
         return card_fields.load_tables(self.code_tables)
 
 
-def build_card_office(settings: CrossRegionXmlCardSettings, desk: CardDesk) -> ServedOffice:
+def build_card_office(settings: CrossRegionXmlCardSettings, desk: CardDesk, servers: LocalHttpServers) -> ServedOffice:
     """The card office of a profile; CONFIGURATION_INVALID if its code tables do not load."""
     tables = settings.tables()
 
@@ -67,7 +67,7 @@ def build_card_office(settings: CrossRegionXmlCardSettings, desk: CardDesk) -> S
         office = ColumnsOffice(settings.area, tables, keeps_copies=settings.keeps_copies, ask=ask)
         return office, _Served(ServedColumns(desk, tables, office))
 
-    return ServedOffice(listen=settings.listen, url=str(settings.core.url), build=build)
+    return ServedOffice(servers, listen=settings.listen, url=str(settings.core.url), build=build)
 
 
 class _Served:

@@ -10,7 +10,7 @@ from pydantic import Field
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk
 from onecard_adapters.cards.settings import CardRole
-from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient
+from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_columns import CardTrade, Columns, ColumnsOffice, ServedColumns
 from onecard_adapters.dialects.cashier_text import log_text
@@ -53,7 +53,9 @@ class InfnoCardSettings(CardRole):
         return card_fields.load_tables(self.code_tables)
 
 
-def build_card_office(settings: InfnoCardSettings, desk: CardDesk, memory: EdgeMemory) -> ServedOffice:
+def build_card_office(
+    settings: InfnoCardSettings, desk: CardDesk, memory: EdgeMemory, servers: LocalHttpServers
+) -> ServedOffice:
     """The card office of a profile; CONFIGURATION_INVALID if its code tables do not load."""
     tables = settings.tables()
 
@@ -62,7 +64,7 @@ def build_card_office(settings: InfnoCardSettings, desk: CardDesk, memory: EdgeM
         office = ColumnsOffice(settings.area, tables, keeps_copies=settings.keeps_copies, ask=asking)
         return office, _Served(settings.area, ServedColumns(desk, tables, office))
 
-    return ServedOffice(listen=settings.listen, url=str(settings.core.url), build=build)
+    return ServedOffice(servers, listen=settings.listen, url=str(settings.core.url), build=build)
 
 
 class _Asking:
