@@ -138,6 +138,40 @@ class LocalHttpServer:
         return serve
 
 
+class LocalHttpServers:
+    """One server for each address, with the paths of all roles that listen there: a province may have one port."""
+
+    def __init__(self) -> None:
+        self._routes: dict[tuple[str, int], dict[str, Handler]] = {}
+        self._servers: dict[tuple[str, int], LocalHttpServer] = {}
+
+    def add(self, host: str, port: int, path: str, handler: Handler) -> None:
+        """Serve a path, once started. Raises CONFIGURATION_INVALID if another role has it."""
+        routes = self._routes.setdefault((host, port), {})
+        if path in routes:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"two roles listen at {host}:{port}{path}"
+            )
+        routes[path] = handler
+
+    def url(self, host: str, port: int, path: str) -> str:
+        """Where a path is reached; with the real port where 0 was asked for and it listens."""
+        server = self._servers.get((host, port))
+        return f"http://{host}:{port if server is None else server.port}{path}"
+
+    async def start(self) -> None:
+        """Listen everywhere. Raises CONFIGURATION_INVALID as `LocalHttpServer.start`; call `stop` then as well."""
+        for (host, port), routes in self._routes.items():
+            server = LocalHttpServer(host=host, port=port, routes=routes)
+            await server.start()
+            self._servers[host, port] = server
+
+    async def stop(self) -> None:
+        """Stop listening; requests in progress finish first."""
+        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+        self._servers.clear()
+
+
 def _cannot_listen(host: str, port: int, error: OSError) -> OneCardError:
     if error.errno == errno.EADDRINUSE:
         problem = f"port {port} of {host} is taken by another program: stop that program or choose another port"

@@ -11,20 +11,26 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.cards.settings import BankRole
+from onecard_adapters.dialects.bank_accounts.settings import BankAccountsSettings
+from onecard_adapters.dialects.card_strings.settings import CardStringsSettings
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
+from onecard_adapters.dialects.cross_region_xml.cards import CrossRegionXmlCardSettings
 from onecard_adapters.dialects.cross_region_xml.settings import (
     CrossRegionXmlCareSettings,
     CrossRegionXmlInsuredSettings,
 )
+from onecard_adapters.dialects.infno.cards import InfnoCardSettings
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoInsuredSettings, Strict
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import BANKS, PROVINCES, participant_of_area
 
 CareSettings = Annotated[InfnoCareSettings | CrossRegionXmlCareSettings, Field(discriminator="dialect")]
 InsuredSettings = Annotated[InfnoInsuredSettings | CrossRegionXmlInsuredSettings, Field(discriminator="dialect")]
-CardSettings = CardTablesSettings
-BankSettings = BankRole
+CardSettings = Annotated[
+    CardTablesSettings | CardStringsSettings | InfnoCardSettings | CrossRegionXmlCardSettings,
+    Field(discriminator="dialect"),
+]
+BankSettings = BankAccountsSettings
 
 
 class Profile(Strict):

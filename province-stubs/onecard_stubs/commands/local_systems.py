@@ -36,6 +36,18 @@ async def _sichuan(port: int, adapter_url: str) -> None:
     await serve_until_cancelled(SichuanCore(Population(), adapter_url=adapter_url), "127.0.0.1", port)
 
 
+async def _guangxi(port: int, adapter_url: str) -> None:
+    from onecard_stubs.guangxi.core import GuangxiCardOffice, serve_until_cancelled
+
+    await serve_until_cancelled(GuangxiCardOffice(adapter_url=adapter_url), "127.0.0.1", port)
+
+
+async def _bank(port: int, adapter_url: str) -> None:
+    from onecard_stubs.bank.core import BankCore, serve_until_cancelled
+
+    await serve_until_cancelled(BankCore(adapter_url=adapter_url), "127.0.0.1", port)
+
+
 LOCAL_SYSTEMS: Final = {
     "guangdong": LocalSystem(
         what=Text(
@@ -50,5 +62,19 @@ LOCAL_SYSTEMS: Final = {
             zh="四川省级核心系统：GBK XML（SOAP）；计算待遇，为本省参保人办理异地备案",
         ),
         serve=_sichuan,
+    ),
+    "guangxi": LocalSystem(
+        what=Text(
+            en="Guangxi's card office: card strings and verbs in tags, GBK over HTTP; its counter and issuing point",
+            zh="广西社保卡管理系统：竖线分隔卡串与标签动词（GBK、HTTP）；含柜台与即时制卡网点",
+        ),
+        serve=_guangxi,
+    ),
+    "bank": LocalSystem(
+        what=Text(
+            en="A bank: the accounts of cards, JSON over HTTP; opens an employer's accounts in a batch",
+            zh="合作银行：社保卡金融账户（JSON、HTTP）；可为单位批量开户",
+        ),
+        serve=_bank,
     ),
 }

@@ -62,12 +62,15 @@ class ProvincialCore:
         self._settings = settings
 
     async def call(self, trade: TradeNumber, children: list[Element]) -> Result:
+        """One trade of the table. Raises as `ask` does."""
+        return await self.ask(trade, children, has_effect=TRADES[trade].has_effect)
+
+    async def ask(self, trade: str, children: list[Element], *, has_effect: bool) -> Result:
         """One trade.
 
         Raises CoreRefusal; OneCardError where nothing was executed (unreachable, unencodable, a read without a
         readable answer); OutcomeInDoubt where a trade with effect may have been.
         """
-        has_effect = TRADES[trade].has_effect
         body = envelope.write_call(self._settings.operation, trade, tuple(children))
         try:
             answer = await self._client.post(

@@ -1,0 +1,244 @@
+"""A card in the columns of card offices (AAC, AAZ, ACA: domain.md 2.1), flat, in national terms and back.
+
+Several dialects carry these columns in forms of their own: tags, JSON, XML. Columns that begin with `ykz` are ours: no
+public source names one for what they hold. Owns the columns and the code tables that every card office needs; which
+local status means which state stands in the profile's own tables.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, cast
+
+from onecard.card.v1 import change_pb2, replacement_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+from onecard_adapters.cards.port import LocalCard
+from onecard_adapters.mapping import fields
+from onecard_adapters.mapping.codes import CodeTables
+from onecard_adapters.mapping.fields import FieldMap, Rule, is_absent, text_from
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identity import CITIZEN_KINDS, to_18_digits
+
+SHARED_TABLES: Final = Path(__file__).parent.parent / "profiles" / "codes" / "card-elements.yaml"
+"""Sex, ethnicity, nationality, production, banks; a profile's own table of the same name comes before."""
+
+SOCIAL_STATE: Final = "social_state"
+REPLACEMENT_STEP: Final = "replacement_step"
+HANDED_OUT: Final = "handed_out"
+NEEDED_TABLES: Final = (
+    *(SOCIAL_STATE, REPLACEMENT_STEP, HANDED_OUT),
+    *("aac058", "aac004", "aac005", "aac161", "aca017", "aca015", "bank"),
+)
+"""Tables without which no card office is understood."""
+
+CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
+_NO_CARD_YET: Final = "NO_CARD"
+"""National code of a status under which no card exists: an application, a batch under way, a return that failed."""
+_CARD_NUMBER: Final = re.compile(r"[A-Z0-9]{6,20}")
+_SEQUENCE: Final = re.compile(r"[1-9]\d{0,3}")
+_TIME: Final = re.compile(r"\d{14}")
+_SPECIFICATION: Final = re.compile(r"([1-3])\.\d\d")
+
+
+def _rule(local: str, national: str, codec: fields.Codec) -> Rule:
+    return Rule(local=local, national=national, codec=codec, absent_as="")
+
+
+CARD_DATA: Final = FieldMap(
+    values_pb2.CardData,
+    [
+        _rule("ykz501", "recognition_code", fields.TEXT),
+        _rule("ykz502", "card_class", fields.TEXT),
+        _rule("ykz503", "specification_version", fields.TEXT),
+        _rule("ykz504", "institution_code", fields.TEXT),
+        _rule("ykz505", "is_contactless", fields.FLAG),
+        _rule("ykz506", "has_transit_mark", fields.FLAG),
+        _rule("ykz507", "certificate_serial", fields.TEXT),
+        _rule("ykz508", "electronic_card_id", fields.TEXT),
+        _rule("aaz161", "issue_day", fields.DAY_COMPACT),
+        _rule("aaz162", "expiry_day", fields.DAY_COMPACT),
+        _rule("aca017", "production_kind", fields.code("aca017")),
+        _rule("aca015", "production_way", fields.code("aca015")),
+        _rule("aae010", "bank_card_number", fields.TEXT),
+        _rule("aab301", "residence_area", fields.TEXT),
+    ],
+)
+"""Face and chip. aae008, the bank, is told as a participant and stands beside this map."""
+
+HOLDER: Final = FieldMap(
+    values_pb2.HolderDetails,
+    [
+        _rule("aac003", "name", fields.TEXT),
+        _rule("aac007", "social_security_number", fields.TEXT),
+        _rule("aac004", "sex", fields.code("aac004")),
+        _rule("aac005", "ethnicity", fields.code("aac005")),
+        _rule("aac006", "birth_day", fields.DAY_COMPACT),
+        _rule("aac161", "nationality", fields.code("aac161")),
+    ],
+)
+
+
+def load_tables(file: Path) -> CodeTables:
+    """A card office's tables over the shared ones. Raises CONFIGURATION_INVALID; a table that is missing is named."""
+    own, shared = CodeTables.load(file), CodeTables.load(SHARED_TABLES)
+    tables = CodeTables(own.version, {**{name: shared[name] for name in shared}, **{name: own[name] for name in own}})
+    for name in NEEDED_TABLES:
+        tables[name]
+    return tables
+
+
+def read_card(flat: Mapping[str, object], tables: CodeTables, issuer: str, at: str) -> LocalCard | None:
+    """The card that a row shows; None while there is no card yet under this status.
+
+    Raises LOCAL_FORM_INVALID for what is missing or malformed, a masked number included, and UNMAPPED_CODE.
+    """
+    status = required(flat, "aaz502", at)
+    national = tables[SOCIAL_STATE].to_national(status, f"{at}.aaz502").code
+    if national == _NO_CARD_YET:
+        return None
+    data, holder = values_pb2.CardData(), values_pb2.HolderDetails()
+    CARD_DATA.read(flat, data, tables, at)
+    HOLDER.read(flat, holder, tables, at)
+    if found := _SPECIFICATION.fullmatch(data.specification_version):
+        data.generation = int(found[1])
+    if bank := optional(flat, "aae008", at):
+        data.bank = tables["bank"].to_national(bank, f"{at}.aae008").code
+    person = read_person(flat, tables, at)
+    if not holder.social_security_number:
+        holder.social_security_number = person.number
+    return LocalCard(
+        person=person,
+        card=_reference(flat, issuer, "aaz500", "ykz509", at),
+        state=cast(values_pb2.SocialState, values_pb2.SocialState.Value(f"SOCIAL_STATE_{national}")),
+        change=_change(status, tables),
+        occurred_ms=time_ms(flat, "aae036", at),
+        local_status=exchange_values_pb2.CodedValue(
+            system=f"{issuer}.aaz502", version=tables[SOCIAL_STATE].version, code=status
+        ),
+        data=data,
+        holder=holder,
+        replaces=_reference(flat, issuer, "ykz510", "ykz511", at) if optional(flat, "ykz510", at) else None,
+    )
+
+
+def is_card(status: str, tables: CodeTables, path: str) -> bool:
+    """Whether a card exists under a local status; UNMAPPED_CODE for one that is in no table."""
+    return tables[SOCIAL_STATE].to_national(status, path).code != _NO_CARD_YET
+
+
+def read_person(flat: Mapping[str, object], tables: CodeTables, at: str) -> exchange_values_pb2.PersonIdentity:
+    """Who it is, by aac058 and aac002; a citizen's number in 18 characters and without a kind."""
+    number = required(flat, "aac002", at).upper()
+    if "*" in number:
+        raise invalid(f"{at}.aac002", "masked by the local system: nobody can be told by it")
+    kind = optional(flat, "aac058", at)
+    coded = tables["aac058"].to_national(kind, f"{at}.aac058") if kind else None
+    if coded is None or coded.code in CITIZEN_KINDS:
+        return exchange_values_pb2.PersonIdentity(number=to_18_digits(number))
+    return exchange_values_pb2.PersonIdentity(kind=coded, number=number)
+
+
+def write_person(person: exchange_values_pb2.PersonIdentity, tables: CodeTables, at: str) -> dict[str, str]:
+    """The columns of `read_person`."""
+    citizen = tables["aac058"].coded("01")
+    kind = citizen if person.kind.code in CITIZEN_KINDS else person.kind
+    return {"aac058": tables["aac058"].to_local(kind, f"{at}.aac058"), "aac002": person.number}
+
+
+def write_reference(card: values_pb2.CardReference) -> dict[str, str]:
+    """The columns of a card."""
+    return {"aaz500": card.number, "ykz509": str(card.sequence)}
+
+
+def write_social_change(change: change_pb2.ReportSocialChangeRequest, tables: CodeTables) -> dict[str, object]:
+    """A card of another province, as a copy is told. Raises UNMAPPED_CODE for what the local tables cannot say."""
+    at = "copy"
+    bank = change.data.bank
+    return {
+        **write_person(change.person, tables, at),
+        **HOLDER.write(change.holder, tables, at),
+        **write_reference(change.card),
+        **CARD_DATA.write(change.data, tables, at),
+        "aae008": _local(tables, "bank", bank, f"{at}.aae008") if bank else "",
+        "aaz502": state_code(change.state, tables, f"{at}.aaz502"),
+        "aae036": time_text(change.occurred_time.ToMilliseconds()),
+        "ykz513": change.card.issuer,
+        "ykz514": str(change.version),
+    }
+
+
+def state_code(state: values_pb2.SocialState, tables: CodeTables, path: str) -> str:
+    """The local status that is written for a national state."""
+    name = values_pb2.SocialState.Name(state).removeprefix("SOCIAL_STATE_")
+    return _local(tables, SOCIAL_STATE, name, path)
+
+
+def step_code(step: replacement_pb2.ReplacementStep, tables: CodeTables, path: str) -> str:
+    """The local name of a step of a replacement; UNMAPPED_CODE for one that is not the card office's."""
+    name = replacement_pb2.ReplacementStep.Name(step).removeprefix("REPLACEMENT_STEP_")
+    return _local(tables, REPLACEMENT_STEP, name, path)
+
+
+def _local(tables: CodeTables, table: str, national: str, path: str) -> str:
+    coded = exchange_values_pb2.CodedValue(
+        system=tables[table].system, version=tables[table].system_version, code=national
+    )
+    return tables[table].to_local(coded, path)
+
+
+def _change(status: str, tables: CodeTables) -> change_pb2.SocialChange:
+    """Handed out or not tells two changes apart that reach one state; the runtime derives all others by the states."""
+    if status in tables[HANDED_OUT].by_local:
+        return change_pb2.SOCIAL_CHANGE_ISSUED
+    return change_pb2.SOCIAL_CHANGE_UNSPECIFIED
+
+
+def _reference(
+    flat: Mapping[str, object], issuer: str, number_name: str, sequence_name: str, at: str
+) -> values_pb2.CardReference:
+    number = required(flat, number_name, at)
+    if _CARD_NUMBER.fullmatch(number) is None:
+        raise invalid(f"{at}.{number_name}", "not a card number")
+    sequence = optional(flat, sequence_name, at) or "1"
+    if _SEQUENCE.fullmatch(sequence) is None:
+        raise invalid(f"{at}.{sequence_name}", "not a whole number from 1")
+    return values_pb2.CardReference(issuer=issuer, number=number, sequence=int(sequence))
+
+
+def required(flat: Mapping[str, object], name: str, at: str) -> str:
+    """A column that must be filled."""
+    if not (text := optional(flat, name, at)):
+        raise invalid(f"{at}.{name}", "missing")
+    return text
+
+
+def optional(flat: Mapping[str, object], name: str, at: str) -> str:
+    """A column, "" where it is not filled."""
+    value = flat.get(name)
+    return "" if is_absent(value) else text_from(value, f"{at}.{name}").strip()
+
+
+def time_ms(flat: Mapping[str, object], name: str, at: str) -> int:
+    """ms since 1970 of a time of fourteen digits in China."""
+    text = required(flat, name, at)
+    try:
+        if _TIME.fullmatch(text) is None:
+            raise ValueError
+        found = datetime.datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=CHINA)
+    except ValueError:
+        raise invalid(f"{at}.{name}", "not a time") from None
+    return int(found.timestamp()) * 1_000
+
+
+def time_text(at_ms: int) -> str:
+    """A time in China in fourteen digits."""
+    return f"{datetime.datetime.fromtimestamp(at_ms // 1_000, CHINA):%Y%m%d%H%M%S}"
+
+
+def invalid(path: str, problem: str) -> OneCardError:
+    """LOCAL_FORM_INVALID at a column."""
+    return OneCardError(errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, f"{path}: {problem}")

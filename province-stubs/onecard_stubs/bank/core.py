@@ -1,0 +1,240 @@
+"""The bank's core as an HTTP server: accounts, notices to its adapter, and what people do at the bank.
+
+Commands under /control/command: `open` (an employer's batch, or one), `set_status` (also to what disagrees with the
+card office), `hourly_batch`, `show`. A notice that the adapter does not take is given again.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+
+from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
+from onecard_stubs.population import numbers
+
+PATH: Final = "/bank"
+NOTICE: Final = "SB1001"
+QUERY: Final = "SB2001"
+NOT_ACTIVATED, ACTIVE, FROZEN, LOST, CLOSED = "0", "1", "2", "3", "9"
+STATUSES: Final = (NOT_ACTIVATED, ACTIVE, FROZEN, LOST, CLOSED)
+NOTICE_ACCOUNTS_MAX: Final = 500
+
+_CHINA: Final = timezone(timedelta(hours=8))
+_SUCCESS, _FAILED = "000000", "E00001"
+_AGAIN_S: Final = 0.2
+_FIRST_INDEX: Final = 700_000
+
+_log = logging.getLogger(__name__)
+
+Key = tuple[str, str, str]
+"""Province that issued the card, card number, sequence."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """One account."""
+
+    key: Key
+    identity_number: str
+    bank_card_number: str
+    status: str
+    updated: datetime
+
+    def fields(self) -> dict[str, str]:
+        """As the core tells it."""
+        return {
+            "issueProv": self.key[0],
+            "ssCardNo": self.key[1],
+            "ssCardSeq": self.key[2],
+            "idType": "110001",
+            "idNo": self.identity_number,
+            "cardNo": self.bank_card_number,
+            "acctStatus": self.status,
+            "updTime": f"{self.updated:%Y%m%d%H%M%S}",
+        }
+
+
+class BankCore:
+    """One bank, in memory."""
+
+    def __init__(self, *, adapter_url: str = "") -> None:
+        self.behaviours = Behaviours()
+        self.adapter_url = adapter_url
+        """Where notices go; empty: nowhere."""
+        self.accounts: dict[Key, Account] = {}
+        self.told: list[dict[str, str]] = []
+        """Every account as it was told, in order; a batch tells it again later, whatever came after."""
+        self._waiting: deque[list[dict[str, str]]] = deque()
+        self._wake = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once started; the next start takes it again."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where the adapter asks."""
+        return f"http://127.0.0.1:{self._port}{PATH}"
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen, and tell the adapter of what happens; OSError if the port is taken."""
+        application = web.Application(client_max_size=4 * 1_024 * 1_024)
+        application.router.add_post(PATH, self._serve)
+        mount_control(
+            application,
+            self.behaviours,
+            {"open": self.open, "set_status": self.set_status, "hourly_batch": self.hourly_batch, "show": self.show},
+        )
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port or self._port, reuse_port=False).start()
+        self._port = self._runner.addresses[0][1]
+        self._telling = asyncio.create_task(self._tell())
+
+    async def stop(self) -> None:
+        """Stop; what the bank holds is kept."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def open(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Open accounts, for an employer all at once: takes `cards`, each with issue_prov, card_number,
+        identity_number and perhaps sequence and bank_card_number; and status (0, not activated)."""
+        status = str(arguments.get("status", NOT_ACTIVATED))
+        opened = []
+        for card in arguments["cards"]:
+            key = (str(card["issue_prov"]), str(card["card_number"]), str(card.get("sequence", 1)))
+            if key not in self.accounts:
+                index = _FIRST_INDEX + len(self.accounts)
+                self.accounts[key] = Account(
+                    key=key,
+                    identity_number=str(card["identity_number"]),
+                    bank_card_number=str(card.get("bank_card_number") or numbers.bank_card_number(index)),
+                    status=status,
+                    updated=_now(),
+                )
+            opened.append(self.accounts[key])
+        self._tell_later(opened)
+        return {"opened": len(opened), "bank_card_numbers": [account.bank_card_number for account in opened]}
+
+    async def set_status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Put an account into a status, whatever its card's is: takes card_number, status; is_told false keeps it."""
+        status = str(arguments["status"])
+        if status not in STATUSES:
+            raise ValueError(f"status is one of {STATUSES}")
+        found = [account for account in self.accounts.values() if account.key[1] == str(arguments["card_number"])]
+        if not found:
+            raise ValueError("no account of this card")
+        for account in found:
+            account.status, account.updated = status, _now()
+        if arguments.get("is_told", True):
+            self._tell_later(found)
+        return {"changed": len(found)}
+
+    async def hourly_batch(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tell everything again, each `repeats` times, in an order that `seed` decides."""
+        rows = self.told * int(arguments.get("repeats", 1))
+        random.Random(int(arguments.get("seed", 0))).shuffle(rows)
+        self._queue(rows)
+        return {"accounts": len(rows)}
+
+    async def show(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        """How many accounts are in which status."""
+        counts = dict.fromkeys(STATUSES, 0)
+        for account in self.accounts.values():
+            counts[account.status] += 1
+        return {"accounts": len(self.accounts), "by_status": counts, "waiting": len(self._waiting)}
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        message = json.loads(await request.read())
+        code = str(message.get("tranCode", ""))
+
+        async def work(switches: Switches) -> web.Response:
+            if code != QUERY:
+                return _response(_FAILED, "交易码不支持", [], switches)
+            found = (
+                self.accounts.get((str(card["issueProv"]), str(card["ssCardNo"]), str(card.get("ssCardSeq", "1"))))
+                for card in message["body"]["cards"]
+            )
+            return _response(_SUCCESS, "", [account.fields() for account in found if account], switches)
+
+        return await serve(request, self.behaviours.take(code), work)
+
+    def _tell_later(self, accounts: Iterable[Account]) -> None:
+        rows = [account.fields() for account in accounts]
+        self.told += rows
+        self._queue(rows)
+
+    def _queue(self, rows: Sequence[dict[str, str]]) -> None:
+        if self.adapter_url:
+            for first in range(0, len(rows), NOTICE_ACCOUNTS_MAX):
+                self._waiting.append(list(rows[first : first + NOTICE_ACCOUNTS_MAX]))
+            self._wake.set()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                rows = self._waiting[0]
+                was_taken = await self._was_taken(rows)
+                self._waiting.popleft()
+                if not was_taken:
+                    self._waiting.append(rows)
+                    await asyncio.sleep(_AGAIN_S)
+
+    async def _was_taken(self, rows: list[dict[str, str]]) -> bool:
+        switches = self.behaviours.take(f"outward-{NOTICE}")
+        if switches.down:
+            return False
+        await asyncio.sleep(switches.delay_ms / 1_000)
+        message = {"tranCode": NOTICE, "body": {"accounts": rows}}
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+                for _ in range(2 if switches.duplicate else 1):
+                    async with session.post(self.adapter_url, json=message) as response:
+                        answer = json.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return False
+        if answer.get("retCode") != _SUCCESS:
+            _log.warning("the adapter did not take a notice: %s", answer.get("retMsg"))
+            return False
+        return True
+
+
+def _response(code: str, text: str, accounts: list[dict[str, str]], switches: Switches) -> web.Response:
+    if switches.wrong_code:
+        accounts = [{**account, "acctStatus": "Z"} for account in accounts]
+    message = {"retCode": code, "retMsg": text, "body": {"accounts": accounts}}
+    encoding = "gb18030" if switches.wrong_encoding else "utf-8"
+    body = json.dumps(message, ensure_ascii=False).encode(encoding)
+    return web.Response(body=body, headers={"Content-Type": "application/json; charset=utf-8"})
+
+
+def _now() -> datetime:
+    return datetime.now(_CHINA)
+
+
+async def serve_until_cancelled(bank: BankCore, host: str, port: int) -> None:
+    """Run a bank until the task is cancelled."""
+    await bank.start(host, port)
+    _log.info("the bank listens at %s", bank.url)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await bank.stop()
