@@ -98,6 +98,14 @@ def content_of(local: LocalCard | LocalAccount) -> Change:
     )
 
 
+def _unless_repeated(
+    stated: change_pb2.SocialChange, state: values_pb2.SocialState, old_state: int
+) -> change_pb2.SocialChange:
+    """What a system says of how a state was reached; said again with other data, it is the data that changed."""
+    is_repeated = old_state == state and stated == social_change(0, state)
+    return change_pb2.SOCIAL_CHANGE_UNSPECIFIED if is_repeated else stated
+
+
 def event_of(local: LocalCard | LocalAccount, content: Change, *, version: int, old_state: int) -> Change:
     """The event of a version; what the local system does not tell of the change follows from the states."""
     event = type(content)()
@@ -106,7 +114,7 @@ def event_of(local: LocalCard | LocalAccount, content: Change, *, version: int, 
     event.occurred_time.FromMilliseconds(local.occurred_ms)
     if isinstance(local, LocalCard):
         assert isinstance(event, change_pb2.ReportSocialChangeRequest)
-        event.change = local.change or social_change(old_state, local.state)
+        event.change = _unless_repeated(local.change, local.state, old_state) or social_change(old_state, local.state)
     else:
         assert isinstance(event, change_pb2.ReportFinancialChangeRequest)
         event.change = local.change or financial_change(old_state, local.state)

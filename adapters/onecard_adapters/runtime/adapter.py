@@ -16,13 +16,16 @@ from onecard.medical.v1.coverage_pb2_grpc import add_CoverageServiceServicer_to_
 from onecard.medical.v1.encounter_pb2_grpc import add_EncounterServiceServicer_to_server
 from onecard.medical.v1.filing_pb2_grpc import add_FilingServiceServicer_to_server
 from onecard.medical.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
+from onecard_adapters.cards.desk import ExchangeCardDesk
+from onecard_adapters.cards.port import RunningOffice
+from onecard_adapters.cards.servicers import register_cards
 from onecard_adapters.connectors.http import Handler, LocalHttpClient, LocalHttpServer
 from onecard_adapters.dialects.cross_region_xml import care as xml_care
 from onecard_adapters.dialects.cross_region_xml import insured as xml_insured
 from onecard_adapters.dialects.infno import care as infno_care
 from onecard_adapters.dialects.infno import insured as infno_insured
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoInsuredSettings
-from onecard_adapters.profiles.models import CareSettings, InsuredSettings, Profile, load_profile
+from onecard_adapters.profiles.models import CardSettings, CareSettings, InsuredSettings, Profile, load_profile
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.settings import AdapterSettings, invalid_configuration
@@ -72,11 +75,16 @@ async def running_adapter(settings: AdapterSettings) -> AsyncIterator[Served]:
     exchange = Exchange.open(settings)
     memory = EdgeMemory(exchange.store, exchange.sealer)
     async with contextlib.AsyncExitStack() as stack:
+        offices: list[RunningOffice] = []
+        desk = ExchangeCardDesk(exchange)
         for profile in profiles:
             if profile.insured is not None:
                 client = LocalHttpClient(url=str(profile.insured.core.url))
                 stack.push_async_callback(client.close)
                 _register(_insured(profile.insured, memory, client), exchange)
+            if profile.card is not None:
+                offices.append(_card_office(profile.card, profile.province, desk, exchange))
+                register_cards(exchange, desk, offices[-1], is_bank=False)
         await stack.enter_async_context(exchange)
         addresses = []
         for profile in profiles:
@@ -91,6 +99,10 @@ async def running_adapter(settings: AdapterSettings) -> AsyncIterator[Served]:
                 await server.start()
                 stack.push_async_callback(server.stop)
                 addresses.append(f"http://{profile.care.listen.host}:{server.port}{profile.care.listen.path}")
+        for office in offices:
+            await office.start()
+            stack.push_async_callback(office.stop)
+            addresses.append(office.address)
         yield Served(
             exchange=exchange,
             care_addresses=tuple(addresses),
@@ -117,13 +129,15 @@ async def run_adapter(settings: AdapterSettings, stopping: asyncio.Event) -> Non
 def load_profiles(settings: AdapterSettings) -> list[Profile]:
     """The profiles of a configuration. Raises CONFIGURATION_INVALID: one is wrong, or they do not fit together."""
     profiles = [load_profile(path) for path in settings.profile_files]
-    foreign = sorted({profile.province for profile in profiles} - {settings.participant})
+    foreign = sorted({profile.participant for profile in profiles} - {settings.participant})
     if foreign:
         raise invalid_configuration(
             f"profiles of {', '.join(foreign)}: this adapter signs as {settings.participant} and serves no other"
         )
     if sum(profile.insured is not None for profile in profiles) > 1:
         raise invalid_configuration("two profiles have the insured role: one core answers for a province")
+    if sum(profile.card is not None or profile.bank is not None for profile in profiles) > 1:
+        raise invalid_configuration("two profiles tell of cards: one desk counts a participant's versions")
     return profiles
 
 
@@ -137,6 +151,13 @@ def _insured(settings: InsuredSettings, memory: EdgeMemory, client: LocalHttpCli
     if isinstance(settings, InfnoInsuredSettings):
         return infno_insured.build_insured(settings, memory, client)
     return xml_insured.build_insured(settings, memory, client)
+
+
+def _card_office(settings: CardSettings, issuer: str, desk: ExchangeCardDesk, exchange: Exchange) -> RunningOffice:
+    # Here, because most adapters read no database, and need not load what this one reads it by.
+    from onecard_adapters.dialects.card_tables.office import build_office
+
+    return build_office(settings, issuer, desk, exchange.store)
 
 
 def _register(servicers: InsuredServicers, exchange: Exchange) -> None:
@@ -160,4 +181,5 @@ def _roles(profile: Profile) -> list[tuple[str, object]]:
     return [
         (f"place of care ({profile.care.dialect})" if profile.care else "", profile.care),
         (f"insured province ({profile.insured.dialect})" if profile.insured else "", profile.insured),
+        (f"issuer of cards ({profile.card.dialect})" if profile.card else "", profile.card),
     ]
