@@ -153,8 +153,8 @@ async def test_rows_that_cannot_be_mapped_are_kept_named_and_tried_again(
         insert_card(engine, index)
     update(engine, "card_status", 3_001, aaz502=5)
     update(engine, "csk_cc02", 2_003, ac01_id=77)
-    async with office(tmp_path, url, database={"overlap_every_s": 1}) as (world, _):
-        await eventually(lambda: len(world.submitted) == 3)
+    async with office(tmp_path, url, database={"overlap_every_s": 1}) as (world, made):
+        await eventually(lambda: len(world.submitted) == 3 and len(made.reader.dead_rows) == 2)
         dead = await world.store.run(lambda connection: source_rows.dead_rows(connection, "card_status"))
         assert [(row.key, row.reason) for row in dead] == [
             (3_001, errors_pb2.ERROR_REASON_UNMAPPED_CODE),
@@ -165,7 +165,7 @@ async def test_rows_that_cannot_be_mapped_are_kept_named_and_tried_again(
         )
         assert dead[1].detail == "card_status[3003].aac002: missing"
         update(engine, "csk_cc02", 2_003, ac01_id=1_003)  # Mended, and its update time is as old as before.
-        await eventually(lambda: len(world.submitted) == 4)
+        await eventually(lambda: len(world.submitted) == 4 and len(made.reader.dead_rows) == 1)
         assert await world.count("dead_source_rows") == 1
     async with office(tmp_path, url) as (world, _):
         update(engine, "card_status", 3_001, aaz502=4, update_date=local())

@@ -117,7 +117,7 @@ class Pace:
 
 
 Take = Callable[[Sequence[tuple[int, Row]]], Awaitable[Mapping[int, OneCardError]]]
-"""Takes rows by their numbers, and returns those that it cannot take. What it raises ends the reading, which is repeated."""
+"""Takes rows by their numbers, and returns those that it cannot take; after what it raises they are given again."""
 
 
 class TableReader:
@@ -135,6 +135,11 @@ class TableReader:
         self._positions: dict[str, datetime.datetime] = {}
         self._taken: OrderedDict[int, int] = OrderedDict()
         self._dead: dict[int, DeadRow] = {}
+
+    @property
+    def dead_rows(self) -> Sequence[DeadRow]:
+        """The rows that could not be taken and are tried again."""
+        return tuple(self._dead.values())
 
     async def run(self) -> None:
         """Read, for ever. A failure is logged and the reading begun again later."""
