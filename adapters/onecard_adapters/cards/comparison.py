@@ -87,10 +87,8 @@ class CardComparisonServicer(comparison_pb2_grpc.CardComparisonServiceServicer):
         """Own cards again: the version that stands, or one behind the registry's where the book has fallen back."""
         if not 0 < len(request.cards) <= REPORTS_COUNT_MAX:
             raise _invalid("cards", f"are not 1 to {REPORTS_COUNT_MAX}")
-        reported_count = 0
-        for asked in request.cards:
-            reported_count += await self._report(asked)
-        return comparison_pb2.ReportAgainResponse(reported_count=reported_count)
+        unknown = [asked.card for asked in request.cards if not await self._report(asked)]
+        return comparison_pb2.ReportAgainResponse(reported_count=len(request.cards) - len(unknown), unknown=unknown)
 
     async def RepairCopy(  # noqa: N802 - the protocol's name
         self, request: comparison_pb2.RepairCopyRequest, context: ExchangeContext

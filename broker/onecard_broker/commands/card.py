@@ -6,6 +6,8 @@ from typing import Final
 
 import typer
 
+from onecard_broker.commands import card_drift
+
 app: Final = typer.Typer(
     no_args_is_help=True, help="The registry of cards: look at a person's cards and at replacements, load, find drift."
 )
@@ -14,3 +16,7 @@ app: Final = typer.Typer(
 @app.callback()
 def card() -> None:
     """Registry of cards."""
+
+
+app.command("drift")(card_drift.drift)
+app.command("cases")(card_drift.cases)

@@ -16,6 +16,14 @@ _KIND_SYSTEM: Final = "nhsa.psn_cert_type"
 _KIND_VERSION: Final = "1"
 
 
+def person_of(holder: Cardholder) -> values_pb2.PersonIdentity:
+    """The identity by which the hub names a person; a citizen's needs no kind."""
+    if holder.kind.strip() in CITIZEN_KINDS:
+        return values_pb2.PersonIdentity(number=holder.number)
+    kind = values_pb2.CodedValue(system=_KIND_SYSTEM, version=_KIND_VERSION, code=holder.kind)
+    return values_pb2.PersonIdentity(kind=kind, number=holder.number)
+
+
 class Holding:
     """A person's cards, followers and replacements as the rulings so far leave them."""
 
@@ -34,11 +42,8 @@ class Holding:
             self.change(kind=person.kind.code, number=number)
 
     def person(self) -> values_pb2.PersonIdentity:
-        """The identity by which the hub names the person; a citizen's needs no kind."""
-        if self.holder.kind.strip() in CITIZEN_KINDS:
-            return values_pb2.PersonIdentity(number=self.holder.number)
-        kind = values_pb2.CodedValue(system=_KIND_SYSTEM, version=_KIND_VERSION, code=self.holder.kind)
-        return values_pb2.PersonIdentity(kind=kind, number=self.holder.number)
+        """The identity by which the hub names the person."""
+        return person_of(self.holder)
 
     def change(self, **fields: object) -> None:
         """Replace fields of the holder."""

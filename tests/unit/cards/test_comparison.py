@@ -116,6 +116,7 @@ async def test_an_own_card_is_reported_again_under_the_version_that_stands(beiji
     unknown = comparison_pb2.AskedReport(card=make_copy(5).card)
     answer = await beijing.stub.ReportAgain(comparison_pb2.ReportAgainRequest(cards=[asked, unknown]))
     assert answer.reported_count == 1
+    assert list(answer.unknown) == [unknown.card]
     assert [step[1] for step in beijing.world.social()] == [1, 1]
 
 

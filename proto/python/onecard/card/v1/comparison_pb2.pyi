@@ -94,10 +94,12 @@ class AskedReport(_message.Message):
     def __init__(self, card: _Optional[_Union[_values_pb2.CardReference, _Mapping]] = ..., registry_version: _Optional[int] = ...) -> None: ...
 
 class ReportAgainResponse(_message.Message):
-    __slots__ = ("reported_count",)
+    __slots__ = ("reported_count", "unknown")
     REPORTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     reported_count: int
-    def __init__(self, reported_count: _Optional[int] = ...) -> None: ...
+    unknown: _containers.RepeatedCompositeFieldContainer[_values_pb2.CardReference]
+    def __init__(self, reported_count: _Optional[int] = ..., unknown: _Optional[_Iterable[_Union[_values_pb2.CardReference, _Mapping]]] = ...) -> None: ...
 
 class RegistryCard(_message.Message):
     __slots__ = ("person", "copied", "data")

@@ -1,0 +1,167 @@
+"""`onecard card drift` and `cases`: where a province's copy of cards differs, and what a person must decide."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.bootstrap import hub_signer
+from onecard_broker.directory.store import DirectoryStore
+from onecard_broker.operations.card_comparison import DifferenceKind
+from onecard_broker.operations.card_drift import ScopeDrift, find_drift, scope_name
+from onecard_broker.operations.hub_calls import HubCalls, open_channel
+from onecard_broker.records.card_cases import CardCase, list_cases
+from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.records.schema import check
+from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import ExitCode
+from onecard_protocol.identifiers import PROVINCES, ParticipantId
+from onecard_protocol.methods import MethodRegistry
+from onecard_protocol.signatures.blocks import BlockVerifier
+from onecard_protocol.signatures.engine import native_engine
+
+_SHANGHAI: Final = timezone(timedelta(hours=8))
+_ANYWHERE: Final = frozenset({"0.0.0.0", "[::]"})
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="ONECARD_CONFIG", help="The hub's configuration (YAML).")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def drift(
+    config: ConfigOption,
+    participant: Annotated[str, typer.Argument(help="The province, such as cn-42.")],
+    repair: Annotated[
+        bool, typer.Option("--repair/--no-repair", help="Repair what can be repaired, and list the rest.")
+    ] = True,
+    gateway: Annotated[
+        str, typer.Option(help="host:port of the gateway to ask through; the configured one if left out.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a province's copies of cards with the registry; repair by rule, list the rest for a person.
+
+    The exit code says whether anything is left for a person, or to be repaired with --no-repair.
+    """
+    if ParticipantId(participant) not in PROVINCES:
+        raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{participant!r} is no province, cn-42 is")
+    settings = load_hub_settings(config)
+    check(settings.database)
+    results = asyncio.run(_find(settings, participant, gateway, is_repairing=repair))
+    if as_json:
+        print(json.dumps({"participant": participant, "scopes": [dataclasses.asdict(one) for one in results]}))
+    else:
+        Console().print(_shown(participant, results, is_repairing=repair))
+    if any(one.listed if repair else one.found for one in results):
+        raise typer.Exit(ExitCode.FOUND_WRONG)
+
+
+def cases(
+    config: ConfigOption,
+    participant: Annotated[str, typer.Argument(help="The province; all of them if left out.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Differences between the registry and provinces' copies that wait for a person's decision."""
+    settings = load_hub_settings(config)
+    check(settings.database)
+    rows = [_row(case) for case in asyncio.run(_cases(settings, participant))]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("province", "scope", "card", "kind", "registry", "province's copy", "since", box=None)
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    Console().print(table if rows else "No difference waits for a person. / 没有待人工处理的差异。")
+
+
+async def _find(settings: HubSettings, participant: str, gateway: str, *, is_repairing: bool) -> list[ScopeDrift]:
+    progress = Console(stderr=True)
+    async with _database(settings) as database:
+        directory = await DirectoryStore(database).load()
+        async with open_channel(gateway or _local(settings.gateway.listen), settings.gateway.tls) as channel:
+            calls = HubCalls(
+                channel,
+                network=settings.network,
+                directory=directory,
+                methods=MethodRegistry.load(),
+                signer=hub_signer(settings),
+                verifier=BlockVerifier(native_engine()),
+            )
+            return await find_drift(
+                participant,
+                CardComparisonServiceStub(calls.to(participant)),
+                database,
+                directory,
+                is_repairing=is_repairing,
+                tell=progress.print,
+            )
+
+
+async def _cases(settings: HubSettings, participant: str) -> list[CardCase]:
+    async with _database(settings) as database:
+        return await list_cases(await database.get(), participant)
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: HubSettings) -> AsyncIterator[LiveConnection]:
+    database = LiveConnection(settings.database, application_name="onecard card")
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def _local(listen: str) -> str:
+    """How a gateway that listens everywhere is reached from its own machine."""
+    host, _, port = listen.rpartition(":")
+    return f"127.0.0.1:{port}" if host in _ANYWHERE else listen
+
+
+def _shown(participant: str, results: list[ScopeDrift], *, is_repairing: bool) -> Table:
+    table = Table(title=f"{participant}: cards compared with the registry / 与持卡库比对", title_justify="left")
+    table.add_column("cards")
+    table.add_column("difference")
+    columns = ("found", "repaired", "for a person") if is_repairing else ("found",)
+    for name in columns:
+        table.add_column(name, justify="right")
+    for one in results:
+        for kind in DifferenceKind:
+            counts = (one.found, one.repaired, one.listed)[: len(columns)]
+            if kind.value in one.found:
+                table.add_row(one.scope, kind.value, *(str(count.get(kind.value, 0)) for count in counts))
+        table.add_row(
+            one.scope,
+            f"{'more than ' if one.is_cut_off else ''}{sum(one.found.values())} of {one.here_count:,} cards;"
+            f" {one.byte_count:,} bytes in {one.request_count} requests, {one.seconds:.1f} s",
+            *([""] * len(columns)),
+            style="bold",
+            end_section=True,
+        )
+    return table
+
+
+def _row(case: CardCase) -> dict[str, Any]:
+    return {
+        "participant": case.participant,
+        "scope": scope_name(case.scope),
+        "card": f"{case.issuer} {case.number[:1]}*****{case.number[-3:]} {case.sequence}",
+        "kind": case.kind,
+        "here": case.here,
+        "there": case.there,
+        "found_time": datetime.fromtimestamp(case.found_ms / 1000, _SHANGHAI).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,305 @@
+"""Where a province's copy of cards and the registry differ, and what is to be done about each difference.
+
+Owns the walk over both sides and the rules of repair; knows neither the registry's rows nor the way to the province
+(`Registry`, the stub). A difference counts if it is the same a moment later: what is on its way is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import enum
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from google.protobuf.message import Message as ProtoMessage
+
+from onecard.card.v1 import comparison_pb2, values_pb2
+from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
+from onecard.exchange.v1 import errors_pb2
+from onecard_protocol.card_digests import (
+    DIGEST_BYTES,
+    PARTS,
+    PREFIXES_PER_REQUEST_MAX,
+    DigestTree,
+    TreeBuilding,
+    depth_for,
+    find_differing_ranges,
+    key_of,
+)
+from onecard_protocol.errors import OneCardError, policy
+
+ATTEMPTS_MAX: Final = 30
+"""Of a request that is refused for a cause that passes: such as digests that are still being computed."""
+RANGES_MAX: Final = 4_096
+"""Ranges, of sixteen cards or some more each, that are looked at: all that is held in memory of cards."""
+_PAUSE_S: Final = 1.0
+_REPORTS_AT_ONCE: Final = 100
+_REPAIRS_AT_ONCE: Final = 50
+
+_Answer = TypeVar("_Answer", bound=ProtoMessage)
+_Item = TypeVar("_Item")
+CardKey = tuple[str, str, int]
+
+
+class Registry(Protocol):
+    """The registry's side: the cards that a province should have in a scope."""
+
+    async def count(self) -> int:
+        """How many, about."""
+
+    def leaves(self) -> AsyncIterator[Sequence[tuple[bytes, bytes]]]:
+        """(key, leaf digest) of all, by key, in pieces."""
+
+    async def cards(self, prefixes: Sequence[str]) -> list[comparison_pb2.RegistryCard]:
+        """The cards of ranges, with what a repair would tell."""
+
+
+class DifferenceKind(enum.StrEnum):
+    """How a card differs; the first that holds."""
+
+    MISSING_HERE = "missing-here"
+    """The registry lacks a card that the province has."""
+    MISSING_THERE = "missing-there"
+    OTHER_VERSION = "other-version"
+    OTHER_STATE = "other-state"
+    OTHER_DATA = "other-data"
+
+
+class Remedy(enum.StrEnum):
+    """What is done about a difference."""
+
+    REPORT_AGAIN = "report-again"
+    """The issuer reports the card again, and its signed event repairs the registry."""
+    REPAIR_COPY = "repair-copy"
+    """The province takes over what the registry says."""
+    FORGET = "forget"
+    """The province forgets a card that is not its to hold."""
+    PERSON = "person"
+    """No authority is clear: it is listed for a person."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One card that differs."""
+
+    kind: DifferenceKind
+    here: comparison_pb2.RegistryCard | None
+    """As the registry has it."""
+    there: comparison_pb2.CopiedCard | None
+    """As the province has it."""
+
+    @property
+    def card(self) -> values_pb2.CardReference:
+        """The card."""
+        if self.here is not None:
+            return self.here.copied.card
+        assert self.there is not None
+        return self.there.card
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Traffic:
+    """What was exchanged: payloads of requests and answers."""
+
+    request_count: int = 0
+    byte_count: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What a comparison found."""
+
+    differences: Sequence[Difference]
+    here_count: int
+    there_count: int
+    is_cut_off: bool
+    """Whether more differ than one comparison looks at; the next one finds them."""
+
+
+class Comparing:
+    """Compares and repairs one scope of one province."""
+
+    def __init__(
+        self,
+        stub: CardComparisonServiceStub,
+        registry: Registry,
+        scope: comparison_pb2.ComparisonScope,
+        *,
+        settle_s: float,
+        pause_s: float = _PAUSE_S,
+    ) -> None:
+        """`settle_s` is how long a difference must stand to be one."""
+        self._stub = stub
+        self._registry = registry
+        self._scope = scope
+        self._settle_s = settle_s
+        self._pause_s = pause_s
+        self.traffic = Traffic()
+
+    async def compare(self) -> Comparison:
+        """Find what differs. Raises OneCardError where the province does not answer."""
+        tree = await self._build()
+        there_count, prefixes = await self._walk(tree)
+        differences = await self._look(prefixes[:RANGES_MAX])
+        if differences:
+            await asyncio.sleep(self._settle_s)
+            again = {key_of(*key).hex()[: tree.depth] for key in differences}
+            seen = await self._look(sorted(again))
+            differences = {key: one for key, one in seen.items() if differences.get(key) == one}
+        return Comparison(
+            differences=list(differences.values()),
+            here_count=tree.card_count,
+            there_count=there_count,
+            is_cut_off=len(prefixes) > RANGES_MAX,
+        )
+
+    async def repair(self, differences: Iterable[Difference]) -> list[Difference]:
+        """Repair what can be; returns what a person must decide. Raises OneCardError where the province refuses."""
+        reports: list[comparison_pb2.AskedReport] = []
+        repairs: list[comparison_pb2.RegistryCard] = []
+        gone: list[values_pb2.CardReference] = []
+        listed: list[Difference] = []
+        asked: dict[CardKey, Difference] = {}
+        for one in differences:
+            remedies = remedies_for(self._scope, one)
+            if Remedy.REPORT_AGAIN in remedies:
+                version = 0 if one.here is None else one.here.copied.social_version
+                reports.append(comparison_pb2.AskedReport(card=one.card, registry_version=version))
+                asked[_key(one.card)] = one
+            if Remedy.REPAIR_COPY in remedies and one.here is not None:
+                repairs.append(one.here)
+            if Remedy.FORGET in remedies:
+                gone.append(one.card)
+            if Remedy.PERSON in remedies:
+                listed.append(one)
+        for asked_again in _parts(reports, _REPORTS_AT_ONCE):
+            answer = await self._ask(self._stub.ReportAgain, comparison_pb2.ReportAgainRequest(cards=asked_again))
+            listed += [asked[_key(card)] for card in answer.unknown if _key(card) in asked]
+        for repaired in _parts(repairs, _REPAIRS_AT_ONCE):
+            await self._ask(self._stub.RepairCopy, comparison_pb2.RepairCopyRequest(cards=repaired))
+        for forgotten in _parts(gone, _REPAIRS_AT_ONCE):
+            await self._ask(self._stub.RepairCopy, comparison_pb2.RepairCopyRequest(gone=forgotten))
+        return listed
+
+    async def _build(self) -> DigestTree:
+        building = TreeBuilding(depth_for(await self._registry.count()))
+        async for piece in self._registry.leaves():
+            building.add(piece)
+        return await asyncio.to_thread(building.finish)
+
+    async def _walk(self, tree: DigestTree) -> tuple[int, list[str]]:
+        """How many cards the province has, and the lowest ranges that differ."""
+        steps, there_count = find_differing_ranges(tree), tree.card_count
+        try:
+            prefixes = next(steps)
+            while True:
+                answer = await self._ask(
+                    self._stub.ReadDigests,
+                    comparison_pb2.ReadDigestsRequest(scope=self._scope, depth=tree.depth, prefixes=prefixes),
+                )
+                there_count = answer.card_count
+                prefixes = steps.send(_digests(prefixes, answer))
+        except StopIteration as end:
+            return there_count, end.value
+
+    async def _look(self, prefixes: Sequence[str]) -> dict[CardKey, Difference]:
+        """Compare ranges card by card."""
+        found: dict[CardKey, Difference] = {}
+        for part in _parts(prefixes, PREFIXES_PER_REQUEST_MAX):
+            here = {_key(card.copied.card): card for card in await self._registry.cards(part)}
+            there = {_key(card.card): card for card in await self._read(part)}
+            for key in sorted(here.keys() | there.keys()):
+                kind = kind_of(here.get(key), there.get(key))
+                if kind is not None:
+                    found[key] = Difference(kind=kind, here=here.get(key), there=there.get(key))
+        return found
+
+    async def _read(self, prefixes: Sequence[str]) -> list[comparison_pb2.CopiedCard]:
+        cards: list[comparison_pb2.CopiedCard] = []
+        after_key = ""
+        while True:
+            answer = await self._ask(
+                self._stub.ReadCards,
+                comparison_pb2.ReadCardsRequest(scope=self._scope, prefixes=prefixes, after_key=after_key),
+            )
+            cards += answer.cards
+            if not answer.is_cut_off:
+                return cards
+            after = key_of(*_key(answer.cards[-1].card)).hex() if answer.cards else ""
+            if after <= after_key:
+                raise OneCardError(errors_pb2.ERROR_REASON_PAYLOAD_INVALID, "the province's pages of cards do not end")
+            after_key = after
+
+    async def _ask(self, method: Callable[[Any], Awaitable[_Answer]], request: ProtoMessage) -> Any:
+        """One request; a cause that passes is waited for, as a message of its own each time."""
+        for attempt in range(ATTEMPTS_MAX):
+            self.traffic.request_count += 1
+            self.traffic.byte_count += request.ByteSize()
+            try:
+                answer = await method(request)
+            except OneCardError as error:
+                if not policy(error.reason).retryable or attempt == ATTEMPTS_MAX - 1:
+                    raise
+                await asyncio.sleep(self._pause_s)
+                continue
+            self.traffic.byte_count += answer.ByteSize()
+            return answer
+        raise AssertionError("unreachable")
+
+
+def kind_of(here: comparison_pb2.RegistryCard | None, there: comparison_pb2.CopiedCard | None) -> DifferenceKind | None:
+    """How a card differs; None if it does not."""
+    if here is None:
+        return None if there is None else DifferenceKind.MISSING_HERE
+    if there is None:
+        return DifferenceKind.MISSING_THERE
+    ours = here.copied
+    if (ours.social_version, ours.financial_version) != (there.social_version, there.financial_version):
+        return DifferenceKind.OTHER_VERSION
+    if (ours.social_state, ours.financial_state) != (there.social_state, there.financial_state):
+        return DifferenceKind.OTHER_STATE
+    return DifferenceKind.OTHER_DATA if ours.data_digest != there.data_digest else None
+
+
+def remedies_for(scope: comparison_pb2.ComparisonScope, one: Difference) -> frozenset[Remedy]:
+    """What is done, by whose word counts.
+
+    Of a followed card the registry's does. Of an own one the issuer's newest version does, on whichever side it is;
+    the account's is the bank's, which the registry has. Where one version has two contents, or the issuer lacks a card
+    that it issued, nobody's word is clear.
+    """
+    if scope == comparison_pb2.COMPARISON_SCOPE_FOLLOWED:
+        return frozenset({Remedy.FORGET if one.here is None else Remedy.REPAIR_COPY})
+    if one.there is None:
+        return frozenset({Remedy.PERSON})
+    if one.here is None:
+        return frozenset({Remedy.REPORT_AGAIN})
+    ours, theirs = one.here.copied, one.there
+    remedies: set[Remedy] = set()
+    if ours.social_version != theirs.social_version:
+        remedies.add(Remedy.REPORT_AGAIN)
+    elif (ours.social_state, ours.data_digest) != (theirs.social_state, theirs.data_digest):
+        remedies.add(Remedy.PERSON)
+    if ours.financial_version < theirs.financial_version:
+        remedies.add(Remedy.PERSON)
+    elif (ours.financial_version, ours.financial_state) != (theirs.financial_version, theirs.financial_state):
+        remedies.add(Remedy.REPAIR_COPY)
+    return frozenset(remedies)
+
+
+def _key(card: values_pb2.CardReference) -> CardKey:
+    return card.issuer, card.number, card.sequence or 1
+
+
+def _digests(prefixes: Sequence[str], answer: comparison_pb2.ReadDigestsResponse) -> list[bytes]:
+    """The digests asked for. Raises PAYLOAD_INVALID where the answer is not to the question."""
+    if [one.prefix for one in answer.ranges] != list(prefixes) or any(
+        len(one.digests) != PARTS * DIGEST_BYTES for one in answer.ranges
+    ):
+        raise OneCardError(errors_pb2.ERROR_REASON_PAYLOAD_INVALID, violations=[("ranges", "are not those asked for")])
+    return [one.digests for one in answer.ranges]
+
+
+def _parts(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,197 @@
+"""The comparison as signed messages through the hub's own door: found, repaired, and gone at the next look."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onecard.card.v1 import change_pb2, comparison_pb2
+from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.cards import book
+from onecard_adapters.cards.book import BookEntry
+from onecard_adapters.cards.desk import ExchangeCardDesk
+from onecard_adapters.cards.servicers import register_cards
+from onecard_adapters.runtime.sealing import load_sealer
+from onecard_adapters.sdk.assembly import Connection, Signatures
+from onecard_adapters.sdk.exchange import Exchange
+from onecard_broker.directory.model import Directory
+from onecard_broker.directory.store import DirectoryStore
+from onecard_broker.domain.card_state import Cardholder
+from onecard_broker.operations.card_drift import ScopeDrift, find_drift
+from onecard_broker.operations.hub_calls import HubCalls, open_channel
+from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.settings import TlsSettings
+from onecard_protocol.clock import now_ms
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.signatures.blocks import BlockVerifier
+from onecard_protocol.signatures.engine import native_engine
+from tests.support.card_copies import NotingOffice
+from tests.support.card_drift import fill_registry, make_holder
+from tests.support.card_reports import CARDS, social_report
+from tests.support.directories import MEDICAL, NETWORK, certificate_name, numbered, put_participant
+from tests.support.gateway import METHODS, Hub, eventually, eventually_async, running_hub
+
+pytest_plugins = ("tests.support.engines",)
+
+PROVINCE = "cn-51"
+ISSUED = comparison_pb2.COMPARISON_SCOPE_ISSUED
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Country:
+    """The hub with one province, and the hub's calls."""
+
+    hub: Hub
+    database: LiveConnection
+    directory: Directory
+    calls: HubCalls
+    exchange: Exchange
+    desk: ExchangeCardDesk
+    office: NotingOffice
+
+    async def find(self, *, is_repairing: bool) -> list[ScopeDrift]:
+        """As the command does."""
+        stub = CardComparisonServiceStub(self.calls.to(PROVINCE))
+        return await find_drift(PROVINCE, stub, self.database, self.directory, is_repairing=is_repairing, settle_s=0)
+
+
+@pytest.fixture
+async def country(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Country]:
+    async with contextlib.AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(running_hub(postgres_dsn, tmp_path / "hub"))
+        database = LiveConnection(postgres_dsn, application_name="test drift")
+        stack.push_async_callback(database.close)
+        store = DirectoryStore(database)
+        first = (await store.load()).version + 1
+        await store.append(
+            numbered(put_participant(PROVINCE, (MEDICAL, CARDS)), first=first),
+            hub.signers["cn-00"],
+            network=NETWORK,
+            now_ms=now_ms(),
+        )
+        await eventually(lambda: hub.gateways[0]._directory.directory.version >= first)
+        exchange, office = province(hub, tmp_path), NotingOffice()
+        desk = ExchangeCardDesk(exchange)
+        register_cards(exchange, desk, office, is_bank=False)
+        await stack.enter_async_context(exchange)
+        await exchange.wait_ready()
+        await eventually(lambda: hub.gateways[0]._recipients.is_reading(PROVINCE))
+        directory = await store.load()
+        files = hub.authority.issue(certificate_name("cn-00"))
+        # The gateway of these tests bears a name of its own; in production it bears the hub's.
+        gateway = hub.authority.issue("gateway.onecard.test")
+        channel = open_channel(
+            f"127.0.0.1:{hub.gateways[0].port}",
+            TlsSettings(
+                certificate_file=files.certificate_file,
+                private_key_file=files.private_key_file,
+                client_authority_file=gateway.authority_file,
+            ),
+            server_name="gateway.onecard.test",
+        )
+        await stack.enter_async_context(channel)
+        calls = HubCalls(
+            channel,
+            network=NETWORK,
+            directory=directory,
+            methods=METHODS,
+            signer=hub.signers["cn-00"],
+            verifier=BlockVerifier(native_engine()),
+        )
+        yield Country(
+            hub=hub,
+            database=database,
+            directory=directory,
+            calls=calls,
+            exchange=exchange,
+            desk=desk,
+            office=office,
+        )
+
+
+def province(hub: Hub, directory: Path) -> Exchange:
+    signer = hub.signers["cn-00"]
+    store = directory / "province.sqlite"
+    return Exchange(
+        Connection(
+            participant=PROVINCE,
+            network=NETWORK,
+            gateways=(f"127.0.0.1:{hub.gateways[0].port}",),
+            hub_keys={signer.key_id: signer.public_key},
+            credentials=hub.authority.issue(certificate_name(PROVINCE)).channel_credentials(),
+        ),
+        Signatures(signer=hub.signers[PROVINCE], engine=native_engine()),
+        store_file=store,
+        sealer=load_sealer(directory / "province.key", store),
+    )
+
+
+async def told_once(country: Country, event: change_pb2.ReportSocialChangeRequest) -> None:
+    """Let the book and the copy say that a version was told which the hub never saw."""
+    sealer = country.exchange.sealer
+    entry = BookEntry(version=event.version, state=event.state, digest=bytes(16))
+
+    def write(connection: object) -> None:
+        key = book.book_key(sealer, event.card, change_pb2.CARD_MACHINE_SOCIAL)
+        book.put(connection, sealer, key, entry, event.SerializeToString())  # type: ignore[arg-type]
+        country.desk.copies.take(connection, event)  # type: ignore[arg-type]
+
+    await country.exchange.store.run(write)
+
+
+@pytest.mark.timeout(180)
+async def test_differences_are_repaired_by_signed_messages_and_then_there_are_none(country: Country) -> None:
+    resident = make_holder(7, "cn-11", "510100")
+    await fill_registry(await country.database.get(), [resident, *strangers(20)])
+    await told_once(country, social_report(991, version=1, issuer=PROVINCE))
+
+    issued, followed = await country.find(is_repairing=True)
+
+    assert issued.found == issued.repaired == {"missing-here": 1}
+    assert followed.found == followed.repaired == {"missing-there": 1}
+    assert [change.card.number for change in country.office.told] == ["A00000007", "A00000007"]
+
+    async def is_mended() -> bool:
+        return not any(one.found for one in await country.find(is_repairing=False))
+
+    await eventually_async(is_mended)
+
+
+def strangers(count: int) -> list[Cardholder]:
+    return [make_holder(serial, "cn-11", "110000") for serial in range(100, 100 + count)]
+
+
+async def test_what_the_province_refuses_is_refused_with_its_reason(country: Country) -> None:
+    stub = CardComparisonServiceStub(country.calls.to(PROVINCE))
+    with pytest.raises(OneCardError) as refused:
+        await stub.ReadDigests(comparison_pb2.ReadDigestsRequest(scope=ISSUED, depth=9, prefixes=[""]))
+    assert refused.value.reason == errors_pb2.ERROR_REASON_PAYLOAD_INVALID
+    assert refused.value.violations == (("depth", "is not 1 to 5"),)
+
+
+async def test_what_the_gateway_refuses_is_refused_with_its_reason(country: Country) -> None:
+    stub = CardComparisonServiceStub(country.calls.to("cn-44"))
+    with pytest.raises(OneCardError) as refused:
+        await stub.ReadDigests(comparison_pb2.ReadDigestsRequest(scope=ISSUED, depth=1, prefixes=[""]))
+    assert refused.value.reason == errors_pb2.ERROR_REASON_RECIPIENT_NOT_ALLOWED
+
+
+async def test_an_answer_by_a_key_that_the_directory_does_not_know_is_not_taken(country: Country) -> None:
+    known = {key_id: key for key_id, key in country.directory.keys.items() if key.participant != PROVINCE}
+    calls = HubCalls(
+        country.calls._channel,
+        network=NETWORK,
+        directory=dataclasses.replace(country.directory, keys=known),
+        methods=METHODS,
+        signer=country.hub.signers["cn-00"],
+        verifier=BlockVerifier(native_engine()),
+    )
+    stub = CardComparisonServiceStub(calls.to(PROVINCE))
+    with pytest.raises(OneCardError) as refused:
+        await stub.ReadDigests(comparison_pb2.ReadDigestsRequest(scope=ISSUED, depth=1, prefixes=[""]))
+    assert refused.value.reason == errors_pb2.ERROR_REASON_KEY_UNKNOWN
