@@ -86,7 +86,7 @@ async def test_an_adapter_serves_both_roles_of_its_profile(one: Country, partici
             assert answer.status == 200
             assert await answer.read()
 
-    assert set(handlers) == set(served.exchange.methods)
+    assert set(handlers) >= {name for name in served.exchange.methods if name.startswith("/onecard.medical.v1.")}
     assert "place of care" in served.description
     assert "insured province" in served.description
     assert participant in served.description

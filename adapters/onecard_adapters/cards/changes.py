@@ -6,6 +6,7 @@ has nothing to tell.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
@@ -42,6 +43,26 @@ _ACCOUNT_BACK_IN_USE: Final[Mapping[int, change_pb2.FinancialChange]] = {
 }
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Machine:
+    """What is reached from a state in use only."""
+
+    in_use: int
+    out_of_use: frozenset[int]
+    direct: frozenset[tuple[int, int]]
+    """Pairs of them between which a change leads nevertheless."""
+
+
+_SOCIAL_MACHINE: Final = _Machine(
+    in_use=values_pb2.SOCIAL_STATE_ACTIVE,
+    out_of_use=frozenset(_BACK_IN_USE),
+    direct=frozenset({(values_pb2.SOCIAL_STATE_TEMPORARILY_LOST, values_pb2.SOCIAL_STATE_LOST)}),
+)
+_FINANCIAL_MACHINE: Final = _Machine(
+    in_use=values_pb2.FINANCIAL_STATE_ACTIVE, out_of_use=frozenset(_ACCOUNT_BACK_IN_USE), direct=frozenset()
+)
+
+
 def social_change(old: int, new: values_pb2.SocialState) -> change_pb2.SocialChange:
     """What happened between two states of the social application; old is 0 where nothing is known of the card."""
     if old == new:
@@ -58,6 +79,17 @@ def financial_change(old: int, new: values_pb2.FinancialState) -> change_pb2.Fin
     if new == values_pb2.FINANCIAL_STATE_ACTIVE:
         return _ACCOUNT_BACK_IN_USE.get(old, change_pb2.FINANCIAL_CHANGE_ACTIVATED)
     return _FINANCIAL[new]
+
+
+def steps_between(local: LocalCard | LocalAccount, old: int) -> int:
+    """How many changes lie between a state and the one that a local system shows, which may have passed another unseen.
+
+    Between readings a card can be enabled and then lost. Its version rises by both, so that the exchange knows of the
+    one that nobody told; two is the most, because every state that is not over is one change away from being in use.
+    """
+    new, machine = local.state, _SOCIAL_MACHINE if isinstance(local, LocalCard) else _FINANCIAL_MACHINE
+    is_direct = old in {0, new, machine.in_use} or new not in machine.out_of_use or (old, new) in machine.direct
+    return 1 if is_direct else 2
 
 
 def machine_of(local: LocalCard | LocalAccount) -> change_pb2.CardMachine:
@@ -98,6 +130,14 @@ def content_of(local: LocalCard | LocalAccount) -> Change:
     )
 
 
+def _unless_repeated(
+    stated: change_pb2.SocialChange, state: values_pb2.SocialState, old_state: int
+) -> change_pb2.SocialChange:
+    """What a system says of how a state was reached; said again with other data, it is the data that changed."""
+    is_repeated = old_state == state and stated == social_change(0, state)
+    return change_pb2.SOCIAL_CHANGE_UNSPECIFIED if is_repeated else stated
+
+
 def event_of(local: LocalCard | LocalAccount, content: Change, *, version: int, old_state: int) -> Change:
     """The event of a version; what the local system does not tell of the change follows from the states."""
     event = type(content)()
@@ -106,7 +146,7 @@ def event_of(local: LocalCard | LocalAccount, content: Change, *, version: int, 
     event.occurred_time.FromMilliseconds(local.occurred_ms)
     if isinstance(local, LocalCard):
         assert isinstance(event, change_pb2.ReportSocialChangeRequest)
-        event.change = local.change or social_change(old_state, local.state)
+        event.change = _unless_repeated(local.change, local.state, old_state) or social_change(old_state, local.state)
     else:
         assert isinstance(event, change_pb2.ReportFinancialChangeRequest)
         event.change = local.change or financial_change(old_state, local.state)

@@ -255,7 +255,7 @@ def _next_version(entry: BookEntry, seen: _Seen) -> int | None:
     if seen.digest == entry.digest or (own is not None and own < entry.version):
         return None
     if own is None:
-        return entry.version + 1
+        return entry.version + changes.steps_between(seen.local, entry.state)
     if own == entry.version:
         raise OneCardError(
             errors_pb2.ERROR_REASON_CARD_VERSION_CONFLICT,

@@ -10,13 +10,15 @@ import dataclasses
 import enum
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from onecard.exchange.v1 import message_pb2
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_protocol.identifiers import message_time_ms
 from onecard_protocol.messages import Message, trusted_message
 
+REFUSED_KEPT_MS: Final = 90 * 24 * 3_600_000
+"""How much longer than others a refused event is kept."""
 _PAYLOAD = b"outbox.payload"
 _ANSWER = b"answers.payload"
 
@@ -212,15 +214,33 @@ def ask_again(connection: sqlite3.Connection, message_id: bytes, next_attempt_ms
     )
 
 
-def forget_before(connection: sqlite3.Connection, created_ms: int) -> int:
-    """Delete what is over and older; returns how many messages."""
+def refuse_event(connection: sqlite3.Connection, message_id: bytes, reason: int) -> None:
+    """An event of ours was refused after it had been accepted: a person must see to it."""
     connection.execute(
-        "DELETE FROM answers WHERE request_id IN (SELECT id FROM outbox WHERE state = ? AND created_ms < ?)",
-        (int(OutboxState.ENDED), created_ms),
+        "UPDATE outbox SET state = ?, reason = ? WHERE id = ?", (int(OutboxState.ENDED), reason, message_id)
     )
-    return connection.execute(
-        "DELETE FROM outbox WHERE state = ? AND created_ms < ?", (int(OutboxState.ENDED), created_ms)
-    ).rowcount
+
+
+def refused_events(connection: sqlite3.Connection) -> dict[tuple[str, int], int]:
+    """How many events of ours were refused, before they were journaled or after, by (method, ErrorReason)."""
+    rows = connection.execute(
+        "SELECT method, reason, count(*) FROM outbox WHERE state = ? AND kind = ? AND reason != 0 GROUP BY 1, 2",
+        (int(OutboxState.ENDED), int(message_pb2.MESSAGE_KIND_EVENT)),
+    )
+    return {(method, reason): count for method, reason, count in rows}
+
+
+def forget_before(connection: sqlite3.Connection, created_ms: int) -> int:
+    """Delete what is over and older, refused events only once they are much older; returns how many messages."""
+    parameters = {
+        "ended": int(OutboxState.ENDED),
+        "event": int(message_pb2.MESSAGE_KIND_EVENT),
+        "created": created_ms,
+        "refused": created_ms - REFUSED_KEPT_MS,
+    }
+    old = "state = :ended AND created_ms < CASE WHEN kind = :event AND reason != 0 THEN :refused ELSE :created END"
+    connection.execute(f"DELETE FROM answers WHERE request_id IN (SELECT id FROM outbox WHERE {old})", parameters)
+    return connection.execute(f"DELETE FROM outbox WHERE {old}", parameters).rowcount
 
 
 def _outgoing(sealer: Sealer, row: Sequence[Any]) -> Outgoing:

@@ -138,4 +138,22 @@ SCHEMA: Final = (
         event BLOB
     )
     """,
+    # A local system's tables that are read by update time: how far, and rows that could not be taken.
+    """
+    CREATE TABLE IF NOT EXISTS source_positions (
+        feed TEXT PRIMARY KEY,
+        position TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS dead_source_rows (
+        source TEXT NOT NULL,
+        key INTEGER NOT NULL,
+        reason INTEGER NOT NULL,
+        detail TEXT NOT NULL,
+        first_ms INTEGER NOT NULL,
+        last_ms INTEGER NOT NULL,
+        PRIMARY KEY (source, key)
+    ) WITHOUT ROWID
+    """,
 )

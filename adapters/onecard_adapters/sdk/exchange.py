@@ -33,7 +33,7 @@ from onecard_adapters.sdk.registration import Servicers
 from onecard_adapters.sdk.sending import Telling
 from onecard_adapters.settings import AdapterSettings
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.messages import Message
 from onecard_protocol.methods import MethodRegistry
 
@@ -216,12 +216,15 @@ class Exchange:
         """Let go of what nobody can ask for any more."""
         while True:
             before_ms = self._clock.now_ms() - _KEPT_MS
-            await self.store.run(
+            *_, refused = await self.store.run(
                 lambda store, before_ms=before_ms: (  # type: ignore[misc]
                     outbox.forget_before(store, before_ms),
                     inbox.forget_before(store, before_ms),
+                    outbox.refused_events(store),
                 )
             )
+            for (method, reason), count in refused.items():
+                _log.warning("%d events %s were refused and wait for a person: %s", count, method, reason_name(reason))
             await asyncio.sleep(_CLEANING_S)
 
 

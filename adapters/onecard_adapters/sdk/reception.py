@@ -30,6 +30,8 @@ from onecard_protocol.identifiers import HUB, id_text, is_message_id, is_partici
 from onecard_protocol.messages import Message, from_wire, reference_to, trusted_message
 from onecard_protocol.methods import Method
 
+# The rejection of an event that only says that its effect stands.
+_STANDS_ALREADY: Final = frozenset({errors_pb2.ERROR_REASON_CARD_ALREADY})
 _PROCESSED: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
 
 _log = logging.getLogger(__name__)
@@ -178,8 +180,11 @@ class Reception:
     def _take_refusal(
         self, connection: sqlite3.Connection, received: Received, refused: bytes, now_ms: int, written: _Written
     ) -> None:
-        """The hub refused an answer of ours: say so, and undo the success that came after its reversal (rule 12)."""
+        """The hub refused an event of ours, or an answer: say so, and undo a success that came too late (rule 12)."""
         rejection, answer = received.message, message_pb2.MessageHeader.FromString(refused)
+        if answer.kind == message_pb2.MESSAGE_KIND_EVENT:
+            self._take_event_refusal(connection, rejection, answer)
+            return
         if answer.kind != message_pb2.MESSAGE_KIND_REPLY or rejection.header.sender != HUB:
             return
         original = answer.reply_to
@@ -200,6 +205,14 @@ class Reception:
             owed = dataclasses.replace(received, message=work)
             inbox.insert(connection, self._sealer, owed, now_ms=now_ms, keeps_bytes=True)
             written.to_process.append(owed)
+
+    def _take_event_refusal(
+        self, connection: sqlite3.Connection, rejection: Message, event: message_pb2.MessageHeader
+    ) -> None:
+        reason = message_pb2.Rejection.FromString(rejection.payload).reason
+        if reason not in _STANDS_ALREADY:
+            _log.error("our event %s, %s, was refused: %s", id_text(event.id), event.method, reason_name(reason))
+            outbox.refuse_event(connection, event.id, reason)
 
     def _report(self, connection: sqlite3.Connection, received: Received, error: OneCardError) -> Outgoing:
         message = received.message

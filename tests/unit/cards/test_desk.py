@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,10 +48,24 @@ async def test_other_data_in_the_same_state_is_a_change_of_data(world: DeskWorld
     assert [step[2] for step in world.social()] == ["ENABLED", "DATA_CHANGED"]
 
 
+async def test_a_change_that_nobody_saw_takes_a_version_of_its_own(world: DeskWorld) -> None:
+    for state in states("PRODUCED", "LOST", "TEMPORARILY_LOST", "LOST", "LOCKED"):
+        await world.desk.observe([make_card(state=state)])
+    changes = ["PRODUCED", "LOST", "TEMPORARILY_LOST", "LOST", "LOCKED"]
+    assert [step[1:3] for step in world.social()] == list(zip((1, 3, 5, 6, 8), changes, strict=True))
+
+
 async def test_a_stated_change_is_told_as_it_is_stated(world: DeskWorld) -> None:
     issued = make_card(state=values_pb2.SOCIAL_STATE_PRODUCED, change=change_pb2.SOCIAL_CHANGE_ISSUED)
     await world.desk.observe([issued])
     assert [step[2] for step in world.social()] == ["ISSUED"]
+
+
+async def test_how_a_state_was_reached_is_stated_again_with_other_data(world: DeskWorld) -> None:
+    values: dict[str, Any] = {"state": values_pb2.SOCIAL_STATE_PRODUCED, "change": change_pb2.SOCIAL_CHANGE_PRODUCED}
+    await world.desk.observe([make_card(**values)])
+    await world.desk.observe([make_card(data=values_pb2.CardData(generation=3, residence_area="110101"), **values)])
+    assert [step[2] for step in world.social()] == ["PRODUCED", "DATA_CHANGED"]
 
 
 async def test_the_two_machines_of_a_card_count_apart(world: DeskWorld) -> None:

@@ -50,6 +50,28 @@ async def test_only_what_is_over_and_old_is_forgotten(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_refused_event_is_counted_and_kept_longer(tmp_path: Path) -> None:
+    kind = message_pb2.MESSAGE_KIND_EVENT
+    refused, taken = outgoing(1_000, kind), outgoing(1_000, kind)
+
+    def work(connection: sqlite3.Connection) -> list[object]:
+        for item in (refused, taken):
+            outbox.insert(connection, SEALER, item, OutboxState.QUEUED)
+            outbox.accept(connection, [item.id], ask_ms=0)
+        outbox.refuse_event(connection, refused.id, 225)
+        before = outbox.refused_events(connection)
+        forgotten = (
+            outbox.forget_before(connection, 5_000),
+            outbox.forget_before(connection, 5_000 + outbox.REFUSED_KEPT_MS),
+        )
+        return [before, forgotten, outbox.refused_events(connection)]
+
+    store = Store(tmp_path / "store.sqlite")
+    await store.open()
+    assert await store.run(work) == [{("/m", 225): 1}, (1, 1), {}]
+    await store.close()
+
+
 async def test_a_request_that_is_over_lets_go_of_its_payload_and_an_answer_keeps_it_for_repeats(tmp_path: Path) -> None:
     request, reply = outgoing(1_000), outgoing(1_000, REPLY)
 

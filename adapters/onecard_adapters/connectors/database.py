@@ -1,0 +1,289 @@
+"""A local system's database: statements off the event loop, and its rows by update time.
+
+Owns connections, threads, retries and how far the tables were read; knows nothing of what the columns mean. What was
+read is read again: each reading begins a little behind the newest row, so that a transaction that commits late is seen,
+and from time to time two hours behind it, because batches write old update times (domain.md, 2.3). Rows that stand as
+they were taken are not given again; after a restart they are, and content decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import logging
+import traceback
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import sqlalchemy
+from sqlalchemy.dialects import sqlite
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.runtime import source_rows
+from onecard_adapters.runtime.source_rows import DeadRow
+from onecard_adapters.runtime.store import Store
+from onecard_adapters.sdk.gateways import backoff_s
+from onecard_protocol.clock import now_ms
+from onecard_protocol.errors import OneCardError, reason_name
+
+_Result = TypeVar("_Result")
+Row = Mapping[str, Any]
+
+# In SQLite a time is text and compared as text, so ours has the form that local systems write: whole seconds.
+TIME: Final = sqlalchemy.DateTime().with_variant(
+    sqlite.DATETIME(  # type: ignore[no-untyped-call]
+        storage_format="%(year)04d-%(month)02d-%(day)02d %(hour)02d:%(minute)02d:%(second)02d",
+    ),
+    "sqlite",
+)
+"""A column type for local times without a zone, on every database."""
+
+CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
+_KEY: Final = "row_key"
+_UPDATED: Final = "row_updated"
+_TAKEN_COUNT_MAX: Final = 50_000
+_THREADS: Final = 2
+_RETRY_FIRST_S: Final = 0.2
+_RETRY_MOST_S: Final = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Database:
+    """One database, reached by an SQLAlchemy URL. A connection that broke is replaced at the next statement."""
+
+    def __init__(self, url: str) -> None:
+        """Nothing is connected yet. Raises CONFIGURATION_INVALID for a URL that no driver here serves."""
+        try:
+            # Parameters hold persons' numbers: they stand in no error and no log.
+            self._engine = sqlalchemy.create_engine(
+                url, hide_parameters=True, pool_pre_ping=True, pool_size=_THREADS, max_overflow=0
+            )
+        except (sqlalchemy.exc.ArgumentError, ImportError) as error:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"database.url is not usable: {type(error).__name__}"
+            ) from None
+        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="database")
+
+    @property
+    def address(self) -> str:
+        """The URL without its password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    async def run(self, operation: Callable[[sqlalchemy.Connection], _Result]) -> _Result:
+        """Run an operation in one transaction, in a thread. Raises LOCAL_SYSTEM_DOWN if the database fails it."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._in_transaction, operation)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, f"the database failed a statement: {_kind(error)}"
+            ) from None
+
+    async def close(self) -> None:
+        """Let statements that run finish, and disconnect."""
+        await asyncio.to_thread(self._threads.shutdown, wait=True)
+        self._engine.dispose()
+
+    def _in_transaction(self, operation: Callable[[sqlalchemy.Connection], _Result]) -> _Result:
+        with self._engine.begin() as connection:
+            return operation(connection)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """Rows that are read by an update time. Several feeds may give the same rows, each by another table's time."""
+
+    name: str
+    rows: sqlalchemy.Select[Any]
+    updated: sqlalchemy.ColumnElement[datetime.datetime]
+    key: sqlalchemy.ColumnElement[int]
+    """The row's number, unique among the rows."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often and how far back is read."""
+
+    interval_s: float
+    late_s: float
+    """How far each reading goes back: the longest time from a row's update time to its commit."""
+    overlap_s: float
+    """How far the thorough reading goes back."""
+    overlap_every_s: float
+    page_rows: int
+
+
+Take = Callable[[Sequence[tuple[int, Row]]], Awaitable[Mapping[int, OneCardError]]]
+"""Takes rows by their numbers, and returns those that it cannot take; after what it raises they are given again."""
+
+
+class TableReader:
+    """Reads the feeds of one source for ever, from where a former process stood."""
+
+    def __init__(
+        self, *, source: str, database: Database, store: Store, feeds: Sequence[Feed], pace: Pace, take: Take
+    ) -> None:
+        self._source = source
+        self._database = database
+        self._store = store
+        self._feeds = tuple(feeds)
+        self._pace = pace
+        self._take = take
+        self._positions: dict[str, datetime.datetime] = {}
+        self._taken: OrderedDict[int, int] = OrderedDict()
+        self._dead: dict[int, DeadRow] = {}
+
+    @property
+    def dead_rows(self) -> Sequence[DeadRow]:
+        """The rows that could not be taken and are tried again."""
+        return tuple(self._dead.values())
+
+    async def run(self) -> None:
+        """Read, for ever. A failure is logged and the reading begun again later."""
+        failures = 0
+        is_loaded = False
+        thorough_s = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if not is_loaded:
+                    await self._load()
+                    is_loaded = True
+                is_thorough = loop.time() >= thorough_s
+                await self.read(is_thorough=is_thorough)
+                if is_thorough:
+                    thorough_s = loop.time() + self._pace.overlap_every_s
+                failures = 0
+            except OneCardError as error:
+                failures += 1
+                _log.error("reading %s: %s %s", self._source, reason_name(error.reason), error.detail)
+            except Exception as error:
+                # The text of an unforeseen error may quote a row: only its kind and place are logged.
+                failures += 1
+                place = "".join(traceback.format_tb(error.__traceback__))
+                _log.error("reading %s failed: %s\n%s", self._source, type(error).__name__, place)
+            pause_s = self._pace.interval_s
+            if failures:
+                pause_s = max(pause_s, backoff_s(failures - 1, first_s=_RETRY_FIRST_S, most_s=_RETRY_MOST_S))
+            await asyncio.sleep(pause_s)
+
+    async def read(self, *, is_thorough: bool) -> None:
+        """Read once, all feeds; thoroughly with the long overlap and the rows that could not be taken before."""
+        back = datetime.timedelta(seconds=self._pace.overlap_s if is_thorough else self._pace.late_s)
+        for feed in self._feeds:
+            position = self._positions.get(feed.name)
+            await self._read_feed(feed, None if position is None else position - back)
+        if is_thorough and self._dead:
+            await self._read_dead()
+
+    async def _load(self) -> None:
+        def load(connection: Any) -> tuple[dict[str, str | None], list[DeadRow]]:
+            positions = {feed.name: source_rows.position(connection, feed.name) for feed in self._feeds}
+            return positions, source_rows.dead_rows(connection, self._source)
+
+        positions, dead = await self._store.run(load)
+        for name, written in positions.items():
+            if written is not None:
+                self._positions[name] = datetime.datetime.fromisoformat(written)
+        self._dead = {row.key: row for row in dead}
+
+    async def _read_feed(self, feed: Feed, since: datetime.datetime | None) -> None:
+        after: tuple[datetime.datetime, int] | None = None
+        while True:
+            page = await self._page(feed, since, after)
+            await self._take_rows(page)
+            if page:
+                after = page[-1][_UPDATED], page[-1][_KEY]
+                await self._advance(feed, page)
+            if len(page) < self._pace.page_rows:
+                return
+
+    async def _page(
+        self, feed: Feed, since: datetime.datetime | None, after: tuple[datetime.datetime, int] | None
+    ) -> list[Row]:
+        statement = feed.rows.add_columns(feed.updated.label(_UPDATED), feed.key.label(_KEY))
+        if after is not None:
+            time, key = sqlalchemy.literal(after[0], TIME), sqlalchemy.literal(after[1])
+            statement = statement.where(sqlalchemy.tuple_(feed.updated, feed.key) > sqlalchemy.tuple_(time, key))
+        elif since is not None:
+            statement = statement.where(feed.updated >= sqlalchemy.literal(since, TIME))
+        statement = statement.order_by(feed.updated, feed.key).limit(self._pace.page_rows)
+        return await self._rows(statement)
+
+    async def _rows(self, statement: sqlalchemy.Select[Any]) -> list[Row]:
+        return await self._database.run(
+            lambda connection: [dict(row) for row in connection.execute(statement).mappings()]
+        )
+
+    async def _take_rows(self, page: Sequence[Row]) -> None:
+        """Give what does not stand as it was taken, and note what could not be taken."""
+        marks = {row[_KEY]: _mark(row) for row in page}
+        fresh = [(row[_KEY], row) for row in page if self._taken.get(row[_KEY]) != marks[row[_KEY]]]
+        if not fresh:
+            return
+        refused = await self._take(fresh)
+        dead = {key: DeadRow(key=key, reason=error.reason, detail=error.detail) for key, error in refused.items()}
+        taken = [key for key, _ in fresh if key in self._dead and key not in dead]
+        changed = {key: row for key, row in dead.items() if self._dead.get(key) != row}
+        if changed or taken:
+            await self._note(changed, taken)
+        for key, _ in fresh:
+            if key not in dead:
+                self._taken[key] = marks[key]
+                self._taken.move_to_end(key)
+        while len(self._taken) > _TAKEN_COUNT_MAX:
+            self._taken.popitem(last=False)
+
+    async def _note(self, dead: Mapping[int, DeadRow], taken: Sequence[int]) -> None:
+        if len(self._dead.keys() | dead.keys()) - len(taken) > source_rows.DEAD_ROWS_MAX:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_PROCESSING_FAILED,
+                f"more than {source_rows.DEAD_ROWS_MAX} rows cannot be taken: nothing more is read; the last: "
+                f"{next(iter(dead.values())).detail}",
+            )
+        at_ms = now_ms()
+        await self._store.run(
+            lambda connection: source_rows.change_dead_rows(connection, self._source, at_ms, dead=dead, taken=taken)
+        )
+        for row in dead.values():
+            _log.error("a row of %s was not taken: %s %s", self._source, reason_name(row.reason), row.detail)
+            self._dead[row.key] = row
+        for key in taken:
+            _log.info("row %d of %s was taken now", key, self._source)
+            del self._dead[key]
+
+    async def _advance(self, feed: Feed, page: Sequence[Row]) -> None:
+        before = self._positions.get(feed.name)
+        # A row from the future is taken, and does not hide what comes before it.
+        now = datetime.datetime.now(CHINA).replace(tzinfo=None)
+        newest = max((row[_UPDATED] for row in page if row[_UPDATED] <= now), default=None)
+        if newest is None or (before is not None and newest <= before):
+            return
+        await self._store.run(lambda connection: source_rows.advance(connection, feed.name, newest.isoformat()))
+        self._positions[feed.name] = newest
+
+    async def _read_dead(self) -> None:
+        """Try rows again that could not be taken: their tables of codes, or the rows that they name, may be mended."""
+        _log.warning("%d rows of %s cannot be taken yet", len(self._dead), self._source)
+        feed, keys = self._feeds[0], list(self._dead)
+        for start in range(0, len(keys), self._pace.page_rows):
+            asked = keys[start : start + self._pace.page_rows]
+            statement = feed.rows.add_columns(feed.updated.label(_UPDATED), feed.key.label(_KEY))
+            page = await self._rows(statement.where(feed.key.in_(asked)))
+            await self._take_rows(page)
+            if gone := set(asked) - {row[_KEY] for row in page}:
+                await self._note({}, sorted(gone))
+
+
+def _mark(row: Row) -> int:
+    """By which a row that did not change shows, within this process."""
+    return hash(tuple(value for name, value in row.items() if name not in {_UPDATED, _KEY}))
+
+
+def _kind(error: sqlalchemy.exc.SQLAlchemyError) -> str:
+    """What failed, without the statement and its values."""
+    cause = getattr(error, "orig", None)
+    return type(error).__name__ if cause is None else f"{type(error).__name__} ({type(cause).__name__})"

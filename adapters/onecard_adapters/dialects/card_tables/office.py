@@ -1,0 +1,126 @@
+"""The card office behind its tables: reads what was updated, and does what replacements ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.cards.port import CardDesk, Change, LocalCard
+from onecard_adapters.connectors.database import Database, Pace, Row, TableReader
+from onecard_adapters.dialects.card_tables import tables
+from onecard_adapters.dialects.card_tables.rows import RowMapping
+from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
+from onecard_adapters.dialects.card_tables.steps import Steps
+from onecard_adapters.runtime.store import Store
+from onecard_protocol.errors import OneCardError, policy
+
+_STEP_POLL_S: Final = 0.1
+
+
+class CardTablesOffice:
+    """Is a RunningOffice."""
+
+    def __init__(self, settings: CardTablesSettings, issuer: str, desk: CardDesk, store: Store) -> None:
+        """Raises CONFIGURATION_INVALID: a code table, the key or the URL is wrong."""
+        self._desk = desk
+        self._issuer = issuer
+        self._step_wait_s = settings.step_wait_ms / 1_000
+        self._mapping = RowMapping(settings, issuer)
+        self._steps = Steps(settings, self._mapping, issuer)
+        self._database = Database(settings.database.url.get_secret_value())
+        self.reader = TableReader(
+            source="card_status",
+            database=self._database,
+            store=store,
+            feeds=tables.card_feeds(self._mapping.made),
+            pace=Pace(
+                interval_s=settings.database.poll_interval_ms / 1_000,
+                late_s=settings.database.late_ms / 1_000,
+                overlap_s=settings.database.overlap_s,
+                overlap_every_s=settings.database.overlap_every_s,
+                page_rows=settings.database.page_rows,
+            ),
+            take=self._take,
+        )
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """The database, without its password."""
+        return self._database.address
+
+    async def start(self) -> None:
+        """Read from now on."""
+        self._reading = asyncio.create_task(self.reader.run(), name="card tables")
+
+    async def stop(self) -> None:
+        """Read no more, and disconnect."""
+        if self._reading is not None:
+            self._reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reading
+        await self._database.close()
+
+    async def carry_out(self, request: replacement_pb2.CarryOutStepRequest) -> replacement_pb2.CarryOutStepResponse:
+        """See `CardOffice`. Raises LOCAL_SYSTEM_DOWN while the local system has not worked the step off."""
+        deadline_s = asyncio.get_running_loop().time() + self._step_wait_s
+        while True:
+            response = await self._database.run(lambda connection: self._steps.carry_out(connection, request))
+            if response is not None:
+                return response
+            if asyncio.get_running_loop().time() >= deadline_s:
+                raise OneCardError(
+                    errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, "the local system has not worked the step off yet"
+                )
+            await asyncio.sleep(_STEP_POLL_S)
+
+    async def tell(self, change: Change) -> None:
+        """Nothing: these tables hold the office's own cards, and copies of no others."""
+
+    async def find(self, card: values_pb2.CardReference) -> LocalCard | None:
+        """See `CardOffice`."""
+        if card.issuer != self._issuer:
+            return None
+        statement = tables.one_card(self._mapping.made, card.number, card.sequence or 1)
+        row = await self._database.run(lambda connection: connection.execute(statement).mappings().first())
+        return None if row is None else self._mapping.card(row["row_key"], {name: row[name] for name in row})
+
+    async def _take(self, page: Sequence[tuple[int, Row]]) -> dict[int, OneCardError]:
+        """Rows that cannot be mapped, or told, keep no others from being told."""
+        refused: dict[int, OneCardError] = {}
+        cards: list[tuple[int, LocalCard]] = []
+        for key, row in page:
+            try:
+                card = self._mapping.card(key, row)
+            except OneCardError as error:
+                refused[key] = error
+            else:
+                if card is not None:
+                    cards.append((key, card))
+        try:
+            await self._desk.observe([card for _, card in cards])
+        except OneCardError as error:
+            if policy(error.reason).retryable:
+                raise
+            refused |= await self._take_one_by_one(cards)
+        return refused
+
+    async def _take_one_by_one(self, cards: Sequence[tuple[int, LocalCard]]) -> dict[int, Any]:
+        refused: dict[int, OneCardError] = {}
+        for key, card in cards:
+            try:
+                await self._desk.observe([card])
+            except OneCardError as error:
+                if policy(error.reason).retryable:
+                    raise
+                refused[key] = error
+        return refused
+
+
+def build_office(settings: CardTablesSettings, issuer: str, desk: CardDesk, store: Store) -> CardTablesOffice:
+    """The office of a profile, to be started when the exchange is entered. Raises CONFIGURATION_INVALID."""
+    return CardTablesOffice(settings, issuer, desk, store)

@@ -1,0 +1,75 @@
+"""From a row of the tables to a card in national terms, fail-closed: errors name row, column and code table."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Any, Final
+
+from onecard.card.v1 import values_pb2
+from onecard_adapters.cards.port import LocalCard
+from onecard_adapters.dialects import card_fields
+from onecard_adapters.dialects.card_tables.columns_cipher import ColumnsCipher
+from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
+from onecard_adapters.mapping.codes import CodeTables
+from onecard_adapters.mapping.fields import is_absent
+
+PROCESS: Final = "aac018"
+"""Code table of AAC018: a process is MADE where a card exists, NO_CARD before that or where making it failed."""
+_MADE: Final = "MADE"
+_NOT_DELETED: Final = "0"
+
+
+class RowMapping:
+    """Reads the rows of one issuer."""
+
+    def __init__(self, settings: CardTablesSettings, issuer: str) -> None:
+        """Raises CONFIGURATION_INVALID: a code table or the key does not load."""
+        self.tables: CodeTables = settings.tables()
+        self.cipher = ColumnsCipher.load(settings.database.key_file)
+        self._settings = settings
+        self._issuer = issuer
+        self.made: tuple[int, ...] = tuple(int(code) for code in self.tables[PROCESS].by_national[_MADE].local)
+        """AAC018 under which a card exists."""
+
+    def card(self, key: int, row: Mapping[str, Any]) -> LocalCard | None:
+        """The card that a row shows; None where there is none yet, or its making failed.
+
+        Raises LOCAL_FORM_INVALID or UNMAPPED_CODE at card_status[row number].column.
+        """
+        at = f"card_status[{key}]"
+        process = card_fields.required(row, PROCESS, at)
+        if self.tables[PROCESS].to_national(process, f"{at}.{PROCESS}").code != _MADE:
+            return None
+        if card_fields.optional(row, "del_flag", at) not in {"", _NOT_DELETED}:
+            raise card_fields.invalid(f"{at}.del_flag", "the row is deleted, and its card was not cancelled")
+        flat = {name: self._clear(name, value, f"{at}.{name}") for name, value in row.items()}
+        if card_fields.required(flat, "status_aac002", at) != card_fields.required(flat, "aac002", at):
+            raise card_fields.invalid(f"{at}.aac002", "not the number of the person in csk_ac01")
+        card = card_fields.read_card(flat, self.tables, self._issuer, at)
+        if card is None:
+            raise card_fields.invalid(f"{at}.aaz502", f"says that there is no card, {PROCESS} says that there is")
+        self._derive(card.data)
+        if card.state == values_pb2.SOCIAL_STATE_CANCELLED and self._is_superseded(row, at):
+            return dataclasses.replace(card, state=values_pb2.SOCIAL_STATE_SUPERSEDED)
+        return card
+
+    def _clear(self, name: str, value: Any, path: str) -> Any:
+        if isinstance(value, datetime.datetime):
+            return f"{value:%Y%m%d%H%M%S}"
+        if isinstance(value, datetime.date):
+            return f"{value:%Y%m%d}"
+        if is_absent(value) or name.removeprefix("status_") not in self._settings.database.encrypted:
+            return value
+        return self.cipher.decrypt(str(value), path)
+
+    def _derive(self, data: values_pb2.CardData) -> None:
+        """What the tables do not hold and the day of issue tells: the third generation is contactless."""
+        if data.HasField("issue_day"):
+            issued = datetime.date(data.issue_day.year, data.issue_day.month, data.issue_day.day)
+            data.is_contactless = issued >= self._settings.third_generation_from
+            data.generation = 3 if data.is_contactless else 2
+
+    def _is_superseded(self, row: Mapping[str, Any], at: str) -> bool:
+        return card_fields.optional(row, "aae400", at) == self._settings.superseded_cause

@@ -1,0 +1,166 @@
+"""The steps of a replacement in the local database.
+
+Ending the old card is the documented change of card_status: AAZ502, AAE400, MODIFY_FLAG and UPDATE_DATE. All other
+steps are the local system's own work: they are put into onecard_task, which it works off. Each step leaves its row
+there, so one that is asked for twice is done once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.connectors.database import CHINA
+from onecard_adapters.dialects import card_fields
+from onecard_adapters.dialects.card_tables import rows, tables
+from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
+from onecard_adapters.runtime.context import Refused
+from onecard_protocol.errors import OneCardError
+
+OLD_SUPERSEDED: Final = replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED
+
+
+class TaskState(enum.StrEnum):
+    """How far the local system is with a step."""
+
+    OPEN = "OPEN"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+
+
+class Steps:
+    """Carries out steps within a transaction of the database."""
+
+    def __init__(self, settings: CardTablesSettings, mapping: rows.RowMapping, issuer: str) -> None:
+        self._settings = settings
+        self._mapping = mapping
+        self._issuer = issuer
+        self._ended = int(card_fields.state_code(values_pb2.SOCIAL_STATE_CANCELLED, mapping.tables, "aaz502"))
+
+    def carry_out(
+        self, connection: Connection, request: replacement_pb2.CarryOutStepRequest
+    ) -> replacement_pb2.CarryOutStepResponse | None:
+        """Do a step or ask the local system for it; None while it has not worked it off.
+
+        Raises CARD_AUTHORITY, CARD_UNKNOWN, UNMAPPED_CODE, or REFUSED_BY_LOCAL_SYSTEM with the local reason.
+        """
+        known = self._task(connection, request, request.direction)
+        if known is not None:
+            return _answer(known, was_already=True)
+        if request.step == OLD_SUPERSEDED:
+            return self._change_status(connection, request)
+        connection.execute(tables.TASKS.insert().values(self._new_task(request, state=TaskState.OPEN)))
+        return None
+
+    def _change_status(
+        self, connection: Connection, request: replacement_pb2.CarryOutStepRequest
+    ) -> replacement_pb2.CarryOutStepResponse | None:
+        old = request.old_card
+        if old.issuer != self._issuer:
+            raise OneCardError(errors_pb2.ERROR_REASON_CARD_AUTHORITY, "the old card is another issuer's")
+        statement = tables.one_card(self._mapping.made, old.number, old.sequence or 1).with_for_update(
+            of=tables.STATUSES
+        )
+        row = connection.execute(statement).mappings().first()
+        if row is None:
+            raise OneCardError(errors_pb2.ERROR_REASON_CARD_UNKNOWN, "the local system has no such card")
+        is_forward = request.direction == replacement_pb2.STEP_DIRECTION_FORWARD
+        changed = self._end(row) if is_forward else self._restore(connection, request, row)
+        values = self._new_task(request, state=TaskState.DONE, local_id=str(row["row_key"]), before=row["aaz502"])
+        if changed:
+            connection.execute(
+                update(tables.STATUSES)
+                .where(tables.STATUSES.c.id == row["row_key"])
+                .values(**changed, modify_flag="1", update_date=values["update_date"])
+            )
+        connection.execute(tables.TASKS.insert().values(values))
+        return _answer(values, was_already=not changed)
+
+    def _end(self, row: RowMapping) -> dict[str, Any]:
+        if row["aaz502"] == self._ended:
+            return {}
+        return {"aaz502": self._ended, "aae400": self._settings.superseded_cause}
+
+    def _restore(
+        self, connection: Connection, request: replacement_pb2.CarryOutStepRequest, row: RowMapping
+    ) -> dict[str, Any]:
+        """What the undoing puts back: only what the step itself changed, and nothing that was changed since."""
+        done = self._task(connection, request, replacement_pb2.STEP_DIRECTION_FORWARD)
+        is_ours = row["aaz502"] == self._ended and row["aae400"] == self._settings.superseded_cause
+        if done is None or done["aaz502_before"] == self._ended or not is_ours:
+            return {}
+        return {"aaz502": done["aaz502_before"], "aae400": None}
+
+    def _task(
+        self,
+        connection: Connection,
+        request: replacement_pb2.CarryOutStepRequest,
+        direction: replacement_pb2.StepDirection,
+    ) -> RowMapping | None:
+        table = tables.TASKS
+        return (
+            connection.execute(
+                select(table).where(
+                    table.c.replacement_id == request.replacement_id,
+                    table.c.step == card_fields.step_code(request.step, self._mapping.tables, "onecard_task.step"),
+                    table.c.direction == _direction(direction),
+                )
+            )
+            .mappings()
+            .first()
+        )
+
+    def _new_task(
+        self,
+        request: replacement_pb2.CarryOutStepRequest,
+        *,
+        state: TaskState,
+        local_id: str | None = None,
+        before: int | None = None,
+    ) -> dict[str, Any]:
+        now = datetime.datetime.now(CHINA).replace(tzinfo=None, microsecond=0)
+        old, new = request.old_card, request.new_card
+        is_encrypted = "aac002" in self._settings.database.encrypted
+        return {
+            "replacement_id": request.replacement_id,
+            "step": card_fields.step_code(request.step, self._mapping.tables, "onecard_task.step"),
+            "direction": _direction(request.direction),
+            "aac002": self._mapping.cipher.encrypt(request.person.number) if is_encrypted else request.person.number,
+            "old_issuer": old.issuer,
+            "old_aaz500": old.number,
+            "old_sequence": old.sequence or 1,
+            "new_issuer": new.issuer,
+            "new_aaz500": new.number,
+            "new_sequence": new.sequence or 1,
+            "state": state.value,
+            "aaz502_before": before,
+            "local_id": local_id,
+            "reason": None,
+            "create_date": now,
+            "update_date": now,
+        }
+
+
+def _direction(direction: replacement_pb2.StepDirection) -> str:
+    return replacement_pb2.StepDirection.Name(direction).removeprefix("STEP_DIRECTION_")
+
+
+def _answer(task: Any, *, was_already: bool) -> replacement_pb2.CarryOutStepResponse | None:
+    if task["state"] == TaskState.OPEN:
+        return None
+    if task["state"] == TaskState.REFUSED:
+        raise Refused(
+            errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM,
+            "the card office refused the step",
+            local_system="card-tables",
+            local_code="",
+            local_text=task["reason"] or "",
+        )
+    response = replacement_pb2.CarryOutStepResponse(was_already=was_already, local_id=task["local_id"] or "")
+    response.done_time.FromDatetime(task["update_date"].replace(tzinfo=CHINA))
+    return response

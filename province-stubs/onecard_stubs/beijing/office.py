@@ -1,0 +1,405 @@
+"""What the card office does, each piece of work one transaction of its database.
+
+AAZ502 and AAC018 are the layout's codes. AAC019 has no public list of codes; ours are 0 not activated, 1 in use, 2
+lost, 3 closed. The office ends a temporary loss by itself (AAZ163 to AAZ165), the account's apart from the card's.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import Connection, RowMapping, Table, func, select, update
+
+from onecard_stubs.beijing import tables
+from onecard_stubs.beijing.columns_key import ColumnsKey
+from onecard_stubs.beijing.tables import APPLICATIONS, PERSONS, PROCESS_LOG, STATUSES, TASKS
+from onecard_stubs.population import Person, Population, bank_card_number, card_number
+
+PROVINCE_AREA: Final = "110000"
+SEALED, IN_USE, LOST, LOCKED, TEMPORARILY_LOST, VOID, CANCELLED = 0, 1, 2, 3, 4, 6, 9
+"""AAZ502."""
+SUBMITTED, OPENING_FAILED, MADE, ENABLED, ENDED = 5, 30, 75, 1, 9
+"""AAC018."""
+NEW, REISSUE, REPLACEMENT, SAME_NUMBER = "1", "2", "3", "4"
+"""ACA017."""
+ACCOUNT_NOT_ACTIVATED, ACCOUNT_IN_USE, ACCOUNT_LOST = 0, 1, 2
+"""AAC019."""
+PROCESS_WORDS: Final = {
+    SUBMITTED: "单位提交",
+    OPENING_FAILED: "开户失败",
+    MADE: "制卡成功",
+    ENABLED: "启用",
+    ENDED: "注销",
+}
+
+CHINA: Final = timezone(timedelta(hours=8))
+HOLDERS: Final = 200
+"""People who have a card from the start; the others of the population are there to get one."""
+_BANK: Final = "102"
+_BATCH_WINDOW: Final = timedelta(hours=2)
+_RELEASE_AFTER_S: Final = 10 * 24 * 3_600
+_FIRST_ISSUED: Final = datetime.fromisoformat("2015-03-01T09:00:00")
+_NEW_NUMBERS: Final = 500_000
+_TIME_FORM: Final = "%Y-%m-%d %H:%M:%S"
+
+
+class CardOffice:
+    """The office on one database. Its methods block, and may be called from any thread, one at a time."""
+
+    def __init__(self, url: str, key: ColumnsKey, population: Population) -> None:
+        self._engine = sqlalchemy.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sqlalchemy.event.listen(self._engine, "connect", _prepare_sqlite)
+        self._key = key
+        self._population = population
+        self._turn = threading.Lock()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._engine.dispose()
+
+    def open(self) -> None:
+        """Make the tables, and cards for the first people, where the database is empty."""
+        with self._turn, self._engine.begin() as connection:
+            tables.METADATA.create_all(connection)
+            if connection.execute(select(func.count()).select_from(PERSONS)).scalar_one():
+                return
+            choice = random.Random(PROVINCE_AREA)
+            holders = [*self._population.people[:HOLDERS], *self._population.rare_named]
+            for index, person in enumerate(holders, start=1):
+                issued = _FIRST_ISSUED + timedelta(days=choice.randrange(3_600))
+                self._insert_person(connection, index, person, issued)
+                self._insert_card(
+                    connection,
+                    index,
+                    person,
+                    issued,
+                    kind=NEW,
+                    number=person.card_number,
+                    aac018=ENABLED,
+                    aaz502=IN_USE,
+                )
+
+    # ---- the hotline and the counter -------------------------------------------------------------------------------
+
+    def report_lost(
+        self, who: Mapping[str, Any], *, is_formal: bool, release_after_s: float | None = None
+    ) -> dict[str, Any]:
+        """A loss, formal or for the time being; the latter ends by itself, the account's at the same time."""
+        now = _now()
+        values: dict[str, Any] = {"aaz502": LOST, "aae200": "1", "aac019": ACCOUNT_LOST}
+        if not is_formal:
+            ends = now + timedelta(seconds=_RELEASE_AFTER_S if release_after_s is None else release_after_s)
+            released = ends.strftime(_TIME_FORM)
+            values |= {"aaz502": TEMPORARILY_LOST, "aaz163": "1", "aaz164": released, "aaz165": released}
+        return self._change(who, (IN_USE, TEMPORARILY_LOST), values, now)
+
+    def report_found(self, who: Mapping[str, Any]) -> dict[str, Any]:
+        """The end of a loss."""
+        values = {"aaz502": IN_USE, "aac019": ACCOUNT_IN_USE, "aaz163": "2", "aaz164": None, "aaz165": None}
+        return self._change(who, (LOST, TEMPORARILY_LOST), values, _now())
+
+    def set_status(self, who: Mapping[str, Any], aaz502: int) -> dict[str, Any]:
+        """Any other status, such as 3 (locked) or 9 (cancelled), from any but the ended ones."""
+        return self._change(who, (SEALED, IN_USE, LOST, LOCKED, TEMPORARILY_LOST), {"aaz502": aaz502}, _now())
+
+    def enable(self, who: Mapping[str, Any], *, ends_old: bool = False) -> dict[str, Any]:
+        """Enable the newest card that was made; with `ends_old` the office ends the former ones itself."""
+        now = _now()
+        with self._turn:
+            with self._engine.begin() as connection:
+                card = self._find(connection, who, (SEALED,))
+                if ends_old:
+                    for old in self._cards(connection, card["ac01_id"]):
+                        if old["id"] != card["id"] and old["aaz502"] not in (CANCELLED, VOID):
+                            self._write(connection, old, {"aaz502": CANCELLED, "aac018": ENDED, "aae500": "1"}, now)
+                self._write(connection, card, {"aaz502": IN_USE, "aac018": ENABLED, "aac019": ACCOUNT_IN_USE}, now)
+            return _done(card)
+
+    def produce(self, identity_number: str, *, kind: str = NEW, is_instant: bool = True) -> dict[str, Any]:
+        """Make a card, not enabled: the first, or one that follows another (2 lost, 3 replaced, 4 under its number)."""
+        person = self._population.by_identity_number(identity_number)
+        if person is None or kind not in (NEW, REISSUE, REPLACEMENT, SAME_NUMBER):
+            raise ValueError("no such person, or no such kind of production")
+        now = _now()
+        with self._turn:
+            with self._engine.begin() as connection:
+                person_id = self._person_id(connection, person)
+                if person_id is None:
+                    person_id = _next_id(connection, PERSONS)
+                    self._insert_person(connection, person_id, person, now)
+                before = self._cards(connection, person_id)
+                if (kind == NEW) == bool(before):
+                    raise ValueError("a new card is the first, and any other follows one")
+                fresh = card_number(_NEW_NUMBERS + _next_id(connection, APPLICATIONS))
+                number = before[-1]["aaz500"] if kind == SAME_NUMBER else fresh if before else person.card_number
+                account = bank_card_number(_NEW_NUMBERS + _next_id(connection, APPLICATIONS))
+                card = self._insert_card(
+                    connection,
+                    person_id,
+                    person,
+                    now,
+                    kind=kind,
+                    number=number,
+                    aac018=MADE,
+                    aaz502=SEALED,
+                    aca015="1" if is_instant else "2",
+                    aae010=self._key.encrypt(account if before else person.bank_card_number),
+                )
+            return _done(card)
+
+    def open_batch(self, count: int, *, failures: int = 0, employer: str = "示例单位") -> dict[str, Any]:
+        """An employer opens cards for people who have none: submitted, and made but for so many openings that fail."""
+        now = _now()
+        numbers: list[str] = []
+        with self._turn, self._engine.begin() as connection:
+            without = [one for one in self._population.people[HOLDERS:] if self._person_id(connection, one) is None]
+            if len(without) < count:
+                raise ValueError(f"only {len(without)} people are without a card")
+            for place, person in enumerate(without[:count]):
+                person_id = _next_id(connection, PERSONS)
+                self._insert_person(connection, person_id, person, now)
+                failed = place < failures
+                self._insert_card(
+                    connection,
+                    person_id,
+                    person,
+                    now,
+                    kind=NEW,
+                    number=person.card_number,
+                    aac018=OPENING_FAILED if failed else MADE,
+                    aaz502=SEALED,
+                    aca016="2",
+                    aab004=employer,
+                    aae165="证件信息核验不一致" if failed else None,
+                )
+                numbers.append(person.identity_number)
+        return {"opened": count - failures, "failed": failures, "identity_numbers": numbers, "committed_ms": _ms()}
+
+    # ---- what the office does by itself ----------------------------------------------------------------------------
+
+    def release(self) -> int:
+        """End the temporary losses whose time has come, the civil and the financial ones each by their own time."""
+        now = _now()
+        text = now.strftime(_TIME_FORM)
+        is_automatic = STATUSES.c.aaz163 == "1"
+        civil = is_automatic & (STATUSES.c.aaz502 == TEMPORARILY_LOST) & (STATUSES.c.aaz165 <= text)
+        financial = is_automatic & (STATUSES.c.aac019 == ACCOUNT_LOST) & (STATUSES.c.aaz164 <= text)
+        with self._turn, self._engine.begin() as connection:
+            released = connection.execute(
+                update(STATUSES).where(civil).values(aaz502=IN_USE, aaz165=None, update_date=now)
+            ).rowcount
+            connection.execute(
+                update(STATUSES).where(financial).values(aac019=ACCOUNT_IN_USE, aaz164=None, update_date=now)
+            )
+            return released
+
+    def open_steps(self) -> list[dict[str, Any]]:
+        """The steps of replacements that wait to be worked off."""
+        with self._turn, self._engine.begin() as connection:
+            rows = connection.execute(select(TASKS).where(TASKS.c.state == "OPEN").order_by(TASKS.c.create_date))
+            return [dict(row) for row in rows.mappings()]
+
+    def end_step(self, task: Mapping[str, Any], *, refused: str | None = None) -> None:
+        """Work a step off, or refuse it."""
+        is_it = [TASKS.c[name] == task[name] for name in ("replacement_id", "step", "direction")]
+        values = {"state": "REFUSED" if refused else "DONE", "reason": refused, "update_date": _now()}
+        local_id = None if refused else f"BJ{task['replacement_id'][-8:]}{task['step']}"
+        with self._turn, self._engine.begin() as connection:
+            connection.execute(update(TASKS).where(*is_it).values(**values, local_id=local_id))
+
+    def hourly_batch(self, *, repeats: int, seed: int) -> dict[str, Any]:
+        """Write all rows of the last two hours anew, so many times, in an order and with times that `seed` decides."""
+        shuffle = random.Random(seed)
+        since = _now() - _BATCH_WINDOW
+        written = 0
+        for _ in range(repeats):
+            with self._turn, self._engine.begin() as connection:
+                updated = func.coalesce(STATUSES.c.update_date, STATUSES.c.create_date)
+                keys = list(connection.execute(select(STATUSES.c.id).where(updated >= since)).scalars())
+                shuffle.shuffle(keys)
+                for key in keys:
+                    at = _now() - timedelta(seconds=shuffle.randrange(int(_BATCH_WINDOW.total_seconds())))
+                    connection.execute(update(STATUSES).where(STATUSES.c.id == key).values(update_date=at))
+                written += len(keys)
+        return {"rows": written, "committed_ms": _ms()}
+
+    def disagree(self, who: Mapping[str, Any], *, aac019: int | None, ckkstatus: str | None) -> dict[str, Any]:
+        """Put a card's financial status, or the copy of the registry's, to what its AAZ502 contradicts."""
+        values = {"aac019": aac019, "ckkstatus": ckkstatus}
+        told = {name: value for name, value in values.items() if value is not None}
+        return self._change(who, (SEALED, IN_USE, LOST, LOCKED, TEMPORARILY_LOST, CANCELLED), told, _now())
+
+    def show(self, who: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A person's cards, oldest first."""
+        with self._turn, self._engine.begin() as connection:
+            card = self._find(connection, who, None)
+            names = "id aaz500 aca017 aac018 aac019 aaz502 aae400 ckkstatus aaz161 aaz165".split()
+            return [{name: row[name] for name in names} for row in self._cards(connection, card["ac01_id"])]
+
+    def count(self) -> dict[str, int]:
+        """Rows by table."""
+        with self._turn, self._engine.begin() as connection:
+            return {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for table in (PERSONS, APPLICATIONS, STATUSES, TASKS)
+            }
+
+    # ---- rows ------------------------------------------------------------------------------------------------------
+
+    def _change(
+        self, who: Mapping[str, Any], allowed: Sequence[int], values: Mapping[str, Any], now: datetime
+    ) -> dict[str, Any]:
+        with self._turn:
+            with self._engine.begin() as connection:
+                card = self._find(connection, who, allowed)
+                self._write(connection, card, values, now)
+            return _done(card)
+
+    def _write(self, connection: Connection, card: RowMapping, values: Mapping[str, Any], now: datetime) -> None:
+        changes = {**values, "modify_flag": "1", "update_date": now}
+        connection.execute(update(STATUSES).where(STATUSES.c.id == card["id"]).values(changes))
+        process = values.get("aac018")
+        if process is not None:
+            self._log(connection, card["cc02_id"], process, card["aaz500"], now)
+
+    def _find(self, connection: Connection, who: Mapping[str, Any], allowed: Sequence[int] | None) -> RowMapping:
+        """The newest card of a person (identity_number), or under a number (card_number), in one of the statuses."""
+        statement = select(STATUSES, APPLICATIONS.c.aaz500, APPLICATIONS.c.ac01_id, APPLICATIONS.c.aca017).join_from(
+            STATUSES, APPLICATIONS, APPLICATIONS.c.id == STATUSES.c.cc02_id
+        )
+        if "card_number" in who:
+            statement = statement.where(APPLICATIONS.c.aaz500 == str(who["card_number"]))
+        else:
+            statement = statement.where(STATUSES.c.aac002 == self._key.encrypt(str(who["identity_number"])))
+        if allowed is not None:
+            statement = statement.where(STATUSES.c.aaz502.in_(allowed))
+        found = connection.execute(statement.order_by(STATUSES.c.id.desc())).mappings().first()
+        if found is None:
+            raise ValueError("no card of this person or number is in a state that allows it")
+        return found
+
+    def _cards(self, connection: Connection, person_id: int) -> list[RowMapping]:
+        statement = (
+            select(STATUSES, APPLICATIONS.c.aaz500, APPLICATIONS.c.aca017)
+            .join_from(STATUSES, APPLICATIONS, APPLICATIONS.c.id == STATUSES.c.cc02_id)
+            .where(APPLICATIONS.c.ac01_id == person_id, STATUSES.c.aac018.in_((MADE, ENABLED, ENDED)))
+        )
+        return list(connection.execute(statement.order_by(STATUSES.c.id)).mappings())
+
+    def _person_id(self, connection: Connection, person: Person) -> int | None:
+        number = self._key.encrypt(person.identity_number)
+        return connection.execute(select(PERSONS.c.id).where(PERSONS.c.aac002 == number)).scalar()
+
+    def _insert_person(self, connection: Connection, person_id: int, person: Person, at: datetime) -> None:
+        connection.execute(
+            PERSONS.insert().values(
+                id=person_id,
+                aac001=person.personal_number,
+                aac002=self._key.encrypt(person.identity_number),
+                aac003=self._key.encrypt(person.name),
+                aac004=person.sex,
+                aac005=person.ethnicity,
+                aac006=person.birth_day,
+                aac007=self._key.encrypt(person.identity_number),
+                aac058="01",
+                aac161="CHN",
+                aab301_id=PROVINCE_AREA,
+                aab301=person.card_recognition_code[:6],
+                aae005=self._key.encrypt(person.telephone),
+                aae006=person.address,
+                create_date=at,
+                del_flag="0",
+            )
+        )
+
+    def _insert_card(
+        self,
+        connection: Connection,
+        person_id: int,
+        person: Person,
+        at: datetime,
+        *,
+        kind: str,
+        number: str,
+        aac018: int,
+        aaz502: int,
+        **application: Any,
+    ) -> RowMapping:
+        application_id, status_id = _next_id(connection, APPLICATIONS), _next_id(connection, STATUSES)
+        issued = f"{at:%Y%m%d}"
+        expires = f"{at.year + 10}{issued[4:]}"
+        values = {
+            "id": application_id,
+            "ac01_id": person_id,
+            "aca014": "1",
+            "aca015": "2",
+            "aca016": "1",
+            "aca017": kind,
+            "aac018": aac018,
+            "aaz500": None if aac018 == OPENING_FAILED else number,
+            "aae008": _BANK,
+            "aae010": self._key.encrypt(person.bank_card_number),
+            "aab301": PROVINCE_AREA,
+            "card_validity": expires,
+            "create_date": at,
+            "del_flag": "0",
+        }
+        connection.execute(APPLICATIONS.insert().values(values | application))
+        connection.execute(
+            STATUSES.insert().values(
+                id=status_id,
+                cc02_id=application_id,
+                aac002=self._key.encrypt(person.identity_number),
+                aac003=self._key.encrypt(person.name),
+                aac018=aac018,
+                aac019=ACCOUNT_IN_USE if aaz502 == IN_USE else ACCOUNT_NOT_ACTIVATED,
+                aaz502=aaz502,
+                aaz161=issued,
+                aaz162=expires,
+                ckkstatus=str(aaz502),
+                create_date=at,
+                del_flag="0",
+            )
+        )
+        self._log(connection, application_id, aac018, number, at)
+        return self._find(connection, {"identity_number": person.identity_number}, (aaz502,))
+
+    def _log(self, connection: Connection, application_id: int, process: int, number: str, at: datetime) -> None:
+        connection.execute(
+            PROCESS_LOG.insert().values(
+                id=_next_id(connection, PROCESS_LOG),
+                cc02_id=application_id,
+                aac018=str(process),
+                aac018a=PROCESS_WORDS[process],
+                aaz500=number,
+                create_date=at,
+                del_flag="0",
+            )
+        )
+
+
+def _done(card: RowMapping) -> dict[str, Any]:
+    """What a piece of work tells of its card, with the time right after its commit in ms since 1970."""
+    return {"card_number": card["aaz500"], "row": card["id"], "committed_ms": _ms()}
+
+
+def _next_id(connection: Connection, table: Table) -> int:
+    return 1 + (connection.execute(select(func.max(table.c.id))).scalar() or 0)
+
+
+def _now() -> datetime:
+    return datetime.now(CHINA).replace(tzinfo=None, microsecond=0)
+
+
+def _ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    """Readers do not wait for writers: the adapter reads while the office works."""
+    connection.execute("PRAGMA journal_mode=WAL")

@@ -1,0 +1,321 @@
+"""Beijing's tables on a real SQLite and a real PostgreSQL: what is updated is told, once, whatever batches do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+
+from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+from onecard_adapters.connectors.database import CHINA
+from onecard_adapters.dialects.card_tables.office import CardTablesOffice, build_office
+from onecard_adapters.runtime import source_rows
+from onecard_adapters.runtime.context import Refused
+from onecard_protocol.errors import OneCardError
+from tests.support.card_desk import DeskWorld, Registry, desk_world
+from tests.support.card_tables import CIPHER, PERSON, card_settings, insert_card, make_tables, update
+from tests.support.eventually import eventually
+
+pytest_plugins = ("tests.support.engines",)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'cards.sqlite'}"
+    dsn: str = request.getfixturevalue("postgres_dsn")
+    return dsn.replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sqlalchemy.Engine]:
+    made = make_tables(url)
+    try:
+        yield made
+    finally:
+        made.dispose()
+
+
+@contextlib.asynccontextmanager
+async def office(
+    tmp_path: Path, url: str, registry: Registry | None = None, *, store: str = "store", **changes: Any
+) -> AsyncIterator[tuple[DeskWorld, CardTablesOffice]]:
+    async with desk_world(tmp_path / f"{store}.sqlite", registry) as world:
+        made = build_office(card_settings(tmp_path, url, **changes), "cn-11", world.desk, world.store)
+        await made.start()
+        try:
+            yield world, made
+        finally:
+            await made.stop()
+
+
+def local(seconds: int = 0) -> str:
+    """The local system's time, so many seconds from now."""
+    return f"{datetime.datetime.now(CHINA) + datetime.timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
+
+
+async def test_the_sample_is_told_as_two_cards_of_one_number(tmp_path: Path, url: str) -> None:
+    made = make_tables(url, with_rows=True)
+    try:
+        async with office(tmp_path, url) as (world, _):
+            await eventually(lambda: len(world.submitted) == 2)
+            assert [(step[0], step[3]) for step in world.social()] == [
+                ("A99000080", "CANCELLED"),
+                ("A99000080", "ACTIVE"),
+            ]
+            old, new = world.told()
+            assert (old.card.sequence, new.card.sequence) == (1, 2)  # type: ignore[attr-defined]
+            assert new.replaces == old.card  # type: ignore[attr-defined]
+            assert not old.HasField("replaces")
+    finally:
+        made.dispose()
+
+
+async def test_a_change_is_told_and_what_a_batch_writes_anew_is_not(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    keys = [insert_card(engine, index, updated=local(-60)) for index in range(20)]
+    async with office(tmp_path, url) as (world, _):
+        await eventually(lambda: len(world.submitted) == 20)
+        # The hourly batch: all rows again, in another order, some with times that go back.
+        for offset, key in enumerate(reversed(keys)):
+            update(engine, "card_status", key, update_date=local(-offset))
+        update(engine, "card_status", keys[7], aaz502=2, update_date=local())
+        await eventually(lambda: len(world.submitted) == 21)
+        update(engine, "card_status", keys[7], aaz502=1, update_date=local())
+        await eventually(lambda: len(world.submitted) == 22)
+        assert world.social()[-2:] == [("A99000007", 2, "LOST", "LOST"), ("A99000007", 3, "FOUND", "ACTIVE")]
+
+
+async def test_a_row_without_an_update_time_counts_from_its_creation(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    insert_card(engine, 1, updated=None)
+    async with office(tmp_path, url) as (world, _):
+        await eventually(lambda: len(world.submitted) == 1)
+        event = world.told()[0]
+        assert event.occurred_time.ToDatetime().isoformat() == "2015-03-10T01:00:00"  # type: ignore[attr-defined]
+
+
+async def test_a_change_of_the_person_or_the_application_is_told(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    insert_card(engine, 1)
+    async with office(tmp_path, url) as (world, _):
+        await eventually(lambda: len(world.submitted) == 1)
+        update(engine, "csk_ac01", 1_001, aab301="110102", update_date=local())
+        await eventually(lambda: len(world.submitted) == 2)
+        update(engine, "csk_cc02", 2_001, aae010="6217000000000000004", update_date=local())
+        await eventually(lambda: len(world.submitted) == 3)
+        assert [step[2] for step in world.social()] == ["ENABLED", "DATA_CHANGED", "DATA_CHANGED"]
+
+
+async def test_pages_of_rows_with_one_update_time_lose_none(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    for index in range(57):
+        insert_card(engine, index)
+    async with office(tmp_path, url, database={"page_rows": 10}) as (world, _):
+        await eventually(lambda: len({step[0] for step in world.social()}) == 57)
+        assert len(world.submitted) == 57
+
+
+async def test_a_row_that_commits_late_is_found_by_the_thorough_reading(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    insert_card(engine, 1, updated=local(-1))
+    async with office(tmp_path, url, database={"late_ms": 0, "overlap_every_s": 1}) as (world, _):
+        await eventually(lambda: len(world.submitted) == 1)
+        insert_card(engine, 2, updated=local(-3_600))
+        await eventually(lambda: len(world.submitted) == 2)
+
+
+async def test_a_row_from_the_future_hides_none(tmp_path: Path, url: str, engine: sqlalchemy.Engine) -> None:
+    insert_card(engine, 1, updated="2099-01-01 00:00:00")
+    async with office(tmp_path, url) as (world, _):
+        await eventually(lambda: len(world.submitted) == 1)
+        insert_card(engine, 2, updated=local())
+        await eventually(lambda: len(world.submitted) == 2)
+
+
+async def test_rows_that_cannot_be_mapped_are_kept_named_and_tried_again(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    for index in range(5):
+        insert_card(engine, index)
+    update(engine, "card_status", 3_001, aaz502=5)
+    update(engine, "csk_cc02", 2_003, ac01_id=77)
+    async with office(tmp_path, url, database={"overlap_every_s": 1}) as (world, made):
+        await eventually(lambda: len(world.submitted) == 3 and len(made.reader.dead_rows) == 2)
+        dead = await world.store.run(lambda connection: source_rows.dead_rows(connection, "card_status"))
+        assert [(row.key, row.reason) for row in dead] == [
+            (3_001, errors_pb2.ERROR_REASON_UNMAPPED_CODE),
+            (3_003, errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID),
+        ]
+        assert dead[0].detail == (
+            "card_status[3001].aaz502: local code '5' is not in table social_state version card-tables/2024.1"
+        )
+        assert dead[1].detail == "card_status[3003].aac002: missing"
+        update(engine, "csk_cc02", 2_003, ac01_id=1_003)  # Mended, and its update time is as old as before.
+        await eventually(lambda: len(world.submitted) == 4 and len(made.reader.dead_rows) == 1)
+        assert await world.count("dead_source_rows") == 1
+    async with office(tmp_path, url) as (world, _):
+        update(engine, "card_status", 3_001, aaz502=4, update_date=local())
+        await eventually(lambda: len(world.submitted) == 1)
+        assert world.social() == [("A99000001", 1, "TEMPORARILY_LOST", "TEMPORARILY_LOST")]
+
+
+async def test_what_happened_while_the_adapter_was_down_is_told_and_nothing_twice(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    for index in range(10):
+        insert_card(engine, index, updated=local(-20_000))
+    registry = Registry()
+    async with office(tmp_path, url, registry) as (world, _):
+        await eventually(lambda: len(world.submitted) == 10)
+    update(engine, "card_status", 3_004, aaz502=2, update_date=local(-9_000))
+    insert_card(engine, 11, updated=local(-8_000))
+    async with office(tmp_path, url, registry) as (world, _):
+        await eventually(lambda: len(world.submitted) == 2)
+        await asyncio.sleep(0.2)
+        assert [step[:3] for step in world.social()] == [("A99000004", 2, "LOST"), ("A99000011", 1, "ENABLED")]
+
+
+async def test_after_the_store_was_lost_versions_go_on_from_the_registry(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    registry = Registry()
+    insert_card(engine, 1)
+    insert_card(engine, 2, aaz502=2)
+    for number in ("A99000001", "A99000002"):
+        registry.standings[number] = values_pb2.CardStanding(
+            card=values_pb2.CardReference(issuer="cn-11", number=number, sequence=1),
+            social_state=values_pb2.SOCIAL_STATE_ACTIVE,
+            social_version=6,
+            social_local_status=exchange_values_pb2.CodedValue(
+                system="cn-11.aaz502", version="card-tables/2024.1", code="1"
+            ),
+            generation=3,
+        )
+    async with office(tmp_path, url, registry, store="new") as (world, _):
+        await eventually(lambda: len(world.submitted) == 1)
+        assert world.social() == [("A99000002", 7, "LOST", "LOST")]
+
+
+async def test_reading_goes_on_when_the_registry_and_the_database_are_back(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    registry = Registry()
+    registry.failure = OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY)
+    insert_card(engine, 1)
+    async with office(tmp_path, url, registry) as (world, _):
+        await eventually(lambda: len(registry.asked) >= 2)
+        assert world.submitted == []
+        registry.failure = None
+        await eventually(lambda: len(world.submitted) == 1)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE card_status RENAME TO elsewhere")
+        await asyncio.sleep(0.2)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO card_status")
+        update(engine, "card_status", 3_001, aaz502=2, update_date=local())
+        await eventually(lambda: len(world.submitted) == 2)
+
+
+async def test_encrypted_columns_are_opened_by_the_profiles_key(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    insert_card(engine, 1, person=CIPHER.encrypt(PERSON))
+    update(engine, "csk_ac01", 1_001, aac003=CIPHER.encrypt("陈㼆"))
+    async with office(tmp_path, url, database={"encrypted": ["aac002", "aac003", "aac007", "aae010"]}) as (world, _):
+        await eventually(lambda: len(world.submitted) == 1)
+        event: Any = world.told()[0]
+        assert (event.person.number, event.holder.name, event.holder.social_security_number) == (
+            PERSON,
+            "陈㼆",
+            PERSON,
+        )
+
+
+def _step(
+    step: replacement_pb2.ReplacementStep = replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED,
+    direction: replacement_pb2.StepDirection = replacement_pb2.STEP_DIRECTION_FORWARD,
+    number: str = "A99000001",
+) -> replacement_pb2.CarryOutStepRequest:
+    return replacement_pb2.CarryOutStepRequest(
+        person=exchange_values_pb2.PersonIdentity(number=PERSON),
+        replacement_id="ab" * 16,
+        step=step,
+        direction=direction,
+        old_card=values_pb2.CardReference(issuer="cn-11", number=number, sequence=1),
+        new_card=values_pb2.CardReference(issuer="cn-11", number="A99000002", sequence=1),
+    )
+
+
+async def test_the_old_card_is_superseded_once_and_its_end_is_told(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    insert_card(engine, 1, aaz502=2)
+    async with office(tmp_path, url) as (world, made):
+        await eventually(lambda: len(world.submitted) == 1)
+        first, again = await made.carry_out(_step()), await made.carry_out(_step())
+        assert (first.was_already, again.was_already) == (False, True)
+        assert first.done_time == again.done_time
+        await eventually(lambda: len(world.submitted) == 2)
+        assert world.social()[-1][2:] == ("SUPERSEDED", "SUPERSEDED")
+        found = await made.find(_step().old_card)
+        assert found is not None
+        assert found.state == values_pb2.SOCIAL_STATE_SUPERSEDED
+        back = await made.carry_out(_step(direction=replacement_pb2.STEP_DIRECTION_BACK))
+        assert not back.was_already
+        await eventually(lambda: len(world.submitted) == 3)
+        assert world.social()[-1][3] == "LOST"
+
+
+async def test_a_card_that_ended_before_is_left_as_it_is(tmp_path: Path, url: str, engine: sqlalchemy.Engine) -> None:
+    insert_card(engine, 1, aaz502=9)
+    async with office(tmp_path, url) as (_, made):
+        assert (await made.carry_out(_step())).was_already
+        assert (await made.carry_out(_step(direction=replacement_pb2.STEP_DIRECTION_BACK))).was_already
+        found = await made.find(_step().old_card)
+        assert found is not None
+        assert found.state == values_pb2.SOCIAL_STATE_CANCELLED
+
+
+async def test_other_steps_are_the_local_systems_work(tmp_path: Path, url: str, engine: sqlalchemy.Engine) -> None:
+    request = _step(replacement_pb2.REPLACEMENT_STEP_MEDICAL_ACCOUNT_MOVED)
+    async with office(tmp_path, url, step_wait_ms=100) as (_, made):
+        with pytest.raises(OneCardError) as waiting:
+            await made.carry_out(request)
+        assert waiting.value.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
+        _work_off(engine, state="DONE", local_id="T1")
+        done = await made.carry_out(request)
+        assert done.local_id == "T1"
+        _work_off(engine, state="REFUSED", reason="账户冻结")
+        with pytest.raises(Refused) as refused:
+            await made.carry_out(request)
+        assert refused.value.local_text == "账户冻结"
+
+
+async def test_a_card_that_the_tables_do_not_hold_is_unknown(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    async with office(tmp_path, url) as (_, made):
+        with pytest.raises(OneCardError) as unknown:
+            await made.carry_out(_step(number="A99000077"))
+        assert unknown.value.reason == errors_pb2.ERROR_REASON_CARD_UNKNOWN
+        assert await made.find(_step().old_card) is None
+
+
+def _work_off(engine: sqlalchemy.Engine, **values: Any) -> None:
+    changes = ", ".join(f"{name} = :{name}" for name in values)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(f"UPDATE onecard_task SET {changes}"), values)
