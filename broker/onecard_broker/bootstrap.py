@@ -17,6 +17,8 @@ from onecard_broker.admission.subject import SUBJECT_KEY_BYTES
 from onecard_broker.directory.follower import DirectoryFollower
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.exchange.worker import ExchangeWorker
+from onecard_broker.gateway.access_log import write_access_log
+from onecard_broker.gateway.card_rows import CardRows
 from onecard_broker.gateway.readiness import ClockWatch
 from onecard_broker.gateway.server import Gateway
 from onecard_broker.gateway.store import GatewayStore
@@ -103,7 +105,10 @@ async def gateway(settings: HubSettings) -> AsyncIterator[Gateway]:
     subject_key = read_subject_key(settings.subject_key_file)
     await asyncio.to_thread(check, settings.database)
     journal = await open_log(settings)
+    write_access_log(settings.gateway.access_log_file)
     database = LiveConnection(settings.database, application_name="onecard gateway")
+    # Of its own, so that rows of cards never wait behind what the gateway asks for once a second.
+    cards = LiveConnection(settings.database, application_name="onecard gateway cards")
     try:
         history = DirectoryStore(database)
         clock = ClockWatch()
@@ -128,10 +133,12 @@ async def gateway(settings: HubSettings) -> AsyncIterator[Gateway]:
             signer=signer,
             verifier=verifier,
             store=GatewayStore(database),
+            cardholders=CardRows(cards),
             subject_key=subject_key,
             clock_ms=now_ms,
         )
     finally:
+        await cards.close()
         await database.close()
         await journal.close()
 

@@ -58,6 +58,9 @@ class GatewaySettings(_Model):
 
     listen: str = Field(pattern=r"^[^:\s]+:\d{1,5}$", description="host:port")
     tls: TlsSettings
+    access_log_file: Path | None = Field(
+        default=None, description="a JSON line for each read; rotated by the platform; standard error if absent"
+    )
 
 
 class HubSettings(BaseSettings):
@@ -127,7 +130,7 @@ def with_listen(settings: HubSettings, listen: str | None) -> HubSettings:
     if listen is None:
         return settings
     try:
-        gateway = GatewaySettings(listen=listen, tls=settings.gateway.tls)
+        gateway = GatewaySettings.model_validate(settings.gateway.model_dump() | {"listen": listen})
     except pydantic.ValidationError:
         raise _invalid("--listen is not host:port") from None
     return settings.model_copy(update={"gateway": gateway})
@@ -136,6 +139,7 @@ def with_listen(settings: HubSettings, listen: str | None) -> HubSettings:
 def _with_absolute_paths(settings: HubSettings, base: Path) -> HubSettings:
     key = settings.signing_key
     tls = settings.gateway.tls
+    access_log_file = settings.gateway.access_log_file
     return settings.model_copy(
         update={
             "signing_key": key.model_copy(
@@ -147,7 +151,8 @@ def _with_absolute_paths(settings: HubSettings, base: Path) -> HubSettings:
             "subject_key_file": base / settings.subject_key_file,
             "gateway": settings.gateway.model_copy(
                 update={
-                    "tls": tls.model_copy(update={name: base / getattr(tls, name) for name in type(tls).model_fields})
+                    "access_log_file": None if access_log_file is None else base / access_log_file,
+                    "tls": tls.model_copy(update={name: base / getattr(tls, name) for name in type(tls).model_fields}),
                 }
             ),
         }

@@ -75,10 +75,12 @@ def directory_of(*records: control_pb2.ControlRecord, onto: Directory = EMPTY_DI
     return onto
 
 
-def country(signers: dict[str, EngineSigner]) -> list[control_pb2.ControlRecord]:
+def country(
+    signers: dict[str, EngineSigner], patterns: tuple[str, ...] = (MEDICAL,)
+) -> list[control_pb2.ControlRecord]:
     """Numbered records of participants with one key each; the hub gets a key and no rights."""
     records = []
     for participant, signer in signers.items():
-        records.append(put_participant(participant, () if participant == HUB else (MEDICAL,)))
+        records.append(put_participant(participant, () if participant == HUB else patterns))
         records.append(put_key(participant, signer))
     return numbered(*records)

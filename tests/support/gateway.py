@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from onecard.exchange.v1 import message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.follower import DirectoryFollower
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.exchange.worker import ExchangeWorker
+from onecard_broker.gateway.card_rows import CardRows
 from onecard_broker.gateway.readiness import ClockWatch
 from onecard_broker.gateway.server import Gateway
 from onecard_broker.gateway.store import GatewayStore
@@ -33,7 +34,7 @@ from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.signer import EngineSigner
 from tests.support.certificates import Authority
-from tests.support.directories import NETWORK, certificate_name, country, new_signer
+from tests.support.directories import MEDICAL, NETWORK, certificate_name, country, new_signer
 from tests.support.messages import make_signed
 
 PARTICIPANTS = ("cn-00", "cn-44", "cn-51", "cn-33")
@@ -49,6 +50,7 @@ class Hub:
     dsn: str
     authority: Authority
     signers: dict[str, EngineSigner]
+    worker: ExchangeWorker
     gateways: list[Gateway] = dataclasses.field(default_factory=list)
     _closing: contextlib.AsyncExitStack = dataclasses.field(default_factory=contextlib.AsyncExitStack)
 
@@ -66,6 +68,8 @@ class Hub:
         files = self.authority.issue("gateway.onecard.test")
         database = LiveConnection(self.dsn, application_name="test gateway")
         self._closing.push_async_callback(database.close)
+        cards = LiveConnection(self.dsn, application_name="test gateway cards")
+        self._closing.push_async_callback(cards.close)
         history, clock, verifier = DirectoryStore(database), ClockWatch(), BlockVerifier(native_engine())
         hub = self.signers["cn-00"]
         gateway = Gateway(
@@ -94,6 +98,7 @@ class Hub:
             signer=hub,
             verifier=verifier,
             store=GatewayStore(database),
+            cardholders=CardRows(cards),
             subject_key=bytes(32),
             clock_ms=clock_ms,
         )
@@ -214,16 +219,22 @@ class Receiver:
 
 
 @contextlib.asynccontextmanager
-async def running_hub(dsn: str, directory: Path) -> AsyncIterator[Hub]:
-    """A hub with one worker and one gateway, and a directory of `PARTICIPANTS`."""
+async def running_hub(
+    dsn: str,
+    directory: Path,
+    *,
+    participants: Sequence[str] = PARTICIPANTS,
+    patterns: tuple[str, ...] = (MEDICAL,),
+) -> AsyncIterator[Hub]:
+    """A hub with one worker and one gateway; the directory lets all but the hub send and receive the patterns."""
     await asyncio.to_thread(migrate, dsn)
     await asyncio.to_thread(ensure_days, dsn, now_ms())
     log = await EmbeddedLog.open(dsn, partition_count=PARTITION_COUNT)
     await log.ensure_topics(topics(PARTITION_COUNT))
-    signers = {participant: new_signer(f"{participant}-1") for participant in PARTICIPANTS}
-    hub = Hub(log, dsn, Authority(directory), signers)
+    signers = {participant: new_signer(f"{participant}-1") for participant in participants}
     database = LiveConnection(dsn, application_name="test directory")
-    await DirectoryStore(database).append(country(signers), signers["cn-00"], network=NETWORK, now_ms=now_ms())
+    records = country(signers, patterns)
+    await DirectoryStore(database).append(records, signers["cn-00"], network=NETWORK, now_ms=now_ms())
     await database.close()
     worker = ExchangeWorker(
         journal=log,
@@ -234,6 +245,7 @@ async def running_hub(dsn: str, directory: Path) -> AsyncIterator[Hub]:
         signer=signers["cn-00"],
         verifier=BlockVerifier(native_engine()),
     )
+    hub = Hub(log, dsn, Authority(directory), signers, worker)
     working = asyncio.create_task(worker.run())
     try:
         await hub.add_gateway()

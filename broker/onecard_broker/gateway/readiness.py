@@ -76,17 +76,27 @@ class Readiness:
 
     def obstacle(self) -> str | None:
         """Why nothing is admitted now, not counting draining; None if nothing is in the way."""
+        obstacle = self._obstacle_to_reading()
+        if obstacle is None and self._clock_ms() < self._journal_paused_until_ms:
+            return "the journal cannot be written"
+        return obstacle
+
+    def _obstacle_to_reading(self) -> str | None:
         if not self._directory.is_fresh:
             return "the directory was not confirmed of late"
         if self._clock.is_off:
             return "the gateway's clock is off"
-        if self._clock_ms() < self._journal_paused_until_ms:
-            return "the journal cannot be written"
         return None
 
     def check(self, *, is_answer: bool = False) -> None:
         """Raise HUB_NOT_READY; answers are taken while draining, because held calls wait for them."""
-        obstacle = self.obstacle()
+        self._refuse(self.obstacle(), is_answer=is_answer)
+
+    def check_reading(self) -> None:
+        """Raise HUB_NOT_READY where nobody can be trusted to read; the journal is not needed for it."""
+        self._refuse(self._obstacle_to_reading(), is_answer=False)
+
+    def _refuse(self, obstacle: str | None, *, is_answer: bool) -> None:
         if obstacle is None and self.is_draining and not is_answer:
             obstacle = "the gateway is shutting down; use another one"
         if obstacle is not None:

@@ -21,11 +21,15 @@ from onecard.exchange.v1 import errors_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.directory.follower import ControlHistory, DirectoryFollower
 from onecard_broker.directory.model import Directory
+from onecard_broker.gateway import card_reads
 from onecard_broker.gateway.admitting import SIGNATURES_AT_ONCE, Admitting
+from onecard_broker.gateway.card_cache import CardCache, CardholderReader
+from onecard_broker.gateway.decisions import Decisions
 from onecard_broker.gateway.delivery import Delivery
 from onecard_broker.gateway.directory_service import DirectoryReading
 from onecard_broker.gateway.inbox_follower import InboxFollowers
 from onecard_broker.gateway.readiness import ClockWatch, Readiness
+from onecard_broker.gateway.reads import Reads
 from onecard_broker.gateway.recipients import Recipients
 from onecard_broker.gateway.store import GatewayStore
 from onecard_broker.gateway.submission import Submission
@@ -64,6 +68,7 @@ class Gateway:
         signer: Signer,
         verifier: BlockVerifier,
         store: GatewayStore,
+        cardholders: CardholderReader,
         subject_key: bytes,
         clock_ms: Callable[[], int],
     ) -> None:
@@ -78,12 +83,13 @@ class Gateway:
         self._recipients = Recipients(store, clock_ms=clock_ms)
         self._watermarks = Watermarks(store)
         self._followers = InboxFollowers(journal, self.stats)
+        subjects = Subjects(subject_key, journal.partition_count)
         admitting = Admitting(
             journal=journal,
             directory=lambda: directory.directory,
             methods=methods,
             network=network,
-            subjects=Subjects(subject_key, journal.partition_count),
+            subjects=subjects,
             signer=signer,
             verifier=verifier,
             readiness=self._readiness,
@@ -97,6 +103,15 @@ class Gateway:
         """The log that it appends to."""
         self.submission = Submission(admitting, self._followers, lambda: directory.directory)
         self._typed_calls = TypedCalls(admitting, self._followers, methods)
+        self._cards = CardCache(cardholders, subjects, self.stats)
+        self._decisions = Decisions(journal, [self._cards])
+        self._reads = Reads(
+            {card_reads.PACKAGE: card_reads.CardReads(self._cards, self._decisions, subjects, clock_ms=clock_ms)},
+            methods,
+            directory=lambda: directory.directory,
+            readiness=self._readiness,
+            stats=self.stats,
+        )
         self._delivery = Delivery(
             journal, store, self._recipients, self._watermarks, lambda: directory.directory, clock_ms=clock_ms
         )
@@ -132,6 +147,7 @@ class Gateway:
         reflection.enable_server_reflection(
             [*exchange, *self._methods.services(), health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
+        server.add_generic_rpc_handlers(self._reads.generic_handlers())
         server.add_generic_rpc_handlers(self._typed_calls.generic_handlers())
         try:
             self.port = server.add_secure_port(self._settings.listen, credentials)
@@ -147,6 +163,7 @@ class Gateway:
         await self._directory.start()
         await self._recipients.start()
         self._watermarks.start()
+        self._decisions.start()
         # A new health service says SERVING of the whole; the first tick of the control topic is still to come.
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await server.start()
@@ -174,6 +191,8 @@ class Gateway:
         if self._server is not None:
             await self._server.stop(STREAM_END_SECONDS)
         await self._followers.stop()
+        await self._decisions.stop()
+        await self._cards.stop()
         await self._watermarks.stop()
         with contextlib.suppress(Exception):  # The last times of reading are a courtesy to the other gateways.
             await self._recipients.exchange()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
@@ -24,9 +24,10 @@ from onecard_protocol import limits
 from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, reason_name, to_status
 
 log = logging.getLogger(__name__)
-access_log = logging.getLogger("onecard.access")
+call_log = logging.getLogger("onecard.calls")
 
 Metadata = tuple[tuple[str, str | bytes], ...]
+RawHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
 Response = TypeVar("Response")
 _SAN_KEY: Final = "x509_subject_alternative_name"
 
@@ -61,6 +62,15 @@ def check_known(names: frozenset[str], directory: Directory) -> str:
     return participant
 
 
+def raw_handlers(handlers: Mapping[str, RawHandler]) -> list[grpc.GenericRpcHandler]:
+    """Unary handlers by full method name, a generic handler for each service. Bodies pass as the bytes they are."""
+    by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+    for full_name, handler in handlers.items():
+        service, name = full_name[1:].split("/")
+        by_service.setdefault(service, {})[name] = grpc.unary_unary_rpc_method_handler(handler)
+    return [grpc.method_handlers_generic_handler(service, methods) for service, methods in by_service.items()]
+
+
 async def refuse_call(context: ServicerContext[Any, Any], error: OneCardError, trailing: Metadata = ()) -> NoReturn:
     """End the call with the rich status of an error."""
     status = to_status(error)
@@ -88,7 +98,7 @@ def refusal_of(method: str, error: Exception) -> OneCardError:
 async def serve(
     context: ServicerContext[Any, Any], method: str, handling: Callable[[], Awaitable[Response]]
 ) -> Response:
-    """Run a unary handler: refusals become rich statuses, the rest is logged; one access line for each call.
+    """Run a unary handler: refusals become rich statuses, the rest is logged; one line for each call.
 
     The line of a call that ended well is for debugging: thousands a second would cost more than they tell.
     """
@@ -108,8 +118,8 @@ async def serve(
         await refuse_call(context, refusal)
     finally:
         level = logging.DEBUG if outcome == "OK" else logging.INFO
-        if access_log.isEnabledFor(level):
-            access_log.log(level, "%s %s %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+        if call_log.isEnabledFor(level):
+            call_log.log(level, "%s %s %d ms", method, outcome, (time.monotonic() - begun) * 1000)
 
 
 async def serve_stream(
@@ -129,5 +139,5 @@ async def serve_stream(
         outcome = reason_name(refusal.reason)
         await refuse_call(context, refusal)
     finally:
-        access_log.info("%s %s after %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+        call_log.info("%s %s after %d ms", method, outcome, (time.monotonic() - begun) * 1000)
         await responses.aclose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
@@ -11,7 +11,15 @@ from grpc.aio import ServicerContext
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled
 from onecard_broker.gateway.inbox_follower import InboxFollowers
-from onecard_broker.gateway.serving import CallRefused, Metadata, certificate_names, refuse_call, serve
+from onecard_broker.gateway.serving import (
+    CallRefused,
+    Metadata,
+    RawHandler,
+    certificate_names,
+    raw_handlers,
+    refuse_call,
+    serve,
+)
 from onecard_broker.gateway.submission import held_seconds
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, from_rejection, reason_name
@@ -31,22 +39,19 @@ class TypedCalls:
     """Generic handlers for the methods of the registry."""
 
     def __init__(self, admitting: Admitting, followers: InboxFollowers, methods: MethodRegistry) -> None:
-        """Reads are not served here."""
+        """Reads are served by `Reads`, whose handlers stand before these."""
         self._admitting = admitting
         self._followers = followers
         self._methods = methods
 
     def generic_handlers(self) -> list[grpc.GenericRpcHandler]:
         """One handler for each service. None has a (de)serialiser: bodies pass as the bytes they are."""
-        by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
-        for method in self._methods.values():
-            if not method.is_read:
-                service, name = method.name[1:].split("/")
-                by_service.setdefault(service, {})[name] = grpc.unary_unary_rpc_method_handler(self._handler(method))
-        handlers = [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in by_service.items()]
+        handlers = raw_handlers(
+            {method.name: self._handler(method) for method in self._methods.values() if not method.is_read}
+        )
         return [*handlers, UnknownMethods()]
 
-    def _handler(self, method: Method) -> Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]:
+    def _handler(self, method: Method) -> RawHandler:
         async def call(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
             return await serve(context, method.name, lambda: self._call(method, request, context))
 

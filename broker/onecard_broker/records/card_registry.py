@@ -148,18 +148,22 @@ class CardRegistry:
                         f"CREATE TABLE {table}_p{partition:04d} PARTITION OF {table} FOR VALUES IN ({partition})"
                     )
 
-    async def load(self, connection: Connection, keys: Collection[StateKey]) -> dict[StateKey, Cardholder]:
-        """The cardholders that exist among these; cards in the order of issuer, number and sequence."""
+    async def load(
+        self, connection: Connection, keys: Collection[StateKey], *, has_replacements: bool = True
+    ) -> dict[StateKey, Cardholder]:
+        """The cardholders that exist among these; cards in the order of issuer, number and sequence.
+
+        Without replacements where only cards are looked at.
+        """
         if not keys:
             return {}
         wanted = [(partition, holder_of(key.removeprefix(HOLDER_PREFIX))) for partition, key in keys]
         which = int4s([partition for partition, _ in wanted]), uuids([holder for _, holder in wanted])
+        statements = [LOAD_HOLDERS, LOAD_CARDS, *([LOAD_REPLACEMENTS, LOAD_STEPS] if has_replacements else [])]
         async with connection.pipeline():
-            cursors = [
-                await connection.execute(statement, which, binary=True)
-                for statement in (LOAD_HOLDERS, LOAD_CARDS, LOAD_REPLACEMENTS, LOAD_STEPS)
-            ]
-        holders, cards, replacements, steps = [await cursor.fetchall() for cursor in cursors]
+            cursors = [await connection.execute(statement, which, binary=True) for statement in statements]
+        holders, cards, *rest = [await cursor.fetchall() for cursor in cursors]
+        replacements, steps = rest or ([], [])
         cards_of: dict[tuple[int, bytes], list[Card]] = defaultdict(list)
         for row in cards:
             cards_of[row[_CARD_PARTITION], row[_CARD_HOLDER]].append(read_card(row))
