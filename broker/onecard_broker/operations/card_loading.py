@@ -171,9 +171,13 @@ class CardLoader:
                     done += 1
                     self._progress("write", done, len(chunks))
 
-        async with asyncio.TaskGroup() as writers:
-            for index in range(WRITERS):
-                writers.create_task(write(rows[index::WRITERS]))
+        writers = [asyncio.create_task(write(rows[index::WRITERS])) for index in range(WRITERS)]
+        try:
+            await asyncio.gather(*writers)
+        finally:
+            for writer in writers:
+                writer.cancel()
+            await asyncio.gather(*writers, return_exceptions=True)
 
 
 # ---- in the encoding processes -------------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ class CardStage:
                 " CASE WHEN h.linked_to IS NULL THEN 'active-elsewhere' ELSE 'linked' END"
                 f" FROM {self.table} n JOIN cardholders h ON h.partition = n.partition AND h.holder = n.holder"
                 f" WHERE {_WITHIN} AND h.partition = %b AND h.holder >= %b::uuid AND h.holder <= %b::uuid"
-                " AND (h.linked_to IS NOT NULL OR EXISTS (SELECT FROM {self.table} m JOIN cards c"
+                f" AND (h.linked_to IS NOT NULL OR EXISTS (SELECT FROM {self.table} m JOIN cards c"
                 " ON c.partition = m.partition AND c.holder = m.holder AND c.social_state = 2"
                 " AND c.key_hash <> m.key_hash WHERE m.partition = n.partition AND m.holder = n.holder"
                 " AND m.social_state = 2 AND NOT EXISTS (SELECT FROM cards k WHERE k.partition = m.partition"
