@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from onecard_broker.commands import card_drift
+from onecard_broker.commands import card_drift, card_load
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="The registry of cards: look at a person's cards and at replacements, load, find drift."
@@ -20,3 +20,4 @@ def card() -> None:
 
 app.command("drift")(card_drift.drift)
 app.command("cases")(card_drift.cases)
+app.command("load")(card_load.load)

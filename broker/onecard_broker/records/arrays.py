@@ -104,12 +104,12 @@ def uuids(values: Sequence[bytes]) -> UuidArray:
 def texts(values: Sequence[str | None]) -> TextArray:
     """text[]; None is NULL."""
     items = [None if value is None else value.encode() for value in values]
-    return TextArray(_head(_TEXT, len(values), has_null=None in items) + _framed(items))
+    return TextArray(_head(_TEXT, len(values), has_null=None in items) + framed(items))
 
 
 def byteas(values: Sequence[bytes | None]) -> ByteaArray:
     """bytea[]; None is NULL."""
-    return ByteaArray(_head(_BYTEA, len(values), has_null=None in values) + _framed(values))
+    return ByteaArray(_head(_BYTEA, len(values), has_null=None in values) + framed(values))
 
 
 def _head(element_oid: int, count: int, *, has_null: bool = False) -> bytes:
@@ -130,7 +130,8 @@ def _fixed(items: Sequence[bytes], size: int) -> bytes:
     return b"".join([length + item for item in items])
 
 
-def _framed(items: Iterable[bytes | None]) -> bytes:
+def framed(items: Iterable[bytes | None]) -> bytes:
+    """Items of any length, each behind its length; None is NULL. Also the form of fields in binary COPY."""
     parts: list[bytes] = []
     add = parts.append
     for item in items:

@@ -78,6 +78,11 @@ def sm3(data: bytes) -> bytes:
     return started.digest()
 
 
+def started_sm3() -> StartedHash:
+    """A hash to be fed piece by piece."""
+    return _EMPTY.copy()
+
+
 def sm3_after(prefix: bytes) -> Callable[[bytes], bytes]:
     """A function that gives SM3(prefix ‖ data), 32 bytes, and hashes the prefix only once."""
     base = _EMPTY.copy()
