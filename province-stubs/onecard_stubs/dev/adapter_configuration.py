@@ -72,7 +72,7 @@ def shipped_profile(participant: str) -> Path:
 
 
 def _move(node: Any, directory: Path, listen_port: int, local_system_port: int, database: str | None) -> str:
-    """Put the ports of this country into a profile; returns the first URL that it listens at: all paths share a port."""
+    """Put the ports of this country into a profile, whose roles share one; returns the first URL."""
     url = ""
     if isinstance(node, list):
         for item in node:
