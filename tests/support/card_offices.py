@@ -127,7 +127,8 @@ def guangxi_settings(url: str, **changes: Any) -> CardStringsSettings:
         {
             "dialect": "card-strings",
             "listen": {"port": 0, "path": "/card"},
-            "core": {"url": url, "user": "USER", "password": "PASS", "keeps_copies": True},
+            "core": {"url": url, "user": "USER", "password": "PASS"},
+            "keeps_copies": True,
             "enabling": {"statuses": ["14", "待激活"], "delays_ms": [20, 50]},
             "code_tables": CODES / "card-strings.yaml",
             "area": "450000",

@@ -132,7 +132,7 @@ def _as_json(check: ProfileCheck) -> dict[str, object]:
     }
 
 
-_ROLES: Final = {"care": "就医地", "insured": "参保地"}
+_ROLES: Final = {"care": "就医地", "insured": "参保地", "card": "发卡机构", "bank": "银行"}
 
 
 def _show(check: ProfileCheck, console: Console, language: Language) -> None:

@@ -36,7 +36,7 @@ NEEDED_TABLES: Final = (
 """Tables without which no card office is understood."""
 
 CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
-_NO_CARD_YET: Final = "NO_CARD"
+NO_CARD: Final = "NO_CARD"
 """National code of a status under which no card exists: an application, a batch under way, a return that failed."""
 _CARD_NUMBER: Final = re.compile(r"[A-Z0-9]{6,20}")
 _SEQUENCE: Final = re.compile(r"[1-9]\d{0,3}")
@@ -98,7 +98,7 @@ def read_card(flat: Mapping[str, object], tables: CodeTables, issuer: str, at: s
     """
     status = required(flat, "aaz502", at)
     national = tables[SOCIAL_STATE].to_national(status, f"{at}.aaz502").code
-    if national == _NO_CARD_YET:
+    if national == NO_CARD:
         return None
     data, holder = values_pb2.CardData(), values_pb2.HolderDetails()
     CARD_DATA.read(flat, data, tables, at)
@@ -127,7 +127,7 @@ def read_card(flat: Mapping[str, object], tables: CodeTables, issuer: str, at: s
 
 def is_card(status: str, tables: CodeTables, path: str) -> bool:
     """Whether a card exists under a local status; UNMAPPED_CODE for one that is in no table."""
-    return tables[SOCIAL_STATE].to_national(status, path).code != _NO_CARD_YET
+    return tables[SOCIAL_STATE].to_national(status, path).code != NO_CARD
 
 
 def read_person(flat: Mapping[str, object], tables: CodeTables, at: str) -> exchange_values_pb2.PersonIdentity:

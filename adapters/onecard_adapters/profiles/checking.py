@@ -14,11 +14,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from google.protobuf.descriptor import EnumDescriptor
+
+from onecard.card.v1 import values_pb2
+from onecard_adapters.dialects.bank_accounts.wire import BANK_TABLES, FINANCIAL_STATE
+from onecard_adapters.dialects.card_fields import HANDED_OUT, NEEDED_TABLES, NO_CARD, REPLACEMENT_STEP, SOCIAL_STATE
 from onecard_adapters.dialects.cross_region_xml import forms
 from onecard_adapters.dialects.infno import maps
 from onecard_adapters.mapping.codes import CodeEntry, CodeTable, CodeTables
 from onecard_adapters.mapping.fields import FieldMap
-from onecard_adapters.profiles.models import Profile, load_profile
+from onecard_adapters.profiles.models import BankSettings, CardSettings, Profile, load_profile
 from onecard_protocol.explained import Text
 
 NATIONAL_TABLES: Final = Path(__file__).parent / "codes" / "nhsa-infno.yaml"
@@ -26,6 +31,22 @@ NATIONAL_TABLES: Final = Path(__file__).parent / "codes" / "nhsa-infno.yaml"
 _FIELD_MAPS: Final[Mapping[str, ModuleType]] = {"infno": maps, "cross-region-xml": forms}
 _BESIDE_THE_MAPS: Final[Mapping[str, frozenset[str]]] = {"cross-region-xml": frozenset({"psn_cert_type"})}
 """Tables that a dialect reads where no field map stands: the person in the head of each trade."""
+
+
+def _names(numbers: EnumDescriptor, prefix: str) -> frozenset[str]:
+    return frozenset(value.name.removeprefix(prefix) for value in numbers.values if value.number)
+
+
+_SOCIAL_STATES: Final = _names(values_pb2.SocialState.DESCRIPTOR, "SOCIAL_STATE_")
+_PROTOCOL_CODES: Final[Mapping[str, frozenset[str]]] = {
+    SOCIAL_STATE: _SOCIAL_STATES,
+    HANDED_OUT: _SOCIAL_STATES,
+    REPLACEMENT_STEP: frozenset(
+        {"OLD_SUPERSEDED", "ELECTRONIC_CARD_REBOUND", "CREDENTIAL_FOLLOWED", "MEDICAL_ACCOUNT_MOVED"}
+    ),
+    FINANCIAL_STATE: _names(values_pb2.FinancialState.DESCRIPTOR, "FINANCIAL_STATE_"),
+}
+"""Tables whose national side are names of the protocol: states, and the steps that a province is asked for."""
 
 _National = Mapping[tuple[str, str], Mapping[str, CodeEntry]]
 
@@ -61,6 +82,7 @@ class ProfileCheck:
 
     file: Path
     province: str
+    """Participant, a bank too."""
     name: str
     recovery: Mapping[str, Any] | None
     """What the core allows after a crash, as the profile declares it; None where it has no insured role."""
@@ -84,13 +106,15 @@ def check_profile(file: Path) -> ProfileCheck:
         if role is not None:
             roles[role.dialect, role.code_tables].append(name)
     national = _national_codes()
+    issuers = [(name, role) for name, role in (("card", profile.card), ("bank", profile.bank)) if role is not None]
     return ProfileCheck(
         file=file,
-        province=profile.province,
+        province=profile.participant,
         name=profile.name,
         recovery=_recovery(profile),
-        mappings=tuple(
-            _check_mapping(tuple(names), dialect, tables, national) for (dialect, tables), names in roles.items()
+        mappings=(
+            *(_check_mapping(tuple(names), dialect, tables, national) for (dialect, tables), names in roles.items()),
+            *(_check_states(name, role) for name, role in issuers),
         ),
     )
 
@@ -130,6 +154,48 @@ def _check_mapping(roles: tuple[str, ...], dialect: str, file: Path, national: _
     )
 
 
+def _check_states(role: str, settings: CardSettings | BankSettings) -> MappingCheck:
+    """The tables of a card office or a bank, whose national side are the states and steps of the protocol."""
+    tables = settings.tables()
+    names = BANK_TABLES if role == "bank" else NEEDED_TABLES
+    return MappingCheck(
+        roles=(role,),
+        dialect=settings.dialect,
+        file=settings.code_tables,
+        version=tables.version,
+        tables=tuple(
+            TableCheck(
+                name=name,
+                system=tables[name].system,
+                system_version=tables[name].system_version,
+                national_count=len(tables[name].by_national),
+                local_count=len(tables[name].by_local),
+                ambiguous=_ambiguous(tables[name]),
+                wrong=tuple(_wrong_states(tables[name], writes_all=getattr(settings, "keeps_copies", False))),
+            )
+            for name in names
+        ),
+    )
+
+
+def _wrong_states(table: CodeTable, *, writes_all: bool) -> Iterator[Text]:
+    """An office that keeps copies is told every state; any other one tells only those that it has."""
+    known = _PROTOCOL_CODES.get(table.name)
+    if known is None:
+        return
+    if foreign := sorted(set(table.by_national) - known - {NO_CARD}):
+        codes = ", ".join(foreign)
+        yield Text(en=f"codes that are not of the protocol: {codes}", zh=f"协议中没有的代码：{codes}")
+    is_written = writes_all or table.name != SOCIAL_STATE
+    if missing := sorted(known - set(table.by_national)) if is_written and table.name != HANDED_OUT else []:
+        codes = ", ".join(missing)
+        yield Text(en=f"national codes without a local one: {codes}", zh=f"国家代码没有对应的本地代码：{codes}")
+
+
+def _ambiguous(table: CodeTable) -> dict[str, tuple[str, ...]]:
+    return {code: entry.local for code, entry in table.by_national.items() if len(entry.local) > 1}
+
+
 def _check_table(name: str, tables: CodeTables, national: _National) -> TableCheck:
     if name not in set(tables):
         return TableCheck(name=name, wrong=(Text(en="the table is missing", zh="缺少该表"),))
@@ -140,7 +206,7 @@ def _check_table(name: str, tables: CodeTables, national: _National) -> TableChe
         system_version=table.system_version,
         national_count=len(table.by_national),
         local_count=len(table.by_local),
-        ambiguous={code: entry.local for code, entry in table.by_national.items() if len(entry.local) > 1},
+        ambiguous=_ambiguous(table),
         wrong=tuple(_wrongs(table, national)),
     )
 

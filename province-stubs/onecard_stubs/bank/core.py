@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import random
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -18,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
+from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import numbers
 
 PATH: Final = "/bank"
@@ -29,7 +29,6 @@ NOTICE_ACCOUNTS_MAX: Final = 500
 
 _CHINA: Final = timezone(timedelta(hours=8))
 _SUCCESS, _FAILED = "000000", "E00001"
-_AGAIN_S: Final = 0.2
 _FIRST_INDEX: Final = 700_000
 
 _log = logging.getLogger(__name__)
@@ -72,9 +71,7 @@ class BankCore:
         self.accounts: dict[Key, Account] = {}
         self.told: list[dict[str, str]] = []
         """Every account as it was told, in order; a batch tells it again later, whatever came after."""
-        self._waiting: deque[list[dict[str, str]]] = deque()
-        self._wake = asyncio.Event()
-        self._telling: asyncio.Task[None] | None = None
+        self.notices = Notices(self._tell)
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -101,13 +98,11 @@ class BankCore:
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port or self._port, reuse_port=False).start()
         self._port = self._runner.addresses[0][1]
-        self._telling = asyncio.create_task(self._tell())
+        self.notices.start()
 
     async def stop(self) -> None:
         """Stop; what the bank holds is kept."""
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        await self.notices.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -158,7 +153,7 @@ class BankCore:
         counts = dict.fromkeys(STATUSES, 0)
         for account in self.accounts.values():
             counts[account.status] += 1
-        return {"accounts": len(self.accounts), "by_status": counts, "waiting": len(self._waiting)}
+        return {"accounts": len(self.accounts), "by_status": counts, "waiting": len(self.notices)}
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         message = json.loads(await request.read())
@@ -183,38 +178,21 @@ class BankCore:
     def _queue(self, rows: Sequence[dict[str, str]]) -> None:
         if self.adapter_url:
             for first in range(0, len(rows), NOTICE_ACCOUNTS_MAX):
-                self._waiting.append(list(rows[first : first + NOTICE_ACCOUNTS_MAX]))
-            self._wake.set()
+                self.notices.put(list(rows[first : first + NOTICE_ACCOUNTS_MAX]))
 
-    async def _tell(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                rows = self._waiting[0]
-                was_taken = await self._was_taken(rows)
-                self._waiting.popleft()
-                if not was_taken:
-                    self._waiting.append(rows)
-                    await asyncio.sleep(_AGAIN_S)
-
-    async def _was_taken(self, rows: list[dict[str, str]]) -> bool:
+    async def _tell(self, rows: list[dict[str, str]]) -> None:
         switches = self.behaviours.take(f"outward-{NOTICE}")
         if switches.down:
-            return False
+            raise NotTaken("the line is down")
         await asyncio.sleep(switches.delay_ms / 1_000)
         message = {"tranCode": NOTICE, "body": {"accounts": rows}}
-        try:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-                for _ in range(2 if switches.duplicate else 1):
-                    async with session.post(self.adapter_url, json=message) as response:
-                        answer = json.loads(await response.read())
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return False
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+            for _ in range(2 if switches.duplicate else 1):
+                async with session.post(self.adapter_url, json=message) as response:
+                    answer = json.loads(await response.read())
         if answer.get("retCode") != _SUCCESS:
             _log.warning("the adapter did not take a notice: %s", answer.get("retMsg"))
-            return False
-        return True
+            raise NotTaken(answer.get("retMsg"))
 
 
 def _response(code: str, text: str, accounts: list[dict[str, str]], switches: Switches) -> web.Response:

@@ -20,8 +20,7 @@ class LocalSystem:
 async def _guangdong(port: int, adapter_url: str) -> None:
     from onecard_stubs.guangdong.core import GuangdongCore
 
-    del adapter_url  # Its hospitals call the adapter; the core itself never does.
-    core = GuangdongCore(requires_sign_in=True)
+    core = GuangdongCore(requires_sign_in=True, adapter_url=adapter_url)
     await core.start(port=port)
     try:
         await asyncio.Event().wait()

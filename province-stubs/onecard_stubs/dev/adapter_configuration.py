@@ -72,11 +72,12 @@ def shipped_profile(participant: str) -> Path:
 
 
 def _move(node: Any, directory: Path, listen_port: int, local_system_port: int, database: str | None) -> str:
-    """Put the ports of this country into a profile; returns the URL that it listens at."""
+    """Put the ports of this country into a profile, whose roles share one; returns the first URL."""
     url = ""
     if isinstance(node, list):
         for item in node:
-            url = _move(item, directory, listen_port, local_system_port, database) or url
+            found = _move(item, directory, listen_port, local_system_port, database)
+            url = url or found
     if isinstance(node, dict):
         for name, value in node.items():
             if name == "listen":
@@ -90,5 +91,6 @@ def _move(node: Any, directory: Path, listen_port: int, local_system_port: int, 
             elif name == "code_tables":
                 node[name] = str(directory / value)
             else:
-                url = _move(value, directory, listen_port, local_system_port, database) or url
+                found = _move(value, directory, listen_port, local_system_port, database)
+                url = url or found
     return url

@@ -7,12 +7,15 @@ as before, refuses the same msgid with other content, and misbehaves on request 
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 from aiohttp import web
 
 from onecard_stubs import behaviour
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.benefits import Benefits
+from onecard_stubs.guangdong.cards import PATH as CARD_PATH
+from onecard_stubs.guangdong.cards import QUERY, GuangdongCards
 from onecard_stubs.guangdong.catalogue import Catalogue
 from onecard_stubs.guangdong.records import Refused
 from onecard_stubs.guangdong.visits import Visits
@@ -24,7 +27,7 @@ NOT_SIGNED_IN = -3
 """infcode of a trade without a valid sign_no (ours); nothing of it was looked at."""
 _SIGN_IN, _SIGN_OUT = "9001", "9002"
 _BODY_BYTES_MAX = 4 * 1_024 * 1_024
-_READING = {"1101", "2206", "2303", "5203"}
+_READING = {"1101", "2206", "2303", "5203", QUERY}
 
 Trade = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 """head and input of a request to the output of its answer; raises Refused."""
@@ -39,6 +42,7 @@ class GuangdongCore:
         *,
         province_area: str = "440000",
         requires_sign_in: bool = False,
+        adapter_url: str = "",
     ) -> None:
         self.requires_sign_in = requires_sign_in
         """Whether trades without a valid sign_no are refused."""
@@ -46,6 +50,11 @@ class GuangdongCore:
         """Those that are valid; whoever takes one out ends that session."""
         self.population = population or Population(province_area=province_area)
         self.behaviours = behaviour.Behaviours()
+        self.adapter_url = adapter_url
+        """Where the adapter serves this province; its cards have a path of their own there."""
+        self.cards = GuangdongCards(
+            self.population, self.behaviours, lambda: urljoin(self.adapter_url, CARD_PATH) if self.adapter_url else ""
+        )
         self.benefits = Benefits(self.population)
         self.visits = Visits(Catalogue.load(), province_area)
         self._province_area = province_area
@@ -57,6 +66,7 @@ class GuangdongCore:
             _SIGN_OUT: self._sign_out,
             **self.visits.trades(),
             **self.benefits.trades(self.visits),
+            **self.cards.trades(),
         }
         self.requests: list[str] = []
         """Trade numbers in the order they came."""
@@ -78,7 +88,7 @@ class GuangdongCore:
         """Listen; OSError if the port is taken."""
         application = web.Application(client_max_size=_BODY_BYTES_MAX)
         application.router.add_post(PATH, self._serve)
-        behaviour.mount_control(application, self.behaviours)
+        behaviour.mount_control(application, self.behaviours, self.cards.columns.commands())
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -87,9 +97,11 @@ class GuangdongCore:
             await runner.cleanup()
             raise
         self._runner = runner
+        self.cards.columns.notices.start()
 
     async def stop(self) -> None:
         """Stop listening."""
+        await self.cards.columns.notices.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -21,6 +20,7 @@ from onecard_stubs.guangxi import records, wire
 from onecard_stubs.guangxi.office import ALREADY, DONE, CardOffice, Said
 from onecard_stubs.guangxi.point import InstantIssuePoint
 from onecard_stubs.guangxi.records import Event
+from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import Person, Population
 
 PATH: Final = "/card"
@@ -28,7 +28,6 @@ NOTICE: Final = "卡状态通知"
 PROVINCE_AREA: Final = "450000"
 
 _BATCH_WINDOW: Final = timedelta(hours=2)
-_AGAIN_S: Final = 0.2
 _ANSWER_S: Final = 30.0
 _USER: Final = {"用户名": "USER", "密码": "PASS"}
 _COUNTER_AREA: Final = "450300"
@@ -48,9 +47,7 @@ class GuangxiCardOffice:
         self.office = CardOffice(self.population, self._tell_later)
         self.verbs_asked: list[str] = []
         """In the order they came."""
-        self._waiting: deque[Event] = deque()
-        self._wake = asyncio.Event()
-        self._telling: asyncio.Task[None] | None = None
+        self.notices = Notices(self._tell)
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -85,13 +82,11 @@ class GuangxiCardOffice:
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port or self._port, reuse_port=False).start()
         self._port = self._runner.addresses[0][1]
-        self._telling = asyncio.create_task(self._tell())
+        self.notices.start()
 
     async def stop(self) -> None:
         """Stop; what the office holds is kept."""
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        await self.notices.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -162,7 +157,7 @@ class GuangxiCardOffice:
         books = self.office.books
         if "identity_number" not in arguments:
             counts = {"cards": len(books.cards), "copies": len(books.copies), "steps": len(books.steps)}
-            return {**counts, "waiting": len(self._waiting)}
+            return {**counts, "waiting": len(self.notices)}
         person = self._person(arguments)
         holder = books.holders.get(person.identity_number)
         return {
@@ -206,38 +201,19 @@ class GuangxiCardOffice:
 
     def _tell_later(self, event: Event) -> None:
         if self.adapter_url:
-            self._waiting.append(event)
-            self._wake.set()
+            self.notices.put(event)
 
-    async def _tell(self) -> None:
-        """Give the notices one after the other; one that is not taken goes to the end, so they overtake each other."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                event = self._waiting[0]
-                was_taken = await self._told(event)
-                self._waiting.popleft()
-                if not was_taken:
-                    self._waiting.append(event)
-                    await asyncio.sleep(_AGAIN_S)
-
-    async def _told(self, event: Event) -> bool:
+    async def _tell(self, event: Event) -> None:
         switches = self.behaviours.take(f"outward-{NOTICE}")
         if switches.down:
-            return False
+            raise NotTaken("the line is down")
         await asyncio.sleep(switches.delay_ms / 1_000)
         values = {"操作": NOTICE, **_USER, "城市代码": PROVINCE_AREA, **event.values}
-        try:
+        for _ in range(2 if switches.duplicate else 1):
             answer = await self._post(values)
-            if switches.duplicate:
-                answer = await self._post(values)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
         if answer.values.get("ERR") not in (DONE, ALREADY):
             _log.warning("the adapter did not take a notice: %s", answer.values.get("ERR", answer.word))
-            return False
-        return True
+            raise NotTaken(answer.values.get("ERR", answer.word))
 
     async def _post(self, values: Mapping[str, str]) -> wire.Text:
         if not self.adapter_url:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp import web
@@ -18,6 +19,8 @@ from aiohttp import web
 from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
 from onecard_stubs.population import Population
 from onecard_stubs.sichuan import soap
+from onecard_stubs.sichuan.cards import PATH as CARD_PATH
+from onecard_stubs.sichuan.cards import SichuanCards
 from onecard_stubs.sichuan.state import SHANGHAI, CoreState, Refused
 from onecard_stubs.sichuan.trades import TRADES
 
@@ -48,6 +51,12 @@ class SichuanCore:
         self.behaviours = behaviours or Behaviours()
         self.adapter_url = adapter_url
         self._operation = operation
+        self.cards = SichuanCards(
+            population,
+            self.behaviours,
+            operation,
+            lambda: urljoin(self.adapter_url, CARD_PATH) if self.adapter_url else "",
+        )
         self._issued = itertools.count(1)
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -74,6 +83,7 @@ class SichuanCore:
                 "withdraw_outwards": self.withdraw_outwards,
                 "describe": self._describe,
                 "settlements_standing": self._standing,
+                **self.cards.columns.commands(),
             },
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
@@ -81,9 +91,11 @@ class SichuanCore:
         site = web.TCPSite(self._runner, host, port or self._port, reuse_port=False)
         await site.start()
         self._port = self._runner.addresses[0][1]
+        self.cards.columns.notices.start()
 
     async def stop(self) -> None:
         """Stop listening; what the core holds is kept."""
+        await self.cards.columns.notices.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -148,6 +160,8 @@ class SichuanCore:
         transid = message.value("transid")
         trade = TRADES.get(message.trade)
         try:
+            if self.cards.serves(message.trade):
+                return self._answer(message.operation, 0, "", transid, switches, self.cards.answer(message))
             if trade is None:
                 raise Refused(_CODE_UNKNOWN_TRADE, f"交易{message.trade}不存在")
             self._require_new(transid)

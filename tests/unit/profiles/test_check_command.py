@@ -45,9 +45,17 @@ class Copy:
         codes = (PROFILES / "codes" / "nhsa-infno.yaml").read_text(encoding="utf-8")
         self.tables: dict[str, Any] = yaml.safe_load(codes)
         (folder / "codes").mkdir()
+        self.card_tables: dict[str, Any] = yaml.safe_load(
+            (PROFILES / "codes" / "infno-card.yaml").read_text(encoding="utf-8")
+        )
 
     def write(self) -> Path:
-        for file, content in ((self.file, self.profile), (self.file.parent / "codes/nhsa-infno.yaml", self.tables)):
+        codes = self.file.parent / "codes"
+        for file, content in (
+            (self.file, self.profile),
+            (codes / "nhsa-infno.yaml", self.tables),
+            (codes / "infno-card.yaml", self.card_tables),
+        ):
             file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
         return self.file
 
@@ -70,11 +78,45 @@ def test_the_profiles_that_come_with_the_program_are_right(check: Check, name: s
     assert "psn_cert_type" in shown.output
     (profile,) = told["profiles"]
     assert profile["wrong_count"] == 0
-    assert [mapping["roles"] for mapping in profile["mappings"]] == [["care", "insured"]]
+    assert [mapping["roles"] for mapping in profile["mappings"]] == [["care", "insured"], ["card"]]
     tables = {table["name"]: table for table in profile["mappings"][0]["tables"]}
     assert list(tables) == needed_tables(profile["mappings"][0]["dialect"])
     assert tables["naty"]["national_count"] == 59
     assert tables["psn_cert_type"]["ambiguous"] == {"01": ["01", "1"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "participant", "role"), [("cn-45.yaml", "cn-45", "card"), ("bank-102.yaml", "bank-102", "bank")]
+)
+def test_the_profiles_of_a_card_office_and_of_a_bank_are_right(
+    check: Check, name: str, participant: str, role: str
+) -> None:
+    shown, told = check(PROFILES / name), check(PROFILES / name, "--json").json()
+
+    assert shown.code == ExitCode.DONE
+    (profile,) = told["profiles"]
+    assert (profile["province"], profile["wrong_count"]) == (participant, 0)
+    assert [mapping["roles"] for mapping in profile["mappings"]] == [[role]]
+
+
+def test_states_that_an_office_could_not_be_told_or_that_no_protocol_has_are_named(check: Check, copy: Copy) -> None:
+    states = copy.card_tables["tables"]["social_state"]["codes"]
+    states[:] = [entry for entry in states if entry["national"] != "SUPERSEDED"]
+    states.append({"national": "MISLAID", "local": ["Z"]})
+    copy.card_tables["tables"]["replacement_step"]["codes"].pop()
+
+    told = check(copy.write(), "--json")
+
+    assert told.code == ExitCode.FOUND_WRONG
+    (_, cards) = told.json()["profiles"][0]["mappings"]
+    wrong = {table["name"]: table["wrong"] for table in cards["tables"] if table["wrong"]}
+    assert wrong == {
+        "social_state": [
+            "codes that are not of the protocol: MISLAID",
+            "national codes without a local one: SUPERSEDED",
+        ],
+        "replacement_step": ["national codes without a local one: MEDICAL_ACCOUNT_MOVED"],
+    }
 
 
 def test_recovery_is_told_as_the_profile_declares_it(check: Check) -> None:

@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import HttpUrl
 
 from onecard_adapters.cards.settings import BankRole
+from onecard_adapters.dialects.bank_accounts.wire import BANK_TABLES
 from onecard_adapters.dialects.infno.settings import ListenSettings, Strict
+from onecard_adapters.mapping.codes import CodeTables
 
 
 class BankCoreSettings(Strict):
@@ -22,3 +24,10 @@ class BankAccountsSettings(BankRole):
     dialect: Literal["bank-accounts"]
     listen: ListenSettings
     core: BankCoreSettings
+
+    def tables(self) -> CodeTables:
+        """The code tables; CONFIGURATION_INVALID if they do not load, or one is missing."""
+        tables = CodeTables.load(self.code_tables)
+        for name in BANK_TABLES:
+            tables[name]
+        return tables

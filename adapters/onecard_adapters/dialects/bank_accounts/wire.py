@@ -26,6 +26,8 @@ SUCCESS: Final = "000000"
 FAILED: Final = "E00001"
 ACCOUNTS_MAX: Final = 500
 FINANCIAL_STATE: Final = "financial_state"
+BANK_TABLES: Final = (FINANCIAL_STATE, "aac058")
+"""Tables without which no account is understood."""
 
 _SEQUENCE_MAX: Final = 9_999
 

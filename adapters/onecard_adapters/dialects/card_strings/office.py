@@ -24,7 +24,7 @@ class StringsCardOffice:
     def __init__(self, settings: CardStringsSettings, tables: CodeTables, client: CardOfficeClient) -> None:
         self._client = client
         self._tables = tables
-        self._keeps_copies = settings.core.keeps_copies
+        self._keeps_copies = settings.keeps_copies
         self._own = participant_of_area(settings.area)
 
     async def carry_out(self, request: replacement_pb2.CarryOutStepRequest) -> replacement_pb2.CarryOutStepResponse:

@@ -18,8 +18,6 @@ class CardOfficeSettings(Strict):
     url: HttpUrl
     user: str = Field(min_length=1)
     password: SecretStr
-    keeps_copies: bool = False
-    """Whether it wants to hear of other provinces' cards that it follows (外省卡状态)."""
 
 
 class EnablingSettings(Strict):
@@ -37,6 +35,8 @@ class CardStringsSettings(CardRole):
     dialect: Literal["card-strings"]
     listen: ListenSettings
     core: CardOfficeSettings
+    keeps_copies: bool = False
+    """Whether the office wants to hear of other provinces' cards that it follows (外省卡状态)."""
     enabling: EnablingSettings = EnablingSettings()
 
     def tables(self) -> CodeTables:

@@ -1,0 +1,281 @@
+"""Cards at a province's core that tells and answers in columns (aaz500, aaz502 …), whatever envelope carries them.
+
+The columns are ours beside those of card offices. Statuses are each core's own codes. What hangs on a card at other
+systems of the province (e-card, medical credential, medical account) is a local record here, and nothing more.
+"""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from onecard_stubs.behaviour import Behaviours, Command
+from onecard_stubs.notices import Notices, NotTaken
+from onecard_stubs.population import Person, Population
+
+Columns = Mapping[str, str]
+AskAdapter = Callable[[str, Columns], Awaitable[Mapping[str, Any]]]
+"""NOTICE or VERIFY with columns, to the columns of the adapter's answer; raises NotTaken."""
+
+NOTICE, VERIFY = "notice", "verify"
+_CHINA = timezone(timedelta(hours=8))
+_BATCH_WINDOW = timedelta(hours=2)
+
+
+class StepRefused(Exception):
+    """The core does not do it; the text is what the clerk reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statuses:
+    """A core's own codes."""
+
+    active: str
+    lost: str
+    temporarily_lost: str
+    superseded: str
+    steps: tuple[str, str, str, str]
+    """Old card superseded, e-card rebound, credential followed, medical account moved."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Card:
+    """One card."""
+
+    person: Person
+    number: str
+    status: str
+    changed: datetime
+    electronic_card_id: str
+    before: str = ""
+    """Status before its successor ended it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Hanging:
+    """The card on which each of these hangs; empty: the holder's only one."""
+
+    electronic_card: str = ""
+    credential: str = ""
+    medical_account: str = ""
+
+
+@dataclass(slots=True)
+class _Done:
+    local_id: str
+    time: datetime = field(default_factory=lambda: datetime.now(_CHINA))
+
+
+class ColumnsCards:
+    """The cards of a population, each in use."""
+
+    def __init__(
+        self, population: Population, statuses: Statuses, behaviours: Behaviours, ask_adapter: AskAdapter | None
+    ) -> None:
+        self.cards: dict[str, Card] = {}
+        self.hanging: dict[str, Hanging] = {}
+        self.copies: dict[tuple[str, str], dict[str, str]] = {}
+        self.notices = Notices(self._tell)
+        self._population = population
+        self._province = population.province_area[:2]
+        self._statuses = statuses
+        self._behaviours = behaviours
+        self._ask_adapter = ask_adapter
+        self._events: list[dict[str, str]] = []
+        self._steps: dict[tuple[str, str, str], _Done] = {}
+        self._sequence = itertools.count(1)
+        for person in population:
+            self.cards[person.card_number] = Card(
+                person=person,
+                number=person.card_number,
+                status=statuses.active,
+                changed=datetime.now(_CHINA),
+                electronic_card_id=f"E{self._province}{person.personal_number}",
+            )
+
+    def commands(self) -> dict[str, Command]:
+        """What people do here, for /control/command."""
+        return {
+            "report_lost": self.report_lost,
+            "report_found": self.report_found,
+            "hourly_batch": self.hourly_batch,
+            "verify": self.verify,
+            "show_cards": self.show_cards,
+        }
+
+    def query(self, columns: Columns) -> dict[str, str]:
+        """A card's columns; none where there is no such card."""
+        card = self.cards.get(columns["aaz500"])
+        return {} if card is None else self._columns(card)
+
+    def step(self, columns: Columns) -> dict[str, str]:
+        """Carry a step of a replacement out, or undo it; done before, it is answered so."""
+        key = (columns["ykz603"], columns["ykz601"], columns["ykz602"])
+        done = self._steps.get(key)
+        is_already = done is not None
+        if done is None:
+            self._carry_out(columns, is_forward=columns["ykz602"] == "1")
+            done = self._steps[key] = _Done(f"{self._province}{next(self._sequence):010d}")
+        return {
+            "ykz604": done.local_id,
+            "ykz605": "1" if is_already else "0",
+            "aae036": f"{done.time:%Y%m%d%H%M%S}",
+        }
+
+    def copy(self, columns: Columns) -> dict[str, str]:
+        """Keep another province's card unless a newer version of it is known."""
+        key = (columns["ykz513"], columns["aaz500"])
+        known = self.copies.get(key)
+        is_already = known is not None and int(known["ykz514"]) >= int(columns["ykz514"])
+        if not is_already:
+            self.copies[key] = dict(columns)
+        return {"ykz605": "1" if is_already else "0"}
+
+    async def report_lost(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The hotline: takes identity_number or card_number, and is_formal (false: for the time being)."""
+        is_formal = bool(arguments.get("is_formal"))
+        return self._report(arguments, self._statuses.lost if is_formal else self._statuses.temporarily_lost)
+
+    async def report_found(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The hotline: takes identity_number or card_number."""
+        return self._report(arguments, self._statuses.active)
+
+    async def hourly_batch(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tell all events of the last two hours again, each `repeats` times, in an order that `seed` decides."""
+        since = f"{datetime.now(_CHINA) - _BATCH_WINDOW:%Y%m%d%H%M%S}"
+        events = [event for event in self._events if event["aae036"] >= since] * int(arguments.get("repeats", 1))
+        random.Random(int(arguments.get("seed", 0))).shuffle(events)
+        for event in events:
+            self.notices.put(event)
+        return {"notices": len(events)}
+
+    async def verify(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A counter: takes identity_number, card_number, recognition_code, terminal; a card of any province.
+
+        Answers is_usable, reason, as_of, and duration_ms."""
+        started = time.perf_counter()
+        columns = {
+            "aac058": "01",
+            "aac002": str(arguments["identity_number"]),
+            "aaz500": str(arguments["card_number"]),
+            "ykz501": str(arguments.get("recognition_code", "")),
+            "ykz607": str(arguments.get("terminal", f"{self._province}0000-001")),
+        }
+        try:
+            answer = await self._asked(VERIFY, columns)
+        except NotTaken as refused:
+            answer = {"ykz608": "0", "ykz609": str(refused), "aae036": ""}
+        return {
+            "is_usable": answer["ykz608"] == "1",
+            "reason": answer["ykz609"],
+            "as_of": answer["aae036"],
+            "duration_ms": round((time.perf_counter() - started) * 1_000, 1),
+        }
+
+    async def show_cards(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A person's cards and what hangs on which: takes identity_number."""
+        number = str(arguments["identity_number"])
+        hanging = self.hanging.get(number, Hanging())
+        return {
+            "cards": [
+                {"card_number": card.number, "status": card.status}
+                for card in self.cards.values()
+                if card.person.identity_number == number
+            ],
+            "electronic_card_on": hanging.electronic_card,
+            "credential_on": hanging.credential,
+            "medical_account_on": hanging.medical_account,
+        }
+
+    def _carry_out(self, columns: Columns, *, is_forward: bool) -> None:
+        superseded, electronic, credential, account = self._statuses.steps
+        number = columns["aaz500"] if is_forward else columns["ykz510"]
+        hanging = self.hanging.setdefault(columns["aac002"], Hanging())
+        match columns["ykz601"]:
+            case step if step == superseded:
+                self._supersede(columns["ykz510"], is_forward=is_forward)
+            case step if step == electronic:
+                hanging.electronic_card = number
+            case step if step == credential:
+                hanging.credential = number
+            case step if step == account:
+                hanging.medical_account = number
+            case _:
+                raise StepRefused("事项不支持")
+
+    def _supersede(self, number: str, *, is_forward: bool) -> None:
+        card = self.cards.get(number)
+        if card is None:
+            raise StepRefused("无此卡")
+        if is_forward and card.status != self._statuses.superseded:
+            card.before = card.status
+            self._change(card, self._statuses.superseded)
+        elif not is_forward and card.status == self._statuses.superseded:
+            self._change(card, card.before)
+
+    def _report(self, arguments: Mapping[str, Any], status: str) -> Mapping[str, Any]:
+        number = arguments.get("card_number")
+        if number is None:
+            person = self._population.by_identity_number(str(arguments["identity_number"]))
+            number = None if person is None else person.card_number
+        card = self.cards.get(str(number))
+        if card is None:
+            raise ValueError("no such card")
+        if card.status == self._statuses.superseded:
+            raise ValueError("the card has a successor")
+        is_already = card.status == status
+        if not is_already:
+            self._change(card, status)
+        return {"card_number": card.number, "was_already": is_already, "time": card.changed.isoformat()}
+
+    def _change(self, card: Card, status: str) -> None:
+        card.status, card.changed = status, datetime.now(_CHINA)
+        event = {"aaz500": card.number, "aaz502": status, "aae036": f"{card.changed:%Y%m%d%H%M%S}"}
+        self._events.append(event)
+        if self._ask_adapter is not None:
+            self.notices.put(event)
+
+    async def _tell(self, event: Columns) -> None:
+        switches = self._behaviours.take(f"outward-{NOTICE}")
+        if switches.down:
+            raise NotTaken("the line is down")
+        await asyncio.sleep(switches.delay_ms / 1_000)
+        for _ in range(2 if switches.duplicate else 1):
+            await self._asked(NOTICE, event)
+
+    async def _asked(self, trade: str, columns: Columns) -> Mapping[str, Any]:
+        if self._ask_adapter is None:
+            raise ValueError("no adapter is configured")
+        return await self._ask_adapter(trade, columns)
+
+    def _columns(self, card: Card) -> dict[str, str]:
+        person = card.person
+        return {
+            "aac058": "01",
+            "aac002": person.identity_number,
+            "aac003": person.name,
+            "aac004": person.sex,
+            "aac005": person.ethnicity,
+            "aac006": f"{person.birth_day:%Y%m%d}",
+            "aac161": "CHN",
+            "aab301": person.card_recognition_code[:6],
+            "aaz500": card.number,
+            "aaz502": card.status,
+            "aaz161": "20220315",
+            "aaz162": "20320315",
+            "aae008": "102",
+            "aae010": person.bank_card_number,
+            "aca017": "1",
+            "aca015": "2",
+            "ykz501": person.card_recognition_code,
+            "ykz502": "1",
+            "ykz503": "3.00",
+            "ykz505": "1",
+            "ykz508": card.electronic_card_id,
+            "ykz509": "1",
+            "aae036": f"{card.changed:%Y%m%d%H%M%S}",
+        }

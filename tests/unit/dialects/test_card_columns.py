@@ -1,0 +1,150 @@
+"""Cards in columns, in the infno envelope and in both operations of the cross-region one: notices, counters, steps."""
+
+from pathlib import Path
+
+import pytest
+
+from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+from onecard_adapters.cards.port import LocalCard
+from onecard_protocol.errors import OneCardError
+from onecard_stubs.behaviour import Switches
+from tests.support.card_offices import KeepingDesk, step_request
+from tests.support.columns_offices import ISSUERS, QUERY_TRADES, STEP_TRADES, columns_office
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.parametrize("place", ISSUERS)
+
+
+async def test_a_loss_by_hotline_is_told_with_all_that_the_core_knows(place: str, tmp_path: Path) -> None:
+    desk = KeepingDesk()
+    async with columns_office(place, desk, tmp_path) as (cards, _, _):
+        card = next(iter(cards.cards.values()))
+        await cards.report_lost({"card_number": card.number})
+        await eventually(lambda: desk.states(card.number) == ["TEMPORARILY_LOST"])
+        await cards.report_lost({"card_number": card.number, "is_formal": True})
+        await eventually(lambda: desk.states(card.number) == ["TEMPORARILY_LOST", "LOST"])
+    told = desk.told[0]
+    assert isinstance(told, LocalCard)
+    assert told.card == values_pb2.CardReference(issuer=ISSUERS[place], number=card.number, sequence=1)
+    assert told.person.number == card.person.identity_number
+    assert told.holder.name == card.person.name
+    assert told.data.bank == "bank-102"
+    assert told.data.expiry_day.year == 2032
+    assert told.data.generation == 3
+
+
+async def test_a_batch_of_repeats_in_any_order_tells_nothing_that_is_not_so_now(place: str, tmp_path: Path) -> None:
+    desk = KeepingDesk()
+    async with columns_office(place, desk, tmp_path) as (cards, _, _):
+        card = next(iter(cards.cards.values()))
+        await cards.report_lost({"card_number": card.number})
+        await eventually(lambda: len(desk.told) == 1)
+        await cards.report_found({"card_number": card.number})
+        await eventually(lambda: len(desk.told) == 2)
+        assert (await cards.hourly_batch({"repeats": 4, "seed": 1}))["notices"] == 8
+        await eventually(lambda: not cards.notices)
+        assert desk.states(card.number) == ["TEMPORARILY_LOST", "ACTIVE"]
+
+
+async def test_a_counter_reads_yes_or_no_and_why(place: str, tmp_path: Path) -> None:
+    desk = KeepingDesk()
+    desk.verdicts = {
+        "A99000080": status_pb2.CARD_VERDICT_TEMPORARILY_LOST,
+        "A99000081": status_pb2.CARD_VERDICT_VALID,
+    }
+    async with columns_office(place, desk, tmp_path) as (cards, _, _):
+        who = {"identity_number": "110000196201019924", "recognition_code": "110000D1560000059900000000000080"}
+        refused = await cards.verify({**who, "card_number": "A99000080"})
+        accepted = await cards.verify({**who, "card_number": "A99000081"})
+        desk.failure = OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY)
+        unanswered = await cards.verify({**who, "card_number": "A99000081"})
+    assert (refused["is_usable"], accepted["is_usable"], unanswered["is_usable"]) == (False, True, False)
+    assert "临时挂失" in refused["reason"]
+    assert unanswered["reason"].startswith("[HUB_NOT_READY]")
+    assert desk.questions[0].recognition_code == who["recognition_code"]
+
+
+async def test_a_step_is_done_once_undone_once_and_answered_as_done_already(place: str, tmp_path: Path) -> None:
+    desk = KeepingDesk()
+    async with columns_office(place, desk, tmp_path) as (cards, behaviours, office):
+        card = next(iter(cards.cards.values()))
+        new = ("cn-45", "A99500001")
+        request = step_request(
+            "OLD_SUPERSEDED", number=card.person.identity_number, old=(ISSUERS[place], card.number), new=new
+        )
+        behaviours.set(STEP_TRADES[place], Switches(lose_answer=True), calls=1)
+        with pytest.raises(OneCardError) as doubt:
+            await office.carry_out(request)
+        assert doubt.value.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN
+        again = await office.carry_out(request)
+        assert again.was_already
+        assert again.local_id
+        await eventually(lambda: desk.states(card.number) == ["SUPERSEDED"])
+        request.direction = replacement_pb2.STEP_DIRECTION_BACK
+        assert not (await office.carry_out(request)).was_already
+        await eventually(lambda: desk.states(card.number) == ["SUPERSEDED", "ACTIVE"])
+
+
+async def test_what_hangs_on_a_card_follows_to_the_new_one_and_back(place: str, tmp_path: Path) -> None:
+    async with columns_office(place, KeepingDesk(), tmp_path) as (cards, _, office):
+        card = next(iter(cards.cards.values()))
+        number = card.person.identity_number
+        for step in ("ELECTRONIC_CARD_REBOUND", "CREDENTIAL_FOLLOWED", "MEDICAL_ACCOUNT_MOVED"):
+            request = step_request(step, number=number, old=(ISSUERS[place], card.number), new=("cn-11", "A99000090"))
+            await office.carry_out(request)
+        shown = await cards.show_cards({"identity_number": number})
+        hanging = ("electronic_card_on", "credential_on", "medical_account_on")
+        assert [shown[name] for name in hanging] == ["A99000090"] * 3
+        request.direction = replacement_pb2.STEP_DIRECTION_BACK
+        await office.carry_out(request)
+        assert (await cards.show_cards({"identity_number": number}))["medical_account_on"] == card.number
+
+
+async def test_a_core_that_refuses_a_step_is_no_doubt(place: str, tmp_path: Path) -> None:
+    async with columns_office(place, KeepingDesk(), tmp_path) as (_, _, office):
+        with pytest.raises(OneCardError) as refused:
+            await office.carry_out(
+                step_request("OLD_SUPERSEDED", number="1", old=(ISSUERS[place], "A00000000"), new=("cn-11", "A1"))
+            )
+    assert refused.value.reason == errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM
+
+
+async def test_a_card_is_found_as_it_stands_and_one_that_was_never_made_is_none(place: str, tmp_path: Path) -> None:
+    async with columns_office(place, KeepingDesk(), tmp_path) as (cards, behaviours, office):
+        card = next(iter(cards.cards.values()))
+        reference = values_pb2.CardReference(issuer=ISSUERS[place], number=card.number, sequence=1)
+        found = await office.find(reference)
+        assert isinstance(found, LocalCard)
+        assert found.state == values_pb2.SOCIAL_STATE_ACTIVE
+        assert await office.find(values_pb2.CardReference(issuer=ISSUERS[place], number="A00000000")) is None
+        assert await office.find(values_pb2.CardReference(issuer="cn-11", number=card.number)) is None
+        card.status = "Q"
+        with pytest.raises(OneCardError) as refused:
+            await office.find(reference)
+        assert refused.value.reason == errors_pb2.ERROR_REASON_UNMAPPED_CODE
+        behaviours.set(QUERY_TRADES[place], Switches(down=True))
+        with pytest.raises(OneCardError) as refused:
+            await office.find(reference)
+        assert refused.value.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
+
+
+async def test_a_copy_of_anothers_card_is_kept_by_its_newest_version(place: str, tmp_path: Path) -> None:
+    async with columns_office(place, KeepingDesk(), tmp_path) as (cards, _, office):
+        change = change_pb2.ReportSocialChangeRequest(
+            person=exchange_values_pb2.PersonIdentity(number="110000196201019924"),
+            card=values_pb2.CardReference(issuer="cn-11", number="A99000080", sequence=1),
+            version=3,
+            state=values_pb2.SOCIAL_STATE_LOST,
+            holder=values_pb2.HolderDetails(name="周小测"),
+        )
+        await office.tell(change)
+        change.version, change.state = 2, values_pb2.SOCIAL_STATE_ACTIVE
+        await office.tell(change)
+        (copy,) = cards.copies.values()
+        assert (copy["aaz502"], copy["ykz514"], copy["aac003"]) == ("2", "3", "周小测")
+        change.data.bank = "bank-999"
+        with pytest.raises(OneCardError) as refused:
+            await office.tell(change)
+        assert refused.value.reason == errors_pb2.ERROR_REASON_UNMAPPED_CODE
