@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from google.protobuf.message import Message as ProtoMessage
 
 from onecard.card.v1 import replacement_pb2
 from onecard.exchange.v1 import errors_pb2, message_pb2
@@ -166,9 +167,9 @@ def test_what_a_card_takes_over_moves_on_only_when_it_is_there(registry: Registr
         registry.reply(asked)
     assert [step_in(asked).replacement_id for asked in registry.steps_asked()].count(id_text(second.id)) == 1
     reply_all(registry)
-    asked = [step_in(asked).replacement_id for asked in registry.steps_asked()]
-    assert asked[-4:] == [id_text(second.id)] * 4
-    assert asked.count(id_text(first.id)) == 5
+    ids = [step_in(asked).replacement_id for asked in registry.steps_asked()]
+    assert ids[-4:] == [id_text(second.id)] * 4
+    assert ids.count(id_text(first.id)) == 5
     assert [known.phase for known in registry.holder().replacements] == [ReplacementPhase.OPEN] * 2
 
 
@@ -323,18 +324,26 @@ def moves(registry: Registry) -> Iterator[tuple[str, bool, Callable[[Registry], 
                 yield (
                     f"{step_name(asked)}: {word}",
                     payload is not None,
-                    lambda it, to=asked, say=payload: it.reply(to, say),
+                    _replies(asked, payload),
                 )
     for timer in registry.timers.values():
         if not timer.what.endswith("benefit-due"):
             yield (
                 f"timer {timer.purpose}",
                 timer.purpose is not TimerPurpose.STATE,
-                lambda it, due=timer.id: it.fire(due),
+                _fires(timer.id),
             )
     if registry.social_state(NEW) == "ACTIVE":
         yield "cancel", False, cancel
         yield "confirm", False, confirm
+
+
+def _replies(asked: Message, payload: ProtoMessage | None) -> Callable[[Registry], object]:
+    return lambda registry: registry.reply(asked, payload)
+
+
+def _fires(due: bytes) -> Callable[[Registry], object]:
+    return lambda registry: registry.fire(due)
 
 
 def essence(registry: Registry) -> object:
@@ -402,8 +411,8 @@ def test_every_order_of_replies_refusals_doubts_lateness_and_cancelling_keeps_th
 ) -> None:
     """Every moment that two mishaps anywhere lead to, with one delay before a step is stuck.
 
-    Each record is decided twice and gives the same, as after a crash; and from each moment the saga still ends, unless a
-    final refusal leaves it to a person.
+    Each record is decided twice and gives the same, as after a crash; and from each moment the saga still ends, unless
+    a final refusal leaves it to a person.
     """
     monkeypatch.setattr(limits, "REPLACEMENT_RETRY_DELAYS_MS", (1_000,))
     seen = set()
