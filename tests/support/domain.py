@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from google.protobuf.message import Message as ProtoMessage
 
@@ -190,9 +190,9 @@ class InMemoryWorker:
         self.dead_letters: dict[MessageKey, tuple[KeepDeadLetter, Message]] = {}
         """Each dead letter with the report that it was kept for."""
 
-    def copy(self) -> InMemoryWorker:
+    def copy(self) -> Self:
         """Another worker of the same state, to try something else from here on."""
-        other = InMemoryWorker(self.now_ms, decides_twice=self.decides_twice, feeds=self.feeds)
+        other = type(self)(self.now_ms, decides_twice=self.decides_twice, feeds=self.feeds)
         other.forwarded = self.forwarded.copy()
         other.position = self.position
         other.known, other.aggregates = dict(self.known), dict(self.aggregates)

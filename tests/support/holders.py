@@ -116,6 +116,7 @@ class SyntheticHolder:
         at_ms: int | None = None,
         sender: str = BANK,
         bank_card_number: str = BANK_CARD,
+        local: str = "",
     ) -> Message:
         """A report by the card's bank."""
         state = state or _STATES.get(change, change)
@@ -126,10 +127,10 @@ class SyntheticHolder:
             change=f"FINANCIAL_CHANGE_{change}",
             state=f"FINANCIAL_STATE_{state}",
             occurred_time=timestamp(START_MS + version * 1_000 if at_ms is None else at_ms),
-            local_status=coded("bank.status", state),
+            local_status=coded("bank.status", local or state),
             bank_card_number=bank_card_number,
         )
-        return self._event(FINANCIAL, payload, sender, f"{card}|{change}|{version}|{at_ms}")
+        return self._event(FINANCIAL, payload, sender, f"{card}|{change}|{version}|{at_ms}|{local}")
 
     def data(self, card: CardKey = OLD, **changes: Any) -> values_pb2.CardData:
         """Face and chip."""

@@ -215,13 +215,19 @@ def confirm(holding: Holding, replacement: Replacement) -> None:
 
 
 def go_on(holding: Holding) -> None:
-    """Ask for whatever can be asked for now, and draw the replacements' states from their steps'."""
-    for known in holding.holder.replacements:
-        if known.phase in BEING_UNDONE:
-            _go_back(holding, known.id)
-        elif known.phase not in ENDED:
-            _go_forward(holding, known.id)
-        _settle(holding, known.id)
+    """Ask for whatever can be asked for now, and draw the replacements' states from their steps'.
+
+    Until nothing moves any more, since the end of one may be what another waits for.
+    """
+    before: tuple[Replacement, ...] = ()
+    while before != holding.holder.replacements:
+        before = holding.holder.replacements
+        for known in before:
+            if known.phase in BEING_UNDONE:
+                _go_back(holding, known.id)
+            elif known.phase not in ENDED:
+                _go_forward(holding, known.id)
+            _settle(holding, known.id)
 
 
 def _go_forward(holding: Holding, replacement_id: bytes) -> None:

@@ -7,10 +7,13 @@ from typing import Final
 
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard_broker.domain import medical_checks
+from onecard_broker.domain import card_checks, medical_checks
 from onecard_protocol.methods import Method
 
-_CHECKS: Final[Mapping[str, Callable[[ProtoMessage], None]]] = {"onecard.medical.v1": medical_checks.check_payload}
+_CHECKS: Final[Mapping[str, Callable[[ProtoMessage], None]]] = {
+    "onecard.card.v1": card_checks.check_payload,
+    "onecard.medical.v1": medical_checks.check_payload,
+}
 
 
 def check(method: Method, payload: ProtoMessage) -> None:

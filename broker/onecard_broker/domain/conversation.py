@@ -128,10 +128,12 @@ def decide(state: State, inbound: Inbound, now_ms: int) -> list[Effect]:
                 _decide_again(ruling, seen)
         case Origin.QUESTION:
             seen = state.known.get(ruling.message.key)
-            if seen is None and (primary := _stands_under(ruling)):
+            # Two numbers of a person may share a partition: what was forwarded to this one has not come here yet.
+            is_unseen = seen is None or (seen.state is KnownState.FORWARDED and seen.subject == inbound.subject)
+            if is_unseen and (primary := _stands_under(ruling)):
                 ruling.forward(primary)
             else:
-                answer_question(ruling)
+                answer_question(ruling, None if is_unseen else seen)
         case Origin.TIMER:
             _decide_timer(ruling)
         case Origin.DISPOSITION:

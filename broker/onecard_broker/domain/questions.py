@@ -9,15 +9,16 @@ from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, to_rejection
 
 
-def answer_question(ruling: Ruling) -> None:
+def answer_question(ruling: Ruling, seen: KnownMessage | None) -> None:
     """Report the outcome, that there is none yet, or that the message never came; the last closes its id.
+
+    `seen` is the message as it is known under this number of the person.
 
     A message with other content than the one known by its id gets a rejection ID_CONFLICT, and one past seven days
     TOO_OLD_TO_TELL: a report NEVER_SEEN would be untrue, and the sender would act on it.
     """
     answers = ("question", ruling.inbound.question_id)
     asked = ruling.arrived(KnownState.CLOSED)
-    seen = ruling.state.known.get(asked.key)
     if ruling.now_ms - ruling.message.created_ms > limits.MESSAGE_AGE_MS_MAX:
         _refuse(ruling, asked, errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL, answers)
     elif seen is not None and seen.digest != asked.digest:

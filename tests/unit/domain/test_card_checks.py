@@ -1,0 +1,187 @@
+"""What a card's payload must hold before it is admitted: each rule refuses, with the field, and never with a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message as ProtoMessage
+
+from onecard.card.v1 import change_pb2, comparison_pb2, feed_pb2, replacement_pb2, status_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.domain.card_state import reference_of
+from onecard_broker.domain.checks import check
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError
+from tests.support.domain import METHODS, parse
+from tests.support.holders import (
+    BEIJING,
+    CARRY_OUT,
+    CONFIRM,
+    FINANCIAL,
+    FOLLOW,
+    LINK,
+    NEW,
+    OLD,
+    SOCIAL,
+    UNLINK,
+    SyntheticHolder,
+)
+from tests.support.stays import day
+
+HOLDER = SyntheticHolder()
+IDENTITY_INVALID = errors_pb2.ERROR_REASON_IDENTITY_INVALID
+PAYLOAD_INVALID = errors_pb2.ERROR_REASON_PAYLOAD_INVALID
+STATUS = "/onecard.card.v1.CardStatusService/"
+COMPARISON = "/onecard.card.v1.CardComparisonService/"
+
+SOUND: dict[str, ProtoMessage] = {
+    SOCIAL: parse(HOLDER.social("ENABLED", 2, replaces=NEW)),
+    FINANCIAL: parse(HOLDER.financial("ACTIVATED", 2)),
+    FOLLOW: parse(HOLDER.follow(BEIJING)),
+    LINK: parse(HOLDER.link(SyntheticHolder(2))),
+    UNLINK: parse(HOLDER.unlink()),
+    CONFIRM: parse(HOLDER.confirm("0" * 12 + "7" + "0" * 3 + "8" + "0" * 15)),
+    CARRY_OUT: replacement_pb2.CarryOutStepResponse(local_id="L1"),
+    STATUS + "GetCardStatus": status_pb2.GetCardStatusRequest(
+        question=status_pb2.CardQuestion(person=HOLDER.person, card=reference_of(OLD)), purpose="settlement"
+    ),
+    STATUS + "BatchGetCardStatus": status_pb2.BatchGetCardStatusRequest(
+        questions=[status_pb2.CardQuestion(person=HOLDER.person)] * limits.CARD_QUESTION_COUNT_MAX, purpose="counter"
+    ),
+    STATUS + "VerifyCard": status_pb2.VerifyCardRequest(
+        person=HOLDER.person, card_number=OLD[1], recognition_code="110100" + "0A" * 13, purpose="counter"
+    ),
+    COMPARISON + "ReadDigests": comparison_pb2.ReadDigestsRequest(
+        scope=comparison_pb2.COMPARISON_SCOPE_ISSUED, depth=5, prefixes=["", "0af"]
+    ),
+    COMPARISON + "RepairCopy": comparison_pb2.RepairCopyRequest(gone=[reference_of(OLD)]),
+}
+
+
+def refused(method: str, payload: ProtoMessage) -> OneCardError:
+    with pytest.raises(OneCardError) as caught:
+        check(METHODS[method], payload)
+    return caught.value
+
+
+def changed(method: str, change: Callable[[Any], object]) -> ProtoMessage:
+    payload = type(SOUND[method])()
+    payload.CopyFrom(SOUND[method])
+    change(payload)
+    return payload
+
+
+@pytest.mark.parametrize("method", SOUND)
+def test_what_is_sound_is_admitted(method: str) -> None:
+    check(METHODS[method], SOUND[method])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.Clear(),
+        lambda data: setattr(data, "generation", 2),
+        lambda data: data.ClearField("expiry_day"),
+        lambda data: setattr(data, "recognition_code", ""),
+        lambda data: setattr(data, "bank", ""),
+        lambda data: data.expiry_day.CopyFrom(day(2, 12)),
+    ],
+)
+def test_what_a_place_does_not_send_may_be_absent_and_the_generation_may_not(change: Callable[[Any], object]) -> None:
+    payload = changed(SOCIAL, lambda report: change(report.data))
+    if payload.data.generation:  # type: ignore[attr-defined]
+        check(METHODS[SOCIAL], payload)
+    else:
+        assert refused(SOCIAL, payload).violations == (("data.generation", "is not 1 to 3"),)
+
+
+WRONG = [
+    (SOCIAL, "card.issuer", lambda it: setattr(it.card, "issuer", "bank-102")),
+    (SOCIAL, "card.number", lambda it: setattr(it.card, "number", "A1000000")),
+    (SOCIAL, "card.number", lambda it: setattr(it.card, "number", "A1000000|")),
+    (SOCIAL, "card.sequence", lambda it: setattr(it.card, "sequence", limits.CARD_SEQUENCE_MAX + 1)),
+    (SOCIAL, "card", lambda it: it.ClearField("card")),
+    (SOCIAL, "occurred_time", lambda it: it.ClearField("occurred_time")),
+    (SOCIAL, "occurred_time", lambda it: setattr(it.occurred_time, "seconds", -1)),
+    (SOCIAL, "data", lambda it: it.ClearField("data")),
+    (SOCIAL, "version", lambda it: setattr(it, "version", 0)),
+    (SOCIAL, "version", lambda it: setattr(it, "version", limits.CARD_VERSION_MAX + 1)),
+    (SOCIAL, "change", lambda it: setattr(it, "change", 0)),
+    (SOCIAL, "change", lambda it: setattr(it, "change", 99)),
+    (SOCIAL, "state", lambda it: setattr(it, "state", 0)),
+    (SOCIAL, "state", lambda it: setattr(it, "state", 99)),
+    (SOCIAL, "state", lambda it: setattr(it, "change", change_pb2.SOCIAL_CHANGE_LOST)),
+    (SOCIAL, "replaces", lambda it: it.replaces.CopyFrom(it.card)),
+    (SOCIAL, "replaces.issuer", lambda it: setattr(it.replaces, "issuer", "cn-99")),
+    (SOCIAL, "local_status.version", lambda it: it.local_status.ClearField("version")),
+    (SOCIAL, "data.recognition_code", lambda it: setattr(it.data, "recognition_code", "110100")),
+    (SOCIAL, "data.recognition_code", lambda it: setattr(it.data, "recognition_code", "450100" + "0" * 26)),
+    (SOCIAL, "data.institution_code", lambda it: setattr(it.data, "institution_code", "11")),
+    (SOCIAL, "data.bank", lambda it: setattr(it.data, "bank", "bank-999")),
+    (SOCIAL, "data.bank_card_number", lambda it: setattr(it.data, "bank_card_number", "6228480000000000001")),
+    (SOCIAL, "data.residence_area", lambda it: setattr(it.data, "residence_area", "51010")),
+    (SOCIAL, "data.residence_area", lambda it: setattr(it.data, "residence_area", "990100")),
+    (SOCIAL, "data.photo_digest", lambda it: setattr(it.data, "photo_digest", b"1")),
+    (SOCIAL, "data.card_class", lambda it: setattr(it.data, "card_class", "x" * 65)),
+    (SOCIAL, "data.electronic_card_id", lambda it: setattr(it.data, "electronic_card_id", "a\nb")),
+    (SOCIAL, "data.issue_day", lambda it: it.data.issue_day.CopyFrom(day(31, 2))),
+    (SOCIAL, "data.expiry_day", lambda it: it.data.expiry_day.CopyFrom(day(1))),
+    (FINANCIAL, "bank_card_number", lambda it: setattr(it, "bank_card_number", "6228480000000000001")),
+    (FINANCIAL, "state", lambda it: setattr(it, "change", change_pb2.FINANCIAL_CHANGE_CLOSED)),
+    (LINK, "primary", lambda it: it.ClearField("primary")),
+    (LINK, "document", lambda it: it.ClearField("document")),
+    (UNLINK, "cause", lambda it: it.ClearField("cause")),
+    (CONFIRM, "replacement_id", lambda it: setattr(it, "replacement_id", "1")),
+    (CONFIRM, "bank", lambda it: setattr(it, "bank", BEIJING)),
+    (CARRY_OUT, "local_id", lambda it: setattr(it, "local_id", "x" * 65)),
+    (STATUS + "GetCardStatus", "question", lambda it: it.ClearField("question")),
+    (STATUS + "GetCardStatus", "purpose", lambda it: it.ClearField("purpose")),
+    (STATUS + "GetCardStatus", "purpose", lambda it: setattr(it, "purpose", "张三")),
+    (STATUS + "BatchGetCardStatus", "questions", lambda it: it.questions.add().person.CopyFrom(HOLDER.person)),
+    (STATUS + "BatchGetCardStatus", "questions", lambda it: it.ClearField("questions")),
+    (STATUS + "VerifyCard", "card_number", lambda it: it.ClearField("card_number")),
+    (STATUS + "VerifyCard", "recognition_code", lambda it: setattr(it, "recognition_code", "xyz")),
+    (COMPARISON + "ReadDigests", "scope", lambda it: it.ClearField("scope")),
+    (COMPARISON + "ReadDigests", "prefixes", lambda it: it.prefixes.append("G")),
+    (COMPARISON + "ReadDigests", "prefixes", lambda it: it.prefixes.extend(["1"] * limits.CARD_RANGE_COUNT_MAX)),
+    (COMPARISON + "RepairCopy", "cards", lambda it: it.ClearField("gone")),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "change"), WRONG, ids=[f"{index}-{field}" for index, (_, field, _) in enumerate(WRONG)]
+)
+def test_what_is_wrong_is_refused_by_its_field(method: str, field: str, change: Callable[[Any], object]) -> None:
+    error = refused(method, changed(method, change))
+    assert error.reason == PAYLOAD_INVALID
+    assert field in [name for name, _ in error.violations]
+
+
+@pytest.mark.parametrize("method", [SOCIAL, FINANCIAL, FOLLOW, LINK, UNLINK, CONFIRM, STATUS + "VerifyCard"])
+def test_a_person_who_is_absent_or_whose_check_digit_is_wrong_is_refused(method: str) -> None:
+    assert refused(method, changed(method, lambda it: it.ClearField("person"))).reason == IDENTITY_INVALID
+    wrong = HOLDER.number[:-1] + ("1" if HOLDER.number[-1] != "1" else "2")
+    error = refused(method, changed(method, lambda it: setattr(it.person, "number", wrong)))
+    assert error.reason == IDENTITY_INVALID
+    assert wrong not in str(error)
+
+
+def test_the_printed_number_has_check_digits_too() -> None:
+    payload = changed(SOCIAL, lambda it: setattr(it.holder, "social_security_number", "110000192001010012"))
+    error = refused(SOCIAL, payload)
+    assert (error.reason, error.violations[0][0]) == (IDENTITY_INVALID, "holder.social_security_number")
+
+
+def test_no_violation_holds_a_value() -> None:
+    payload = changed(SOCIAL, lambda it: setattr(it.data, "bank_card_number", "6228480000000000001"))
+    assert "6228480000000000001" not in refused(SOCIAL, payload).describe("zh")
+
+
+def test_a_foreigner_and_a_permanent_resident_are_persons_as_well() -> None:
+    for number in ("E12345678", HOLDER.number):
+        payload = feed_pb2.FollowPersonRequest(person=HOLDER.person)
+        payload.person.number = number
+        payload.person.kind.code = "08"
+        check(METHODS[FOLLOW], payload)

@@ -1,0 +1,519 @@
+"""The replacement saga: steps in order, each failed, repeated, late, refused, undone; and every order of all that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from google.protobuf.message import Message as ProtoMessage
+
+from onecard.card.v1 import replacement_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_broker.domain.card_replacement import step_of
+from onecard_broker.domain.model import KnownState, TimerPurpose, timer_id
+from onecard_broker.domain.replacement_states import (
+    BEING_UNDONE,
+    REPLACEMENT,
+    STEP,
+    UNDO_PHASES,
+    ReplacementPhase,
+    ReplacementTrigger,
+    StepPhase,
+    StepTrigger,
+)
+from onecard_protocol import limits
+from onecard_protocol.identifiers import HUB, id_text
+from onecard_protocol.messages import Message
+from tests.support.domain import START_MS
+from tests.support.holders import (
+    BEIJING,
+    GUANGXI,
+    NEW,
+    OLD,
+    SICHUAN,
+    Registry,
+    SyntheticHolder,
+    refusals,
+    step_in,
+    step_name,
+)
+
+HOLDER = SyntheticHolder()
+FINAL = message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM)
+AGAIN = message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN)
+ALREADY = message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_CARD_ALREADY)
+DOUBT = message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN)
+REPORT = message_pb2.DeliveryReport(reason=errors_pb2.ERROR_REASON_PROCESSING_FAILED)
+ORDER = [
+    "OLD_SUPERSEDED",
+    "ELECTRONIC_CARD_REBOUND",
+    "BENEFIT_ACCOUNT_CHANGED",
+    "CREDENTIAL_FOLLOWED",
+    "MEDICAL_ACCOUNT_MOVED",
+]
+
+
+def begun() -> Registry:
+    registry = Registry()
+    registry.tell(HOLDER.social("ENABLED", 1))
+    registry.tell(HOLDER.social("PRODUCED", 1, card=NEW, replaces=OLD))
+    registry.tell(HOLDER.social("ENABLED", 2, card=NEW, replaces=OLD))
+    return registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return begun()
+
+
+def newest(registry: Registry, name: str) -> Message:
+    return [message for message in registry.steps_asked() if step_name(message) == name][-1]
+
+
+def phases(registry: Registry) -> dict[str, str]:
+    return {
+        replacement_pb2.ReplacementStep.Name(step.step).removeprefix("REPLACEMENT_STEP_"): step.phase
+        for step in registry.replacement().steps
+    }
+
+
+def reply_all(registry: Registry) -> None:
+    """Answer whatever is asked, as long as anything is."""
+    for index in range(32):
+        asked = registry.steps_asked()
+        if index >= len(asked):
+            return
+        registry.reply(asked[index])
+
+
+def confirm(registry: Registry, **words: str) -> list[str]:
+    return refusals(registry.tell(HOLDER.confirm(id_text(registry.replacement().id), **words)))
+
+
+def cancel(registry: Registry, version: int = 3) -> None:
+    assert refusals(registry.tell(HOLDER.social("CANCELLED", version, card=NEW, replaces=OLD))) == []
+
+
+# ---- the way forward -----------------------------------------------------------------------------------------------
+
+
+def test_enabling_a_successor_begins_the_saga_at_the_old_cards_issuer(registry: Registry) -> None:
+    (asked,) = registry.steps_asked()
+    assert (step_name(asked), asked.header.recipient) == ("OLD_SUPERSEDED", BEIJING)
+    request = step_in(asked)
+    assert (request.old_card.number, request.new_card.number) == (OLD[1], NEW[1])
+    assert request.person.number == HOLDER.number
+    assert registry.replacement().phase == ReplacementPhase.RUNNING
+
+
+def test_the_steps_follow_each_other_and_the_benefit_account_stays_open_until_confirmed(registry: Registry) -> None:
+    reply_all(registry)
+    assert [step_name(asked) for asked in registry.steps_asked()] == ORDER
+    assert [asked.header.recipient for asked in registry.steps_asked()] == [BEIJING, GUANGXI, GUANGXI, SICHUAN, SICHUAN]
+    assert registry.replacement().phase == ReplacementPhase.OPEN
+    assert phases(registry)["BENEFIT_ACCOUNT_CHANGED"] == StepPhase.OPEN
+
+    assert confirm(registry) == []
+    assert registry.replacement().phase == ReplacementPhase.COMPLETED
+    assert registry.replacement().ended_ms == registry.now_ms
+    assert registry.timers == {}
+
+
+def test_without_a_residence_the_new_cards_issuer_carries_out_all() -> None:
+    registry = Registry()
+    registry.tell(HOLDER.social("ENABLED", 1, card=NEW, replaces=OLD, residence_area=""))
+    reply_all(registry)
+    assert {asked.header.recipient for asked in registry.steps_asked()[1:]} == {GUANGXI}
+
+
+def test_a_card_of_an_unknown_predecessor_is_replaced_all_the_same() -> None:
+    registry = Registry()
+    registry.tell(HOLDER.social("ENABLED", 1, card=NEW, replaces=OLD))
+    assert step_name(registry.steps_asked()[0]) == "OLD_SUPERSEDED"
+
+
+def test_a_card_first_told_of_long_after_its_enabling_begins_nothing() -> None:
+    registry = Registry()
+    registry.tell(HOLDER.social("DATA_CHANGED", 40, card=NEW, state="ACTIVE", replaces=OLD))
+    assert registry.holder().replacements == ()
+
+
+def test_a_pair_of_cards_is_replaced_once(registry: Registry) -> None:
+    registry.tell(HOLDER.social("LOST", 3, card=NEW, replaces=OLD))
+    registry.tell(HOLDER.social("FOUND", 4, card=NEW, replaces=OLD))
+    assert len(registry.holder().replacements) == 1
+
+
+def test_done_already_is_done_in_either_form(registry: Registry) -> None:
+    registry.reply(newest(registry, "OLD_SUPERSEDED"), ALREADY)
+    registry.reply(newest(registry, "ELECTRONIC_CARD_REBOUND"), replacement_pb2.CarryOutStepResponse(was_already=True))
+    assert phases(registry)["ELECTRONIC_CARD_REBOUND"] == StepPhase.DONE
+
+
+@pytest.mark.parametrize("change", ["SUPERSEDED", "CANCELLED"])
+def test_the_old_issuers_own_word_completes_its_step(registry: Registry, change: str) -> None:
+    registry.reply(newest(registry, "OLD_SUPERSEDED"), FINAL)
+    registry.tell(HOLDER.social(change, 2))
+    assert phases(registry)["OLD_SUPERSEDED"] == StepPhase.DONE
+    assert step_name(registry.steps_asked()[-1]) == "BENEFIT_ACCOUNT_CHANGED"
+
+
+def test_what_a_card_takes_over_moves_on_only_when_it_is_there(registry: Registry) -> None:
+    """A second replacement in a hurry: the e-card does not leave the second card before it came to it."""
+    third = (SICHUAN, "C30000003", 1)
+    registry.tell(HOLDER.social("ENABLED", 1, card=third, replaces=NEW))
+    first, second = registry.holder().replacements
+    for asked in registry.steps_asked():
+        registry.reply(asked)
+    assert [step_in(asked).replacement_id for asked in registry.steps_asked()].count(id_text(second.id)) == 1
+    reply_all(registry)
+    ids = [step_in(asked).replacement_id for asked in registry.steps_asked()]
+    assert ids[-4:] == [id_text(second.id)] * 4
+    assert ids.count(id_text(first.id)) == 5
+    assert [known.phase for known in registry.holder().replacements] == [ReplacementPhase.OPEN] * 2
+
+
+# ---- failures ------------------------------------------------------------------------------------------------------
+
+
+def fail(registry: Registry, asked: Message, how: str) -> None:
+    if how == "overdue":
+        registry.now_ms += limits.UNKNOWN_TIMER_MS
+        registry.fire(timer_id(TimerPurpose.ANSWER_OVERDUE, asked.key))
+    else:
+        registry.reply(asked, {"again": AGAIN, "doubt": DOUBT, "report": REPORT}[how])
+
+
+@pytest.mark.parametrize("how", ["again", "doubt", "report", "overdue"])
+def test_a_step_that_fails_is_asked_for_again_after_growing_delays_and_then_waits_for_a_person(
+    registry: Registry, how: str
+) -> None:
+    for delay_ms in limits.REPLACEMENT_RETRY_DELAYS_MS:
+        before = len(registry.steps_asked())
+        fail(registry, newest(registry, "OLD_SUPERSEDED"), how)
+        assert phases(registry)["OLD_SUPERSEDED"] == StepPhase.RETRYING
+        at_ms = registry.now_ms
+        registry.advance(at_ms + delay_ms - 1)
+        assert len(registry.steps_asked()) == before
+        registry.advance(at_ms + delay_ms)
+        assert len(registry.steps_asked()) == before + 1
+    fail(registry, newest(registry, "OLD_SUPERSEDED"), how)
+    assert phases(registry)["OLD_SUPERSEDED"] == StepPhase.STUCK
+    assert registry.replacement().phase == ReplacementPhase.STUCK
+    assert len({asked.header.id for asked in registry.steps_asked()}) == len(limits.REPLACEMENT_RETRY_DELAYS_MS) + 1
+
+
+def test_a_final_refusal_sticks_at_once_and_is_visible(registry: Registry) -> None:
+    registry.reply(newest(registry, "OLD_SUPERSEDED"), FINAL)
+    step = step_of(registry.replacement(), replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED)
+    assert (step.phase, step.reason) == (StepPhase.STUCK, errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM)
+    assert registry.replacement().phase == ReplacementPhase.STUCK
+
+
+def test_a_late_reply_to_any_attempt_completes_the_step(registry: Registry) -> None:
+    first = newest(registry, "OLD_SUPERSEDED")
+    fail(registry, first, "overdue")
+    registry.advance(registry.now_ms + limits.REPLACEMENT_RETRY_DELAYS_MS[0])
+    registry.reply(first)
+    assert phases(registry)["OLD_SUPERSEDED"] == StepPhase.DONE
+    registry.reply(newest(registry, "OLD_SUPERSEDED"))
+    assert [step_name(asked) for asked in registry.steps_asked()].count("ELECTRONIC_CARD_REBOUND") == 1
+
+
+def test_a_late_reply_frees_what_was_stuck(registry: Registry) -> None:
+    for _ in range(len(limits.REPLACEMENT_RETRY_DELAYS_MS) + 1):
+        fail(registry, newest(registry, "OLD_SUPERSEDED"), "overdue")
+        registry.advance(registry.now_ms + max(limits.REPLACEMENT_RETRY_DELAYS_MS))
+    assert registry.replacement().phase == ReplacementPhase.STUCK
+    registry.reply(newest(registry, "OLD_SUPERSEDED"))
+    assert registry.replacement().phase == ReplacementPhase.RUNNING
+
+
+# ---- the benefit account -------------------------------------------------------------------------------------------
+
+
+def test_a_benefit_account_that_nobody_confirms_is_alarmed_after_its_deadline(registry: Registry) -> None:
+    reply_all(registry)
+    due_ms = registry.replacement().benefit_due_ms
+    assert due_ms == START_MS + limits.BENEFIT_ACCOUNT_MS_MAX
+    registry.advance(due_ms - 1)
+    assert not registry.replacement().is_alarmed
+    registry.advance(due_ms)
+    assert registry.replacement().is_alarmed
+    assert registry.replacement().phase == ReplacementPhase.OPEN
+    assert confirm(registry) == []
+    assert registry.replacement().phase == ReplacementPhase.COMPLETED
+
+
+def test_a_confirmation_may_come_before_the_task_is_opened_and_again(registry: Registry) -> None:
+    for seed in ("one", "two"):
+        assert confirm(registry, seed=seed) == []
+    reply_all(registry)
+    assert registry.replacement().phase == ReplacementPhase.COMPLETED
+    assert "BENEFIT_ACCOUNT_CHANGED" not in [step_name(asked) for asked in registry.steps_asked()]
+
+
+def test_a_confirmation_of_no_replacement_or_of_one_undone_is_refused(registry: Registry) -> None:
+    assert refusals(registry.tell(HOLDER.confirm("0" * 12 + "7" + "0" * 3 + "8" + "0" * 15))) == ["REPLACEMENT_UNKNOWN"]
+    cancel(registry)
+    assert confirm(registry, seed="late") == ["REPLACEMENT_UNDONE"]
+
+
+# ---- the way back --------------------------------------------------------------------------------------------------
+
+
+def test_a_new_card_cancelled_takes_the_saga_back_in_reverse_and_leaves_the_old_card_ended(registry: Registry) -> None:
+    reply_all(registry)
+    cancel(registry)
+    reply_all(registry)
+    assert [step_name(asked) for asked in registry.steps_asked()[5:]] == [
+        "back BENEFIT_ACCOUNT_CHANGED",
+        "back MEDICAL_ACCOUNT_MOVED",
+        "back CREDENTIAL_FOLLOWED",
+        "back ELECTRONIC_CARD_REBOUND",
+    ]
+    assert registry.replacement().phase == ReplacementPhase.UNDONE
+    assert phases(registry)["OLD_SUPERSEDED"] == StepPhase.DONE
+    assert registry.social_state(OLD) == "SUPERSEDED"
+    assert registry.timers == {}
+
+
+def test_what_was_never_asked_for_is_not_undone(registry: Registry) -> None:
+    cancel(registry)
+    assert registry.replacement().phase == ReplacementPhase.UNDONE
+    assert [step_name(asked) for asked in registry.steps_asked()] == ["OLD_SUPERSEDED"]
+    registry.reply(newest(registry, "OLD_SUPERSEDED"))
+    assert phases(registry)["OLD_SUPERSEDED"] == StepPhase.DONE
+    assert len(registry.steps_asked()) == 1
+
+
+def test_a_completed_replacement_is_not_taken_back(registry: Registry) -> None:
+    reply_all(registry)
+    confirm(registry)
+    cancel(registry)
+    assert registry.replacement().phase == ReplacementPhase.COMPLETED
+
+
+def test_a_late_reply_of_the_way_forward_does_not_count_for_the_way_back(registry: Registry) -> None:
+    registry.reply(newest(registry, "OLD_SUPERSEDED"))
+    forward = newest(registry, "ELECTRONIC_CARD_REBOUND")
+    cancel(registry)
+    registry.reply(newest(registry, "back BENEFIT_ACCOUNT_CHANGED"))
+    registry.reply(forward)
+    assert phases(registry)["ELECTRONIC_CARD_REBOUND"] == StepPhase.UNDOING
+    registry.reply(newest(registry, "back ELECTRONIC_CARD_REBOUND"))
+    assert registry.replacement().phase == ReplacementPhase.UNDONE
+
+
+# ---- every order ---------------------------------------------------------------------------------------------------
+
+_WAITS_FOR = dict(zip(ORDER[1:], ["OLD_SUPERSEDED", "OLD_SUPERSEDED", *ORDER[1:2], "CREDENTIAL_FOLLOWED"], strict=True))
+
+
+MISHAPS_MAX = 2
+
+
+def moves(registry: Registry) -> Iterator[tuple[str, bool, Callable[[Registry], object]]]:
+    """Everything that can happen next, and whether it is a mishap.
+
+    To each open request each answer, in time or late; each timer; the cancellation; the agency's word.
+    """
+    for asked in registry.steps_asked():
+        if registry.known[asked.key].state is not KnownState.DECIDED:
+            for word, payload in (("done", None), ("again", AGAIN), ("final", FINAL)):
+                yield (
+                    f"{step_name(asked)}: {word}",
+                    payload is not None,
+                    _replies(asked, payload),
+                )
+    for timer in registry.timers.values():
+        if not timer.what.endswith("benefit-due"):
+            yield (
+                f"timer {timer.purpose}",
+                timer.purpose is not TimerPurpose.STATE,
+                _fires(timer.id),
+            )
+    if registry.social_state(NEW) == "ACTIVE":
+        yield "cancel", False, cancel
+        yield "confirm", False, confirm
+
+
+def _replies(asked: Message, payload: ProtoMessage | None) -> Callable[[Registry], object]:
+    return lambda registry: registry.reply(asked, payload)
+
+
+def _fires(due: bytes) -> Callable[[Registry], object]:
+    return lambda registry: registry.fire(due)
+
+
+def essence(registry: Registry) -> object:
+    """What tells two moments apart: where the saga stands, what is open, and what is due."""
+    replacement = registry.replacement()
+    return (
+        replacement.phase,
+        replacement.is_alarmed,
+        tuple(
+            (
+                step.phase,
+                step.attempt,
+                any(registry.known[(HUB, asked)].state is not KnownState.DECIDED for asked in step.asked_ids[:-1]),
+                step.asked_ids != () and registry.known[(HUB, step.asked_ids[-1])].state is KnownState.DECIDED,
+            )
+            for step in replacement.steps
+        ),
+        registry.social_state(NEW),
+    )
+
+
+def wrong(before: Registry, registry: Registry) -> list[str]:
+    """What does not hold after a move."""
+    was, now, replacement = phases(before), phases(registry), registry.replacement()
+    found = []
+    for asked in registry.steps_asked()[len(before.steps_asked()) :]:
+        name = step_name(asked)
+        if name.startswith("back "):
+            if name[5:] == "OLD_SUPERSEDED" or replacement.phase not in BEING_UNDONE:
+                found.append(f"{name} is asked for")
+            names = list(now)
+            if any(now[later] != StepPhase.UNDONE for later in names[names.index(name[5:]) + 1 :]):
+                found.append(f"{name} before what followed it was undone")
+        elif name != "OLD_SUPERSEDED":
+            if replacement.phase in BEING_UNDONE:
+                found.append(f"{name} is carried out on the way back")
+            if now[_WAITS_FOR[name]] != StepPhase.DONE:
+                found.append(f"{name} before {_WAITS_FOR[name]}")
+    for name, phase in now.items():
+        if was[name] == StepPhase.DONE and phase not in {StepPhase.DONE, *UNDO_PHASES}:
+            found.append(f"{name} was done and is {phase}")
+        if was[name] == StepPhase.UNDONE and phase != StepPhase.UNDONE:
+            found.append(f"{name} was undone and is {phase}")
+    for step in replacement.steps:
+        due = [timer for timer in registry.timers.values() if f"/{step.step}/" in timer.what]
+        if (step.phase in {StepPhase.RETRYING, StepPhase.UNDO_RETRYING}) != (len(due) == 1):
+            found.append(f"{step.step} is {step.phase} with {len(due)} timers")
+        if step.phase in {StepPhase.ASKED, StepPhase.UNDOING}:
+            request = registry.known[(HUB, step.asked_ids[-1])]
+            if (
+                request.state is not KnownState.OPEN
+                or timer_id(TimerPurpose.ANSWER_OVERDUE, request.key) not in registry.timers
+            ):
+                found.append(f"{step.step} is {step.phase} and nothing is on its way")
+    if registry.social_state(OLD) != "SUPERSEDED" or sum(card.is_active for card in registry.holder().cards) > 1:
+        found.append("the old card is in use")
+    is_stuck = any(step.phase in {StepPhase.STUCK, StepPhase.UNDO_STUCK} for step in replacement.steps)
+    if replacement.phase in {ReplacementPhase.STUCK, ReplacementPhase.UNDO_STUCK} and not is_stuck:
+        found.append("it is stuck and no step is")
+    return found
+
+
+def test_every_order_of_replies_refusals_doubts_lateness_and_cancelling_keeps_the_steps_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every moment that two mishaps anywhere lead to, with one delay before a step is stuck.
+
+    Each record is decided twice and gives the same, as after a crash; and from each moment the saga still ends, unless
+    a final refusal leaves it to a person.
+    """
+    monkeypatch.setattr(limits, "REPLACEMENT_RETRY_DELAYS_MS", (1_000,))
+    seen = set()
+    waiting = [(begun(), 0)]
+    ends: dict[str, int] = {}
+    while waiting:
+        registry, mishaps = waiting.pop()
+        for name, is_mishap, move in moves(registry):
+            if mishaps + is_mishap > MISHAPS_MAX:
+                continue
+            after = registry.copy()
+            move(after)
+            assert wrong(registry, after) == [], name
+            key = (essence(after), mishaps + is_mishap)
+            if key not in seen:
+                seen.add(key)
+                waiting.append((after, mishaps + is_mishap))
+        phase = ended(registry)
+        ends[phase] = ends.get(phase, 0) + 1
+    assert len(seen) > 1_000
+    assert set(ends) == {
+        ReplacementPhase.COMPLETED,
+        ReplacementPhase.UNDONE,
+        ReplacementPhase.STUCK,
+        ReplacementPhase.UNDO_STUCK,
+    }
+
+
+def ended(registry: Registry) -> str:
+    """Where the saga ends if nothing goes wrong any more; stuck only where a step was refused for good."""
+    ending = registry.copy()
+    ending.decides_twice = False
+    if ending.replacement().phase not in BEING_UNDONE:
+        confirm(ending, seed="end")
+    for _ in range(8):
+        ending.advance(ending.now_ms + 1_000)
+        for asked in ending.steps_asked():
+            if ending.known[asked.key].state is not KnownState.DECIDED:
+                ending.reply(asked, seed="end")
+    replacement = ending.replacement()
+    if replacement.phase in {ReplacementPhase.STUCK, ReplacementPhase.UNDO_STUCK}:
+        stuck = [step for step in replacement.steps if step.phase in {StepPhase.STUCK, StepPhase.UNDO_STUCK}]
+        assert all(ending.known[(HUB, asked)].state is KnownState.DECIDED for step in stuck for asked in step.asked_ids)
+    return replacement.phase
+
+
+# ---- the tables ----------------------------------------------------------------------------------------------------
+
+_EVERY_STEP = [(phase, trigger) for phase in StepPhase for trigger in StepTrigger]
+
+
+@pytest.mark.parametrize(("phase", "trigger"), _EVERY_STEP, ids=str)
+def test_a_step_moves_as_the_theory_says(phase: StepPhase, trigger: StepTrigger) -> None:
+    forward = {StepPhase.ASKED, StepPhase.RETRYING, StepPhase.STUCK}
+    back = {StepPhase.UNDO_WAITING, StepPhase.UNDOING, StepPhase.UNDO_RETRYING, StepPhase.UNDO_STUCK}
+    expected: StepPhase | None = None
+    match trigger:
+        case StepTrigger.ASKED if phase in {StepPhase.WAITING, StepPhase.RETRYING}:
+            expected = StepPhase.ASKED
+        case StepTrigger.ASKED if phase in {StepPhase.UNDO_WAITING, StepPhase.UNDO_RETRYING}:
+            expected = StepPhase.UNDOING
+        case StepTrigger.DONE if phase in forward | back:
+            expected = StepPhase.UNDONE if phase in back else StepPhase.DONE
+        case StepTrigger.OPENED if phase in forward:
+            expected = StepPhase.OPEN
+        case StepTrigger.CONFIRMED if phase in forward | {StepPhase.WAITING, StepPhase.OPEN}:
+            expected = StepPhase.DONE
+        case StepTrigger.FAILED:
+            expected = {StepPhase.ASKED: StepPhase.RETRYING, StepPhase.UNDOING: StepPhase.UNDO_RETRYING}.get(phase)
+        case StepTrigger.SPENT | StepTrigger.REFUSED:
+            expected = {StepPhase.ASKED: StepPhase.STUCK, StepPhase.UNDOING: StepPhase.UNDO_STUCK}.get(phase)
+        case StepTrigger.CANCELLED if phase is StepPhase.WAITING:
+            expected = StepPhase.UNDONE
+        case StepTrigger.CANCELLED if phase in forward | {StepPhase.OPEN, StepPhase.DONE}:
+            expected = StepPhase.UNDO_WAITING
+    assert STEP.get((phase, trigger)) == expected
+
+
+@pytest.mark.parametrize(
+    ("phase", "trigger"), [(phase, trigger) for phase in ReplacementPhase for trigger in ReplacementTrigger], ids=str
+)
+def test_a_replacement_moves_as_the_theory_says(phase: ReplacementPhase, trigger: ReplacementTrigger) -> None:
+    running = {ReplacementPhase.RUNNING, ReplacementPhase.STUCK}
+    expected: ReplacementPhase | None = None
+    match trigger:
+        case ReplacementTrigger.STEP_STUCK:
+            expected = {
+                ReplacementPhase.RUNNING: ReplacementPhase.STUCK,
+                ReplacementPhase.UNDOING: ReplacementPhase.UNDO_STUCK,
+            }.get(phase)
+        case ReplacementTrigger.STEP_FREED:
+            expected = {
+                ReplacementPhase.STUCK: ReplacementPhase.RUNNING,
+                ReplacementPhase.UNDO_STUCK: ReplacementPhase.UNDOING,
+            }.get(phase)
+        case ReplacementTrigger.HANDED_OVER if phase in running:
+            expected = ReplacementPhase.OPEN
+        case ReplacementTrigger.COMPLETED if phase in running | {ReplacementPhase.OPEN}:
+            expected = ReplacementPhase.COMPLETED
+        case ReplacementTrigger.CANCELLED if phase in running | {ReplacementPhase.OPEN}:
+            expected = ReplacementPhase.UNDOING
+        case ReplacementTrigger.UNDONE if phase in {ReplacementPhase.UNDOING, ReplacementPhase.UNDO_STUCK}:
+            expected = ReplacementPhase.UNDONE
+    assert REPLACEMENT.get((phase, trigger)) == expected
