@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_broker.domain import settlement_states
+from onecard_broker.domain import card_states, replacement_states, settlement_states
 from onecard_protocol.errors import reason_name, text
 from onecard_protocol.methods import MethodRegistry
 
@@ -122,6 +122,32 @@ def test_the_diagram_has_every_transition_of_the_table_and_no_other(kind: settle
     names = settlement_states.NAMES[kind]
     table = settlement_states.TABLES[kind]
     assert drawn == {(names[state], trigger.value, names[target]) for (state, trigger), target in table.items()}
+
+
+@pytest.mark.parametrize(
+    ("title", "table"),
+    [
+        ("### Social application", card_states.SOCIAL_NAMES),
+        ("### Bank account", card_states.FINANCIAL_NAMES),
+        ("### A step", replacement_states.STEP_NAMES),
+        ("### The whole", replacement_states.REPLACEMENT_NAMES),
+    ],
+)
+def test_the_diagrams_of_cards_have_every_transition_and_no_other(
+    title: str, table: dict[tuple[str, str], str]
+) -> None:
+    diagram = page("card.md").split(title)[1].split("```mermaid\n")[1].split("```")[0]
+    drawn = {
+        (state, trigger, target)
+        for state, target, triggers in re.findall(r"^ +(\w+) --> (\w+): (.*)$", diagram, flags=re.MULTILINE)
+        for trigger in triggers.split(", ")
+    }
+    assert drawn == {(state, trigger, target) for (state, trigger), target in table.items()}
+
+
+def test_a_card_page_without_its_marks_ends_the_run(generator: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="lost its marks"):
+        generator.card_page("# Cards")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
