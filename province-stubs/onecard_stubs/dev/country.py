@@ -31,7 +31,7 @@ from onecard_stubs.dev.hub_configuration import Keys, ParticipantFiles, write_di
 from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.postgres import EmbeddedPostgres
 from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard
-from onecard_stubs.dev.provinces import PROVINCES, Province, find_province
+from onecard_stubs.dev.provinces import PROVINCES, Province, without_local_system
 from onecard_stubs.dev.running import RunningCountry
 
 _READY_SECONDS = 60
@@ -89,7 +89,9 @@ class Country:
         self._report = report
         self._is_temporary = is_temporary
         self._guard = Guard()
-        self._provinces = [find_province(name) for name in plan.provinces]
+        self._provinces = [
+            PROVINCES[name] if plan.runs_provinces else without_local_system(name) for name in plan.provinces
+        ]
         ports = iter(free_ports(plan.gateway_count + 2 * len(self._provinces)))
         self.gateway_addresses = {
             f"gateway-{index + 1}": f"127.0.0.1:{next(ports)}" for index in range(plan.gateway_count)
@@ -142,7 +144,7 @@ class Country:
         """Where its parts are, for others; of use once it is started."""
         stub_urls = {name: f"http://127.0.0.1:{port}" for name, port in self.stub_ports.items()}
         places = {"postgres": self.database, **self.gateway_addresses}
-        for province in self._provinces:
+        for province in self._provinces if self.plan.runs_provinces else ():
             places[province.adapter_process] = self.adapter_urls[province.id]
             places[province.stub_process] = stub_urls[province.id]
         if self.kafka_servers is not None:

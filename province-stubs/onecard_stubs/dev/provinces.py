@@ -50,7 +50,6 @@ PROVINCES = {
 }
 
 
-def find_province(participant: str) -> Province:
-    """The participant; one without a local system among the stubs has its id for a name."""
-    known = PROVINCES.get(participant)
-    return known or Province(id=participant, stub="", name_zh=participant, name_en=participant)
+def without_local_system(participant: str) -> Province:
+    """A participant of which only keys, certificate and settings are made."""
+    return Province(id=participant, stub="", name_zh=participant, name_en=participant)

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from onecard_protocol.explained import Language, Text
-from onecard_stubs.scenarios.result import ScenarioResult
+from onecard_stubs.scenarios.result import ScenarioResult, Shown
 
 _SHANGHAI: Final = timezone(timedelta(hours=8))
 _LEVELS: Final = {
@@ -49,6 +49,8 @@ def show(result: ScenarioResult, console: Console, language: Language) -> None:
         console.print(_bill(result, language))
     if result.split:
         console.print(_split(result, language))
+    for shown in result.tables:
+        console.print(_shown(shown, language))
     console.print(_journeys(result, language))
     for check in result.checks:
         mark = "[green]✓[/]" if check.holds else "[bold red]✗[/]"
@@ -64,6 +66,17 @@ def show(result: ScenarioResult, console: Console, language: Language) -> None:
     }
     line = "   ".join(f"{name.of(language)} [bold]{count}[/]" for name, count in figures.items())
     console.print(f"\n{line}   {result.duration_ms / 1000:.1f} s\n")
+
+
+def _shown(shown: Shown, language: Language) -> Table:
+    table = Table(
+        title=shown.title.of(language), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1)
+    )
+    for column in shown.columns:
+        table.add_column(column.of(language), overflow="fold")
+    for row in shown.rows:
+        table.add_row(*(escape(cell.of(language)) for cell in row))
+    return table
 
 
 def _bill(result: ScenarioResult, language: Language) -> Table:

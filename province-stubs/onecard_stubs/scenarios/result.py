@@ -1,7 +1,7 @@
 """What a drill found: figures for a machine, and what a person is shown."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from onecard_protocol.explained import Text
@@ -53,6 +53,15 @@ class SplitRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A table of the drill's own."""
+
+    title: Text
+    columns: Sequence[Text]
+    rows: Sequence[Sequence[Text]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
     """The outcome of a drill."""
 
@@ -65,6 +74,9 @@ class ScenarioResult:
     split: Sequence[SplitRow] = ()
     patient: str = ""
     """Who it was, masked."""
+    tables: Sequence[Shown] = ()
+    own_figures: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the drill measured beside what every drill tells, by name."""
 
     @property
     def is_good(self) -> bool:
@@ -82,6 +94,7 @@ class ScenarioResult:
             "lost": len(self.accounts.lost),
             "doubled": len(self.accounts.doubled),
             "duration_ms": self.duration_ms,
+            **self.own_figures,
             "checks": {check.what.en: check.holds for check in self.checks},
             "lost_names": list(self.accounts.lost),
             "doubled_names": list(self.accounts.doubled),
