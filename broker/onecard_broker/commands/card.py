@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from onecard_broker.commands import card_drift, card_load
+from onecard_broker.commands import card_drift, card_load, card_show
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="The registry of cards: look at a person's cards and at replacements, load, find drift."
@@ -18,6 +18,8 @@ def card() -> None:
     """Registry of cards."""
 
 
+app.command("show")(card_show.show)
+app.command("saga")(card_show.saga)
 app.command("drift")(card_drift.drift)
 app.command("cases")(card_drift.cases)
 app.command("load")(card_load.load)

@@ -13,6 +13,7 @@ from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.model import Directory
+from onecard_broker.gateway.bounded_writes import BoundedWrites
 from onecard_broker.gateway.cursors import Cursor, decode_cursor, encode_cursor
 from onecard_broker.gateway.recipients import Recipients
 from onecard_broker.gateway.serving import certificate_names, check_participant, serve, serve_stream
@@ -65,10 +66,10 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         self,
         request_iterator: AsyncIterator[service_pb2.DeliverRequest],
         context: ServicerContext[Any, Any],
-    ) -> AsyncIterator[service_pb2.DeliverResponse]:
+    ) -> None:
         """Stream an inbox within the receiver's credit, with a tick each second."""
-        async for response in serve_stream(context, DELIVER_METHOD, self._deliver(request_iterator, context)):
-            yield response
+        writes = BoundedWrites(context)
+        await serve_stream(context, DELIVER_METHOD, writes, self._deliver(request_iterator, context, writes))
 
     async def ReadOutputs(  # noqa: N802
         self,
@@ -102,7 +103,10 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         )
 
     async def _deliver(
-        self, requests: AsyncIterator[service_pb2.DeliverRequest], context: ServicerContext[Any, Any]
+        self,
+        requests: AsyncIterator[service_pb2.DeliverRequest],
+        context: ServicerContext[Any, Any],
+        writes: BoundedWrites,
     ) -> AsyncGenerator[service_pb2.DeliverResponse, None]:
         opening = await _opening(requests)
         participant = opening.participant
@@ -127,7 +131,8 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
             async for response in self._responses(stream, hearing):
                 yield response
         finally:
-            self._streams[participant] -= 1
+            # A write that is stuck keeps its place, so that one who never reads cannot pile up batches here.
+            writes.when_free(lambda: self._streams.subtract((participant,)))
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)
             await reader.close()

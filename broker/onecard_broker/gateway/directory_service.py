@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 from grpc.aio import ServicerContext
@@ -12,6 +12,7 @@ from grpc.aio import ServicerContext
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.follower import ControlHistory, DirectoryFollower
 from onecard_broker.directory.to_proto import listing
+from onecard_broker.gateway.bounded_writes import BoundedWrites
 from onecard_broker.gateway.serving import certificate_names, check_known, serve, serve_stream
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -54,13 +55,13 @@ class DirectoryReading(service_pb2_grpc.DirectoryServiceServicer):
         self,
         request: service_pb2.WatchDirectoryRequest,
         context: ServicerContext[Any, Any],
-    ) -> AsyncIterator[service_pb2.WatchDirectoryResponse]:
+    ) -> None:
         """Control records from a number on, then each new one, with a tick each second."""
-        async for response in serve_stream(context, WATCH_METHOD, self._watch(request, context)):
-            yield response
+        writes = BoundedWrites(context)
+        await serve_stream(context, WATCH_METHOD, writes, self._watch(request, context, writes))
 
     async def _watch(
-        self, request: service_pb2.WatchDirectoryRequest, context: ServicerContext[Any, Any]
+        self, request: service_pb2.WatchDirectoryRequest, context: ServicerContext[Any, Any], writes: BoundedWrites
     ) -> AsyncGenerator[service_pb2.WatchDirectoryResponse, None]:
         participant = check_known(certificate_names(context), self._follower.directory)
         if request.first_number < 1:
@@ -84,7 +85,7 @@ class DirectoryReading(service_pb2_grpc.DirectoryServiceServicer):
                     yield self._response(None)
                 await self._follower.wait_for_change(max(sent, version), limits.TICK_MS)
         finally:
-            self._watches[participant] -= 1
+            writes.when_free(lambda: self._watches.subtract((participant,)))
 
     def _response(self, record: message_pb2.SignedMessage | None) -> service_pb2.WatchDirectoryResponse:
         return service_pb2.WatchDirectoryResponse(

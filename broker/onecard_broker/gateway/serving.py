@@ -7,10 +7,11 @@ hold what stood in a payload.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
@@ -19,6 +20,7 @@ from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.directory.model import Directory
+from onecard_broker.gateway.bounded_writes import BoundedWrites
 from onecard_broker.log.port import LogUnavailable
 from onecard_protocol import limits
 from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, reason_name, to_status
@@ -29,6 +31,7 @@ call_log = logging.getLogger("onecard.calls")
 Metadata = tuple[tuple[str, str | bytes], ...]
 RawHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
 Response = TypeVar("Response")
+REFUSAL_SECONDS: Final = 1.0
 _SAN_KEY: Final = "x509_subject_alternative_name"
 
 
@@ -123,21 +126,25 @@ async def serve(
 
 
 async def serve_stream(
-    context: ServicerContext[Any, Any], method: str, responses: AsyncGenerator[Response]
-) -> AsyncIterator[Response]:
-    """Run a streaming handler in the same way."""
+    context: ServicerContext[Any, Any], method: str, writes: BoundedWrites, responses: AsyncGenerator[Any]
+) -> None:
+    """Run a streaming handler in the same way; a receiver that does not read gets RECEIVER_TOO_SLOW.
+
+    It learns of it behind what it has not read yet, so that telling it is not waited for.
+    """
     begun = time.monotonic()
     outcome = "OK"
     try:
-        async for response in responses:
-            yield response
-    except (asyncio.CancelledError, GeneratorExit):
+        async with contextlib.aclosing(responses):
+            async for response in responses:
+                await writes.write(response)
+    except asyncio.CancelledError:
         outcome = "CANCELLED"
         raise
     except Exception as error:
         refusal = refusal_of(method, error)
         outcome = reason_name(refusal.reason)
-        await refuse_call(context, refusal)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(refuse_call(context, refusal), REFUSAL_SECONDS)
     finally:
         call_log.info("%s %s after %d ms", method, outcome, (time.monotonic() - begun) * 1000)
-        await responses.aclose()

@@ -44,6 +44,7 @@ HUB_TIME_STALE_MS: Final = 5_000
 CONTROL_STALE_MS: Final = 5_000
 GAP_OPEN_MS: Final = 30_000
 RECIPIENT_OFFLINE_MS: Final = 15_000
+RECEIVER_SLOW_MS: Final = 20_000
 INBOX_KEPT_MS: Final = 7 * 24 * 3_600_000
 OUTPUT_KEPT_MS: Final = 30 * 24 * 3_600_000
 QUERY_DELAYS_MS: Final = (0, 60_000, 300_000, 1_800_000)
@@ -104,6 +105,7 @@ def _check_relations() -> None:
         "PARTITION_IDLE_TICK_MS * 3 < CARD_STALE_MS": PARTITION_IDLE_TICK_MS * 3 < CARD_STALE_MS,
         "one question of many persons fits a reading of rows": CARD_QUESTION_COUNT_MAX <= CARD_ROW_READ_COUNT_MAX,
         "one question of many persons fits the cache": CARD_QUESTION_COUNT_MAX * 2 <= CARD_CACHE_COUNT_MAX,
+        "a receiver is away before its delivery ends": RECIPIENT_OFFLINE_MS < RECEIVER_SLOW_MS,
         "RECIPIENT_OFFLINE_MS > HUB_TIME_STALE_MS": RECIPIENT_OFFLINE_MS > HUB_TIME_STALE_MS,
     }
     broken = [name for name, holds in relations.items() if not holds]

@@ -1,0 +1,331 @@
+"""`onecard card show` and `saga`: a person's cards, and the replacement of one step by step.
+
+Numbers are masked; in full they are shown for a reason that is kept with the operator's name before anything is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import json
+import re
+import socket
+import sys
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+
+from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.admission.subject import Subjects
+from onecard_broker.bootstrap import read_subject_key
+from onecard_broker.domain.card_state import Card, Cardholder, CardKey, Machine, Replacement, holder_key
+from onecard_broker.journal import partition_of_pseudonym
+from onecard_broker.records.card_registry import CardRegistry
+from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.records.operator_reads import OperatorRead, keep_read
+from onecard_broker.records.schema import check
+from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.clock import now_ms
+from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.identifiers import id_from_text, id_text
+from onecard_protocol.identity import normalise_identity
+
+_SHANGHAI: Final = timezone(timedelta(hours=8))
+_SUBJECT: Final = re.compile(r"[0-9a-f]{64}")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="ONECARD_CONFIG", help="The hub's configuration (YAML).")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def show(
+    config: ConfigOption,
+    person_number: Annotated[
+        bool, typer.Option("--person-number", help="Ask for the person's number, or read it from standard input.")
+    ] = False,
+    kind: Annotated[str, typer.Option(help="Certificate type of the number, as GA/T 517 codes it.")] = "01",
+    subject: Annotated[str, typer.Option(help="The person's pseudonym, as logs show it.")] = "",
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show numbers in full; needs --reason.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; kept with your name. No personal data.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """The cards of one person as the registry holds them.
+
+    A number never stands in the command line, where others could see it.
+    """
+    if person_number == bool(subject):
+        raise _invalid(
+            "name the person by --person-number or by --subject / 须以 --person-number 或 --subject 之一指明人员"
+        )
+    if subject and not _SUBJECT.fullmatch(subject):
+        raise _invalid("--subject is a pseudonym of 64 hex digits / --subject 须为 64 位十六进制化名")
+    if reveal and not reason.strip():
+        raise _invalid("--reveal needs --reason / --reveal 须同时给出 --reason")
+    settings = load_hub_settings(config)
+    check(settings.database)
+    if person_number:
+        subjects = Subjects(read_subject_key(settings.subject_key_file), settings.log.partition_count)
+        subject = subjects.pseudonym(normalise_identity(kind, _read_number()))
+    holder = asyncio.run(_look(settings, subject, reveal, reason.strip()))
+    if holder is None:
+        raise Explained(
+            Explanation(
+                what=Text(en="The registry knows no cards of this person.", zh="持卡库中没有该人员的卡。"),
+                why=(f"subject {subject}",),
+                remedy=Text(
+                    en="Check the number and its type; the issuer reports a card's production first.",
+                    zh="请核对证件号码与证件类型；卡须先由发卡地上报制卡信息。",
+                ),
+                exit_code=ExitCode.REFUSED,
+                reason=reason_name(errors_pb2.ERROR_REASON_CARD_UNKNOWN),
+            )
+        )
+    person = _person(holder, is_revealed=reveal)
+    if as_json:
+        print(json.dumps(person, ensure_ascii=False, indent=1))
+    else:
+        Console().print(_shown_person(person))
+
+
+def saga(
+    config: ConfigOption,
+    replacement_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the replacement, 32 hex digits.")],
+    as_json: JsonOption = False,
+) -> None:
+    """A replacement, step by step."""
+    wanted = id_from_text(replacement_id)
+    if wanted is None:
+        raise _invalid("a replacement's id is 32 hex digits / 换卡业务编号为 32 位十六进制数")
+    settings = load_hub_settings(config)
+    check(settings.database)
+    found = asyncio.run(_find_saga(settings, wanted))
+    if found is None:
+        raise Explained(
+            Explanation(
+                what=Text(en="There is no replacement with this id.", zh="没有该编号的换卡业务。"),
+                why=(f"id {replacement_id}", "it is the id of the message that enabled the new card"),
+                remedy=Text(
+                    en="`onecard card show` lists a person's replacements.",
+                    zh="`onecard card show` 可列出人员的换卡业务。",
+                ),
+                exit_code=ExitCode.REFUSED,
+                reason=reason_name(errors_pb2.ERROR_REASON_REPLACEMENT_UNKNOWN),
+            )
+        )
+    told = _replacement(found)
+    if as_json:
+        print(json.dumps(told, indent=1))
+    else:
+        Console().print(_shown_saga(told))
+
+
+def _read_number() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("Number / 证件号码: ").strip()
+    return sys.stdin.readline().strip()
+
+
+async def _look(settings: HubSettings, subject: str, is_revealed: bool, reason: str) -> Cardholder | None:
+    async with _database(settings) as database:
+        connection = await database.get()
+        read = OperatorRead(
+            read_ms=now_ms(),
+            operator=f"{getpass.getuser()}@{socket.gethostname()}",
+            subject=subject,
+            is_revealed=is_revealed,
+            reason=reason,
+        )
+        await keep_read(connection, read)
+        key = partition_of_pseudonym(subject, settings.log.partition_count), holder_key(subject)
+        return (await CardRegistry().load(connection, [key])).get(key)
+
+
+async def _find_saga(settings: HubSettings, replacement_id: bytes) -> Replacement | None:
+    async with _database(settings) as database:
+        return await CardRegistry().find_replacement(await database.get(), replacement_id)
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: HubSettings) -> AsyncIterator[LiveConnection]:
+    database = LiveConnection(settings.database, application_name="onecard card")
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+# ---- as data -------------------------------------------------------------------------------------------------------
+
+
+def _person(holder: Cardholder, *, is_revealed: bool) -> dict[str, Any]:
+    def number(text: str) -> str:
+        return text if is_revealed else masked(text)
+
+    return {
+        "subject": holder.subject,
+        "kind": holder.kind,
+        "number": number(holder.number),
+        "name": holder.name if is_revealed else masked(holder.name),
+        "linked_to": holder.linked_to,
+        "linked_from": list(holder.linked_from),
+        "followers": sorted(holder.followers),
+        "cards": [
+            {
+                "issuer": card.issuer,
+                "number": number(card.number),
+                "sequence": card.sequence,
+                "social": _machine(card.social, values_pb2.SocialState.Name(card.social.state)),
+                "financial": _machine(card.financial, values_pb2.FinancialState.Name(card.financial.state)),
+                "bank": card.bank,
+                "bank_card_number": number(card.bank_card_number),
+                "electronic_card_id": number(card.electronic_card_id),
+                "generation": card.generation,
+                "issue_day": card.issue_day or None,
+                "expiry_day": card.expiry_day or None,
+            }
+            for card in _in_use_first(holder)
+        ],
+        "replacements": [_replacement(one, is_revealed=is_revealed) for one in holder.replacements],
+    }
+
+
+def _in_use_first(holder: Cardholder) -> list[Card]:
+    return sorted(holder.cards, key=lambda card: (not card.is_active, -card.social.changed_ms))
+
+
+def _machine(machine: Machine, state: str) -> dict[str, Any]:
+    return {
+        "state": state.partition("_STATE_")[2],
+        "version": machine.version,
+        "changed_time": _time(machine.changed_ms),
+        "local_code": machine.local.code,
+        "missing": [list(span) for span in machine.missing],
+        "late_count": machine.late_count,
+    }
+
+
+def _replacement(replacement: Replacement, *, is_revealed: bool = False) -> dict[str, Any]:
+    def card(key: CardKey) -> str:
+        issuer, number, sequence = key
+        return f"{issuer} {number if is_revealed else masked(number)} {sequence}"
+
+    return {
+        "id": id_text(replacement.id),
+        "phase": str(replacement.phase),
+        "old_card": card(replacement.old),
+        "new_card": card(replacement.new),
+        "began_time": _time(replacement.began_ms),
+        "ended_time": _time(replacement.ended_ms),
+        "benefit_due_time": _time(replacement.benefit_due_ms),
+        "is_alarmed": replacement.is_alarmed,
+        "steps": [
+            {
+                "step": replacement_pb2.ReplacementStep.Name(step.step).removeprefix("REPLACEMENT_STEP_"),
+                "phase": str(step.phase),
+                "recipient": step.recipient,
+                "attempt": step.attempt,
+                "changed_time": _time(step.changed_ms),
+                "reason": reason_name(step.reason) if step.reason else "",
+                "local_id": step.local_id,
+            }
+            for step in replacement.steps
+        ],
+    }
+
+
+def masked(text: str) -> str:
+    """A number of which the last two characters are told, if it is long enough to tell nothing by them."""
+    return f"***{text[-2:]}" if len(text) >= 6 else "***" if text else ""
+
+
+def _time(time_ms: int) -> str:
+    if not time_ms:
+        return ""
+    return datetime.fromtimestamp(time_ms / 1000, _SHANGHAI).isoformat(sep=" ", timespec="milliseconds")
+
+
+# ---- on the screen -------------------------------------------------------------------------------------------------
+
+
+def _shown_person(person: dict[str, Any]) -> Group:
+    head = Table(box=None, show_header=False)
+    for title, name in (
+        ("person", "number"),
+        ("name", "name"),
+        ("subject", "subject"),
+        ("stands under", "linked_to"),
+        ("also under", "linked_from"),
+        ("followed by", "followers"),
+    ):
+        value = person[name]
+        if value:
+            head.add_row(title, escape(", ".join(value) if isinstance(value, list) else str(value)))
+    cards = Table(box=None, header_style="bold", title="cards", title_justify="left")
+    for title in ("issuer", "number", "seq", "social", "account", "bank", "gen", "expires", "changed"):
+        cards.add_column(title, no_wrap=title in {"issuer", "number", "changed"})
+    for card in person["cards"]:
+        cards.add_row(
+            card["issuer"],
+            escape(card["number"]),
+            str(card["sequence"]),
+            f"{card['social']['state']} v{card['social']['version']}",
+            f"{card['financial']['state']} v{card['financial']['version']}",
+            card["bank"],
+            str(card["generation"]),
+            str(card["expiry_day"] or "never"),
+            card["social"]["changed_time"][:19],
+        )
+    parts: list[Any] = [head, "", cards]
+    if person["replacements"]:
+        table = Table(
+            "id", "phase", "old card", "new card", "began", box=None, title="replacements", title_justify="left"
+        )
+        for one in person["replacements"]:
+            table.add_row(one["id"], one["phase"], one["old_card"], one["new_card"], one["began_time"][:19])
+        parts += ["", table]
+    return Group(*parts)
+
+
+def _shown_saga(replacement: dict[str, Any]) -> Group:
+    head = Table(box=None, show_header=False)
+    for title, name in (
+        ("replacement", "id"),
+        ("phase", "phase"),
+        ("old card", "old_card"),
+        ("new card", "new_card"),
+        ("began", "began_time"),
+        ("ended", "ended_time"),
+        ("benefit account due", "benefit_due_time"),
+    ):
+        if replacement[name]:
+            head.add_row(title, escape(replacement[name]))
+    if replacement["is_alarmed"]:
+        head.add_row("alarm", "the benefit account was not confirmed in time / 待遇账户逾期未确认")
+    steps = Table(box=None, header_style="bold")
+    for title in ("step", "phase", "at", "asked", "changed", "why", "local id"):
+        steps.add_column(title, no_wrap=title in {"step", "phase", "changed"})
+    for step in replacement["steps"]:
+        steps.add_row(
+            step["step"],
+            step["phase"],
+            step["recipient"],
+            str(step["attempt"]),
+            step["changed_time"],
+            step["reason"],
+            escape(step["local_id"]),
+        )
+    return Group(head, "", steps)
+
+
+def _invalid(detail: str) -> OneCardError:
+    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)

@@ -1,0 +1,169 @@
+"""`onecard card show` and `saga`: what the registry holds, numbers masked unless for a reason that is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner, Result
+
+from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.admission.subject import Subjects
+from onecard_broker.commands.card import app
+from onecard_broker.commands.card_show import masked
+from onecard_broker.domain.card_state import Cardholder, Replacement, Step, holder_key
+from onecard_broker.domain.replacement_states import ReplacementPhase, StepPhase
+from onecard_broker.records.card_registry import CardRegistry
+from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.records.schema import migrate
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import Explained
+from onecard_protocol.identifiers import id_text, message_id_from
+from onecard_protocol.identity import normalise_identity
+from tests.support.cardholders import a_card
+from tests.support.hub_files import write_hub_configuration
+from tests.support.messages import citizen_number
+
+pytest_plugins = ("tests.support.engines",)
+
+NUMBER = citizen_number(1)
+REPLACEMENT = message_id_from(1_790_000_000_000, b"replacement")
+SUBJECTS = Subjects(bytes(32), 8)
+SUBJECT = SUBJECTS.pseudonym(normalise_identity("01", NUMBER))
+
+
+def holder() -> Cardholder:
+    old, new = a_card(1, state=values_pb2.SOCIAL_STATE_SUPERSEDED), a_card(2)
+    steps = (
+        Step(step=replacement_pb2.REPLACEMENT_STEP_NEW_ENABLED, phase=StepPhase.DONE, recipient="cn-11"),
+        Step(
+            step=replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED,
+            phase=StepPhase.RETRYING,
+            recipient="cn-11",
+            attempt=2,
+            reason=errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN,
+            changed_ms=1_790_000_001_000,
+        ),
+    )
+    replacement = Replacement(
+        id=REPLACEMENT,
+        phase=ReplacementPhase.RUNNING,
+        old=old.key,
+        new=new.key,
+        steps=steps,
+        began_ms=1_790_000_000_000,
+    )
+    return Cardholder(
+        subject=SUBJECT, kind="01", number=NUMBER, name="测试人", cards=(old, new), replacements=(replacement,)
+    )
+
+
+async def fill(dsn: str) -> None:
+    database = LiveConnection(dsn, application_name="test")
+    try:
+        connection, registry = await database.get(), CardRegistry()
+        partition = SUBJECTS.partition_of_pseudonym(SUBJECT)
+        await registry.prepare(connection, [partition])
+        async with connection.transaction():
+            await registry.save(connection, {(partition, holder_key(SUBJECT)): (None, holder())})
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+def config(postgres_dsn: str, tmp_path: Path) -> Path:
+    migrate(postgres_dsn)
+    asyncio.run(fill(postgres_dsn))
+    file = write_hub_configuration(tmp_path, postgres_dsn)
+    key = tmp_path / "subject.key"
+    key.touch(mode=0o600)
+    key.write_text(bytes(32).hex())
+    return file
+
+
+def run(config: Path, *arguments: str, number: str = "") -> Result:
+    return CliRunner().invoke(app, [arguments[0], "--config", str(config), *arguments[1:]], input=number)
+
+
+def kept_reads(dsn: str) -> list[tuple[str, bool, str]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(
+            "SELECT subject, is_revealed, reason FROM operator_reads WHERE operator LIKE '%@%' ORDER BY read_ms"
+        ).fetchall()
+
+
+def test_a_persons_cards_are_shown_with_masked_numbers_and_the_look_is_kept(config: Path, postgres_dsn: str) -> None:
+    result = run(config, "show", "--person-number", "--json", number=NUMBER + "\n")
+
+    person = json.loads(result.stdout[result.stdout.index("{") :])
+    assert [card["social"]["state"] for card in person["cards"]] == ["ACTIVE", "SUPERSEDED"]
+    assert (person["number"], person["cards"][0]["number"]) == (masked(NUMBER), "***02")
+    assert NUMBER not in result.output
+    assert "测试人" not in result.output
+    assert "A00000002" not in result.output
+    assert kept_reads(postgres_dsn) == [(SUBJECT, False, "")]
+
+
+def test_numbers_in_full_need_a_reason_which_is_kept(config: Path, postgres_dsn: str) -> None:
+    with_none = run(config, "show", "--subject", SUBJECT, "--reveal")
+    with_one = run(config, "show", "--subject", SUBJECT, "--reveal", "--reason", "complaint 17")
+
+    assert isinstance(with_none.exception, OneCardError)
+    assert NUMBER in with_one.stdout
+    assert "A00000002" in with_one.stdout
+    assert kept_reads(postgres_dsn) == [(SUBJECT, True, "complaint 17")]
+
+
+def test_nothing_is_shown_where_the_look_cannot_be_kept(config: Path, postgres_dsn: str) -> None:
+    with psycopg.connect(postgres_dsn) as connection:
+        connection.execute("ALTER TABLE operator_reads ADD CONSTRAINT full_disk CHECK (operator = '')")
+
+    result = run(config, "show", "--subject", SUBJECT)
+
+    assert isinstance(result.exception, psycopg.Error)
+    assert "A00" not in result.output
+
+
+def test_a_person_without_cards_is_told_in_both_languages(config: Path) -> None:
+    result = run(config, "show", "--person-number", number=citizen_number(3) + "\n")
+
+    assert isinstance(result.exception, Explained)
+    assert (result.exception.explanation.reason, result.exception.explanation.what.zh) == (
+        "CARD_UNKNOWN",
+        "持卡库中没有该人员的卡。",
+    )
+    assert citizen_number(3) not in repr(result.exception.explanation)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--person-number", "--subject", SUBJECT), ("--subject", NUMBER)])
+def test_a_person_is_named_in_one_way_and_never_by_a_number_in_the_command_line(
+    config: Path, arguments: tuple[str, ...]
+) -> None:
+    result = run(config, "show", *arguments)
+
+    assert isinstance(result.exception, OneCardError)
+    assert NUMBER not in result.exception.describe("en")
+
+
+def test_a_replacement_is_told_step_by_step(config: Path) -> None:
+    result = run(config, "saga", id_text(REPLACEMENT), "--json")
+    shown = run(config, "saga", id_text(REPLACEMENT))
+
+    told = json.loads(result.stdout)
+    assert [(step["step"], step["phase"], step["reason"]) for step in told["steps"]] == [
+        ("NEW_ENABLED", "done", ""),
+        ("OLD_SUPERSEDED", "retrying", "LOCAL_SYSTEM_DOWN"),
+    ]
+    assert (told["phase"], told["old_card"]) == ("running", "cn-11 ***01 1")
+    assert "OLD_SUPERSEDED" in shown.stdout
+
+
+def test_a_replacement_that_is_none_is_told(config: Path) -> None:
+    unknown = id_text(message_id_from(1, b"another one"))
+
+    assert isinstance(run(config, "saga", unknown).exception, Explained)
+    assert isinstance(run(config, "saga", "17").exception, OneCardError)
