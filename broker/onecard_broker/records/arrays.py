@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from psycopg import AsyncConnection, DataError
@@ -130,8 +130,12 @@ def _fixed(items: Sequence[bytes], size: int) -> bytes:
     return b"".join([length + item for item in items])
 
 
-def framed(items: Iterable[bytes | None]) -> bytes:
+def framed(items: Sequence[bytes | None]) -> bytes:
     """Items of any length, each behind its length; None is NULL. Also the form of fields in binary COPY."""
+    try:
+        return b"".join([part for item in items for part in (_LENGTHS[len(item)], item)])  # type: ignore[arg-type,misc]
+    except (TypeError, IndexError):  # NULLs and long ones are few, and take the longer way.
+        pass
     parts: list[bytes] = []
     add = parts.append
     for item in items:

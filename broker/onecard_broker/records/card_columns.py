@@ -22,8 +22,6 @@ HOLDER_BYTES: Final = 16
 _NOBODY: Final = -1
 _BANKS_FROM: Final = 1_000
 _LOWER, _UPPER, _AS_IT_IS = b"\0", b"\1", b"\2"
-_LOWER_HEX: Final = frozenset("0123456789abcdef")
-_UPPER_HEX: Final = frozenset("0123456789ABCDEF")
 
 _CODES: Final = {"": _NOBODY} | {
     name: int(name.rpartition("-")[2]) + (_BANKS_FROM if name.startswith("bank-") else 0) for name in PARTICIPANTS
@@ -129,13 +127,14 @@ def holder_of(subject: str) -> bytes:
 
 def pack_hex(text: str) -> bytes:
     """Hex digits in half their space; any other text as it is."""
-    if len(text) % 2 == 0:
-        digits = frozenset(text)
-        if digits <= _LOWER_HEX:
-            return _LOWER + bytes.fromhex(text) if text else b""
-        if digits <= _UPPER_HEX:
-            return _UPPER + bytes.fromhex(text)
-    return _AS_IT_IS + text.encode()
+    try:
+        packed = bytes.fromhex(text)
+    except ValueError:
+        return _AS_IT_IS + text.encode()
+    digits = packed.hex()
+    if digits == text:
+        return _LOWER + packed if text else b""
+    return _UPPER + packed if digits.upper() == text else _AS_IT_IS + text.encode()
 
 
 def unpack_hex(packed: bytes) -> str:

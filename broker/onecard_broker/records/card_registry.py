@@ -285,8 +285,8 @@ class _Difference:
         holder = holder_of(subject)
         if after is None:
             self.holders_gone.append((partition, holder))
-        elif before is None or holder_row(partition, before) != (row := holder_row(partition, after)):
-            self.holders.append(holder_row(partition, after) if before is None else row)
+        elif before is None or _of_person(before) != _of_person(after):
+            self.holders.append(holder_row(partition, after))
         was, now = before or Cardholder(subject=subject), after or Cardholder(subject=subject)
         self._add_cards(partition, holder, was.cards, now.cards)
         self._add_replacements(partition, holder, was.replacements, now.replacements)
@@ -314,6 +314,11 @@ class _Difference:
                     self.steps.append(_step_row(partition, holder, replacement.id, step))
             self.steps_gone += [(partition, holder, replacement.id, int(step)) for step in steps]
         self.replacements_gone += [(partition, holder, replacement_id) for replacement_id in stood]
+
+
+def _of_person(holder: Cardholder) -> tuple[object, ...]:
+    """What stands in the holder's own row."""
+    return holder.kind, holder.number, holder.name, holder.linked_to, holder.linked_from, holder.followers
 
 
 def _replacement_row(partition: int, holder: bytes, replacement: Replacement) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import dataclasses
 import secrets
 import struct
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from psycopg import sql
@@ -34,8 +35,8 @@ _PREFIX: Final = "card_stage_"
 # ---- rows ----------------------------------------------------------------------------------------------------------
 
 _FIXED_FORMATS: Final = {"bigint": "q", "int": "i", "smallint": "h", "boolean": "?", "uuid": "16s"}
-_STAGED_TYPES: Final = {"social_missing": None, "financial_missing": None}
-_CARDS: Final = tuple(column for column in CARD_COLUMNS if column.name not in _STAGED_TYPES)
+_NEVER_STAGED: Final = frozenset({"social_missing", "financial_missing"})
+_CARDS: Final = tuple(column for column in CARD_COLUMNS if column.name not in _NEVER_STAGED)
 _FIXED: Final = tuple(column for column in _CARDS if column.type in _FIXED_FORMATS)
 _FREE: Final = tuple(column for column in _CARDS if column.type not in _FIXED_FORMATS)
 assert (*_FIXED, *_FREE) == _CARDS, "columns of fixed length stand first"
@@ -51,7 +52,7 @@ _TEMPLATE: Final[list[Any]] = [
 _ORDINAL: Final = struct.Struct(">iq")
 COPY_START: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END: Final = struct.pack(">h", -1)
-_PICKED: Final = [index for index, column in enumerate(CARD_COLUMNS) if column.name not in _STAGED_TYPES]
+_picked: Final = itemgetter(*[index for index, column in enumerate(CARD_COLUMNS) if column in _FREE])
 
 
 def staged_row(
@@ -63,14 +64,7 @@ def staged_row(
     fixed[2::2] = row[: len(_FIXED)]
     free = [
         value.encode() if isinstance(value, str) else value
-        for value in (
-            *[row[index] for index in _PICKED[len(_FIXED) :]],
-            *status_row(card),
-            subject[HOLDER_BYTES:],
-            kind,
-            person_number,
-            name,
-        )
+        for value in (*_picked(row), *status_row(card), subject[HOLDER_BYTES:], kind, person_number, name)
     ]
     return _FORMAT.pack(*fixed) + framed(free) + _ORDINAL.pack(8, ordinal)
 
