@@ -30,7 +30,7 @@ from onecard_protocol.identifiers import HUB
 
 BATCH_COUNT_MAX: Final = 500
 """Cards of one transaction, and of one question to the registry."""
-_RECOVERY: Final = "version recovery"
+_RECOVERY: Final = "version-recovery"
 _READ_TIMEOUT_S: Final = 10.0
 
 _Result = TypeVar("_Result")

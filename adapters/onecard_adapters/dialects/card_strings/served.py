@@ -59,8 +59,9 @@ class ServedStrings:
         self._tables = tables
         self._area = settings.area
         self._client = client
-        self._views = LookedUp(desk, office.pull)
-        self._enabling = EnablingAgain(settings.enabling, client, self._look_up)
+        self._office = office
+        self._views = LookedUp(desk, self._pull)
+        self._enabling = EnablingAgain(settings.enabling, client, office.pull)
 
     async def close(self) -> None:
         """Give up what is tried again."""
@@ -69,11 +70,11 @@ class ServedStrings:
     async def __call__(self, http: HttpRequest) -> HttpAnswer:
         """Answer one request; every failure is an ERR in words, with HTTP 200, as counters expect."""
         try:
-            answer = await self._answer(verbs.read_request(wire.decode(http.body)))
+            body = wire.write_answer(await self._answer(verbs.read_request(wire.decode(http.body))))
         except OneCardError as error:
             _log.info("a verb was answered with a failure: %s", log_text(error))
-            answer = Answer(err=_words(error))
-        return HttpAnswer(body=wire.write_answer(answer), content_type=wire.CONTENT_TYPE)
+            body = _refusal(error)
+        return HttpAnswer(body=body, content_type=wire.CONTENT_TYPE)
 
     async def _answer(self, request: Request) -> Answer:
         match request.form.direction:
@@ -90,17 +91,14 @@ class ServedStrings:
         string = bars.read(request.values[STRING_TAG])
         if not card_fields.is_card(request.values["AAZ502"], self._tables, f"{at}.AAZ502"):
             return Answer(err=wire.ALREADY)
-        card, changed = await self._views.look_up(string.card_number)
-        self._consider(card)
+        _, changed = await self._views.look_up(string.card_number)
         return Answer(err=wire.DONE if changed else wire.ALREADY)
 
-    async def _look_up(self, number: str) -> LocalCard | None:
-        card, _ = await self._views.look_up(number)
-        return card if isinstance(card, LocalCard) else None
-
-    def _consider(self, card: object) -> None:
-        if isinstance(card, LocalCard):
+    async def _pull(self, number: str) -> LocalCard | None:
+        card = await self._office.pull(number)
+        if card is not None:
             self._enabling.consider(card, card.data.residence_area or self._area)
+        return card
 
     async def _verify(self, request: Request) -> Answer:
         """A card of any province, read at a counter of this one."""
@@ -136,7 +134,7 @@ class ServedStrings:
     async def _look_up_later(self, verb: Verb, number: str) -> None:
         """What a verb did is told now if it can be; if not, the office's next notice tells it."""
         try:
-            self._consider(await self._look_up(number))
+            await self._views.look_up(number)
         except OneCardError as error:
             _log.warning("what %s did to a card was not looked up: %s", verb, log_text(error))
 
@@ -149,5 +147,10 @@ def _cards(request: Request) -> list[str]:
     return [request.values[CARD_TAG]] if changes else []
 
 
-def _words(error: OneCardError) -> str:
-    return cashier_text(error, error.local_text if isinstance(error, OfficeRefusal) else "")
+def _refusal(error: OneCardError) -> bytes:
+    """ERR in words; an office's own that GBK cannot carry are left out, the reason never is."""
+    try:
+        words = error.local_text if isinstance(error, OfficeRefusal) else ""
+        return wire.write_answer(Answer(err=cashier_text(error, words)))
+    except OneCardError:
+        return wire.write_answer(Answer(err=cashier_text(error, "")))
