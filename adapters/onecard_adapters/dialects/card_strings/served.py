@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from onecard.card.v1 import replacement_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, LocalCard
 from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
@@ -20,7 +21,7 @@ from onecard_adapters.dialects.card_strings.office import StringsCardOffice
 from onecard_adapters.dialects.card_strings.records import STRING_TAG
 from onecard_adapters.dialects.card_strings.returns import read_returned
 from onecard_adapters.dialects.card_strings.settings import CardStringsSettings
-from onecard_adapters.dialects.card_strings.verbs import CARD_TAG, Direction, Request, Verb
+from onecard_adapters.dialects.card_strings.verbs import CARD_TAG, NUMBER_TAG, Direction, Request, Verb
 from onecard_adapters.dialects.card_strings.wire import Answer
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
 from onecard_adapters.dialects.served_office import Built, LookedUp, ServedOffice
@@ -80,6 +81,8 @@ class ServedStrings:
         match request.form.direction:
             case Direction.SERVED if request.verb is Verb.NOTICE:
                 return await self._notice(request)
+            case Direction.SERVED if request.verb is Verb.BENEFIT_CONFIRMED:
+                return await self._confirm(request)
             case Direction.SERVED:
                 return await self._verify(request)
             case Direction.RELAYED:
@@ -121,6 +124,18 @@ class ServedStrings:
             "数据时间": card_fields.time_text(verdict.as_of_time.ToMilliseconds()),
         }
         return Answer(err=wire.GIVEN, values=values)
+
+    async def _confirm(self, request: Request) -> Answer:
+        at = str(Verb.BENEFIT_CONFIRMED)
+        person = {"aac002": request.values[NUMBER_TAG], "aac058": request.values.get("AAC058", "")}
+        await self._desk.confirm_benefit_account(
+            replacement_pb2.ConfirmBenefitAccountRequest(
+                person=card_fields.read_person(person, self._tables, at),
+                replacement_id=request.values["业务流水号"],
+                bank=self._tables["bank"].to_national(request.values["服务银行"], f"{at}.服务银行").code,
+            )
+        )
+        return Answer(err=wire.DONE)
 
     async def _relay(self, request: Request) -> Answer:
         concerned = _cards(request)
