@@ -19,9 +19,9 @@ from onecard_stubs.population import Person, Population
 
 Columns = Mapping[str, str]
 AskAdapter = Callable[[str, Columns], Awaitable[Mapping[str, Any]]]
-"""NOTICE or VERIFY with columns, to the columns of the adapter's answer; raises NotTaken."""
+"""NOTICE, VERIFY or CONFIRM with columns, to the columns of the adapter's answer; raises NotTaken."""
 
-NOTICE, VERIFY = "notice", "verify"
+NOTICE, VERIFY, CONFIRM = "notice", "verify", "confirm"
 _CHINA = timezone(timedelta(hours=8))
 _BATCH_WINDOW = timedelta(hours=2)
 
@@ -38,8 +38,8 @@ class Statuses:
     lost: str
     temporarily_lost: str
     superseded: str
-    steps: tuple[str, str, str, str]
-    """Old card superseded, e-card rebound, credential followed, medical account moved."""
+    steps: tuple[str, str, str, str, str]
+    """Old card superseded, e-card rebound, credential followed, medical account moved, benefit account to change."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +62,8 @@ class Hanging:
     electronic_card: str = ""
     credential: str = ""
     medical_account: str = ""
+    benefit_task: str = ""
+    """The replacement for which the agency has to change the account that benefits are paid to."""
 
 
 @dataclass(slots=True)
@@ -104,6 +106,8 @@ class ColumnsCards:
             "report_found": self.report_found,
             "hourly_batch": self.hourly_batch,
             "verify": self.verify,
+            "confirm_benefit_account": self.confirm_benefit_account,
+            "tell_all": self.tell_all,
             "show_cards": self.show_cards,
         }
 
@@ -176,6 +180,28 @@ class ColumnsCards:
             "duration_ms": round((time.perf_counter() - started) * 1_000, 1),
         }
 
+    async def confirm_benefit_account(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The pension agency changed the account of an open task: takes identity_number, and bank (102)."""
+        number = str(arguments["identity_number"])
+        hanging = self.hanging.get(number, Hanging())
+        if not hanging.benefit_task:
+            raise ValueError("no task is open for this person")
+        bank = str(arguments.get("bank", "102"))
+        columns = {"ykz603": hanging.benefit_task, "aac058": "01", "aac002": number, "aae008": bank}
+        try:
+            await self._asked(CONFIRM, columns)
+        except NotTaken as refused:
+            raise ValueError(str(refused)) from refused
+        done, hanging.benefit_task = hanging.benefit_task, ""
+        return {"replacement_id": done}
+
+    async def tell_all(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tell of every card as it stands, as a core does when it joins."""
+        if self._ask_adapter is not None:
+            for card in self.cards.values():
+                self.notices.put(_event(card))
+        return {"notices": len(self.cards)}
+
     async def show_cards(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """A person's cards and what hangs on which: takes identity_number."""
         number = str(arguments["identity_number"])
@@ -189,10 +215,11 @@ class ColumnsCards:
             "electronic_card_on": hanging.electronic_card,
             "credential_on": hanging.credential,
             "medical_account_on": hanging.medical_account,
+            "benefit_task": hanging.benefit_task,
         }
 
     def _carry_out(self, columns: Columns, *, is_forward: bool) -> None:
-        superseded, electronic, credential, account = self._statuses.steps
+        superseded, electronic, credential, account, benefit = self._statuses.steps
         number = columns["aaz500"] if is_forward else columns["ykz510"]
         hanging = self.hanging.setdefault(columns["aac002"], Hanging())
         match columns["ykz601"]:
@@ -204,6 +231,8 @@ class ColumnsCards:
                 hanging.credential = number
             case step if step == account:
                 hanging.medical_account = number
+            case step if step == benefit:
+                hanging.benefit_task = columns["ykz603"] if is_forward else ""
             case _:
                 raise StepRefused("事项不支持")
 
@@ -234,10 +263,9 @@ class ColumnsCards:
 
     def _change(self, card: Card, status: str) -> None:
         card.status, card.changed = status, datetime.now(_CHINA)
-        event = {"aaz500": card.number, "aaz502": status, "aae036": f"{card.changed:%Y%m%d%H%M%S}"}
-        self._events.append(event)
+        self._events.append(_event(card))
         if self._ask_adapter is not None:
-            self.notices.put(event)
+            self.notices.put(self._events[-1])
 
     async def _tell(self, event: Columns) -> None:
         switches = self._behaviours.take(f"outward-{NOTICE}")
@@ -279,3 +307,7 @@ class ColumnsCards:
             "ykz509": "1",
             "aae036": f"{card.changed:%Y%m%d%H%M%S}",
         }
+
+
+def _event(card: Card) -> dict[str, str]:
+    return {"aaz500": card.number, "aaz502": card.status, "aae036": f"{card.changed:%Y%m%d%H%M%S}"}

@@ -28,6 +28,7 @@ class KeepingDesk:
         self.told: list[LocalCard | LocalAccount] = []
         self.verdicts: dict[str, status_pb2.CardVerdict] = {}
         self.questions: list[status_pb2.VerifyCardRequest] = []
+        self.confirmed: list[replacement_pb2.ConfirmBenefitAccountRequest] = []
         self.failure: Exception | None = None
         self._known: dict[tuple[str, str, int, bool], bytes] = {}
 
@@ -61,6 +62,12 @@ class KeepingDesk:
     ) -> list[status_pb2.CardAnswer]:
         """See `CardDesk`; no dialect asks."""
         raise NotImplementedError
+
+    async def confirm_benefit_account(self, request: replacement_pb2.ConfirmBenefitAccountRequest) -> None:
+        """See `CardDesk`."""
+        if self.failure is not None:
+            raise self.failure
+        self.confirmed.append(request)
 
     def states(self, number: str) -> list[str]:
         """The states of a card or its account in the order in which they were told."""

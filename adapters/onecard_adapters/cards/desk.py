@@ -15,7 +15,8 @@ from typing import Final, Protocol, TypeVar
 
 import grpc.aio
 
-from onecard.card.v1 import change_pb2, status_pb2, values_pb2
+from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
+from onecard.card.v1.replacement_pb2_grpc import CardReplacementServiceStub
 from onecard.card.v1.status_pb2_grpc import CardStatusServiceStub
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards import book, changes
@@ -30,7 +31,7 @@ from onecard_protocol.identifiers import HUB
 
 BATCH_COUNT_MAX: Final = 500
 """Cards of one transaction, and of one question to the registry."""
-_RECOVERY: Final = "version recovery"
+_RECOVERY: Final = "version-recovery"
 _READ_TIMEOUT_S: Final = 10.0
 
 _Result = TypeVar("_Result")
@@ -114,6 +115,10 @@ class ExchangeCardDesk:
                 errors_pb2.ERROR_REASON_INTERNAL, f"{len(response.answers)} answers to {len(questions)} questions"
             )
         return list(response.answers)
+
+    async def confirm_benefit_account(self, request: replacement_pb2.ConfirmBenefitAccountRequest) -> None:
+        """See `CardDesk`."""
+        await CardReplacementServiceStub(self._exchange.to(HUB)).ConfirmBenefitAccount(request)
 
     async def report_again(self, request: change_pb2.RequestVersionsRequest, office: CardOffice) -> bool:
         """Tell the newest version of a card again, in a new message.

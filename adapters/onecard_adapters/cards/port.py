@@ -92,3 +92,9 @@ class CardDesk(Protocol):
         self, questions: Sequence[status_pb2.CardQuestion], *, purpose: str
     ) -> list[status_pb2.CardAnswer]:
         """What the registry knows, in the order asked, at most 500. Raises OneCardError."""
+
+    async def confirm_benefit_account(self, request: replacement_pb2.ConfirmBenefitAccountRequest) -> None:
+        """The agency changed the account that benefits are paid to; confirmed before, nothing happens.
+
+        Raises OneCardError: what is retryable, and OUTCOME_UNKNOWN, may be confirmed again.
+        """

@@ -1,6 +1,6 @@
-"""A card office that is asked and answers in columns (card_fields), whatever envelope carries them: five trades.
+"""A card office that is asked and answers in columns (card_fields), whatever envelope carries them: six trades.
 
-All five are ours, made in the manner of the dialects that carry them: no public source shows how an infno core or a
+All are ours, made in the manner of the dialects that carry them: no public source shows how an infno core or a
 cross-region XML core is told of cards. An envelope gives them numbers, and moves the columns.
 """
 
@@ -31,6 +31,8 @@ class CardTrade(enum.Enum):
     """The office tells that a card changed: aaz500, aaz502; answered with ykz605, whether the nation knew it."""
     VERIFY = "card verification"
     """A counter: aac058, aac002, aaz500, ykz501, ykz508, ykz607 terminal; ykz608 yes or no, ykz609 why, aae036."""
+    BENEFIT_CONFIRMED = "benefit account changed"
+    """An agency: ykz603 replacement, aac058, aac002, aae008 the bank that benefits are paid to from now on."""
     QUERY = "card query"
     """The adapter: aaz500; the card's columns, or none."""
     STEP = "replacement step"
@@ -101,12 +103,20 @@ class ColumnsOffice:
 
 
 class ServedColumns:
-    """The two trades that local systems ask the adapter for."""
+    """The trades that local systems ask the adapter for."""
 
     def __init__(self, desk: CardDesk, tables: CodeTables, office: ColumnsOffice) -> None:
         self._desk = desk
         self._tables = tables
         self._views = LookedUp(desk, office.pull)
+
+    def handlers(self) -> dict[CardTrade, Callable[[Columns], Awaitable[dict[str, object]]]]:
+        """By trade."""
+        return {
+            CardTrade.NOTICE: self.notice,
+            CardTrade.VERIFY: self.verify,
+            CardTrade.BENEFIT_CONFIRMED: self.confirm,
+        }
 
     async def notice(self, columns: Columns) -> dict[str, object]:
         """A card changed."""
@@ -115,6 +125,18 @@ class ServedColumns:
             return {"ykz605": _YES}
         _, changed = await self._views.look_up(number)
         return {"ykz605": _NO if changed else _YES}
+
+    async def confirm(self, columns: Columns) -> dict[str, object]:
+        """The agency changed the account that benefits are paid to."""
+        at = "confirmation"
+        await self._desk.confirm_benefit_account(
+            replacement_pb2.ConfirmBenefitAccountRequest(
+                person=card_fields.read_person(columns, self._tables, at),
+                replacement_id=required(columns, "ykz603", at),
+                bank=self._tables["bank"].to_national(required(columns, "aae008", at), f"{at}.aae008").code,
+            )
+        )
+        return {}
 
     async def verify(self, columns: Columns) -> dict[str, object]:
         """A card, or an e-card, of any province, at a counter of this one."""

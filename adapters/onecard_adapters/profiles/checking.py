@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import EnumDescriptor
 
-from onecard.card.v1 import values_pb2
+from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard_adapters.dialects.bank_accounts.wire import BANK_TABLES, FINANCIAL_STATE
 from onecard_adapters.dialects.card_fields import HANDED_OUT, NEEDED_TABLES, NO_CARD, REPLACEMENT_STEP, SOCIAL_STATE
 from onecard_adapters.dialects.cross_region_xml import forms
@@ -41,9 +41,8 @@ _SOCIAL_STATES: Final = _names(values_pb2.SocialState.DESCRIPTOR, "SOCIAL_STATE_
 _PROTOCOL_CODES: Final[Mapping[str, frozenset[str]]] = {
     SOCIAL_STATE: _SOCIAL_STATES,
     HANDED_OUT: _SOCIAL_STATES,
-    REPLACEMENT_STEP: frozenset(
-        {"OLD_SUPERSEDED", "ELECTRONIC_CARD_REBOUND", "CREDENTIAL_FOLLOWED", "MEDICAL_ACCOUNT_MOVED"}
-    ),
+    # A province is never asked for the enabling that began it.
+    REPLACEMENT_STEP: _names(replacement_pb2.ReplacementStep.DESCRIPTOR, "REPLACEMENT_STEP_") - {"NEW_ENABLED"},
     FINANCIAL_STATE: _names(values_pb2.FinancialState.DESCRIPTOR, "FINANCIAL_STATE_"),
 }
 """Tables whose national side are names of the protocol: states, and the steps that a province is asked for."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 
 from onecard_stubs.behaviour import Behaviours
-from onecard_stubs.card_columns import NOTICE, VERIFY, Columns, ColumnsCards, Statuses, StepRefused
+from onecard_stubs.card_columns import CONFIRM, NOTICE, VERIFY, Columns, ColumnsCards, Statuses, StepRefused
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.records import Refused
 from onecard_stubs.notices import NotTaken
@@ -18,9 +18,9 @@ from onecard_stubs.population import Population
 PATH: Final = "/fsi/api/rsfComIfsService/card"
 """Where the adapter hears of cards."""
 QUERY: Final = "K201"
-STATUSES: Final = Statuses(active="1", lost="2", temporarily_lost="5", superseded="7", steps=("1", "2", "3", "4"))
+STATUSES: Final = Statuses(active="1", lost="2", temporarily_lost="5", superseded="7", steps=("1", "2", "3", "4", "5"))
 
-_NUMBERS: Final = {NOTICE: "K101", VERIFY: "K102"}
+_NUMBERS: Final = {NOTICE: "K101", VERIFY: "K102", CONFIRM: "K103"}
 _ORGANISATION: Final = "S44000099901"
 
 Trade = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]

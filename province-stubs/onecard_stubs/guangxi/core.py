@@ -1,7 +1,8 @@
 """Guangxi's card office as an HTTP server, which tells its adapter what became of every card; and what people do there.
 
-Commands under /control/command: `report_lost`, `report_found`, `hourly_batch`, `verify` (a counter in Guilin),
-`reissue` (an instant-issue point), `fail_enabling`, `show`. A notice that the adapter does not take is given again.
+Commands under /control/command: `report_lost`, `report_found`, `hourly_batch`, `tell_all`, `verify` (a counter in
+Guilin), `reissue` (an instant-issue point), `fail_enabling`, `confirm_benefit_account` (an agency), `show`. A notice that
+the adapter does not take is given again.
 """
 
 import asyncio
@@ -75,6 +76,8 @@ class GuangxiCardOffice:
                 "verify": self.verify,
                 "reissue": self.reissue,
                 "fail_enabling": self.fail_enabling,
+                "confirm_benefit_account": self.confirm_benefit_account,
+                "tell_all": self.tell_all,
                 "show": self.show,
             },
         )
@@ -152,6 +155,32 @@ class GuangxiCardOffice:
         self.office.enabling_failures = int(arguments.get("times", 1))
         return {"times": self.office.enabling_failures}
 
+    async def confirm_benefit_account(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The pension agency changed the account of an open task: takes identity_number, and bank (95588)."""
+        person = self._person(arguments)
+        holder = self.office.books.holders.get(person.identity_number)
+        if holder is None or not holder.benefit_task:
+            raise ValueError("no task is open for this person")
+        answer = await self._post(
+            {
+                "操作": "待遇发放账户变更确认",
+                **_USER,
+                "业务流水号": holder.benefit_task,
+                "社会保障号码": person.identity_number,
+                "服务银行": str(arguments.get("bank", "95588")),
+            }
+        )
+        if answer.values.get("ERR") not in (DONE, ALREADY):
+            raise ValueError(answer.values.get("ERR", answer.word))
+        done, holder.benefit_task = holder.benefit_task, ""
+        return {"replacement_id": done}
+
+    async def tell_all(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tell of every card as it stands, as an office does when it joins."""
+        for card in self.office.books.cards.values():
+            self._tell_later(card.event())
+        return {"notices": len(self.office.books.cards)}
+
     async def show(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """A person's cards and what hangs on them: takes identity_number; without, how much the office holds."""
         books = self.office.books
@@ -169,6 +198,7 @@ class GuangxiCardOffice:
             "electronic_card_on": holder.electronic_card_on if holder else "",
             "credential_on": holder.credential_on if holder else "",
             "medical_account_on": holder.medical_account_on if holder else "",
+            "benefit_task": holder.benefit_task if holder else "",
         }
 
     def _said(self, verb: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

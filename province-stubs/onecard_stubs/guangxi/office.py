@@ -91,9 +91,8 @@ class CardOffice:
     def change(self, card: Card, status: str) -> None:
         """Put a card into a status and tell of it."""
         card.status, card.changed = status, records.now()
-        event = Event(number=card.number, status=status, time=card.changed, values=card.columns())
-        self.books.events.append(event)
-        self._on_change(event)
+        self.books.events.append(card.event())
+        self._on_change(self.books.events[-1])
 
     def _lose(self, text: Text, status: str) -> Said:
         card = self.card(text)
@@ -239,6 +238,8 @@ class CardOffice:
                 holder.credential_on = number
             case "个人账户划转":
                 holder.medical_account_on = number
+            case "待遇发放账户变更":
+                holder.benefit_task = text.values["业务流水号"] if is_forward else ""
             case _:
                 raise Refused(f"事项{name}不支持")
         self.books.steps[key] = Done(local_id=self._new_number("450001"), time=records.now())

@@ -63,6 +63,10 @@ class Card:
     before: str = ""
     """Status before its successor ended it."""
 
+    def event(self) -> Event:
+        """The card as it stands, to be told."""
+        return Event(number=self.number, status=self.status, time=self.changed, values=self.columns())
+
     def columns(self) -> dict[str, str]:
         """The card as getAC01 and a notice tell it."""
         person = self.person
@@ -125,6 +129,8 @@ class Holder:
     electronic_card_on: str = ""
     credential_on: str = ""
     medical_account_on: str = ""
+    benefit_task: str = ""
+    """The replacement for which the agency has to change the account that benefits are paid to."""
 
 
 @dataclass(slots=True, kw_only=True)

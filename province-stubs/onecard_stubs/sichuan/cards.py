@@ -9,7 +9,7 @@ from typing import Final
 import aiohttp
 
 from onecard_stubs.behaviour import Behaviours
-from onecard_stubs.card_columns import NOTICE, VERIFY, Columns, ColumnsCards, Statuses, StepRefused
+from onecard_stubs.card_columns import CONFIRM, NOTICE, VERIFY, Columns, ColumnsCards, Statuses, StepRefused
 from onecard_stubs.notices import NotTaken
 from onecard_stubs.population import Population
 from onecard_stubs.sichuan import soap
@@ -17,9 +17,11 @@ from onecard_stubs.sichuan.state import Refused
 
 PATH: Final = "/services/KSGL"
 """Where the adapter hears of cards."""
-STATUSES: Final = Statuses(active="1", lost="2", temporarily_lost="4", superseded="7", steps=("01", "02", "03", "04"))
+STATUSES: Final = Statuses(
+    active="1", lost="2", temporarily_lost="4", superseded="7", steps=("01", "02", "03", "04", "05")
+)
 
-_NUMBERS: Final = {NOTICE: "0901", VERIFY: "0902"}
+_NUMBERS: Final = {NOTICE: "0901", VERIFY: "0902", CONFIRM: "0903"}
 _CODE_NOT_DONE: Final = -51
 
 

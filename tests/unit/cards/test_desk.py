@@ -147,7 +147,7 @@ class TestAfterTheStoreWasLost:
         assert await world.desk.observe([make_card()]) == 0
         assert await world.desk.observe([make_card(state=values_pb2.SOCIAL_STATE_LOST)]) == 1
         assert world.social() == [("A99000080", 8, "LOST", "LOST")]
-        assert [request.purpose for request in world.registry.asked] == ["version recovery"]
+        assert [request.purpose for request in world.registry.asked] == ["version-recovery"]
 
     async def test_a_card_that_differs_gets_the_next_version(self, world: DeskWorld) -> None:
         world.registry.standings["A99000080"] = _standing(make_card(), version=7)

@@ -102,6 +102,29 @@ async def test_what_hangs_on_a_card_follows_to_the_new_one_and_back(place: str, 
         assert (await cards.show_cards({"identity_number": number}))["medical_account_on"] == card.number
 
 
+async def test_the_benefit_account_is_a_task_that_the_agency_confirms(place: str, tmp_path: Path) -> None:
+    desk = KeepingDesk()
+    async with columns_office(place, desk, tmp_path) as (cards, _, office):
+        card = next(iter(cards.cards.values()))
+        number = card.person.identity_number
+        request = step_request(
+            "BENEFIT_ACCOUNT_CHANGED", number=number, old=(ISSUERS[place], card.number), new=("cn-11", "A99000090")
+        )
+        await office.carry_out(request)
+        await cards.confirm_benefit_account({"identity_number": number})
+        with pytest.raises(ValueError, match="no task is open"):
+            await cards.confirm_benefit_account({"identity_number": number})
+    (confirmed,) = desk.confirmed
+    assert (confirmed.replacement_id, confirmed.bank) == (request.replacement_id, "bank-102")
+
+
+async def test_a_core_that_joins_tells_of_every_card(place: str, tmp_path: Path) -> None:
+    desk = KeepingDesk()
+    async with columns_office(place, desk, tmp_path) as (cards, _, _):
+        count = (await cards.tell_all({}))["notices"]
+        await eventually(lambda: len(desk.told) == count == len(cards.cards))
+
+
 async def test_a_core_that_refuses_a_step_is_no_doubt(place: str, tmp_path: Path) -> None:
     async with columns_office(place, KeepingDesk(), tmp_path) as (_, _, office):
         with pytest.raises(OneCardError) as refused:

@@ -115,7 +115,7 @@ def test_states_that_an_office_could_not_be_told_or_that_no_protocol_has_are_nam
             "codes that are not of the protocol: MISLAID",
             "national codes without a local one: SUPERSEDED",
         ],
-        "replacement_step": ["national codes without a local one: MEDICAL_ACCOUNT_MOVED"],
+        "replacement_step": ["national codes without a local one: BENEFIT_ACCOUNT_CHANGED"],
     }
 
 

@@ -1,7 +1,7 @@
 """A card whose enabling failed after a good return (待激活) is enabled again until it is, or is found to be no more so.
 
 Nothing is kept on disk: the office's next notice or hourly batch names such a card again, and a verb that was done
-before is answered so.
+before is answered so. The hub has no part in it; that the card was enabled the office tells like any other change.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class EnablingAgain:
         self,
         settings: EnablingSettings,
         client: CardOfficeClient,
-        look_up: Callable[[str], Awaitable[LocalCard | None]],
+        pull: Callable[[str], Awaitable[LocalCard | None]],
     ) -> None:
         self._settings = settings
         self._client = client
-        self._look_up = look_up
+        self._pull = pull
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def consider(self, card: LocalCard, city: str) -> None:
@@ -60,7 +60,7 @@ class EnablingAgain:
 
     async def _enabled(self, card: LocalCard, city: str) -> bool:
         """Whether there is nothing left to do: it was enabled now, or somebody did it or something else with it."""
-        now = await self._look_up(card.card.number)
+        now = await self._pull(card.card.number)
         if now is None or now.local_status.code not in self._settings.statuses:
             return True
         await self._client.ask(
@@ -72,7 +72,6 @@ class EnablingAgain:
                 NAME_TAG: card.holder.name,
             },
         )
-        await self._look_up(card.card.number)
         return True
 
     def _delays(self) -> Iterator[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from onecard.card.v1 import replacement_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, LocalCard
 from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
@@ -20,7 +21,7 @@ from onecard_adapters.dialects.card_strings.office import StringsCardOffice
 from onecard_adapters.dialects.card_strings.records import STRING_TAG
 from onecard_adapters.dialects.card_strings.returns import read_returned
 from onecard_adapters.dialects.card_strings.settings import CardStringsSettings
-from onecard_adapters.dialects.card_strings.verbs import CARD_TAG, Direction, Request, Verb
+from onecard_adapters.dialects.card_strings.verbs import CARD_TAG, NUMBER_TAG, Direction, Request, Verb
 from onecard_adapters.dialects.card_strings.wire import Answer
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
 from onecard_adapters.dialects.served_office import Built, LookedUp, ServedOffice
@@ -59,8 +60,9 @@ class ServedStrings:
         self._tables = tables
         self._area = settings.area
         self._client = client
-        self._views = LookedUp(desk, office.pull)
-        self._enabling = EnablingAgain(settings.enabling, client, self._look_up)
+        self._office = office
+        self._views = LookedUp(desk, self._pull)
+        self._enabling = EnablingAgain(settings.enabling, client, office.pull)
 
     async def close(self) -> None:
         """Give up what is tried again."""
@@ -69,16 +71,18 @@ class ServedStrings:
     async def __call__(self, http: HttpRequest) -> HttpAnswer:
         """Answer one request; every failure is an ERR in words, with HTTP 200, as counters expect."""
         try:
-            answer = await self._answer(verbs.read_request(wire.decode(http.body)))
+            body = wire.write_answer(await self._answer(verbs.read_request(wire.decode(http.body))))
         except OneCardError as error:
             _log.info("a verb was answered with a failure: %s", log_text(error))
-            answer = Answer(err=_words(error))
-        return HttpAnswer(body=wire.write_answer(answer), content_type=wire.CONTENT_TYPE)
+            body = _refusal(error)
+        return HttpAnswer(body=body, content_type=wire.CONTENT_TYPE)
 
     async def _answer(self, request: Request) -> Answer:
         match request.form.direction:
             case Direction.SERVED if request.verb is Verb.NOTICE:
                 return await self._notice(request)
+            case Direction.SERVED if request.verb is Verb.BENEFIT_CONFIRMED:
+                return await self._confirm(request)
             case Direction.SERVED:
                 return await self._verify(request)
             case Direction.RELAYED:
@@ -90,17 +94,14 @@ class ServedStrings:
         string = bars.read(request.values[STRING_TAG])
         if not card_fields.is_card(request.values["AAZ502"], self._tables, f"{at}.AAZ502"):
             return Answer(err=wire.ALREADY)
-        card, changed = await self._views.look_up(string.card_number)
-        self._consider(card)
+        _, changed = await self._views.look_up(string.card_number)
         return Answer(err=wire.DONE if changed else wire.ALREADY)
 
-    async def _look_up(self, number: str) -> LocalCard | None:
-        card, _ = await self._views.look_up(number)
-        return card if isinstance(card, LocalCard) else None
-
-    def _consider(self, card: object) -> None:
-        if isinstance(card, LocalCard):
+    async def _pull(self, number: str) -> LocalCard | None:
+        card = await self._office.pull(number)
+        if card is not None:
             self._enabling.consider(card, card.data.residence_area or self._area)
+        return card
 
     async def _verify(self, request: Request) -> Answer:
         """A card of any province, read at a counter of this one."""
@@ -124,6 +125,18 @@ class ServedStrings:
         }
         return Answer(err=wire.GIVEN, values=values)
 
+    async def _confirm(self, request: Request) -> Answer:
+        at = str(Verb.BENEFIT_CONFIRMED)
+        person = {"aac002": request.values[NUMBER_TAG], "aac058": request.values.get("AAC058", "")}
+        await self._desk.confirm_benefit_account(
+            replacement_pb2.ConfirmBenefitAccountRequest(
+                person=card_fields.read_person(person, self._tables, at),
+                replacement_id=request.values["业务流水号"],
+                bank=self._tables["bank"].to_national(request.values["服务银行"], f"{at}.服务银行").code,
+            )
+        )
+        return Answer(err=wire.DONE)
+
     async def _relay(self, request: Request) -> Answer:
         concerned = _cards(request)
         try:
@@ -136,7 +149,7 @@ class ServedStrings:
     async def _look_up_later(self, verb: Verb, number: str) -> None:
         """What a verb did is told now if it can be; if not, the office's next notice tells it."""
         try:
-            self._consider(await self._look_up(number))
+            await self._views.look_up(number)
         except OneCardError as error:
             _log.warning("what %s did to a card was not looked up: %s", verb, log_text(error))
 
@@ -149,5 +162,10 @@ def _cards(request: Request) -> list[str]:
     return [request.values[CARD_TAG]] if changes else []
 
 
-def _words(error: OneCardError) -> str:
-    return cashier_text(error, error.local_text if isinstance(error, OfficeRefusal) else "")
+def _refusal(error: OneCardError) -> bytes:
+    """ERR in words; an office's own that GBK cannot carry are left out, the reason never is."""
+    try:
+        words = error.local_text if isinstance(error, OfficeRefusal) else ""
+        return wire.write_answer(Answer(err=cashier_text(error, words)))
+    except OneCardError:
+        return wire.write_answer(Answer(err=cashier_text(error, "")))

@@ -44,6 +44,7 @@ class Verb(enum.StrEnum):
     COPY = "外省卡状态"
     NOTICE = "卡状态通知"
     VERIFY = "社保卡验证"
+    BENEFIT_CONFIRMED = "待遇发放账户变更确认"
 
 
 class Direction(enum.StrEnum):
@@ -165,6 +166,12 @@ FORMS: Final[dict[Verb, Form]] = {
             title="may this card be used?",
             direction=Direction.SERVED,
             tags=(CITY_TAG, "终端编号", "卡串"),
+        ),
+        Form(
+            verb=Verb.BENEFIT_CONFIRMED,
+            title="the agency changed the account that benefits are paid to",
+            direction=Direction.SERVED,
+            tags=("业务流水号", NUMBER_TAG, "服务银行"),
         ),
     )
 }

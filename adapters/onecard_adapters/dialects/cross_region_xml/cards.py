@@ -27,6 +27,7 @@ from onecard_protocol.errors import OneCardError
 NUMBERS: Final = {
     CardTrade.NOTICE: "0901",
     CardTrade.VERIFY: "0902",
+    CardTrade.BENEFIT_CONFIRMED: "0903",
     CardTrade.QUERY: "0911",
     CardTrade.STEP: "0912",
     CardTrade.COPY: "0913",
@@ -74,7 +75,7 @@ class _Served:
     """The handler of the profile's path."""
 
     def __init__(self, columns: ServedColumns) -> None:
-        self._handlers = {NUMBERS[CardTrade.NOTICE]: columns.notice, NUMBERS[CardTrade.VERIFY]: columns.verify}
+        self._handlers = {NUMBERS[trade]: handler for trade, handler in columns.handlers().items()}
 
     async def __call__(self, http: HttpRequest) -> HttpAnswer:
         operation, transid = Operation.TEXT, ""

@@ -28,6 +28,7 @@ from onecard_protocol.errors import OneCardError
 NUMBERS: Final = {
     CardTrade.NOTICE: "K101",
     CardTrade.VERIFY: "K102",
+    CardTrade.BENEFIT_CONFIRMED: "K103",
     CardTrade.QUERY: "K201",
     CardTrade.STEP: "K202",
     CardTrade.COPY: "K203",
@@ -96,7 +97,7 @@ class _Served:
     """The handler of the profile's path."""
 
     def __init__(self, area: str, columns: ServedColumns) -> None:
-        self._handlers = {NUMBERS[CardTrade.NOTICE]: columns.notice, NUMBERS[CardTrade.VERIFY]: columns.verify}
+        self._handlers = {NUMBERS[trade]: handler for trade, handler in columns.handlers().items()}
         self._reference_numbers = envelope.ReferenceNumbers(area)
 
     async def __call__(self, http: HttpRequest) -> HttpAnswer:

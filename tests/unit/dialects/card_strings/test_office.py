@@ -11,7 +11,10 @@ from onecard_stubs.behaviour import Switches
 from tests.support.card_offices import KeepingDesk, guangxi, step_request
 from tests.support.eventually import eventually
 
-_STEPS = ["OLD_SUPERSEDED", "ELECTRONIC_CARD_REBOUND", "CREDENTIAL_FOLLOWED", "MEDICAL_ACCOUNT_MOVED"]
+_STEPS = [
+    *("OLD_SUPERSEDED", "ELECTRONIC_CARD_REBOUND", "CREDENTIAL_FOLLOWED"),
+    *("MEDICAL_ACCOUNT_MOVED", "BENEFIT_ACCOUNT_CHANGED"),
+]
 
 
 @pytest.mark.parametrize("step", _STEPS)
@@ -40,12 +43,37 @@ async def test_an_old_card_is_superseded_told_and_brought_back_by_the_undoing() 
         await eventually(lambda: desk.states(person.card_number) == ["SUPERSEDED", "ACTIVE"])
 
 
-async def test_the_benefit_account_is_no_step_of_a_card_office() -> None:
+async def test_the_benefit_account_is_a_task_that_the_agency_confirms() -> None:
+    desk = KeepingDesk()
+    async with guangxi(desk) as (stub, office):
+        person = stub.population.people[0]
+        who = {"identity_number": person.identity_number}
+        with pytest.raises(ValueError, match="no task is open"):
+            await stub.confirm_benefit_account(who)
+        request = step_request(
+            "BENEFIT_ACCOUNT_CHANGED",
+            number=person.identity_number,
+            old=("cn-45", person.card_number),
+            new=("cn-45", "A99500001"),
+        )
+        await office.carry_out(request)
+        desk.failure = OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY)
+        with pytest.raises(ValueError, match="HUB_NOT_READY"):
+            await stub.confirm_benefit_account(who)
+        desk.failure = None
+        with pytest.raises(ValueError, match="UNMAPPED_CODE"):
+            await stub.confirm_benefit_account({**who, "bank": "00000"})
+        await stub.confirm_benefit_account(who)
+    (confirmed,) = desk.confirmed
+    assert confirmed.replacement_id == request.replacement_id
+    assert confirmed.person.number == person.identity_number
+    assert confirmed.bank == "bank-102"
+
+
+async def test_the_enabling_that_began_it_is_no_step_of_a_card_office() -> None:
     async with guangxi(KeepingDesk()) as (_, office):
         with pytest.raises(OneCardError) as refused:
-            await office.carry_out(
-                step_request("BENEFIT_ACCOUNT_CHANGED", number="1", old=("cn-45", "A99000001"), new=("cn-45", "A1"))
-            )
+            await office.carry_out(step_request("NEW_ENABLED", number="1", old=("cn-45", "A1"), new=("cn-45", "A2")))
     assert refused.value.reason == errors_pb2.ERROR_REASON_UNMAPPED_CODE
 
 
