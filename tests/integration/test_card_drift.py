@@ -238,6 +238,16 @@ async def test_more_differences_than_one_comparison_looks_at_are_left_to_the_nex
     assert drift.there_count == 300
 
 
+async def test_a_registry_that_has_nothing_does_not_read_the_whole_copy(
+    hubei: Province, database: LiveConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card_comparison, "RANGES_MAX", 2)
+    await hubei.put([copied(make_holder(serial)) for serial in range(2_000)])
+    comparison = await comparing(hubei, database, ISSUED).compare()
+    assert (comparison.here_count, comparison.there_count, comparison.is_cut_off) == (0, 2_000, True)
+    assert 0 < len(comparison.differences) < 100
+
+
 async def test_each_part_of_the_registry_has_its_index(database: LiveConnection) -> None:
     connection = await database.get()
     holders = [make_holder(serial, "cn-11" if serial % 50 else HUBEI, "110000") for serial in range(4_000)]

@@ -71,3 +71,36 @@ def send(
     )
     failures = run_service(send_load(load_adapter_settings(config), load, report, signs_by_batch=signing == "adaptive"))
     sys.exit(1 if failures else 0)
+
+
+@app.command("card-snapshot")
+def card_snapshot(
+    file: Annotated[Path, typer.Argument(help="File to write.")],
+    cards: Annotated[int, typer.Option(min=1, help="How many cards.")],
+) -> None:
+    """Write a snapshot of synthetic cards, for `onecard card load`."""
+    from onecard_adapters.load.copies import write_cards
+
+    write_cards(file, cards)
+
+
+@app.command()
+def copies(
+    config: ConfigOption,
+    report: ReportOption,
+    cards: Annotated[int, typer.Option(min=1, help="How many cards, the same as in the snapshot.")],
+    differing: Annotated[int, typer.Option(min=0, help="How many of them differ from it.")] = 0,
+) -> None:
+    """Hold copies of synthetic cards and answer comparisons until SIGTERM."""
+    from onecard_adapters.load.copies import hold_copies
+    from onecard_adapters.settings import load_adapter_settings
+
+    logging.basicConfig(level=logging.WARNING)
+    settings = load_adapter_settings(config)
+
+    async def until_stopped() -> None:
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+        await hold_copies(settings, card_count=cards, differing_count=differing, report=report, stopping=stopping)
+
+    run_service(until_stopped())

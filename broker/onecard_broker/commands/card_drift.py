@@ -20,7 +20,6 @@ from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.bootstrap import hub_signer
 from onecard_broker.directory.store import DirectoryStore
-from onecard_broker.operations.card_comparison import DifferenceKind
 from onecard_broker.operations.card_drift import ScopeDrift, find_drift, scope_name
 from onecard_broker.operations.hub_calls import HubCalls, open_channel
 from onecard_broker.records.card_cases import CardCase, list_cases
@@ -66,7 +65,7 @@ def drift(
     if as_json:
         print(json.dumps({"participant": participant, "scopes": [dataclasses.asdict(one) for one in results]}))
     else:
-        Console().print(_shown(participant, results, is_repairing=repair))
+        Console().print(shown(participant, results, is_repairing=repair))
     if any(one.listed if repair else one.found for one in results):
         raise typer.Exit(ExitCode.FOUND_WRONG)
 
@@ -132,23 +131,23 @@ def _local(listen: str) -> str:
     return f"127.0.0.1:{port}" if host in _ANYWHERE else listen
 
 
-def _shown(participant: str, results: list[ScopeDrift], *, is_repairing: bool) -> Table:
+def shown(participant: str, results: list[ScopeDrift], *, is_repairing: bool) -> Table:
+    """The results as a table."""
     table = Table(title=f"{participant}: cards compared with the registry / 与持卡库比对", title_justify="left")
     table.add_column("cards")
-    table.add_column("difference")
+    table.add_column("difference", min_width=13)
     columns = ("found", "repaired", "for a person") if is_repairing else ("found",)
     for name in columns:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for one in results:
-        for kind in DifferenceKind:
+        for kind in one.found:
             counts = (one.found, one.repaired, one.listed)[: len(columns)]
-            if kind.value in one.found:
-                table.add_row(one.scope, kind.value, *(str(count.get(kind.value, 0)) for count in counts))
+            table.add_row(one.scope, kind, *(str(count.get(kind, 0)) for count in counts))
+        more = "more than " if one.is_cut_off else ""
         table.add_row(
             one.scope,
-            f"{'more than ' if one.is_cut_off else ''}{sum(one.found.values())} of {one.here_count:,} cards;"
-            f" {one.byte_count:,} bytes in {one.request_count} requests, {one.seconds:.1f} s",
-            *([""] * len(columns)),
+            f"{more}{sum(one.found.values())} of {one.here_count:,} cards; {one.byte_count:,} bytes in"
+            f" {one.request_count} requests, {one.seconds:.1f} s",
             style="bold",
             end_section=True,
         )

@@ -139,8 +139,11 @@ class Comparing:
 
     async def compare(self) -> Comparison:
         """Find what differs. Raises OneCardError where the province does not answer."""
-        tree = await self._build()
-        there_count, prefixes = await self._walk(tree)
+        # By the larger side: neither is ever read whole because the other has little.
+        depth = max(1, depth_for(await self._registry.count()))
+        there_count = (await self._digests(depth, [""])).card_count
+        tree = await self._build(max(depth, depth_for(there_count)))
+        prefixes = await self._walk(tree)
         differences = await self._look(prefixes[:RANGES_MAX])
         if differences:
             await asyncio.sleep(self._settle_s)
@@ -182,26 +185,35 @@ class Comparing:
             await self._ask(self._stub.RepairCopy, comparison_pb2.RepairCopyRequest(gone=forgotten))
         return listed
 
-    async def _build(self) -> DigestTree:
-        building = TreeBuilding(depth_for(await self._registry.count()))
+    async def _build(self, depth: int) -> DigestTree:
+        building = TreeBuilding(depth)
         async for piece in self._registry.leaves():
             building.add(piece)
         return await asyncio.to_thread(building.finish)
 
-    async def _walk(self, tree: DigestTree) -> tuple[int, list[str]]:
-        """How many cards the province has, and the lowest ranges that differ."""
-        steps, there_count = find_differing_ranges(tree), tree.card_count
+    async def _walk(self, tree: DigestTree) -> list[str]:
+        """The lowest ranges that differ."""
+        steps = find_differing_ranges(tree)
         try:
             prefixes = next(steps)
             while True:
-                answer = await self._ask(
-                    self._stub.ReadDigests,
-                    comparison_pb2.ReadDigestsRequest(scope=self._scope, depth=tree.depth, prefixes=prefixes),
-                )
-                there_count = answer.card_count
-                prefixes = steps.send(_digests(prefixes, answer))
+                answer = await self._digests(tree.depth, prefixes)
+                prefixes = steps.send([one.digests for one in answer.ranges])
         except StopIteration as end:
-            return there_count, end.value
+            found: list[str] = end.value
+            return found
+
+    async def _digests(self, depth: int, prefixes: Sequence[str]) -> comparison_pb2.ReadDigestsResponse:
+        """The digests of ranges. Raises PAYLOAD_INVALID where the answer is not to the question."""
+        request = comparison_pb2.ReadDigestsRequest(scope=self._scope, depth=depth, prefixes=prefixes)
+        answer: comparison_pb2.ReadDigestsResponse = await self._ask(self._stub.ReadDigests, request)
+        if [one.prefix for one in answer.ranges] != list(prefixes) or any(
+            len(one.digests) != PARTS * DIGEST_BYTES for one in answer.ranges
+        ):
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_PAYLOAD_INVALID, violations=[("ranges", "are not those asked for")]
+            )
+        return answer
 
     async def _look(self, prefixes: Sequence[str]) -> dict[CardKey, Difference]:
         """Compare ranges card by card."""
@@ -290,15 +302,6 @@ def remedies_for(scope: comparison_pb2.ComparisonScope, one: Difference) -> froz
 
 def _key(card: values_pb2.CardReference) -> CardKey:
     return card.issuer, card.number, card.sequence or 1
-
-
-def _digests(prefixes: Sequence[str], answer: comparison_pb2.ReadDigestsResponse) -> list[bytes]:
-    """The digests asked for. Raises PAYLOAD_INVALID where the answer is not to the question."""
-    if [one.prefix for one in answer.ranges] != list(prefixes) or any(
-        len(one.digests) != PARTS * DIGEST_BYTES for one in answer.ranges
-    ):
-        raise OneCardError(errors_pb2.ERROR_REASON_PAYLOAD_INVALID, violations=[("ranges", "are not those asked for")])
-    return [one.digests for one in answer.ranges]
 
 
 def _parts(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:

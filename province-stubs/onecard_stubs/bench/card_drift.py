@@ -1,0 +1,130 @@
+"""Drift found in many cards: the registry is loaded from a snapshot, a province holds the same cards but for some.
+
+Measures the ordinary `onecard card drift` as a process of its own: seconds, bytes exchanged, peak memory of both ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import psutil
+
+from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.processes import ChildProcess
+
+PROVINCE: Final = "cn-44"
+"""The issuer of the load's cards."""
+_STEP_SECONDS: Final = 1_800
+_POLL_SECONDS: Final = 0.1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DriftBenchmark:
+    """What to measure."""
+
+    card_count: int = 1_000_000
+    differing_count: int = 200
+    log: Literal["embedded", "kafka"] = "kafka"
+    broker_count: int = 1
+
+
+async def measure_drift(benchmark: DriftBenchmark, report: Callable[[str], None]) -> dict[str, Any]:
+    """Run it and return its figures. Raises Explained where a process fails."""
+    plan = CountryPlan(
+        log=benchmark.log,
+        broker_count=benchmark.broker_count,
+        provinces=(PROVINCE, "cn-51"),
+        runs_provinces=False,
+    )
+    with tempfile.TemporaryDirectory(prefix="onecard-bench-", ignore_cleanup_errors=True) as name:
+        async with Country(plan, Path(name), report=report) as country:
+            return await _measured(benchmark, country, report)
+
+
+async def _measured(benchmark: DriftBenchmark, country: Country, report: Callable[[str], None]) -> dict[str, Any]:
+    snapshot, held = country.directory / "cards.snapshot", country.directory / "held.json"
+    count = str(benchmark.card_count)
+    report("writing the snapshot")
+    writing = await country.run_beside("card-snapshot", ["load", "card-snapshot", str(snapshot), "--cards", count])
+    await _ended(writing)
+    report("loading the registry")
+    begun = time.monotonic()
+    loading = await country.run_beside(
+        "card-load", ["card", "load", str(snapshot), "--config", str(country.hub_config)]
+    )
+    await _ended(loading)
+    load_seconds = time.monotonic() - begun
+    report("filling the province's copies")
+    holder = await country.run_beside(
+        "card-copies",
+        [
+            *("load", "copies", "--config", str(country.adapter_config(PROVINCE)), "--report", str(held)),
+            *("--cards", count, "--differing", str(benchmark.differing_count)),
+        ],
+    )
+
+    async def is_held() -> bool:
+        return await asyncio.to_thread(held.exists)
+
+    await holder.wait_until(is_held, _STEP_SECONDS)
+    planted: dict[str, int] = json.loads(held.read_text(encoding="ascii"))["planted"]
+    # Twice: the first comparison computes the digests of all copies, the next ones find them computed.
+    first, peaks = await _compare(country, holder, report, "card-drift-1")
+    again, _ = await _compare(country, holder, report, "card-drift-2")
+    wrong = sum(abs(first["found"].get(kind, 0) - planted.get(kind, 0)) for kind in first["found"].keys() | planted)
+    return {
+        "name": "card drift",
+        "log": benchmark.log,
+        "cards": benchmark.card_count,
+        "planted": planted,
+        "found": first["found"],
+        "wrong": wrong,
+        "seconds": first["seconds"],
+        "seconds_again": again["seconds"],
+        "bytes": first["byte_count"],
+        "requests": first["request_count"],
+        "load_seconds": round(load_seconds, 1),
+        "processes": {name: {"peak_mb": round(peak, 1)} for name, peak in peaks.items()},
+    }
+
+
+async def _compare(
+    country: Country, holder: ChildProcess, report: Callable[[str], None], name: str
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """One comparison's figures of the issued cards, and both ends' peak memory in MB."""
+    report("comparing")
+    comparing = await country.run_beside(
+        name, ["card", "drift", PROVINCE, "--no-repair", "--json", "--config", str(country.hub_config)]
+    )
+    peaks = await _ended(comparing, holder)
+    for line in comparing.log_file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("{"):
+            return json.loads(line)["scopes"][0], peaks
+    raise comparing.failure()
+
+
+async def _ended(process: ChildProcess, *others: ChildProcess) -> dict[str, float]:
+    """Wait for the process's end; the peak memory of it and of others until then, in MB.
+
+    What it found is told by its output; a process that failed has none, or the next step fails.
+    """
+    peaks: dict[str, float] = {}
+    deadline = time.monotonic() + _STEP_SECONDS
+    while process.process_id is not None:
+        if time.monotonic() > deadline:
+            raise process.failure()
+        for one in (process, *others):
+            try:
+                peak = psutil.Process(one.process_id).memory_info().rss / 1e6
+            except psutil.Error:
+                continue
+            peaks[one.name] = max(peaks.get(one.name, 0.0), peak)
+        await asyncio.sleep(_POLL_SECONDS)
+    return peaks

@@ -1,0 +1,137 @@
+"""`onecard card drift` and `onecard card cases`: what a person sees of differences, without card numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+from typer.testing import CliRunner
+
+from onecard.card.v1 import comparison_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.commands.card import app
+from onecard_broker.commands.card_drift import shown
+from onecard_broker.operations.card_drift import ScopeDrift
+from onecard_broker.records.card_cases import CardCase, put_cases
+from onecard_broker.records.pool import connect
+from onecard_broker.records.schema import migrate
+from onecard_protocol.errors import OneCardError
+from tests.support.directories import NETWORK
+
+pytest_plugins = ("tests.support.engines",)
+
+ISSUED = comparison_pb2.COMPARISON_SCOPE_ISSUED
+FOUND_MS = 1_790_000_000_000
+
+
+def case(number: str, participant: str = "cn-42", **changes: object) -> CardCase:
+    values: dict[str, object] = {
+        "participant": participant,
+        "scope": ISSUED,
+        "issuer": participant,
+        "number": number,
+        "sequence": 1,
+        "kind": "other-data",
+        "here": "ACTIVE 3, ACTIVE 2, data 00010203",
+        "there": "ACTIVE 3, ACTIVE 2, data 00000000",
+        "found_ms": FOUND_MS,
+    }
+    return CardCase(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def config(postgres_dsn: str, tmp_path: Path) -> Path:
+    migrate(postgres_dsn)
+    file = tmp_path / "hub.yaml"
+    tls = {"certificate_file": "g.pem", "private_key_file": "g.key", "client_authority_file": "a.pem"}
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "network": NETWORK,
+                "database": postgres_dsn,
+                "signing_key": {"file": "hub.json"},
+                "subject_key_file": "subject.key",
+                "gateway": {"listen": "127.0.0.1:0", "tls": tls},
+            }
+        )
+    )
+    return file
+
+
+async def keep(dsn: str, *cases: CardCase, is_complete: bool = True) -> None:
+    async with await connect(dsn, application_name="test") as connection:
+        await put_cases(connection, cases[0].participant, ISSUED, cases, is_complete=is_complete)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_cases_are_shown_by_province_and_without_their_card_numbers(postgres_dsn: str, config: Path) -> None:
+    asyncio.run(keep(postgres_dsn, case("A12345678"), case("A12345679", kind="missing-there", there="")))
+    asyncio.run(keep(postgres_dsn, case("B00000001", "cn-11")))
+    rows = json.loads(run("cases", "cn-42", "--config", str(config), "--json"))
+    assert [(row["card"], row["kind"], row["there"][:6]) for row in rows] == [
+        ("cn-42 A*****678 1", "other-data", "ACTIVE"),
+        ("cn-42 A*****679 1", "missing-there", ""),
+    ]
+    assert rows[0]["found_time"] == "2026-09-21T22:13:20+08:00"
+    everywhere = run("cases", "--config", str(config))
+    assert "cn-11" in everywhere
+    assert "A12345678" not in everywhere
+
+
+def test_a_case_goes_when_a_whole_comparison_finds_it_no_more_and_keeps_its_time_while_it_stands(
+    postgres_dsn: str, config: Path
+) -> None:
+    asyncio.run(keep(postgres_dsn, case("A1"), case("A2"), case("A3")))
+    later = FOUND_MS + 60_000
+    asyncio.run(keep(postgres_dsn, case("A4"), is_complete=False))
+    asyncio.run(
+        keep(postgres_dsn, case("A1", found_ms=later), case("A2", found_ms=later, here="LOST 3, ACTIVE 2"), case("A4"))
+    )
+    rows = json.loads(run("cases", "--config", str(config), "--json"))
+    assert [(row["card"], row["found_time"][14:19]) for row in rows] == [
+        ("cn-42 A*****A1 1", "13:20"),
+        ("cn-42 A*****A4 1", "13:20"),
+        ("cn-42 A*****A2 1", "14:20"),
+    ]
+
+
+def test_no_case_is_said_so(config: Path) -> None:
+    assert "没有待人工处理的差异" in run("cases", "--config", str(config))
+
+
+def test_what_is_no_province_cannot_be_compared(config: Path) -> None:
+    with pytest.raises(OneCardError) as refused:
+        run("drift", "bank-102", "--config", str(config))
+    assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+
+
+def test_the_table_tells_what_was_found_and_what_was_done() -> None:
+    drift = ScopeDrift(
+        scope="issued",
+        here_count=1_000_000,
+        there_count=999_999,
+        found={"missing-there": 2, "other-version": 7},
+        repaired={"other-version": 7},
+        listed={"missing-there": 2},
+        is_cut_off=False,
+        request_count=12,
+        byte_count=34_567,
+        seconds=8.25,
+    )
+    console = Console(width=120, record=True)
+    console.print(shown("cn-42", [drift], is_repairing=True))
+    text = " ".join(console.export_text().split())
+    assert "missing-there │ 2 │ 0 │ 2" in text
+    assert "other-version │ 7 │ 7 │ 0" in text
+    assert "9 of 1,000,000 cards; 34,567 bytes in 12 requests" in text
+    console.print(shown("cn-42", [drift], is_repairing=False))
+    assert "repaired" not in console.export_text()
