@@ -36,6 +36,8 @@ PROCESS_WORDS: Final = {
     ENDED: "注销",
 }
 
+BENEFIT_STEP: Final = "待遇发放账户变更"
+
 CHINA: Final = timezone(timedelta(hours=8))
 HOLDERS: Final = 200
 """People who have a card from the start; the others of the population are there to get one."""
@@ -211,6 +213,19 @@ class CardOffice:
         local_id = None if refused else f"BJ{task['replacement_id'][-8:]}{task['step']}"
         with self._turn, self._engine.begin() as connection:
             connection.execute(update(TASKS).where(*is_it).values(**values, local_id=local_id))
+
+    def confirm_benefit_account(self, who: Mapping[str, Any], bank: str) -> dict[str, Any]:
+        """The agency changed the account that a person's benefits are paid to, as a replacement had asked for."""
+        with self._turn, self._engine.begin() as connection:
+            card = self._find(connection, who, None)
+            changed = connection.execute(
+                update(TASKS)
+                .where(TASKS.c.step == BENEFIT_STEP, TASKS.c.state == "DONE", TASKS.c.aac002 == card["aac002"])
+                .values(state="CONFIRMED", aae008=bank, update_date=_now())
+            ).rowcount
+            if not changed:
+                raise ValueError("no change of a benefit account is asked for")
+        return {"confirmed": changed, "committed_ms": _ms()}
 
     def hourly_batch(self, *, repeats: int, seed: int) -> dict[str, Any]:
         """Write all rows of the last two hours anew, so many times, in an order and with times that `seed` decides."""
