@@ -19,8 +19,6 @@ from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.beijing.core import BeijingCardOffice
-from onecard_stubs.beijing.office import HOLDERS
-from onecard_stubs.population import Population
 from tests.support.card_desk import DeskWorld, desk_world
 from tests.support.card_tables import card_settings
 from tests.support.eventually import eventually
@@ -28,6 +26,7 @@ from tests.support.eventually import eventually
 pytest_plugins = ("tests.support.engines",)
 
 ENCRYPTED = ["aac002", "aac003", "aac007", "aae010"]
+HOLDERS = 12
 FIRST = HOLDERS + 4  # The rare-named have cards too.
 
 
@@ -66,13 +65,13 @@ class Beijing:
 @pytest.fixture
 async def beijing(tmp_path: Path, url: str) -> AsyncIterator[Beijing]:
     key_file = tmp_path / "office.key"
-    stub = BeijingCardOffice(url, key_file, Population("110000", count=HOLDERS + 30))
+    stub = BeijingCardOffice(url, key_file, holders=HOLDERS, reserve=20)
     async with contextlib.AsyncExitStack() as stack:
         await stub.start()
         stack.push_async_callback(stub.stop)
         world = await stack.enter_async_context(desk_world(tmp_path / "store.sqlite"))
         database = {"encrypted": ENCRYPTED, "key_file": key_file}
-        settings = card_settings(tmp_path, url, database=database, step_wait_ms=500)
+        settings = card_settings(tmp_path, url, database=database)
         office = build_office(settings, "cn-11", world.desk, world.store)
         await office.start()
         stack.push_async_callback(office.stop)
@@ -165,12 +164,16 @@ async def test_the_office_works_off_the_steps_of_a_replacement(beijing: Beijing)
     assert beijing.told()[0][2] == "SUPERSEDED"
 
 
-async def test_a_step_that_the_office_holds_up_or_refuses_is_not_done(beijing: Beijing) -> None:
+async def test_a_step_that_the_office_holds_up_or_refuses_is_not_done(
+    beijing: Beijing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beijing.office, "_step_wait_s", 0.2)
     beijing.stub.behaviours.set("step-个人账户划转", Switches(down=True))
     with pytest.raises(OneCardError) as held:
         await beijing.office.carry_out(_step(beijing, replacement_pb2.REPLACEMENT_STEP_MEDICAL_ACCOUNT_MOVED))
     assert held.value.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
     beijing.stub.behaviours.set("step-医保凭证换绑", Switches(wrong_code=True))
+    monkeypatch.undo()
     with pytest.raises(Refused):
         await beijing.office.carry_out(_step(beijing, replacement_pb2.REPLACEMENT_STEP_CREDENTIAL_FOLLOWED))
 

@@ -26,9 +26,11 @@ from aiohttp import web
 
 from onecard_stubs.behaviour import Behaviours, mount_control
 from onecard_stubs.beijing.columns_key import ColumnsKey
-from onecard_stubs.beijing.office import HOLDERS, NEW, PROVINCE_AREA, REISSUE, CardOffice
+from onecard_stubs.beijing.office import NEW, PROVINCE_AREA, REISSUE, CardOffice
 from onecard_stubs.population import Population
 
+HOLDERS: Final = 200
+"""People who have a card from the start."""
 RESERVE: Final = 1_000
 """People without a card, for whom one can be made."""
 _WORK_S: Final = 0.2
@@ -41,10 +43,10 @@ _log = logging.getLogger(__name__)
 class BeijingCardOffice:
     """One office on one database."""
 
-    def __init__(self, database: str, key_file: Path, population: Population | None = None) -> None:
-        self.population = population or Population(PROVINCE_AREA, count=HOLDERS + RESERVE)
+    def __init__(self, database: str, key_file: Path, *, holders: int = HOLDERS, reserve: int = RESERVE) -> None:
+        self.population = Population(PROVINCE_AREA, count=holders + reserve)
         self.behaviours = Behaviours()
-        self.office = CardOffice(database, ColumnsKey.load(key_file), self.population)
+        self.office = CardOffice(database, ColumnsKey.load(key_file), self.population, holders=holders)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-office")
         self._runner: web.AppRunner | None = None
         self._working: asyncio.Task[None] | None = None

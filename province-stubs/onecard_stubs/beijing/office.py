@@ -39,8 +39,6 @@ PROCESS_WORDS: Final = {
 BENEFIT_STEP: Final = "待遇发放账户变更"
 
 CHINA: Final = timezone(timedelta(hours=8))
-HOLDERS: Final = 200
-"""People who have a card from the start; the others of the population are there to get one."""
 _BANK: Final = "102"
 _BATCH_WINDOW: Final = timedelta(hours=2)
 _RELEASE_AFTER_S: Final = 10 * 24 * 3_600
@@ -52,12 +50,14 @@ _TIME_FORM: Final = "%Y-%m-%d %H:%M:%S"
 class CardOffice:
     """The office on one database. Its methods block, and may be called from any thread, one at a time."""
 
-    def __init__(self, url: str, key: ColumnsKey, population: Population) -> None:
+    def __init__(self, url: str, key: ColumnsKey, population: Population, *, holders: int) -> None:
+        """The first `holders` people have a card from the start, the others are there to get one."""
         self._engine = sqlalchemy.create_engine(url)
         if self._engine.dialect.name == "sqlite":
             sqlalchemy.event.listen(self._engine, "connect", _prepare_sqlite)
         self._key = key
         self._population = population
+        self._holders = holders
         self._turn = threading.Lock()
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class CardOffice:
             if connection.execute(select(func.count()).select_from(PERSONS)).scalar_one():
                 return
             choice = random.Random(PROVINCE_AREA)
-            holders = [*self._population.people[:HOLDERS], *self._population.rare_named]
+            holders = [*self._population.people[: self._holders], *self._population.rare_named]
             for index, person in enumerate(holders, start=1):
                 issued = _FIRST_ISSUED + timedelta(days=choice.randrange(3_600))
                 self._insert_person(connection, index, person, issued)
@@ -159,7 +159,9 @@ class CardOffice:
         now = _now()
         numbers: list[str] = []
         with self._turn, self._engine.begin() as connection:
-            without = [one for one in self._population.people[HOLDERS:] if self._person_id(connection, one) is None]
+            without = [
+                one for one in self._population.people[self._holders :] if self._person_id(connection, one) is None
+            ]
             if len(without) < count:
                 raise ValueError(f"only {len(without)} people are without a card")
             for place, person in enumerate(without[:count]):
