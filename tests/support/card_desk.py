@@ -12,7 +12,7 @@ from typing import Any, cast
 import grpc.aio
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard.card.v1 import change_pb2, status_pb2, values_pb2
+from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.cards.desk import ExchangeCardDesk
 from onecard_adapters.cards.port import LocalAccount, LocalCard
@@ -43,6 +43,7 @@ class Registry:
         self.freshness = status_pb2.FRESHNESS_FRESH
         self.failure: OneCardError | None = None
         self.asked: list[status_pb2.BatchGetCardStatusRequest] = []
+        self.confirmed: list[replacement_pb2.ConfirmBenefitAccountRequest] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -60,6 +61,14 @@ class Registry:
                 for standing in found
             ]
         )
+
+    async def ConfirmBenefitAccount(  # noqa: N802
+        self, request: replacement_pb2.ConfirmBenefitAccountRequest, context: object
+    ) -> replacement_pb2.ConfirmBenefitAccountResponse:
+        if self.failure is not None:
+            raise self.failure
+        self.confirmed.append(request)
+        return replacement_pb2.ConfirmBenefitAccountResponse()
 
 
 class _Submitted:

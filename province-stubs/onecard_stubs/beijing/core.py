@@ -4,6 +4,7 @@
     POST /control/command/report_found   set_status (aaz502), enable (ends_old), show
     POST /control/command/produce        {"identity_number": …, "kind": "2", "is_instant": true}
     POST /control/command/replace        the same, and enables the card that was made
+    POST /control/command/confirm_benefit_account {"identity_number": …, "bank": "102"}: the agency changed it
     POST /control/command/open_batch     {"count": 20, "failures": 2}: an employer opens cards
     POST /control/command/hourly_batch   {"repeats": 3, "seed": 1}
     POST /control/command/disagree       {"card_number": …, "aac019": 3, "ckkstatus": "1"}
@@ -25,9 +26,11 @@ from aiohttp import web
 
 from onecard_stubs.behaviour import Behaviours, mount_control
 from onecard_stubs.beijing.columns_key import ColumnsKey
-from onecard_stubs.beijing.office import HOLDERS, NEW, PROVINCE_AREA, REISSUE, CardOffice
+from onecard_stubs.beijing.office import NEW, PROVINCE_AREA, REISSUE, CardOffice
 from onecard_stubs.population import Population
 
+HOLDERS: Final = 200
+"""People who have a card from the start."""
 RESERVE: Final = 1_000
 """People without a card, for whom one can be made."""
 _WORK_S: Final = 0.2
@@ -40,10 +43,10 @@ _log = logging.getLogger(__name__)
 class BeijingCardOffice:
     """One office on one database."""
 
-    def __init__(self, database: str, key_file: Path, population: Population | None = None) -> None:
-        self.population = population or Population(PROVINCE_AREA, count=HOLDERS + RESERVE)
+    def __init__(self, database: str, key_file: Path, *, holders: int = HOLDERS, reserve: int = RESERVE) -> None:
+        self.population = Population(PROVINCE_AREA, count=holders + reserve)
         self.behaviours = Behaviours()
-        self.office = CardOffice(database, ColumnsKey.load(key_file), self.population)
+        self.office = CardOffice(database, ColumnsKey.load(key_file), self.population, holders=holders)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-office")
         self._runner: web.AppRunner | None = None
         self._working: asyncio.Task[None] | None = None
@@ -68,6 +71,7 @@ class BeijingCardOffice:
                 "enable": self.enable,
                 "produce": self.produce,
                 "replace": self.replace,
+                "confirm_benefit_account": self.confirm_benefit_account,
                 "open_batch": self.open_batch,
                 "hourly_batch": self.hourly_batch,
                 "disagree": self.disagree,
@@ -127,6 +131,12 @@ class BeijingCardOffice:
         """Make a card that follows another and enable it at once."""
         made = await self.produce({"kind": REISSUE, **arguments})
         return {"row": made["row"], **await self.enable(arguments)}
+
+    async def confirm_benefit_account(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The agency pays benefits to the new card's account from now on."""
+        return await self._run(
+            lambda: self.office.confirm_benefit_account(arguments, str(arguments.get("bank", "102")))
+        )
 
     async def open_batch(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """An employer opens cards."""

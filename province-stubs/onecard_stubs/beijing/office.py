@@ -36,9 +36,9 @@ PROCESS_WORDS: Final = {
     ENDED: "注销",
 }
 
+BENEFIT_STEP: Final = "待遇发放账户变更"
+
 CHINA: Final = timezone(timedelta(hours=8))
-HOLDERS: Final = 200
-"""People who have a card from the start; the others of the population are there to get one."""
 _BANK: Final = "102"
 _BATCH_WINDOW: Final = timedelta(hours=2)
 _RELEASE_AFTER_S: Final = 10 * 24 * 3_600
@@ -50,12 +50,14 @@ _TIME_FORM: Final = "%Y-%m-%d %H:%M:%S"
 class CardOffice:
     """The office on one database. Its methods block, and may be called from any thread, one at a time."""
 
-    def __init__(self, url: str, key: ColumnsKey, population: Population) -> None:
+    def __init__(self, url: str, key: ColumnsKey, population: Population, *, holders: int) -> None:
+        """The first `holders` people have a card from the start, the others are there to get one."""
         self._engine = sqlalchemy.create_engine(url)
         if self._engine.dialect.name == "sqlite":
             sqlalchemy.event.listen(self._engine, "connect", _prepare_sqlite)
         self._key = key
         self._population = population
+        self._holders = holders
         self._turn = threading.Lock()
 
     def close(self) -> None:
@@ -69,7 +71,7 @@ class CardOffice:
             if connection.execute(select(func.count()).select_from(PERSONS)).scalar_one():
                 return
             choice = random.Random(PROVINCE_AREA)
-            holders = [*self._population.people[:HOLDERS], *self._population.rare_named]
+            holders = [*self._population.people[: self._holders], *self._population.rare_named]
             for index, person in enumerate(holders, start=1):
                 issued = _FIRST_ISSUED + timedelta(days=choice.randrange(3_600))
                 self._insert_person(connection, index, person, issued)
@@ -157,7 +159,9 @@ class CardOffice:
         now = _now()
         numbers: list[str] = []
         with self._turn, self._engine.begin() as connection:
-            without = [one for one in self._population.people[HOLDERS:] if self._person_id(connection, one) is None]
+            without = [
+                one for one in self._population.people[self._holders :] if self._person_id(connection, one) is None
+            ]
             if len(without) < count:
                 raise ValueError(f"only {len(without)} people are without a card")
             for place, person in enumerate(without[:count]):
@@ -211,6 +215,19 @@ class CardOffice:
         local_id = None if refused else f"BJ{task['replacement_id'][-8:]}{task['step']}"
         with self._turn, self._engine.begin() as connection:
             connection.execute(update(TASKS).where(*is_it).values(**values, local_id=local_id))
+
+    def confirm_benefit_account(self, who: Mapping[str, Any], bank: str) -> dict[str, Any]:
+        """The agency changed the account that a person's benefits are paid to, as a replacement had asked for."""
+        with self._turn, self._engine.begin() as connection:
+            card = self._find(connection, who, None)
+            changed = connection.execute(
+                update(TASKS)
+                .where(TASKS.c.step == BENEFIT_STEP, TASKS.c.state == "DONE", TASKS.c.aac002 == card["aac002"])
+                .values(state="CONFIRMED", aae008=bank, update_date=_now())
+            ).rowcount
+            if not changed:
+                raise ValueError("no change of a benefit account is asked for")
+        return {"confirmed": changed, "committed_ms": _ms()}
 
     def hourly_batch(self, *, repeats: int, seed: int) -> dict[str, Any]:
         """Write all rows of the last two hours anew, so many times, in an order and with times that `seed` decides."""

@@ -84,11 +84,12 @@ TASKS: Final = Table(
     Column("step", String(40), primary_key=True),
     Column("direction", String(8), primary_key=True),
     *_columns(
-        "aac002:500 old_issuer:32 old_aaz500:32 old_sequence:int new_issuer:32 new_aaz500:32 new_sequence:int state:10"
-        " aaz502_before:int local_id:64 reason:200 create_date:time update_date:time"
+        "aac002:500 aac058:20 old_issuer:32 old_aaz500:32 old_sequence:int new_issuer:32 new_aaz500:32 new_sequence:int"
+        " state:10 aaz502_before:int local_id:64 reason:200 aae008:20 create_date:time update_date:time"
     ),
 )
-"""Ours: steps of replacements. The adapter writes OPEN, the office DONE with local_id, or REFUSED with reason."""
+"""Ours: steps of replacements. The adapter writes OPEN, the office DONE with local_id, or REFUSED with reason. If the
+agency has changed the account that benefits are paid to, CONFIRMED with the bank in AAE008; then the adapter TOLD."""
 
 for _table in (PERSONS, STATUSES, APPLICATIONS):
     Index(f"{_table.name}_updated", func.coalesce(_table.c.update_date, _table.c.create_date), _table.c.id)

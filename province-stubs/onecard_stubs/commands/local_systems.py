@@ -3,9 +3,24 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from onecard_protocol.explained import Text
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a local system runs, and what it works with; it takes what it needs of it."""
+
+    port: int
+    """Of 127.0.0.1."""
+    adapter_url: str = ""
+    """Where its province's adapter listens; empty: it calls nobody."""
+    database: str = ""
+    """SQLAlchemy URL of its tables, where it keeps some."""
+    columns_key: Path | None = None
+    """File of the key by which it encrypts columns of persons; made where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,38 +28,55 @@ class LocalSystem:
     """A simulated local system."""
 
     what: Text
-    serve: Callable[[int, str], Coroutine[None, None, None]]
-    """Serves on a port of 127.0.0.1 until cancelled; given where its province's adapter listens, or nothing."""
+    serve: Callable[[Place], Coroutine[None, None, None]]
+    """Serves until cancelled."""
 
 
-async def _guangdong(port: int, adapter_url: str) -> None:
+async def _guangdong(place: Place) -> None:
     from onecard_stubs.guangdong.core import GuangdongCore
 
-    core = GuangdongCore(requires_sign_in=True, adapter_url=adapter_url)
-    await core.start(port=port)
+    core = GuangdongCore(requires_sign_in=True, adapter_url=place.adapter_url)
+    await core.start(port=place.port)
     try:
         await asyncio.Event().wait()
     finally:
         await core.stop()
 
 
-async def _sichuan(port: int, adapter_url: str) -> None:
+async def _sichuan(place: Place) -> None:
     from onecard_stubs.population import Population
     from onecard_stubs.sichuan.core import SichuanCore, serve_until_cancelled
 
-    await serve_until_cancelled(SichuanCore(Population(), adapter_url=adapter_url), "127.0.0.1", port)
+    await serve_until_cancelled(SichuanCore(Population(), adapter_url=place.adapter_url), "127.0.0.1", place.port)
 
 
-async def _guangxi(port: int, adapter_url: str) -> None:
+async def _guangxi(place: Place) -> None:
     from onecard_stubs.guangxi.core import GuangxiCardOffice, serve_until_cancelled
 
-    await serve_until_cancelled(GuangxiCardOffice(adapter_url=adapter_url), "127.0.0.1", port)
+    await serve_until_cancelled(GuangxiCardOffice(adapter_url=place.adapter_url), "127.0.0.1", place.port)
 
 
-async def _bank(port: int, adapter_url: str) -> None:
+async def _bank(place: Place) -> None:
     from onecard_stubs.bank.core import BankCore, serve_until_cancelled
 
-    await serve_until_cancelled(BankCore(adapter_url=adapter_url), "127.0.0.1", port)
+    await serve_until_cancelled(BankCore(adapter_url=place.adapter_url), "127.0.0.1", place.port)
+
+
+async def _beijing(place: Place) -> None:
+    from onecard_stubs.beijing.core import BeijingCardOffice, serve_until_cancelled
+
+    if not place.database or place.columns_key is None:
+        raise Explained(
+            Explanation(
+                what=Text(en="Beijing's card office works on a database.", zh="北京社保卡管理系统需要数据库。"),
+                remedy=Text(
+                    en="Give --database sqlite:////path/cards.sqlite and --columns-key FILE (made if it is missing).",
+                    zh="请用 --database 与 --columns-key 指定数据库地址和字段密钥文件（不存在则自动生成）。",
+                ),
+                exit_code=ExitCode.USAGE,
+            )
+        )
+    await serve_until_cancelled(BeijingCardOffice(place.database, place.columns_key), "127.0.0.1", place.port)
 
 
 LOCAL_SYSTEMS: Final = {
@@ -75,5 +107,12 @@ LOCAL_SYSTEMS: Final = {
             zh="合作银行：社保卡金融账户（JSON、HTTP）；可为单位批量开户",
         ),
         serve=_bank,
+    ),
+    "beijing": LocalSystem(
+        what=Text(
+            en="Beijing's card office: nothing but its database tables, which the adapter reads; control API beside it",
+            zh="北京社保卡管理系统：仅有数据库表，由适配器轮询；另有控制接口",
+        ),
+        serve=_beijing,
     ),
 }

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text, language_of
 from onecard_stubs.behaviour import EVERY_TRADE, Switches
-from onecard_stubs.commands.local_systems import LOCAL_SYSTEMS, LocalSystem
+from onecard_stubs.commands.local_systems import LOCAL_SYSTEMS, LocalSystem, Place
 
 app: Final = typer.Typer(no_args_is_help=True, help="Run simulated local systems, and switch how they misbehave.")
 
@@ -38,13 +39,18 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(help="guangdong or sichuan.")],
+    name: Annotated[str, typer.Argument(help="A name that `onecard stub list` shows.")],
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of 127.0.0.1; 0 takes a free one.")] = 0,
     adapter_url: Annotated[str, typer.Option(help="Where its adapter listens; empty: it calls nobody.")] = "",
+    database: Annotated[str, typer.Option(help="SQLAlchemy URL of its tables, where it keeps some.")] = "",
+    columns_key: Annotated[
+        Path | None, typer.Option(help="Key file of encrypted columns, where it has some; made if it is missing.")
+    ] = None,
 ) -> None:
     """Run a local system until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(_until_ended(_find(name).serve(port, adapter_url)))
+    place = Place(port=port, adapter_url=adapter_url, database=database, columns_key=columns_key)
+    asyncio.run(_until_ended(_find(name).serve(place)))
 
 
 @app.command()

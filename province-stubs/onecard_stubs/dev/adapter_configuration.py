@@ -4,7 +4,7 @@ A profile is taken as the adapters' part ships it; only where things listen is c
 """
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -28,11 +28,11 @@ def write_adapter_configuration(
     store: Path,
     listen_port: int,
     local_system_port: int,
-    database: str | None = None,
+    database: Mapping[str, str] | None = None,
 ) -> str:
     """Write an adapter's settings and its profile beside them; returns the URL where it serves its local systems.
 
-    `database` is the URL of its local system's tables, where it keeps some.
+    `database` is what the profile says of its local system's tables, url and key_file, where it keeps some.
     """
     profile_files, url = [], ""
     if province.stub:
@@ -71,7 +71,9 @@ def shipped_profile(participant: str) -> Path:
     return Path(specification.submodule_search_locations[0]) / "profiles" / f"{participant}.yaml"
 
 
-def _move(node: Any, directory: Path, listen_port: int, local_system_port: int, database: str | None) -> str:
+def _move(
+    node: Any, directory: Path, listen_port: int, local_system_port: int, database: Mapping[str, str] | None
+) -> str:
     """Put the ports of this country into a profile, whose roles share one; returns the first URL."""
     url = ""
     if isinstance(node, list):
@@ -87,7 +89,7 @@ def _move(node: Any, directory: Path, listen_port: int, local_system_port: int, 
                 parts = urlsplit(value["url"])
                 value["url"] = urlunsplit(parts._replace(netloc=f"127.0.0.1:{local_system_port}"))
             elif name == "database" and database is not None:
-                value["url"] = database
+                value.update(database)
             elif name == "code_tables":
                 node[name] = str(directory / value)
             else:

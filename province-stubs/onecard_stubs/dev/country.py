@@ -320,7 +320,8 @@ class Country:
             province.stub_process,
             [
                 *("stub", "run", province.stub, "--port", str(stub_port), "--adapter-url", adapter_url),
-                *(("--database", database) if (database := self._database_of(province)) is not None else ()),
+                *(("--database", database["url"]) if (database := self._database_of(province)) is not None else ()),
+                *(("--columns-key", database["key_file"]) if database is not None else ()),
             ],
             port=stub_port,
         )
@@ -330,9 +331,12 @@ class Country:
             port=self.adapter_ports[province.id],
         )
 
-    def _database_of(self, province: Province) -> str | None:
+    def _database_of(self, province: Province) -> dict[str, str] | None:
         """Where a local system keeps the tables that its adapter reads; None where it keeps none."""
-        return f"sqlite:///{self.directory / province.stub}.sqlite" if province.has_database else None
+        if not province.has_database:
+            return None
+        file = self.directory / province.stub
+        return {"url": f"sqlite:///{file}.sqlite", "key_file": f"{file}.columns-key"}
 
     def _set_up_hub(self, keys: Keys, hub: ParticipantFiles) -> None:
         write_hub_configuration(

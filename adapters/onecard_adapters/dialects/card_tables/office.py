@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,9 +16,13 @@ from onecard_adapters.dialects.card_tables.rows import RowMapping
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
 from onecard_adapters.dialects.card_tables.steps import Steps
 from onecard_adapters.runtime.store import Store
-from onecard_protocol.errors import OneCardError, policy
+from onecard_adapters.sdk.failures import may_be_sent_again
+from onecard_protocol.errors import OneCardError, policy, reason_name
 
 _STEP_POLL_S: Final = 0.1
+_CONFIRM_RETRY_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class CardTablesOffice:
@@ -46,7 +50,8 @@ class CardTablesOffice:
             ),
             take=self._take,
         )
-        self._reading: asyncio.Task[None] | None = None
+        self._interval_s = settings.database.poll_interval_ms / 1_000
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def address(self) -> str:
@@ -55,14 +60,16 @@ class CardTablesOffice:
 
     async def start(self) -> None:
         """Read from now on."""
-        self._reading = asyncio.create_task(self.reader.run(), name="card tables")
+        self._tasks = [
+            asyncio.create_task(self.reader.run(), name="card tables"),
+            asyncio.create_task(self._confirm(), name="card tables: benefit accounts"),
+        ]
 
     async def stop(self) -> None:
         """Read no more, and disconnect."""
-        if self._reading is not None:
-            self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reading
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._database.close()
 
     async def carry_out(self, request: replacement_pb2.CarryOutStepRequest) -> replacement_pb2.CarryOutStepResponse:
@@ -88,6 +95,28 @@ class CardTablesOffice:
         statement = tables.one_card(self._mapping.made, card.number, card.sequence or 1)
         row = await self._database.run(lambda connection: connection.execute(statement).mappings().first())
         return None if row is None else self._mapping.card(row["row_key"], {name: row[name] for name in row})
+
+    async def _confirm(self) -> None:
+        """Tell what agencies confirm, for ever; what is taken or refused for good is marked so in the tables."""
+        while True:
+            pause_s = self._interval_s
+            try:
+                for request in await self._database.run(self._steps.confirmed):
+                    await self._tell_confirmed(request)
+            except OneCardError as error:
+                _log.error("benefit accounts: %s %s", reason_name(error.reason), error.detail)
+                pause_s = max(pause_s, _CONFIRM_RETRY_S)
+            await asyncio.sleep(pause_s)
+
+    async def _tell_confirmed(self, request: replacement_pb2.ConfirmBenefitAccountRequest) -> None:
+        refused = ""
+        try:
+            await self._desk.confirm_benefit_account(request)
+        except OneCardError as error:
+            if may_be_sent_again(error) or error.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN:
+                raise
+            refused = reason_name(error.reason)
+        await self._database.run(lambda connection: self._steps.told(connection, request.replacement_id, refused))
 
     async def _take(self, page: Sequence[tuple[int, Row]]) -> dict[int, OneCardError]:
         """Rows that cannot be mapped, or told, keep no others from being told."""

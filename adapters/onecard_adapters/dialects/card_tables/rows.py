@@ -44,7 +44,7 @@ class RowMapping:
             return None
         if card_fields.optional(row, "del_flag", at) not in {"", _NOT_DELETED}:
             raise card_fields.invalid(f"{at}.del_flag", "the row is deleted, and its card was not cancelled")
-        flat = {name: self._clear(name, value, f"{at}.{name}") for name, value in row.items()}
+        flat = {name: self.clear(name, value, f"{at}.{name}") for name, value in row.items()}
         if card_fields.required(flat, "status_aac002", at) != card_fields.required(flat, "aac002", at):
             raise card_fields.invalid(f"{at}.aac002", "not the number of the person in csk_ac01")
         card = card_fields.read_card(flat, self.tables, self._issuer, at)
@@ -55,7 +55,8 @@ class RowMapping:
             return dataclasses.replace(card, state=values_pb2.SOCIAL_STATE_SUPERSEDED)
         return card
 
-    def _clear(self, name: str, value: Any, path: str) -> Any:
+    def clear(self, name: str, value: Any, path: str) -> Any:
+        """A column's value, opened if it is encrypted, and times and days as text. Raises LOCAL_FORM_INVALID."""
         if isinstance(value, datetime.datetime):
             return f"{value:%Y%m%d%H%M%S}"
         if isinstance(value, datetime.date):

@@ -23,6 +23,7 @@ from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
 
 OLD_SUPERSEDED: Final = replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED
+_CONFIRMED_MAX: Final = 100
 
 
 class TaskState(enum.StrEnum):
@@ -31,10 +32,13 @@ class TaskState(enum.StrEnum):
     OPEN = "OPEN"
     DONE = "DONE"
     REFUSED = "REFUSED"
+    CONFIRMED = "CONFIRMED"
+    """The agency changed the account that benefits are paid to; the exchange is to be told."""
+    TOLD = "TOLD"
 
 
 class Steps:
-    """Carries out steps within a transaction of the database."""
+    """What replacements read and write, within transactions of the database."""
 
     def __init__(self, settings: CardTablesSettings, mapping: rows.RowMapping, issuer: str) -> None:
         self._settings = settings
@@ -56,6 +60,31 @@ class Steps:
             return self._change_status(connection, request)
         connection.execute(tables.TASKS.insert().values(self._new_task(request, state=TaskState.OPEN)))
         return None
+
+    def confirmed(self, connection: Connection) -> list[replacement_pb2.ConfirmBenefitAccountRequest]:
+        """What the agency confirmed and the exchange was not told. Raises LOCAL_FORM_INVALID, UNMAPPED_CODE."""
+        table = tables.TASKS
+        rows = connection.execute(select(table).where(table.c.state == TaskState.CONFIRMED.value).limit(_CONFIRMED_MAX))
+        return [self._confirmation(row) for row in rows.mappings()]
+
+    def told(self, connection: Connection, replacement_id: str, refused: str) -> None:
+        """The exchange was told that the agency confirmed; `refused` is why it did not take it, or empty."""
+        table = tables.TASKS
+        connection.execute(
+            update(table)
+            .where(table.c.replacement_id == replacement_id, table.c.state == TaskState.CONFIRMED.value)
+            .values(state=TaskState.REFUSED.value if refused else TaskState.TOLD.value, reason=refused or None)
+        )
+
+    def _confirmation(self, row: RowMapping) -> replacement_pb2.ConfirmBenefitAccountRequest:
+        at = f"onecard_task[{row['replacement_id']}]"
+        flat = {name: self._mapping.clear(name, row[name], f"{at}.{name}") for name in ("aac002", "aac058", "aae008")}
+        bank = card_fields.required(flat, "aae008", at)
+        return replacement_pb2.ConfirmBenefitAccountRequest(
+            person=card_fields.read_person(flat, self._mapping.tables, at),
+            replacement_id=row["replacement_id"],
+            bank=self._mapping.tables["bank"].to_national(bank, f"{at}.aae008").code,
+        )
 
     def _change_status(
         self, connection: Connection, request: replacement_pb2.CarryOutStepRequest
@@ -125,12 +154,14 @@ class Steps:
     ) -> dict[str, Any]:
         now = datetime.datetime.now(CHINA).replace(tzinfo=None, microsecond=0)
         old, new = request.old_card, request.new_card
-        is_encrypted = "aac002" in self._settings.database.encrypted
+        person = card_fields.write_person(request.person, self._mapping.tables, "onecard_task")
+        if "aac002" in self._settings.database.encrypted:
+            person["aac002"] = self._mapping.cipher.encrypt(person["aac002"])
         return {
             "replacement_id": request.replacement_id,
             "step": card_fields.step_code(request.step, self._mapping.tables, "onecard_task.step"),
             "direction": _direction(request.direction),
-            "aac002": self._mapping.cipher.encrypt(request.person.number) if is_encrypted else request.person.number,
+            **person,
             "old_issuer": old.issuer,
             "old_aaz500": old.number,
             "old_sequence": old.sequence or 1,

@@ -63,19 +63,22 @@ STATUSES: Final = Table(
     Column("update_date", TIME),
 )
 TASKS: Final = Table(
-    # Ours: no public source shows how a card office is told of a replacement's steps. It works off what is OPEN.
+    # Ours: no public source shows how a card office is told of a replacement's steps. It works off what is OPEN, and
+    # tells by CONFIRMED that the agency pays benefits to the account at the bank that stands there.
     "onecard_task",
     METADATA,
     Column("replacement_id", String(32), primary_key=True),
     Column("step", String(40), primary_key=True),
     Column("direction", String(8), primary_key=True),
     Column("aac002", String(500)),
+    Column("aac058", String(20)),
     *(Column(name, String(32)) for name in "old_issuer old_aaz500 new_issuer new_aaz500".split()),
     *(Column(name, Integer) for name in "old_sequence new_sequence".split()),
-    Column("state", String(10)),  # OPEN, DONE, REFUSED
+    Column("state", String(10)),  # OPEN, DONE, REFUSED; then CONFIRMED, TOLD
     Column("aaz502_before", Integer),  # Of OLD_SUPERSEDED: what its undoing puts back.
     Column("local_id", String(64)),
     Column("reason", String(200)),  # Of REFUSED.
+    Column("aae008", String(20)),  # Of CONFIRMED.
     Column("create_date", TIME),
     Column("update_date", TIME),
 )
