@@ -90,7 +90,7 @@ def _take(holding: Holding, payload: Change) -> None:
         missing=_with_gap(machine.missing, told.version - missing, told.version - 1),
         late_count=machine.late_count,
     )
-    after = _with_machine(_with_data(before, payload), told.machine, moved)
+    after = _changed(before, payload, moved)
     if machine.version:
         _check_path(holding, before, told, missing)
     if after.is_active and not before.is_active:
@@ -102,7 +102,7 @@ def _take(holding: Holding, payload: Change) -> None:
     if machine.version and not missing and _is_already(before, after, told):
         raise OneCardError(errors_pb2.ERROR_REASON_CARD_ALREADY)
     if isinstance(payload, change_pb2.ReportSocialChangeRequest):
-        if payload.holder.name:
+        if payload.holder.name and payload.holder.name != holding.holder.name:
             holding.change(name=payload.holder.name)
         _follow(holding, before, after, told)
     for recipient in _recipients(holding, before, after, told):
@@ -203,11 +203,9 @@ def _check_only_active(holding: Holding, card: Card) -> None:
 def _is_already(before: Card, after: Card, told: _Told) -> bool:
     """Whether nothing is told but where the card already stands."""
     was, now = _machine(before, told.machine), _machine(after, told.machine)
-    same = dataclasses.replace(
-        now, version=was.version, digest=was.digest, changed_ms=was.changed_ms, missing=was.missing
-    )
-    is_transition = (was.state, told.change) in TABLES[told.machine]
-    return not is_transition and _with_machine(after, told.machine, same) == before
+    if now.state != was.state or now.local != was.local or (was.state, told.change) in TABLES[told.machine]:
+        return False
+    return _with_machine(after, told.machine, was) == before
 
 
 def _follow(holding: Holding, before: Card, after: Card, told: _Told) -> None:
@@ -330,19 +328,19 @@ def _with_machine(card: Card, machine: change_pb2.CardMachine, value: Machine) -
     return dataclasses.replace(card, financial=value)
 
 
-def _with_data(card: Card, payload: Change) -> Card:
-    """The card with what the report says of it; the account's number is the bank's to say once it has said it."""
+def _changed(card: Card, payload: Change, moved: Machine) -> Card:
+    """The card as the report leaves it; the account's number is the bank's to say once it has said it."""
     if isinstance(payload, change_pb2.ReportFinancialChangeRequest):
-        return dataclasses.replace(card, bank_card_number=payload.bank_card_number or card.bank_card_number)
-    if payload.HasField("replaces"):
-        card = dataclasses.replace(card, replaces=card_key(payload.replaces))
-    if not payload.HasField("data"):
-        return card
+        number = payload.bank_card_number or card.bank_card_number
+        return dataclasses.replace(card, financial=moved, bank_card_number=number)
     data = payload.data
     is_same_bank = data.bank == card.bank
     is_told_by_bank = is_same_bank and card.financial.version > 0 and card.bank_card_number != ""
-    return dataclasses.replace(
-        card,
+    return Card(
+        issuer=card.issuer,
+        number=card.number,
+        sequence=card.sequence,
+        social=moved,
         financial=card.financial if is_same_bank else Machine(),
         recognition_code=data.recognition_code,
         electronic_card_id=data.electronic_card_id,
@@ -361,10 +359,13 @@ def _with_data(card: Card, payload: Change) -> Card:
         production_way=data.production_way.code,
         residence_area=data.residence_area,
         photo_digest=data.photo_digest,
+        replaces=card_key(payload.replaces) if payload.HasField("replaces") else card.replaces,
     )
 
 
 def _day(data: values_pb2.CardData, name: str) -> int:
+    if not data.HasField(name):
+        return 0
     day: exchange_values_pb2.CalendarDay = getattr(data, name)
     return day.year * 10_000 + day.month * 100 + day.day
 

@@ -107,6 +107,7 @@ TABLES: Final[Mapping[change_pb2.CardMachine, Table]] = {
     change_pb2.CARD_MACHINE_SOCIAL: SOCIAL,
     change_pb2.CARD_MACHINE_FINANCIAL: FINANCIAL,
 }
+_ONCE_REPLACED: Final[Table] = {key: target for key, target in SOCIAL.items() if key != LOST_FOUND}
 _DATA_CHANGED: Final[Mapping[change_pb2.CardMachine, int]] = {
     change_pb2.CARD_MACHINE_SOCIAL: change_pb2.SOCIAL_CHANGE_DATA_CHANGED,
     change_pb2.CARD_MACHINE_FINANCIAL: change_pb2.FINANCIAL_CHANGE_DATA_CHANGED,
@@ -126,7 +127,7 @@ def leads_to(
 
     `is_replaced` says that a replacement of the card was produced.
     """
-    table = {key: to for key, to in TABLES[machine].items() if not (is_replaced and key == LOST_FOUND)}
+    table = _ONCE_REPLACED if is_replaced and machine == change_pb2.CARD_MACHINE_SOCIAL else TABLES[machine]
     before = _within(table, state, missing)
     if change == _DATA_CHANGED[machine]:
         return target in before
