@@ -24,6 +24,7 @@ from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.domain.card_state import Cardholder
 from onecard_broker.operations.card_drift import ScopeDrift, find_drift
 from onecard_broker.operations.hub_calls import HubCalls, open_channel
+from onecard_broker.records.card_cases import list_cases
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.settings import TlsSettings
 from onecard_protocol.clock import now_ms
@@ -32,7 +33,7 @@ from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 from tests.support.card_copies import NotingOffice
 from tests.support.card_drift import fill_registry, make_holder
-from tests.support.card_reports import CARDS, social_report
+from tests.support.card_reports import CARDS, recognition_code, social_report
 from tests.support.directories import MEDICAL, NETWORK, certificate_name, numbered, put_participant
 from tests.support.gateway import METHODS, Hub, eventually, eventually_async, running_hub
 
@@ -148,7 +149,9 @@ async def told_once(country: Country, event: change_pb2.ReportSocialChangeReques
 async def test_differences_are_repaired_by_signed_messages_and_then_there_are_none(country: Country) -> None:
     resident = make_holder(7, "cn-11", "510100")
     await fill_registry(await country.database.get(), [resident, *strangers(20)])
-    await told_once(country, social_report(991, version=1, issuer=PROVINCE))
+    unheard = social_report(991, version=1, issuer=PROVINCE)
+    unheard.data.recognition_code = recognition_code(991, "510100")
+    await told_once(country, unheard)
 
     issued, followed = await country.find(is_repairing=True)
 
@@ -160,6 +163,17 @@ async def test_differences_are_repaired_by_signed_messages_and_then_there_are_no
         return not any(one.found for one in await country.find(is_repairing=False))
 
     await eventually_async(is_mended)
+
+
+async def test_a_card_that_breaks_a_rule_is_left_to_a_person_and_holds_up_no_other(country: Country) -> None:
+    residents = [make_holder(serial, "cn-11", "510100") for serial in range(30)]
+    card = dataclasses.replace(residents[13].cards[0], bank_card_number="1")
+    residents[13] = dataclasses.replace(residents[13], cards=(card,))
+    await fill_registry(await country.database.get(), residents)
+    _, followed = await country.find(is_repairing=True)
+    assert followed.found == {"missing-there": 30}
+    assert followed.repaired == {"missing-there": 29}
+    assert [case.number for case in await list_cases(await country.database.get())] == ["A00000013"]
 
 
 def strangers(count: int) -> list[Cardholder]:

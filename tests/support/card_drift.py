@@ -12,7 +12,7 @@ from onecard_broker.domain.card_state import Card, Cardholder, LocalStatus, Mach
 from onecard_broker.operations.card_drift import registry_card
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import Connection
-from onecard_protocol.identity import check_digit
+from onecard_protocol.identity import check_digit, is_luhn_valid
 from onecard_protocol.signatures.sm3 import sm3
 from tests.support.card_copies import NotingOffice, Province
 
@@ -46,10 +46,12 @@ def make_holder(
         ),
         recognition_code=f"{area}D156{serial:022d}",
         bank="bank-102",
-        bank_card_number=f"621700{serial:013d}",
+        bank_card_number=_bank_card_number(serial),
         generation=3,
         specification_version="3.00",
         card_class="1",
+        production_kind="1",
+        production_way="2",
         issue_day=20240105,
         residence_area=area,
     )
@@ -59,6 +61,12 @@ def make_holder(
         cards=(card,),
         followers=frozenset(followers),
     )
+
+
+def _bank_card_number(serial: int) -> str:
+    """With the check digit that ISO/IEC 7812 asks for."""
+    first = f"621700{serial:012d}"
+    return next(number for digit in "0123456789" if is_luhn_valid(number := first + digit))
 
 
 def copied(holder: Cardholder) -> comparison_pb2.CopiedCard:

@@ -34,8 +34,9 @@ ATTEMPTS_MAX: Final = 30
 RANGES_MAX: Final = 4_096
 """Ranges, of sixteen cards or some more each, that are looked at: all that is held in memory of cards."""
 _PAUSE_S: Final = 1.0
-_REPORTS_AT_ONCE: Final = 100
-_REPAIRS_AT_ONCE: Final = 50
+_REFUSED_FOR_A_CARD: Final = frozenset(
+    {errors_pb2.ERROR_REASON_PAYLOAD_INVALID, errors_pb2.ERROR_REASON_IDENTITY_INVALID}
+)
 
 _Answer = TypeVar("_Answer", bound=ProtoMessage)
 _Item = TypeVar("_Item")
@@ -77,6 +78,10 @@ class Remedy(enum.StrEnum):
     """The province forgets a card that is not its to hold."""
     PERSON = "person"
     """No authority is clear: it is listed for a person."""
+
+
+_AT_ONCE: Final = {Remedy.REPORT_AGAIN: 100, Remedy.REPAIR_COPY: 50, Remedy.FORGET: 50}
+"""Remedies that are asked for, with the number of cards of one request."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,32 +163,49 @@ class Comparing:
         )
 
     async def repair(self, differences: Iterable[Difference]) -> list[Difference]:
-        """Repair what can be; returns what a person must decide. Raises OneCardError where the province refuses."""
-        reports: list[comparison_pb2.AskedReport] = []
-        repairs: list[comparison_pb2.RegistryCard] = []
-        gone: list[values_pb2.CardReference] = []
-        listed: list[Difference] = []
-        asked: dict[CardKey, Difference] = {}
+        """Repair what can be; returns what a person must decide.
+
+        A card that breaks a rule of the protocol by itself is left to a person; it does not hold up the others. Raises
+        OneCardError where the province does not answer.
+        """
+        by_remedy: dict[Remedy, dict[CardKey, Difference]] = {remedy: {} for remedy in Remedy}
         for one in differences:
-            remedies = remedies_for(self._scope, one)
-            if Remedy.REPORT_AGAIN in remedies:
-                version = 0 if one.here is None else one.here.copied.social_version
-                reports.append(comparison_pb2.AskedReport(card=one.card, registry_version=version))
-                asked[_key(one.card)] = one
-            if Remedy.REPAIR_COPY in remedies and one.here is not None:
-                repairs.append(one.here)
-            if Remedy.FORGET in remedies:
-                gone.append(one.card)
-            if Remedy.PERSON in remedies:
-                listed.append(one)
-        for asked_again in _parts(reports, _REPORTS_AT_ONCE):
-            answer = await self._ask(self._stub.ReportAgain, comparison_pb2.ReportAgainRequest(cards=asked_again))
-            listed += [asked[_key(card)] for card in answer.unknown if _key(card) in asked]
-        for repaired in _parts(repairs, _REPAIRS_AT_ONCE):
-            await self._ask(self._stub.RepairCopy, comparison_pb2.RepairCopyRequest(cards=repaired))
-        for forgotten in _parts(gone, _REPAIRS_AT_ONCE):
-            await self._ask(self._stub.RepairCopy, comparison_pb2.RepairCopyRequest(gone=forgotten))
-        return listed
+            for remedy in remedies_for(self._scope, one):
+                by_remedy[remedy][_key(one.card)] = one
+        left = dict(by_remedy[Remedy.PERSON])
+        for remedy, at_once in _AT_ONCE.items():
+            chosen = by_remedy[remedy]
+            for keys in _parts(list(chosen), at_once):
+                for key in await self._carry_out(remedy, [chosen[key] for key in keys]):
+                    left[key] = chosen[key]
+        return list(left.values())
+
+    async def _carry_out(self, remedy: Remedy, differences: Sequence[Difference]) -> list[CardKey]:
+        """Ask for one remedy of some cards; returns those of which it was refused."""
+        try:
+            if remedy is Remedy.REPORT_AGAIN:
+                reports = [_asked_report(one) for one in differences]
+                answer = await self._ask(self._stub.ReportAgain, comparison_pb2.ReportAgainRequest(cards=reports))
+                asked = {_key(one.card) for one in differences}
+                return [_key(card) for card in answer.unknown if _key(card) in asked]
+            request = (
+                comparison_pb2.RepairCopyRequest(gone=[one.card for one in differences])
+                if remedy is Remedy.FORGET
+                else comparison_pb2.RepairCopyRequest(cards=[one.here for one in differences if one.here is not None])
+            )
+            await self._ask(self._stub.RepairCopy, request)
+        except OneCardError as error:
+            if error.reason not in _REFUSED_FOR_A_CARD:
+                raise
+            if len(differences) == 1:
+                return [_key(differences[0].card)]
+            middle = len(differences) // 2
+            return [
+                key
+                for part in (differences[:middle], differences[middle:])
+                for key in await self._carry_out(remedy, part)
+            ]
+        return []
 
     async def _build(self, depth: int) -> DigestTree:
         building = TreeBuilding(depth)
@@ -298,6 +320,11 @@ def remedies_for(scope: comparison_pb2.ComparisonScope, one: Difference) -> froz
     elif (ours.financial_version, ours.financial_state) != (theirs.financial_version, theirs.financial_state):
         remedies.add(Remedy.REPAIR_COPY)
     return frozenset(remedies)
+
+
+def _asked_report(one: Difference) -> comparison_pb2.AskedReport:
+    version = 0 if one.here is None else one.here.copied.social_version
+    return comparison_pb2.AskedReport(card=one.card, registry_version=version)
 
 
 def _key(card: values_pb2.CardReference) -> CardKey:

@@ -167,8 +167,8 @@ def registry_card(holder: Cardholder, card: Card) -> comparison_pb2.RegistryCard
             is_contactless=card.is_contactless,
             has_transit_mark=card.has_transit_mark,
             certificate_serial=card.certificate_serial,
-            production_kind=exchange_values_pb2.CodedValue(code=card.production_kind),
-            production_way=exchange_values_pb2.CodedValue(code=card.production_way),
+            production_kind=_coded("mohrss.aca017", card.production_kind),
+            production_way=_coded("mohrss.aca015", card.production_way),
             bank=card.bank,
             bank_card_number=card.bank_card_number,
             residence_area=card.residence_area,
@@ -180,6 +180,11 @@ def registry_card(holder: Cardholder, card: Card) -> comparison_pb2.RegistryCard
 
 def _leaves(rows: Sequence[LeafRow]) -> list[tuple[bytes, bytes]]:
     return [(row[0], leaf_digest(*row)) for row in rows]
+
+
+def _coded(system: str, code: str) -> exchange_values_pb2.CodedValue | None:
+    """A code of which the registry keeps no system, because the protocol knows only one."""
+    return exchange_values_pb2.CodedValue(system=system, version="1", code=code) if code else None
 
 
 def _day(number: int) -> exchange_values_pb2.CalendarDay | None:
