@@ -41,6 +41,10 @@ def test_paths_start_at_the_files_own_directory(tmp_path: Path) -> None:
     assert settings.profile_files == (tmp_path / "cn-44.yaml",)
 
 
+def test_a_bank_has_an_adapter_like_a_province(tmp_path: Path) -> None:
+    assert load_adapter_settings(write(tmp_path, content(participant="bank-102"))).participant == "bank-102"
+
+
 def test_a_variable_replaces_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONECARD_ADAPTER_HUB__SERVER_NAME", "gateway.example")
     settings = load_adapter_settings(write(tmp_path, content()))
