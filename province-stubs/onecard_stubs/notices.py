@@ -33,7 +33,8 @@ class Notices(Generic[Notice]):
         self._wake.set()
 
     def start(self) -> None:
-        """Begin to tell; call it inside the loop."""
+        """Begin to tell, first what waits; call it inside the loop."""
+        self._wake.set()
         self._task = asyncio.create_task(self._tell())
 
     async def stop(self) -> None:

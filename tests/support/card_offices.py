@@ -11,7 +11,7 @@ from onecard.card.v1 import replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters import profiles
 from onecard_adapters.cards.changes import content_of
-from onecard_adapters.cards.port import LocalAccount, LocalCard
+from onecard_adapters.cards.port import CardDesk, LocalAccount, LocalCard
 from onecard_adapters.connectors.http import LocalHttpServers
 from onecard_adapters.dialects.card_strings.served import build_card_office
 from onecard_adapters.dialects.card_strings.settings import CardStringsSettings
@@ -114,7 +114,7 @@ async def running(office: ServedOffice, servers: LocalHttpServers) -> AsyncItera
 
 
 @contextlib.asynccontextmanager
-async def guangxi(desk: KeepingDesk, **settings: Any) -> AsyncIterator[tuple[GuangxiCardOffice, ServedOffice]]:
+async def guangxi(desk: CardDesk, **settings: Any) -> AsyncIterator[tuple[GuangxiCardOffice, ServedOffice]]:
     """Guangxi's card office and its dialect, each knowing where the other is."""
     stub = GuangxiCardOffice()
     await stub.start()

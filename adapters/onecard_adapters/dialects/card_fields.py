@@ -39,9 +39,9 @@ CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
 NO_CARD: Final = "NO_CARD"
 """National code of a status under which no card exists: an application, a batch under way, a return that failed."""
 _CARD_NUMBER: Final = re.compile(r"[A-Z0-9]{6,20}")
-_SEQUENCE: Final = re.compile(r"[1-9]\d{0,3}")
-_TIME: Final = re.compile(r"\d{14}")
-_SPECIFICATION: Final = re.compile(r"([1-3])\.\d\d")
+_SEQUENCE: Final = re.compile(r"[1-9][0-9]{0,3}")
+_TIME: Final = re.compile(r"[0-9]{14}")
+_SPECIFICATION: Final = re.compile(r"([1-3])\.[0-9]{2}")
 
 
 def _rule(local: str, national: str, codec: fields.Codec) -> Rule:
@@ -197,16 +197,21 @@ def _change(status: str, tables: CodeTables) -> change_pb2.SocialChange:
     return change_pb2.SOCIAL_CHANGE_UNSPECIFIED
 
 
+def read_sequence(flat: Mapping[str, object], name: str, at: str) -> int:
+    """Which card under its number; one that is not told is the first."""
+    sequence = optional(flat, name, at) or "1"
+    if _SEQUENCE.fullmatch(sequence) is None:
+        raise invalid(f"{at}.{name}", "not a whole number from 1")
+    return int(sequence)
+
+
 def _reference(
     flat: Mapping[str, object], issuer: str, number_name: str, sequence_name: str, at: str
 ) -> values_pb2.CardReference:
     number = required(flat, number_name, at)
     if _CARD_NUMBER.fullmatch(number) is None:
         raise invalid(f"{at}.{number_name}", "not a card number")
-    sequence = optional(flat, sequence_name, at) or "1"
-    if _SEQUENCE.fullmatch(sequence) is None:
-        raise invalid(f"{at}.{sequence_name}", "not a whole number from 1")
-    return values_pb2.CardReference(issuer=issuer, number=number, sequence=int(sequence))
+    return values_pb2.CardReference(issuer=issuer, number=number, sequence=read_sequence(flat, sequence_name, at))
 
 
 def required(flat: Mapping[str, object], name: str, at: str) -> str:

@@ -1,8 +1,8 @@
 """Guangxi's card office as an HTTP server, which tells its adapter what became of every card; and what people do there.
 
 Commands under /control/command: `report_lost`, `report_found`, `hourly_batch`, `tell_all`, `verify` (a counter in
-Guilin), `reissue` (an instant-issue point), `fail_enabling`, `confirm_benefit_account` (an agency), `show`. A notice that
-the adapter does not take is given again.
+Guilin), `reissue` (an instant-issue point), `fail_enabling`, `confirm_benefit_account` (an agency) and `show`. A notice
+that the adapter does not take is given again.
 """
 
 import asyncio

@@ -29,8 +29,6 @@ FINANCIAL_STATE: Final = "financial_state"
 BANK_TABLES: Final = (FINANCIAL_STATE, "aac058")
 """Tables without which no account is understood."""
 
-_SEQUENCE_MAX: Final = 9_999
-
 Row = Mapping[str, Any]
 
 
@@ -81,10 +79,11 @@ def read_card(row: Row, at: str) -> values_pb2.CardReference:
     issuer = f"cn-{required(row, 'issueProv', at)}"
     if issuer not in PROVINCES:
         raise invalid(f"{at}.issueProv", "not the two digits of a province")
-    sequence = card_fields.optional(row, "ssCardSeq", at) or "1"
-    if not sequence.isdecimal() or not 1 <= int(sequence) <= _SEQUENCE_MAX:
-        raise invalid(f"{at}.ssCardSeq", "not a whole number from 1")
-    return values_pb2.CardReference(issuer=issuer, number=required(row, "ssCardNo", at), sequence=int(sequence))
+    return values_pb2.CardReference(
+        issuer=issuer,
+        number=required(row, "ssCardNo", at),
+        sequence=card_fields.read_sequence(row, "ssCardSeq", at),
+    )
 
 
 def write_card(card: values_pb2.CardReference) -> dict[str, str]:

@@ -1,0 +1,80 @@
+"""The card office by itself: what it does, what it had done already, what it refuses, and what it tells."""
+
+import pytest
+
+from onecard_stubs.guangxi import records
+from onecard_stubs.guangxi.office import CardOffice
+from onecard_stubs.guangxi.records import Event
+from onecard_stubs.guangxi.wire import Text
+from onecard_stubs.population import Person, Population
+
+_POPULATION = Population(province_area="450000", count=5)
+
+
+class _Counter:
+    """Somebody who asks for verbs about one person's cards."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.office = CardOffice(_POPULATION, self.events.append)
+        self.person: Person = _POPULATION.people[0]
+        self.number = self.person.card_number
+
+    def say(self, verb: str, *lines: dict[str, str], **values: str) -> str:
+        """ERR of the answer, or the bare word."""
+        known = {"操作": verb, "社会保障卡卡号": self.number, "社会保障号码": self.person.identity_number}
+        said = self.office.answer(Text(values={**known, **values}, lines=lines))
+        return said.word or said.err
+
+    def reissued(self) -> str:
+        """Everything up to the return file; gives the new number."""
+        who = {"社会保障号码": self.person.identity_number}
+        for verb in ("正式挂失", "即时制卡标注"):
+            assert self.say(verb) == "00"
+        assert self.say("申请社保卡", 证件号码=self.person.identity_number, 办卡类型="2") == "00"
+        assert self.say("即制卡批次", who, 批次号="1") == "00"
+        new = self.office.card_of(self.person).number
+        line = {"社保卡号": new, **who, "发卡日期": "20240315", "卡识别码": "x", "卡复位码": "y", "银行卡号": "z"}
+        assert self.say("即制卡回盘", line) == "00"
+        return new
+
+
+def test_a_loss_and_its_end_are_done_once_and_told_once() -> None:
+    counter = _Counter()
+    assert [counter.say(verb) for verb in ("临时挂失", "临时挂失", "解除挂失", "解除挂失")] == ["00", "01", "00", "01"]
+    assert [event.status for event in counter.events] == ["06", "04"]
+    assert counter.say("getCard") == "OK"
+
+
+def test_a_card_that_is_being_reissued_is_not_found_again() -> None:
+    counter = _Counter()
+    counter.reissued()
+    assert "不能解除挂失" in counter.say("解除挂失")
+    assert counter.say("正式挂失") == "01"
+    assert counter.say("getCard") == "补卡中"
+
+
+@pytest.mark.parametrize(
+    ("verb", "values", "said"),
+    [
+        ("即时制卡标注", {}, "未正式挂失"),
+        ("申请社保卡", {"证件号码": "450000194001019998", "办卡类型": "2"}, "无此人员信息"),
+        ("即制卡数据", {"社会保障号码": "1"}, "无制卡申请"),
+        ("领卡启用", {"社会保障卡卡号": "A00000000"}, "无此卡"),
+        ("领卡启用", {"社会保障号码": "1"}, "卡号与社会保障号码不符"),
+        ("注销", {}, "操作不支持"),
+        ("换卡事项", {}, "缺少事项"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(verb: str, values: dict[str, str], said: str) -> None:
+    assert said in _Counter().say(verb, **values)
+
+
+def test_an_enabling_fails_as_often_as_it_was_told_to_and_leaves_the_card_to_be_enabled() -> None:
+    counter = _Counter()
+    counter.number = counter.reissued()
+    counter.office.enabling_failures = 1
+    assert "启用失败" in counter.say("领卡启用")
+    assert counter.say("getCard") == "待激活"
+    assert [counter.say("领卡启用"), counter.say("领卡启用")] == ["00", "01"]
+    assert [event.status for event in counter.events[-2:]] == [records.TO_ENABLE, records.ACTIVE]
