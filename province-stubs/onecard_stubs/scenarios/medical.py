@@ -11,15 +11,14 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
 
-import aiohttp
-
-from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.explained import Explained, Text
 from onecard_protocol.redaction import mask_number
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
 from onecard_stubs.population import Person, Population
 from onecard_stubs.scenarios.accounts import take_accounts
+from onecard_stubs.scenarios.control import command, not_done
 from onecard_stubs.scenarios.result import (
     BillRow,
     Check,
@@ -92,7 +91,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     """Play it, then compare what everybody holds. Raises Explained where a step is refused."""
     started = time.monotonic()
     since_ms = int(time.time() * 1000)
-    before = await _control(country, "command/describe")
+    before = await command(country, INSURED, "describe")
     # Another one each time: a person with two filings for one place has to say which is meant.
     person = choose_patient(Population(), before["filings"])
     area = person.active_enrolments[0].insurance_area
@@ -116,7 +115,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     played_ms = round((time.monotonic() - started) * 1000)
     report("comparing outboxes, journal and inboxes")
     accounts = await take_accounts(country, since_ms)
-    after = await _control(country, "command/describe")
+    after = await command(country, INSURED, "describe")
     journeys = [Journey(step=_STEPS[_method(story)], story=story) for story in accounts.stories]
     red = cancelled.output["setlinfo"]
     methods = Counter(map(_method, accounts.stories))
@@ -220,9 +219,10 @@ def sum_by_class(lines: Sequence[Mapping[str, Any]]) -> list[BillRow]:
 
 
 async def _file(country: RunningCountry, person: Person, today: date) -> None:
-    answer = await _control(
+    answer = await command(
         country,
-        "command/file_outwards",
+        INSURED,
+        "file_outwards",
         {
             "identity_number": person.identity_number,
             "destination_area": _DESTINATION_AREA,
@@ -259,17 +259,6 @@ def _fee_items(count: int) -> list[FeeItem]:
     return [FeeItem(code=row[0], name=row[1], quantity=Decimal(row[2]), price=Decimal(row[3])) for row in rows]
 
 
-async def _control(country: RunningCountry, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A command of the insured province's local system, to its operator's interface."""
-    url = f"{country.stub_urls[INSURED]}/control/{path}"
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)) as session,
-        session.post(url, json=body or {}) as response,
-    ):
-        answer: dict[str, Any] = await response.json()
-        return answer
-
-
 def _require(infno: str, answer: Answer) -> Answer:
     if not answer.is_success:
         raise _refused(infno, answer.text)
@@ -277,19 +266,8 @@ def _require(infno: str, answer: Answer) -> Answer:
 
 
 def _refused(trade: str, text: str) -> Explained:
-    return Explained(
-        Explanation(
-            what=Text(
-                en=f"Trade {trade} was not done, and the scenario cannot go on.", zh=f"交易 {trade} 未完成，演练中止"
-            ),
-            why=(text,) if text else (),
-            remedy=Text(
-                en="The logs of adapters and hub in the country's directory say where; keep it with --keep.",
-                zh="请查看环境目录中适配器和枢纽的日志；可用 --keep 保留该目录。",
-            ),
-            exit_code=ExitCode.REFUSED,
-        )
-    )
+    what = Text(en=f"Trade {trade} was not done, and the scenario cannot go on.", zh=f"交易 {trade} 未完成，演练中止")
+    return not_done(what, text)
 
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
