@@ -97,19 +97,19 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     area = person.active_enrolments[0].insurance_area
     today = datetime.now(_SHANGHAI).date()
     report("Sichuan's core files for its insured person and tells Guangdong")
-    await _file(country, person, today)
+    await file_outwards(country, person, today)
     hospital = Hospital(country.adapter_urls[PLACE_OF_CARE])
     try:
         report("the hospital in Guangdong signs in and identifies the patient")
-        _require("9001", await hospital.sign_in())
-        identified = _require("1101", await hospital.identify(person, insurance_area=area))
+        require("9001", await hospital.sign_in())
+        identified = require("1101", await hospital.identify(person, insurance_area=area))
         report("first stay: admission, fee lines, pre-settlement, discharge, settlement")
         first = await _stay(
             hospital, person, area, number=f"ZY{since_ms}1", day=today - timedelta(days=12), count=LINE_COUNT
         )
         report("second stay: the same, then its settlement is cancelled")
         second = await _stay(hospital, person, area, number=f"ZY{since_ms}2", day=today - timedelta(days=4), count=12)
-        cancelled = _require("2305", await hospital.cancel(second.stay, str(second.settled["setl_id"])))
+        cancelled = require("2305", await hospital.cancel(second.stay, str(second.settled["setl_id"])))
     finally:
         await hospital.close()
     played_ms = round((time.monotonic() - started) * 1000)
@@ -218,7 +218,8 @@ def sum_by_class(lines: Sequence[Mapping[str, Any]]) -> list[BillRow]:
 # ---- steps -----------------------------------------------------------------------------------------------------------
 
 
-async def _file(country: RunningCountry, person: Person, today: date) -> None:
+async def file_outwards(country: RunningCountry, person: Person, today: date) -> None:
+    """Sichuan's core files for the person and tells Guangdong. Raises Explained where it does not."""
     answer = await command(
         country,
         INSURED,
@@ -241,25 +242,27 @@ async def _stay(hospital: Hospital, person: Person, area: str, *, number: str, d
     admitted, stay = await hospital.admit(
         person, insurance_area=area, insurance_kind=INSURANCE_KIND, number=number, day=day
     )
-    _require("2401", admitted)
+    require("2401", admitted)
     record = _StayRecord(stay=stay)
-    items = _fee_items(count)
+    items = fee_items(count)
     for start in range(0, count, LINES_PER_CALL):
         part = items[start : start + LINES_PER_CALL]
-        answer = _require("2301", await hospital.upload_fees(stay, part, day=day + timedelta(days=1)))
+        answer = require("2301", await hospital.upload_fees(stay, part, day=day + timedelta(days=1)))
         record.lines += answer.output["result"]
-    record.trial = _require("2303", await hospital.pre_settle(stay)).output["setlinfo"]
-    _require("2402", await hospital.discharge(stay, day=day + timedelta(days=3)))
-    record.settled = _require("2304", await hospital.settle(stay)).output["setlinfo"]
+    record.trial = require("2303", await hospital.pre_settle(stay)).output["setlinfo"]
+    require("2402", await hospital.discharge(stay, day=day + timedelta(days=3)))
+    record.settled = require("2304", await hospital.settle(stay)).output["setlinfo"]
     return record
 
 
-def _fee_items(count: int) -> list[FeeItem]:
+def fee_items(count: int) -> list[FeeItem]:
+    """So many fee lines, of the hospital's items in turn."""
     rows = (_ITEMS[index % len(_ITEMS)] for index in range(count))
     return [FeeItem(code=row[0], name=row[1], quantity=Decimal(row[2]), price=Decimal(row[3])) for row in rows]
 
 
-def _require(infno: str, answer: Answer) -> Answer:
+def require(infno: str, answer: Answer) -> Answer:
+    """The answer of a trade that succeeded; raises Explained for one that did not."""
     if not answer.is_success:
         raise _refused(infno, answer.text)
     return answer
