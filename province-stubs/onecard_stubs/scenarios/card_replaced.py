@@ -274,7 +274,7 @@ def _now_ms() -> int:
 CARD_REPLACED: Final = Scenario(
     name="card-replaced",
     what=Text(
-        en="A Sichuan patient's card is replaced during a hospital stay in Guangdong; everything follows, nothing breaks.",
+        en="A Sichuan patient's card is replaced during a stay in Guangdong; everything follows, and nothing breaks.",
         zh="四川参保患者在广东住院期间换卡；各项权益随卡转移，住院结算不受影响。",
     ),
     provinces=(PLACE_OF_CARE, ISSUER, BANK),
