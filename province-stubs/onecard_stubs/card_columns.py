@@ -15,7 +15,7 @@ from typing import Any
 
 from onecard_stubs.behaviour import Behaviours, Command
 from onecard_stubs.notices import Notices, NotTaken
-from onecard_stubs.population import Person, Population
+from onecard_stubs.population import Person, Population, numbers
 
 Columns = Mapping[str, str]
 AskAdapter = Callable[[str, Columns], Awaitable[Mapping[str, Any]]]
@@ -24,6 +24,7 @@ AskAdapter = Callable[[str, Columns], Awaitable[Mapping[str, Any]]]
 NOTICE, VERIFY, CONFIRM = "notice", "verify", "confirm"
 _CHINA = timezone(timedelta(hours=8))
 _BATCH_WINDOW = timedelta(hours=2)
+_FIRST_REISSUED = 800_000
 
 
 class StepRefused(Exception):
@@ -34,6 +35,7 @@ class StepRefused(Exception):
 class Statuses:
     """A core's own codes."""
 
+    produced: str
     active: str
     lost: str
     temporarily_lost: str
@@ -51,6 +53,10 @@ class Card:
     status: str
     changed: datetime
     electronic_card_id: str
+    recognition_code: str
+    bank_card_number: str
+    replaces: str = ""
+    """Number of the card that it was made for."""
     before: str = ""
     """Status before its successor ended it."""
 
@@ -97,6 +103,8 @@ class ColumnsCards:
                 status=statuses.active,
                 changed=datetime.now(_CHINA),
                 electronic_card_id=f"E{self._province}{person.personal_number}",
+                recognition_code=person.card_recognition_code,
+                bank_card_number=person.bank_card_number,
             )
 
     def commands(self) -> dict[str, Command]:
@@ -104,6 +112,7 @@ class ColumnsCards:
         return {
             "report_lost": self.report_lost,
             "report_found": self.report_found,
+            "reissue": self.reissue,
             "hourly_batch": self.hourly_batch,
             "verify": self.verify,
             "confirm_benefit_account": self.confirm_benefit_account,
@@ -147,6 +156,30 @@ class ColumnsCards:
     async def report_found(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The hotline: takes identity_number or card_number."""
         return self._report(arguments, self._statuses.active)
+
+    async def reissue(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Instant reissue: the person's card is lost, another one is made and enabled; takes identity_number."""
+        person = self._population.by_identity_number(str(arguments["identity_number"]))
+        old = None if person is None else self._newest_of(person)
+        if person is None or old is None:
+            raise ValueError("no such person")
+        if old.status == self._statuses.active:
+            self._change(old, self._statuses.lost)
+        index = _FIRST_REISSUED + len(self.cards)
+        made = Card(
+            person=person,
+            number=numbers.card_number(index),
+            status=self._statuses.produced,
+            changed=datetime.now(_CHINA),
+            electronic_card_id=old.electronic_card_id,
+            recognition_code=numbers.recognition_code(person.card_recognition_code[:6], index),
+            bank_card_number=numbers.bank_card_number(index),
+            replaces=old.number,
+        )
+        self.cards[made.number] = made
+        self._change(made, self._statuses.produced)
+        self._change(made, self._statuses.active)
+        return {"old_card": old.number, "card_number": made.number, "recognition_code": made.recognition_code}
 
     async def hourly_batch(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Tell all events of the last two hours again, each `repeats` times, in an order that `seed` decides."""
@@ -247,11 +280,11 @@ class ColumnsCards:
             self._change(card, card.before)
 
     def _report(self, arguments: Mapping[str, Any], status: str) -> Mapping[str, Any]:
-        number = arguments.get("card_number")
-        if number is None:
+        if "card_number" in arguments:
+            card = self.cards.get(str(arguments["card_number"]))
+        else:
             person = self._population.by_identity_number(str(arguments["identity_number"]))
-            number = None if person is None else person.card_number
-        card = self.cards.get(str(number))
+            card = None if person is None else self._newest_of(person)
         if card is None:
             raise ValueError("no such card")
         if card.status == self._statuses.superseded:
@@ -260,6 +293,9 @@ class ColumnsCards:
         if not is_already:
             self._change(card, status)
         return {"card_number": card.number, "was_already": is_already, "time": card.changed.isoformat()}
+
+    def _newest_of(self, person: Person) -> Card | None:
+        return next((card for card in reversed(self.cards.values()) if card.person is person), None)
 
     def _change(self, card: Card, status: str) -> None:
         card.status, card.changed = status, datetime.now(_CHINA)
@@ -290,16 +326,17 @@ class ColumnsCards:
             "aac005": person.ethnicity,
             "aac006": f"{person.birth_day:%Y%m%d}",
             "aac161": "CHN",
-            "aab301": person.card_recognition_code[:6],
+            "aab301": card.recognition_code[:6],
             "aaz500": card.number,
             "aaz502": card.status,
             "aaz161": "20220315",
             "aaz162": "20320315",
             "aae008": "102",
-            "aae010": person.bank_card_number,
-            "aca017": "1",
-            "aca015": "2",
-            "ykz501": person.card_recognition_code,
+            "aae010": card.bank_card_number,
+            "aca017": "2" if card.replaces else "1",
+            "aca015": "1" if card.replaces else "2",
+            **({"ykz510": card.replaces, "ykz511": "1"} if card.replaces else {}),
+            "ykz501": card.recognition_code,
             "ykz502": "1",
             "ykz503": "3.00",
             "ykz505": "1",

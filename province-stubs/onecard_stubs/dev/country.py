@@ -325,11 +325,18 @@ class Country:
             ],
             port=stub_port,
         )
+        adapter = province.adapter_process
         self._define_process(
-            province.adapter_process,
+            adapter,
             ["adapter", "run", "--config", str(self.adapter_config(province.id))],
-            port=self.adapter_ports[province.id],
+            port=self.adapter_ports[province.id] if adapter_url else None,
         )
+        if not adapter_url:  # It only reads a database: nothing listens, but it says so when it serves.
+
+            async def says_that_it_serves() -> bool:
+                return " serves " in self._processes[adapter].log_file.read_text(encoding="utf-8", errors="replace")
+
+            self._ready[adapter] = says_that_it_serves
 
     def _database_of(self, province: Province) -> dict[str, str] | None:
         """Where a local system keeps the tables that its adapter reads; None where it keeps none."""

@@ -18,7 +18,9 @@ from onecard_stubs.population import Population
 PATH: Final = "/fsi/api/rsfComIfsService/card"
 """Where the adapter hears of cards."""
 QUERY: Final = "K201"
-STATUSES: Final = Statuses(active="1", lost="2", temporarily_lost="5", superseded="7", steps=("1", "2", "3", "4", "5"))
+STATUSES: Final = Statuses(
+    produced="4", active="1", lost="2", temporarily_lost="5", superseded="7", steps=("1", "2", "3", "4", "5")
+)
 
 _NUMBERS: Final = {NOTICE: "K101", VERIFY: "K102", CONFIRM: "K103"}
 _ORGANISATION: Final = "S44000099901"

@@ -11,15 +11,14 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
 
-import aiohttp
-
-from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.explained import Explained, Text
 from onecard_protocol.redaction import mask_number
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
 from onecard_stubs.population import Person, Population
 from onecard_stubs.scenarios.accounts import take_accounts
+from onecard_stubs.scenarios.control import command, not_done
 from onecard_stubs.scenarios.result import (
     BillRow,
     Check,
@@ -92,31 +91,31 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     """Play it, then compare what everybody holds. Raises Explained where a step is refused."""
     started = time.monotonic()
     since_ms = int(time.time() * 1000)
-    before = await _control(country, "command/describe")
+    before = await command(country, INSURED, "describe")
     # Another one each time: a person with two filings for one place has to say which is meant.
     person = choose_patient(Population(), before["filings"])
     area = person.active_enrolments[0].insurance_area
     today = datetime.now(_SHANGHAI).date()
     report("Sichuan's core files for its insured person and tells Guangdong")
-    await _file(country, person, today)
+    await file_outwards(country, person, today)
     hospital = Hospital(country.adapter_urls[PLACE_OF_CARE])
     try:
         report("the hospital in Guangdong signs in and identifies the patient")
-        _require("9001", await hospital.sign_in())
-        identified = _require("1101", await hospital.identify(person, insurance_area=area))
+        require("9001", await hospital.sign_in())
+        identified = require("1101", await hospital.identify(person, insurance_area=area))
         report("first stay: admission, fee lines, pre-settlement, discharge, settlement")
         first = await _stay(
             hospital, person, area, number=f"ZY{since_ms}1", day=today - timedelta(days=12), count=LINE_COUNT
         )
         report("second stay: the same, then its settlement is cancelled")
         second = await _stay(hospital, person, area, number=f"ZY{since_ms}2", day=today - timedelta(days=4), count=12)
-        cancelled = _require("2305", await hospital.cancel(second.stay, str(second.settled["setl_id"])))
+        cancelled = require("2305", await hospital.cancel(second.stay, str(second.settled["setl_id"])))
     finally:
         await hospital.close()
     played_ms = round((time.monotonic() - started) * 1000)
     report("comparing outboxes, journal and inboxes")
     accounts = await take_accounts(country, since_ms)
-    after = await _control(country, "command/describe")
+    after = await command(country, INSURED, "describe")
     journeys = [Journey(step=_STEPS[_method(story)], story=story) for story in accounts.stories]
     red = cancelled.output["setlinfo"]
     methods = Counter(map(_method, accounts.stories))
@@ -219,10 +218,12 @@ def sum_by_class(lines: Sequence[Mapping[str, Any]]) -> list[BillRow]:
 # ---- steps -----------------------------------------------------------------------------------------------------------
 
 
-async def _file(country: RunningCountry, person: Person, today: date) -> None:
-    answer = await _control(
+async def file_outwards(country: RunningCountry, person: Person, today: date) -> None:
+    """Sichuan's core files for the person and tells Guangdong. Raises Explained where it does not."""
+    answer = await command(
         country,
-        "command/file_outwards",
+        INSURED,
+        "file_outwards",
         {
             "identity_number": person.identity_number,
             "destination_area": _DESTINATION_AREA,
@@ -241,55 +242,35 @@ async def _stay(hospital: Hospital, person: Person, area: str, *, number: str, d
     admitted, stay = await hospital.admit(
         person, insurance_area=area, insurance_kind=INSURANCE_KIND, number=number, day=day
     )
-    _require("2401", admitted)
+    require("2401", admitted)
     record = _StayRecord(stay=stay)
-    items = _fee_items(count)
+    items = fee_items(count)
     for start in range(0, count, LINES_PER_CALL):
         part = items[start : start + LINES_PER_CALL]
-        answer = _require("2301", await hospital.upload_fees(stay, part, day=day + timedelta(days=1)))
+        answer = require("2301", await hospital.upload_fees(stay, part, day=day + timedelta(days=1)))
         record.lines += answer.output["result"]
-    record.trial = _require("2303", await hospital.pre_settle(stay)).output["setlinfo"]
-    _require("2402", await hospital.discharge(stay, day=day + timedelta(days=3)))
-    record.settled = _require("2304", await hospital.settle(stay)).output["setlinfo"]
+    record.trial = require("2303", await hospital.pre_settle(stay)).output["setlinfo"]
+    require("2402", await hospital.discharge(stay, day=day + timedelta(days=3)))
+    record.settled = require("2304", await hospital.settle(stay)).output["setlinfo"]
     return record
 
 
-def _fee_items(count: int) -> list[FeeItem]:
+def fee_items(count: int) -> list[FeeItem]:
+    """So many fee lines, of the hospital's items in turn."""
     rows = (_ITEMS[index % len(_ITEMS)] for index in range(count))
     return [FeeItem(code=row[0], name=row[1], quantity=Decimal(row[2]), price=Decimal(row[3])) for row in rows]
 
 
-async def _control(country: RunningCountry, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A command of the insured province's local system, to its operator's interface."""
-    url = f"{country.stub_urls[INSURED]}/control/{path}"
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)) as session,
-        session.post(url, json=body or {}) as response,
-    ):
-        answer: dict[str, Any] = await response.json()
-        return answer
-
-
-def _require(infno: str, answer: Answer) -> Answer:
+def require(infno: str, answer: Answer) -> Answer:
+    """The answer of a trade that succeeded; raises Explained for one that did not."""
     if not answer.is_success:
         raise _refused(infno, answer.text)
     return answer
 
 
 def _refused(trade: str, text: str) -> Explained:
-    return Explained(
-        Explanation(
-            what=Text(
-                en=f"Trade {trade} was not done, and the scenario cannot go on.", zh=f"交易 {trade} 未完成，演练中止"
-            ),
-            why=(text,) if text else (),
-            remedy=Text(
-                en="The logs of adapters and hub in the country's directory say where; keep it with --keep.",
-                zh="请查看环境目录中适配器和枢纽的日志；可用 --keep 保留该目录。",
-            ),
-            exit_code=ExitCode.REFUSED,
-        )
-    )
+    what = Text(en=f"Trade {trade} was not done, and the scenario cannot go on.", zh=f"交易 {trade} 未完成，演练中止")
+    return not_done(what, text)
 
 
 # ---- looking ---------------------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from typing import Final
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_stubs.scenarios.card_lost import CARD_LOST
+from onecard_stubs.scenarios.card_replaced import CARD_REPLACED
 from onecard_stubs.scenarios.medical import MEDICAL
 from onecard_stubs.scenarios.result import Scenario
 
-SCENARIOS: Final[dict[str, Scenario]] = {scenario.name: scenario for scenario in (MEDICAL,)}
+SCENARIOS: Final[dict[str, Scenario]] = {scenario.name: scenario for scenario in (MEDICAL, CARD_LOST, CARD_REPLACED)}
 
 
 def find_scenario(name: str) -> Scenario:

@@ -18,7 +18,7 @@ from onecard_stubs.sichuan.state import Refused
 PATH: Final = "/services/KSGL"
 """Where the adapter hears of cards."""
 STATUSES: Final = Statuses(
-    active="1", lost="2", temporarily_lost="4", superseded="7", steps=("01", "02", "03", "04", "05")
+    produced="0", active="1", lost="2", temporarily_lost="4", superseded="7", steps=("01", "02", "03", "04", "05")
 )
 
 _NUMBERS: Final = {NOTICE: "0901", VERIFY: "0902", CONFIRM: "0903"}

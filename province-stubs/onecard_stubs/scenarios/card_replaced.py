@@ -1,0 +1,282 @@
+"""The drill `card-replaced`: a Sichuan patient's card is replaced while the patient lies in a Guangdong hospital.
+
+The new card is enabled and the old one refused; e-card, medical credential and account follow step by step; the stay is
+settled on the credential that it began with; the saga closes when the agency confirms the benefit account.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, Final
+
+from onecard_protocol.explained import Text
+from onecard_stubs.dev.processes import PROGRAM, inherited_environment
+from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.guangdong.hospital import Hospital, Stay
+from onecard_stubs.population import Person, Population
+from onecard_stubs.scenarios.accounts import take_accounts
+from onecard_stubs.scenarios.control import command, until
+from onecard_stubs.scenarios.medical import INSURANCE_KIND, choose_patient, fee_items, file_outwards, require
+from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown
+
+ISSUER: Final = "cn-51"
+PLACE_OF_CARE: Final = "cn-44"
+BANK: Final = "bank-102"
+
+_SHANGHAI: Final = timezone(timedelta(hours=8))
+_ACTIVE_ACCOUNT: Final = "1"
+_STEPS: Final[Mapping[str, Text]] = {
+    "NEW_ENABLED": Text(en="the new card is enabled", zh="新卡启用"),
+    "OLD_SUPERSEDED": Text(en="the old card ends", zh="原卡失效"),
+    "ELECTRONIC_CARD_REBOUND": Text(en="the e-card is bound to it", zh="电子社保卡换绑"),
+    "CREDENTIAL_FOLLOWED": Text(en="the medical credential follows", zh="就医凭证随卡变更"),
+    "MEDICAL_ACCOUNT_MOVED": Text(en="the personal medical account moves", zh="医保个人账户转移"),
+    "BENEFIT_ACCOUNT_CHANGED": Text(en="the benefit account is changed", zh="待遇发放账户变更"),
+}
+_JOURNEYS: Final[Mapping[str, Text]] = {
+    "ReportFiling": Text(en="filing, told by Sichuan", zh="备案（四川告知）"),
+    "QueryCoverage": Text(en="who is the patient (1101)", zh="人员信息（1101）"),
+    "Register": Text(en="admission (2401)", zh="入院登记（2401）"),
+    "UploadFeeLines": Text(en="fee lines (2301)", zh="费用明细（2301）"),
+    "PreSettle": Text(en="pre-settlement (2303)", zh="预结算（2303）"),
+    "Discharge": Text(en="discharge (2402)", zh="出院（2402）"),
+    "Settle": Text(en="settlement (2304)", zh="结算（2304）"),
+    "ReportSocialChange": Text(en="change of a card", zh="社保应用变更"),
+    "ReportFinancialChange": Text(en="change of an account", zh="金融账户变更"),
+    "CarryOutStep": Text(en="a step of the replacement", zh="换卡步骤"),
+    "ConfirmBenefitAccount": Text(en="the benefit account is confirmed", zh="待遇账户确认"),
+}
+
+
+async def run(country: RunningCountry, report: Report) -> ScenarioResult:
+    """Play it. Raises Explained where a step is refused or does not come."""
+    started = time.monotonic()
+    person = await _choose(country)
+    report("Sichuan and the bank tell of the patient's card and account")
+    old = await _told(country, person)
+    since_ms = _now_ms()
+    report("the patient is admitted to a hospital in Guangdong, with the old card")
+    today = datetime.now(_SHANGHAI).date()
+    await file_outwards(country, person, today)
+    hospital = Hospital(country.adapter_urls[PLACE_OF_CARE])
+    try:
+        stay = await _admitted(hospital, person, today, number=f"ZY{since_ms}1")
+        trial = require("2303", await hospital.pre_settle(stay)).output["setlinfo"]
+        report("the old card is lost: a new one is made and enabled in Sichuan")
+        made = await command(country, ISSUER, "reissue", {"identity_number": person.identity_number})
+        await _open_account(country, person, made["card_number"])
+        refused = await _verdict(country, person, old, is_usable=False)
+        report("the patient is discharged, and the stay settled")
+        require("2402", await hospital.discharge(stay, day=today))
+        settled = require("2304", await hospital.settle(stay)).output["setlinfo"]
+    finally:
+        await hospital.close()
+    report("the replacement goes on, step by step")
+    waiting = await _saga(country, person, "open")
+    accepted = await _verdict(country, person, made["card_number"], is_usable=True)
+    report("the agency confirms the benefit account")
+    await command(country, ISSUER, "confirm_benefit_account", {"identity_number": person.identity_number})
+    saga = await _saga(country, person, "completed")
+    shown = await _show(country, person)
+    hanging = await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number})
+    played_ms = round((time.monotonic() - started) * 1000)
+    report("comparing outboxes, journal and inboxes")
+    accounts = await take_accounts(country, since_ms)
+    states = [(card["social"]["state"], card["financial"]["state"]) for card in shown["cards"]]
+    phases = {step["step"]: step["phase"] for step in waiting["steps"]}
+    return ScenarioResult(
+        scenario="card-replaced",
+        duration_ms=played_ms,
+        accounts=accounts,
+        checks=(
+            Check(
+                what=Text(en="the stay was settled as it was pre-settled", zh="住院按预结算结果完成结算"),
+                holds=trial["fund_pay_sumamt"] == settled["fund_pay_sumamt"],
+            ),
+            Check(
+                what=Text(en="one card is in use, the old one has ended", zh="仅一张卡在用，原卡失效"),
+                holds=[state for state, _ in states] == ["ACTIVE", "SUPERSEDED"],
+                found=" ".join(state for state, _ in states),
+            ),
+            Check(
+                what=Text(en="the old card's account outlives it", zh="原卡金融账户仍存续"),
+                holds=states[-1][1] == "ACTIVE",
+                found=states[-1][1],
+            ),
+            Check(
+                what=Text(en="a counter refuses the old card and accepts the new one", zh="柜台拒绝原卡、接受新卡"),
+                holds=accepted["is_usable"] and not refused["is_usable"],
+                found=refused["reason"],
+            ),
+            Check(
+                what=Text(en="e-card, credential and account hang on the new card", zh="电子卡、凭证、账户均随新卡"),
+                holds={hanging["electronic_card_on"], hanging["credential_on"], hanging["medical_account_on"]}
+                == {made["card_number"]},
+            ),
+            Check(
+                what=Text(
+                    en="the benefit account stayed open until the agency confirmed it",
+                    zh="待遇账户变更在经办确认前保持待办",
+                ),
+                holds=phases["BENEFIT_ACCOUNT_CHANGED"] == "open" and saga["phase"] == "completed",
+            ),
+        ),
+        journeys=[
+            Journey(step=_JOURNEYS[story["method"].rpartition("/")[2]], story=story) for story in accounts.stories
+        ],
+        patient=f"{person.name[0]}**",
+        tables=(_steps_table(saga),),
+        own_figures={"replacement": saga["id"], "refused_reason": refused["reason"]},
+    )
+
+
+# ---- before --------------------------------------------------------------------------------------------------------
+
+
+async def _choose(country: RunningCountry) -> Person:
+    """A patient who has had no card replaced and no filing yet; another one each time the drill is played."""
+    filings = int((await command(country, ISSUER, "describe"))["filings"])
+    return choose_patient(Population(), filings)
+
+
+async def _told(country: RunningCountry, person: Person) -> str:
+    """Let the registry know of the patient's card and its account; returns the card's number."""
+    cards = (await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number}))["cards"]
+    number: str = cards[-1]["card_number"]
+    await command(country, ISSUER, "tell_all")
+    await _verdict(country, person, number, is_usable=True)
+    await _open_account(country, person, number)
+
+    async def look() -> bool | None:
+        known = (await _show(country, person))["cards"]
+        return True if any(card["financial"]["state"] == "ACTIVE" for card in known) else None
+
+    await until(look, Text(en="The bank's account did not come.", zh="未收到金融账户信息。"), seconds=60)
+    return number
+
+
+async def _open_account(country: RunningCountry, person: Person, number: str) -> None:
+    card = {"issue_prov": ISSUER.removeprefix("cn-"), "card_number": number, "identity_number": person.identity_number}
+    await command(country, BANK, "open", {"cards": [card], "status": _ACTIVE_ACCOUNT})
+
+
+# ---- the stay ------------------------------------------------------------------------------------------------------
+
+
+async def _admitted(hospital: Hospital, person: Person, today: date, *, number: str) -> Stay:
+    area = person.active_enrolments[0].insurance_area
+    require("9001", await hospital.sign_in())
+    require("1101", await hospital.identify(person, insurance_area=area))
+    day = today - timedelta(days=3)
+    admitted, stay = await hospital.admit(
+        person, insurance_area=area, insurance_kind=INSURANCE_KIND, number=number, day=day
+    )
+    require("2401", admitted)
+    require("2301", await hospital.upload_fees(stay, fee_items(12), day=day + timedelta(days=1)))
+    return stay
+
+
+# ---- looking -------------------------------------------------------------------------------------------------------
+
+
+async def _verdict(country: RunningCountry, person: Person, number: str, *, is_usable: bool) -> dict[str, Any]:
+    """What a counter in Guangdong is told, as soon as it is what is waited for."""
+    body = {"identity_number": person.identity_number, "card_number": number}
+
+    async def look() -> dict[str, Any] | None:
+        answer = await command(country, PLACE_OF_CARE, "verify", body)
+        return answer if answer["is_usable"] is is_usable else None
+
+    what = Text(
+        en=f"The counter did not {'accept' if is_usable else 'refuse'} the card.",
+        zh=f"柜台未{'接受' if is_usable else '拒绝'}该卡。",
+    )
+    return await until(look, what, seconds=60)
+
+
+async def _saga(country: RunningCountry, person: Person, phase: str) -> dict[str, Any]:
+    """The replacement once it has reached a phase, as `onecard card saga` tells it."""
+
+    async def look() -> dict[str, Any] | None:
+        known = (await _show(country, person))["replacements"]
+        if not known:
+            return None
+        saga = await _onecard("card", "saga", known[-1]["id"], "--json", "--config", str(country.hub_config))
+        return saga if saga["phase"] == phase else None
+
+    return await until(
+        look,
+        Text(en=f"The replacement did not become {phase}.", zh=f"换卡业务未进入 {phase} 状态。"),
+        seconds=90,
+        pause_seconds=0.5,
+    )
+
+
+async def _show(country: RunningCountry, person: Person) -> dict[str, Any]:
+    """The person's cards, as `onecard card show` tells them."""
+    return await _onecard(
+        *("card", "show", "--person-number", "--json", "--config", str(country.hub_config)),
+        typed=person.identity_number,
+    )
+
+
+async def _onecard(*arguments: str, typed: str = "") -> dict[str, Any]:
+    """The JSON of a command, which reads a number from its standard input, where nobody sees it."""
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=inherited_environment(),
+    )
+    output, errors = await process.communicate(f"{typed}\n".encode())
+    if process.returncode:
+        raise RuntimeError(f"onecard {' '.join(arguments[:2])}: {errors.decode()[-2000:]}")
+    told: dict[str, Any] = json.loads(output)
+    return told
+
+
+def _steps_table(saga: Mapping[str, Any]) -> Shown:
+    rows: Sequence[tuple[Text, ...]] = [
+        (
+            _STEPS[step["step"]],
+            _same(step["recipient"]),
+            _same(step["phase"]),
+            _same(step["changed_time"][11:]),
+            _same(str(step["attempt"])),
+        )
+        for step in saga["steps"]
+    ]
+    return Shown(
+        title=Text(en=f"The replacement {saga['id'][:8]}… step by step", zh=f"换卡 {saga['id'][:8]}… 各步骤"),
+        columns=(
+            Text(en="step", zh="步骤"),
+            Text(en="by whom", zh="办理方"),
+            Text(en="state", zh="状态"),
+            Text(en="since", zh="时间"),
+            Text(en="attempts", zh="次数"),
+        ),
+        rows=rows,
+    )
+
+
+def _same(text: str) -> Text:
+    return Text(en=text, zh=text)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+CARD_REPLACED: Final = Scenario(
+    name="card-replaced",
+    what=Text(
+        en="A Sichuan patient's card is replaced during a stay in Guangdong; everything follows, and nothing breaks.",
+        zh="四川参保患者在广东住院期间换卡；各项权益随卡转移，住院结算不受影响。",
+    ),
+    provinces=(PLACE_OF_CARE, ISSUER, BANK),
+    run=run,
+)
