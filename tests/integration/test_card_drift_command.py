@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 from rich.console import Console
@@ -78,8 +79,8 @@ def test_cases_are_shown_by_province_and_without_their_card_numbers(postgres_dsn
     asyncio.run(keep(postgres_dsn, case("B00000001", "cn-11")))
     rows = json.loads(run("cases", "cn-42", "--config", str(config), "--json"))
     assert [(row["card"], row["kind"], row["there"][:6]) for row in rows] == [
-        ("cn-42 A*****678 1", "other-data", "ACTIVE"),
-        ("cn-42 A*****679 1", "missing-there", ""),
+        ("cn-42 ***78 1", "other-data", "ACTIVE"),
+        ("cn-42 ***79 1", "missing-there", ""),
     ]
     assert rows[0]["found_time"] == "2026-09-21T22:13:20+08:00"
     everywhere = run("cases", "--config", str(config))
@@ -90,18 +91,34 @@ def test_cases_are_shown_by_province_and_without_their_card_numbers(postgres_dsn
 def test_a_case_goes_when_a_whole_comparison_finds_it_no_more_and_keeps_its_time_while_it_stands(
     postgres_dsn: str, config: Path
 ) -> None:
-    asyncio.run(keep(postgres_dsn, case("A1"), case("A2"), case("A3")))
+    asyncio.run(keep(postgres_dsn, case("A00000001"), case("A00000002"), case("A00000003")))
     later = FOUND_MS + 60_000
-    asyncio.run(keep(postgres_dsn, case("A4"), is_complete=False))
+    asyncio.run(keep(postgres_dsn, case("A00000004"), is_complete=False))
     asyncio.run(
-        keep(postgres_dsn, case("A1", found_ms=later), case("A2", found_ms=later, here="LOST 3, ACTIVE 2"), case("A4"))
+        keep(
+            postgres_dsn,
+            case("A00000001", found_ms=later),
+            case("A00000002", found_ms=later, here="LOST 3, ACTIVE 2"),
+            case("A00000004"),
+        )
     )
     rows = json.loads(run("cases", "--config", str(config), "--json"))
     assert [(row["card"], row["found_time"][14:19]) for row in rows] == [
-        ("cn-42 A*****A1 1", "13:20"),
-        ("cn-42 A*****A4 1", "13:20"),
-        ("cn-42 A*****A2 1", "14:20"),
+        ("cn-42 ***01 1", "13:20"),
+        ("cn-42 ***04 1", "13:20"),
+        ("cn-42 ***02 1", "14:20"),
     ]
+
+
+def test_card_numbers_are_shown_for_a_reason_that_is_kept(postgres_dsn: str, config: Path) -> None:
+    asyncio.run(keep(postgres_dsn, case("A12345678")))
+    with pytest.raises(OneCardError):
+        run("cases", "--config", str(config), "--reveal")
+    rows = json.loads(run("cases", "cn-42", "--config", str(config), "--json", "--reveal", "--reason", "call 7"))
+    assert rows[0]["card"] == "cn-42 A12345678 1"
+    with psycopg.connect(postgres_dsn) as connection:
+        kept = connection.execute("SELECT is_revealed, reason FROM operator_reads").fetchall()
+    assert kept == [(True, "card cases of cn-42: call 7")]
 
 
 def test_no_case_is_said_so(config: Path) -> None:

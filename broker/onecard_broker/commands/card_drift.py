@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import getpass
 import json
+import socket
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -19,13 +21,16 @@ from rich.table import Table
 from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.bootstrap import hub_signer
+from onecard_broker.commands.card_show import masked
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.operations.card_drift import ScopeDrift, find_drift, scope_name
 from onecard_broker.operations.hub_calls import HubCalls, open_channel
 from onecard_broker.records.card_cases import CardCase, list_cases
 from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.records.operator_reads import OperatorRead, keep_read
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import ExitCode
 from onecard_protocol.identifiers import PROVINCES, ParticipantId
@@ -73,12 +78,19 @@ def drift(
 def cases(
     config: ConfigOption,
     participant: Annotated[str, typer.Argument(help="The province; all of them if left out.")] = "",
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show card numbers in full; needs --reason.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; kept with your name. No personal data.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Differences between the registry and provinces' copies that wait for a person's decision."""
+    if reveal and not reason.strip():
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, "--reveal needs --reason / --reveal 须同时给出 --reason"
+        )
     settings = load_hub_settings(config)
     check(settings.database)
-    rows = [_row(case) for case in asyncio.run(_cases(settings, participant))]
+    found = asyncio.run(_cases(settings, participant, reason.strip() if reveal else ""))
+    rows = [_row(case, is_revealed=reveal) for case in found]
     if as_json:
         print(json.dumps(rows))
         return
@@ -111,9 +123,20 @@ async def _find(settings: HubSettings, participant: str, gateway: str, *, is_rep
             )
 
 
-async def _cases(settings: HubSettings, participant: str) -> list[CardCase]:
+async def _cases(settings: HubSettings, participant: str, reason: str) -> list[CardCase]:
+    """The cases; with a reason, which is kept first, their numbers will be shown."""
     async with _database(settings) as database:
-        return await list_cases(await database.get(), participant)
+        connection = await database.get()
+        if reason:
+            read = OperatorRead(
+                read_ms=now_ms(),
+                operator=f"{getpass.getuser()}@{socket.gethostname()}",
+                subject="",
+                is_revealed=True,
+                reason=f"card cases of {participant or 'all provinces'}: {reason}",
+            )
+            await keep_read(connection, read)
+        return await list_cases(connection, participant)
 
 
 @contextlib.asynccontextmanager
@@ -154,11 +177,11 @@ def shown(participant: str, results: list[ScopeDrift], *, is_repairing: bool) ->
     return table
 
 
-def _row(case: CardCase) -> dict[str, Any]:
+def _row(case: CardCase, *, is_revealed: bool) -> dict[str, Any]:
     return {
         "participant": case.participant,
         "scope": scope_name(case.scope),
-        "card": f"{case.issuer} {case.number[:1]}*****{case.number[-3:]} {case.sequence}",
+        "card": f"{case.issuer} {case.number if is_revealed else masked(case.number)} {case.sequence}",
         "kind": case.kind,
         "here": case.here,
         "there": case.there,
