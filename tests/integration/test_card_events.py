@@ -279,3 +279,17 @@ async def test_a_timer_about_a_state_wakes_its_business_with_the_state_loaded(
     await settled(exchange)
     async with await connect(exchange.dsn, application_name="test") as connection:
         assert await store.load_timers(connection, [(1, timer.id)]) == {}
+
+
+async def test_a_version_that_no_column_holds_is_held_and_stops_nobody_but_its_person(exchange: Exchange) -> None:
+    broken, good = report(2**63), report(1, serial=992)
+
+    await append(exchange, OLD, broken)
+    await append(exchange, PRIMARY, good)
+    await settled(exchange)
+
+    assert await holder(exchange, OLD) is None
+    assert await holder(exchange, PRIMARY) is not None
+    (notice,) = await exchange.inbox("cn-11")
+    assert notice.message.header.kind == message_pb2.MESSAGE_KIND_NOTICE
+    assert notice.message.header.reply_to.id == broken.header.id
