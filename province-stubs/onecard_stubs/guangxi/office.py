@@ -234,6 +234,7 @@ class CardOffice:
                 self._supersede(before if text.values["原卡发卡地"] == _OWN else "", is_forward=is_forward)
             case "电子社保卡换绑":
                 holder.electronic_card_on = number
+                self._move_electronic_card(*((before, after) if is_forward else (after, before)))
             case "医保凭证换绑":
                 holder.credential_on = number
             case "个人账户划转":
@@ -244,6 +245,14 @@ class CardOffice:
                 raise Refused(f"事项{name}不支持")
         self.books.steps[key] = Done(local_id=self._new_number("450001"), time=records.now())
         return _step_said(DONE, self.books.steps[key])
+
+    def _move_electronic_card(self, source: str, target: str) -> None:
+        """The e-card maps to one card: its number moves where both cards are of this office."""
+        old, new = self.books.cards.get(source), self.books.cards.get(target)
+        if old is not None and new is not None and old.electronic_card_id:
+            new.electronic_card_id, old.electronic_card_id = old.electronic_card_id, ""
+            self.change(old, old.status)
+            self.change(new, new.status)
 
     def _supersede(self, number: str, *, is_forward: bool) -> None:
         card = self.books.cards.get(number)

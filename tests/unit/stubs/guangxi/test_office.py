@@ -70,6 +70,24 @@ def test_what_cannot_be_done_is_refused_in_words(verb: str, values: dict[str, st
     assert said in _Counter().say(verb, **values)
 
 
+def test_an_electronic_card_moves_with_its_number_and_comes_back_by_the_undoing() -> None:
+    counter = _Counter()
+    old, new = counter.office.books.cards[counter.number], counter.office.books.cards[counter.reissued()]
+    number = old.electronic_card_id
+    step = {
+        "事项": "电子社保卡换绑",
+        "业务流水号": "r",
+        "原社保卡号": old.number,
+        "新社保卡号": new.number,
+        "原卡发卡地": "45",
+    }
+    assert [counter.say("换卡事项", **step, 方向="1"), counter.say("换卡事项", **step, 方向="1")] == ["00", "01"]
+    assert (old.electronic_card_id, new.electronic_card_id) == ("", number)
+    assert [event.number for event in counter.events[-2:]] == [old.number, new.number]
+    assert counter.say("换卡事项", **step, 方向="0") == "00"
+    assert (old.electronic_card_id, new.electronic_card_id) == (number, "")
+
+
 def test_an_enabling_fails_as_often_as_it_was_told_to_and_leaves_the_card_to_be_enabled() -> None:
     counter = _Counter()
     counter.number = counter.reissued()
