@@ -19,6 +19,7 @@ from google.protobuf.descriptor import EnumDescriptor
 from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard_adapters.dialects.bank_accounts.wire import BANK_TABLES, FINANCIAL_STATE
 from onecard_adapters.dialects.card_fields import HANDED_OUT, NEEDED_TABLES, NO_CARD, REPLACEMENT_STEP, SOCIAL_STATE
+from onecard_adapters.dialects.card_tables.settings import PROCESS, CardTablesSettings
 from onecard_adapters.dialects.cross_region_xml import forms
 from onecard_adapters.dialects.infno import maps
 from onecard_adapters.mapping.codes import CodeEntry, CodeTable, CodeTables
@@ -157,6 +158,8 @@ def _check_states(role: str, settings: CardSettings | BankSettings) -> MappingCh
     """The tables of a card office or a bank, whose national side are the states and steps of the protocol."""
     tables = settings.tables()
     names = BANK_TABLES if role == "bank" else NEEDED_TABLES
+    if isinstance(settings, CardTablesSettings):
+        names = (*names, PROCESS)
     return MappingCheck(
         roles=(role,),
         dialect=settings.dialect,

@@ -42,7 +42,6 @@ CHINA: Final = timezone(timedelta(hours=8))
 _BANK: Final = "102"
 _BATCH_WINDOW: Final = timedelta(hours=2)
 _RELEASE_AFTER_S: Final = 10 * 24 * 3_600
-_FIRST_ISSUED: Final = datetime.fromisoformat("2015-03-01T09:00:00")
 _NEW_NUMBERS: Final = 500_000
 _TIME_FORM: Final = "%Y-%m-%d %H:%M:%S"
 
@@ -73,7 +72,7 @@ class CardOffice:
             choice = random.Random(PROVINCE_AREA)
             holders = [*self._population.people[: self._holders], *self._population.rare_named]
             for index, person in enumerate(holders, start=1):
-                issued = _FIRST_ISSUED + timedelta(days=choice.randrange(3_600))
+                issued = _now() - timedelta(days=choice.randrange(200, 3_400))
                 self._insert_person(connection, index, person, issued)
                 self._insert_card(
                     connection,

@@ -11,13 +11,10 @@ from onecard.card.v1 import values_pb2
 from onecard_adapters.cards.port import LocalCard
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_tables.columns_cipher import ColumnsCipher
-from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
+from onecard_adapters.dialects.card_tables.settings import MADE, PROCESS, CardTablesSettings
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import is_absent
 
-PROCESS: Final = "aac018"
-"""Code table of AAC018: a process is MADE where a card exists, NO_CARD before that or where making it failed."""
-_MADE: Final = "MADE"
 _NOT_DELETED: Final = "0"
 
 
@@ -30,7 +27,7 @@ class RowMapping:
         self.cipher = ColumnsCipher.load(settings.database.key_file)
         self._settings = settings
         self._issuer = issuer
-        self.made: tuple[int, ...] = tuple(int(code) for code in self.tables[PROCESS].by_national[_MADE].local)
+        self.made: tuple[int, ...] = tuple(int(code) for code in self.tables[PROCESS].by_national[MADE].local)
         """AAC018 under which a card exists."""
 
     def card(self, key: int, row: Mapping[str, Any]) -> LocalCard | None:
@@ -40,7 +37,7 @@ class RowMapping:
         """
         at = f"card_status[{key}]"
         process = card_fields.required(row, PROCESS, at)
-        if self.tables[PROCESS].to_national(process, f"{at}.{PROCESS}").code != _MADE:
+        if self.tables[PROCESS].to_national(process, f"{at}.{PROCESS}").code != MADE:
             return None
         if card_fields.optional(row, "del_flag", at) not in {"", _NOT_DELETED}:
             raise card_fields.invalid(f"{at}.del_flag", "the row is deleted, and its card was not cancelled")

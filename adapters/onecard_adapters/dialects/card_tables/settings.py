@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr
 
+from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.settings import CardRole
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.infno.settings import ProfilePath, Strict
 from onecard_adapters.mapping.codes import CodeTables
+from onecard_protocol.errors import OneCardError
+
+PROCESS: Final = "aac018"
+"""Code table of AAC018: a process is MADE where a card exists, NO_CARD before that or where making it failed."""
+MADE: Final = "MADE"
+NO_CARD: Final = "NO_CARD"
 
 
 class DatabaseSettings(Strict):
@@ -47,4 +54,14 @@ class CardTablesSettings(CardRole):
 
     def tables(self) -> CodeTables:
         """The code tables; CONFIGURATION_INVALID if they do not load."""
-        return card_fields.load_tables(self.code_tables)
+        tables = card_fields.load_tables(self.code_tables)
+        process = tables[PROCESS]
+        wrong = sorted(set(process.by_national) ^ {MADE, NO_CARD})
+        wrong += sorted(code for code in process.by_local if not code.isdecimal())
+        if wrong:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+                f"code tables {self.code_tables}: table {PROCESS} holds numbers under {MADE} and {NO_CARD}; wrong or"
+                f" missing: {', '.join(wrong)}",
+            )
+        return tables
