@@ -154,6 +154,8 @@ async def test_followed_cards_become_what_the_registry_says(hubei: Province, dat
 
     again = await find_drift(HUBEI, hubei.stub, database, EMPTY_DIRECTORY, is_repairing=False, settle_s=0)
     assert not any(one.found for one in again)
+    shown = {change.holder.name for change in hubei.office.told if hasattr(change, "holder")}
+    assert shown == {"示例"}
     told = {change.card.number for change in hubei.office.told}
     assert told == planted.by_number().keys() - planted.missing_here
 

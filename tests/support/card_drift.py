@@ -58,6 +58,7 @@ def make_holder(
     return Cardholder(
         subject=sm3(f"{issuer}/{serial}".encode()).hex(),
         number=first_17 + check_digit(first_17),
+        name="示例",
         cards=(card,),
         followers=frozenset(followers),
     )

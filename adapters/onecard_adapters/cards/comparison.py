@@ -149,7 +149,9 @@ def _changes(
                 version=wanted.social_version,
                 state=wanted.social_state,
                 change=social_change(before.social_state, wanted.social_state),
+                occurred_time=told.social_changed_time,
                 data=told.data,
+                holder=told.holder,
             )
         )
     if wanted.financial_version and (wanted.financial_state, wanted.financial_version) != (
@@ -163,6 +165,7 @@ def _changes(
                 version=wanted.financial_version,
                 state=wanted.financial_state,
                 change=financial_change(before.financial_state, wanted.financial_state),
+                occurred_time=told.financial_changed_time,
                 bank_card_number=told.data.bank_card_number,
             )
         )

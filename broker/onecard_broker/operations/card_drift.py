@@ -22,6 +22,7 @@ from onecard_broker.records.card_ranges import KEY_SPACE, CardRanges, LeafRow, s
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_protocol.card_digests import key_bounds, leaf_digest
 from onecard_protocol.clock import now_ms
+from onecard_protocol.messages import timestamp
 
 PACKAGE: Final = "onecard.card.v1"
 SETTLE_S: Final = 3.0
@@ -175,6 +176,9 @@ def registry_card(holder: Cardholder, card: Card) -> comparison_pb2.RegistryCard
             photo_digest=card.photo_digest,
             electronic_card_id=card.electronic_card_id,
         ),
+        holder=values_pb2.HolderDetails(name=holder.name),
+        social_changed_time=timestamp(card.social.changed_ms) if card.social.version else None,
+        financial_changed_time=timestamp(card.financial.changed_ms) if card.financial.version else None,
     )
 
 

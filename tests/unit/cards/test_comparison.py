@@ -12,11 +12,13 @@ from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_protocol.card_digests import data_digest
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.messages import timestamp
 from tests.support.card_copies import Province, make_copy, province
 from tests.support.card_desk import make_card
 
 ISSUED = comparison_pb2.COMPARISON_SCOPE_ISSUED
 PERSON = exchange_values_pb2.PersonIdentity(number="110000196201019924")
+HOLDER = values_pb2.HolderDetails(name="周小测")
 DATA = values_pb2.CardData(generation=3, bank="bank-102", bank_card_number="6217000000000000004")
 
 
@@ -28,7 +30,14 @@ async def beijing(tmp_path: Path) -> AsyncIterator[Province]:
 
 def registered(card: comparison_pb2.CopiedCard) -> comparison_pb2.RegistryCard:
     card.data_digest = data_digest(DATA)
-    return comparison_pb2.RegistryCard(person=PERSON, copied=card, data=DATA)
+    return comparison_pb2.RegistryCard(
+        person=PERSON,
+        copied=card,
+        data=DATA,
+        holder=HOLDER,
+        social_changed_time=timestamp(1_700_000_000_000),
+        financial_changed_time=timestamp(1_700_000_060_000),
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +85,10 @@ async def test_a_followed_card_becomes_what_the_registry_says_and_the_office_is_
     ]
     assert told == [("A00000001", "Social", 2), ("A00000002", "Social", 3), ("A00000002", "Financial", 2)]
     assert isinstance(beijing.office.told[0], change_pb2.ReportSocialChangeRequest)
-    assert beijing.office.told[0].person == PERSON
+    assert (beijing.office.told[0].person, beijing.office.told[0].holder) == (PERSON, HOLDER)
+    assert [change.occurred_time.seconds for change in beijing.office.told] == [
+        *(1_700_000_000, 1_700_000_000, 1_700_000_060)
+    ]
     assert beijing.office.told[0].change == change_pb2.SOCIAL_CHANGE_LOST
     assert (await beijing.stub.RepairCopy(request)).changed_count == 0
     assert len(beijing.office.told) == 3

@@ -22,18 +22,21 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from onecard.card.v1 import values_pb2 as onecard_dot_card_dot_v1_dot_values__pb2
 from onecard.exchange.v1 import options_pb2 as onecard_dot_exchange_dot_v1_dot_options__pb2
 from onecard.exchange.v1 import values_pb2 as onecard_dot_exchange_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onecard/card/v1/comparison.proto\x12\x0fonecard.card.v1\x1a\x1conecard/card/v1/values.proto\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\"f\n\x12ReadDigestsRequest\x12/\n\x05scope\x18\x01 \x01(\x0e\x32 .onecard.card.v1.ComparisonScope\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\x12\x10\n\x08prefixes\x18\x03 \x03(\t\"/\n\x0cRangeDigests\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0f\n\x07\x64igests\x18\x02 \x01(\x0c\"X\n\x13ReadDigestsResponse\x12-\n\x06ranges\x18\x01 \x03(\x0b\x32\x1d.onecard.card.v1.RangeDigests\x12\x12\n\ncard_count\x18\x02 \x01(\x04\"h\n\x10ReadCardsRequest\x12/\n\x05scope\x18\x01 \x01(\x0e\x32 .onecard.card.v1.ComparisonScope\x12\x10\n\x08prefixes\x18\x02 \x03(\t\x12\x11\n\tafter_key\x18\x03 \x01(\t\"\xf0\x01\n\nCopiedCard\x12,\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1e.onecard.card.v1.CardReference\x12\x32\n\x0csocial_state\x18\x02 \x01(\x0e\x32\x1c.onecard.card.v1.SocialState\x12\x16\n\x0esocial_version\x18\x03 \x01(\x04\x12\x38\n\x0f\x66inancial_state\x18\x04 \x01(\x0e\x32\x1f.onecard.card.v1.FinancialState\x12\x19\n\x11\x66inancial_version\x18\x05 \x01(\x04\x12\x13\n\x0b\x64\x61ta_digest\x18\x06 \x01(\x0c\"S\n\x11ReadCardsResponse\x12*\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1b.onecard.card.v1.CopiedCard\x12\x12\n\nis_cut_off\x18\x02 \x01(\x08\"A\n\x12ReportAgainRequest\x12+\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1c.onecard.card.v1.AskedReport\"U\n\x0b\x41skedReport\x12,\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1e.onecard.card.v1.CardReference\x12\x18\n\x10registry_version\x18\x02 \x01(\x04\"^\n\x13ReportAgainResponse\x12\x16\n\x0ereported_count\x18\x01 \x01(\r\x12/\n\x07unknown\x18\x02 \x03(\x0b\x32\x1e.onecard.card.v1.CardReference\"\x99\x01\n\x0cRegistryCard\x12\x33\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentity\x12+\n\x06\x63opied\x18\x02 \x01(\x0b\x32\x1b.onecard.card.v1.CopiedCard\x12\'\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x19.onecard.card.v1.CardData\"o\n\x11RepairCopyRequest\x12,\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1d.onecard.card.v1.RegistryCard\x12,\n\x04gone\x18\x02 \x03(\x0b\x32\x1e.onecard.card.v1.CardReference\"+\n\x12RepairCopyResponse\x12\x15\n\rchanged_count\x18\x01 \x01(\r*o\n\x0f\x43omparisonScope\x12 \n\x1c\x43OMPARISON_SCOPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMPARISON_SCOPE_ISSUED\x10\x01\x12\x1d\n\x19\x43OMPARISON_SCOPE_FOLLOWED\x10\x02\x32\xd6\x03\n\x15\x43\x61rdComparisonService\x12o\n\x0bReadDigests\x12#.onecard.card.v1.ReadDigestsRequest\x1a$.onecard.card.v1.ReadDigestsResponse\"\x15\xca\xf3\x18\x11\x08\x01\x12\x01\x02\x1a\x01\x01(\x01\x30\x90N@\x80\x80\x04\x12i\n\tReadCards\x12!.onecard.card.v1.ReadCardsRequest\x1a\".onecard.card.v1.ReadCardsResponse\"\x15\xca\xf3\x18\x11\x08\x01\x12\x01\x02\x1a\x01\x01(\x01\x30\x90N@\x80\x80\x08\x12q\n\x0bReportAgain\x12#.onecard.card.v1.ReportAgainRequest\x1a$.onecard.card.v1.ReportAgainResponse\"\x17\xca\xf3\x18\x13\x08\x01\x12\x01\x02\x1a\x01\x01 \x01(\x01\x30\x90N@\x80\x80\x04\x12n\n\nRepairCopy\x12\".onecard.card.v1.RepairCopyRequest\x1a#.onecard.card.v1.RepairCopyResponse\"\x17\xca\xf3\x18\x13\x08\x01\x12\x01\x02\x1a\x01\x01 \x01(\x01\x30\x90N@\x80\x80\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onecard/card/v1/comparison.proto\x12\x0fonecard.card.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1conecard/card/v1/values.proto\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\"f\n\x12ReadDigestsRequest\x12/\n\x05scope\x18\x01 \x01(\x0e\x32 .onecard.card.v1.ComparisonScope\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\x12\x10\n\x08prefixes\x18\x03 \x03(\t\"/\n\x0cRangeDigests\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0f\n\x07\x64igests\x18\x02 \x01(\x0c\"X\n\x13ReadDigestsResponse\x12-\n\x06ranges\x18\x01 \x03(\x0b\x32\x1d.onecard.card.v1.RangeDigests\x12\x12\n\ncard_count\x18\x02 \x01(\x04\"h\n\x10ReadCardsRequest\x12/\n\x05scope\x18\x01 \x01(\x0e\x32 .onecard.card.v1.ComparisonScope\x12\x10\n\x08prefixes\x18\x02 \x03(\t\x12\x11\n\tafter_key\x18\x03 \x01(\t\"\xf0\x01\n\nCopiedCard\x12,\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1e.onecard.card.v1.CardReference\x12\x32\n\x0csocial_state\x18\x02 \x01(\x0e\x32\x1c.onecard.card.v1.SocialState\x12\x16\n\x0esocial_version\x18\x03 \x01(\x04\x12\x38\n\x0f\x66inancial_state\x18\x04 \x01(\x0e\x32\x1f.onecard.card.v1.FinancialState\x12\x19\n\x11\x66inancial_version\x18\x05 \x01(\x04\x12\x13\n\x0b\x64\x61ta_digest\x18\x06 \x01(\x0c\"S\n\x11ReadCardsResponse\x12*\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1b.onecard.card.v1.CopiedCard\x12\x12\n\nis_cut_off\x18\x02 \x01(\x08\"A\n\x12ReportAgainRequest\x12+\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1c.onecard.card.v1.AskedReport\"U\n\x0b\x41skedReport\x12,\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1e.onecard.card.v1.CardReference\x12\x18\n\x10registry_version\x18\x02 \x01(\x04\"^\n\x13ReportAgainResponse\x12\x16\n\x0ereported_count\x18\x01 \x01(\r\x12/\n\x07unknown\x18\x02 \x03(\x0b\x32\x1e.onecard.card.v1.CardReference\"\xc4\x02\n\x0cRegistryCard\x12\x33\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentity\x12+\n\x06\x63opied\x18\x02 \x01(\x0b\x32\x1b.onecard.card.v1.CopiedCard\x12\'\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x19.onecard.card.v1.CardData\x12\x34\n\x06holder\x18\x04 \x01(\x0b\x32\x1e.onecard.card.v1.HolderDetailsB\x04\xd0\xf3\x18\x01\x12\x37\n\x13social_changed_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x16\x66inancial_changed_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x11RepairCopyRequest\x12,\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1d.onecard.card.v1.RegistryCard\x12,\n\x04gone\x18\x02 \x03(\x0b\x32\x1e.onecard.card.v1.CardReference\"+\n\x12RepairCopyResponse\x12\x15\n\rchanged_count\x18\x01 \x01(\r*o\n\x0f\x43omparisonScope\x12 \n\x1c\x43OMPARISON_SCOPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMPARISON_SCOPE_ISSUED\x10\x01\x12\x1d\n\x19\x43OMPARISON_SCOPE_FOLLOWED\x10\x02\x32\xd6\x03\n\x15\x43\x61rdComparisonService\x12o\n\x0bReadDigests\x12#.onecard.card.v1.ReadDigestsRequest\x1a$.onecard.card.v1.ReadDigestsResponse\"\x15\xca\xf3\x18\x11\x08\x01\x12\x01\x02\x1a\x01\x01(\x01\x30\x90N@\x80\x80\x04\x12i\n\tReadCards\x12!.onecard.card.v1.ReadCardsRequest\x1a\".onecard.card.v1.ReadCardsResponse\"\x15\xca\xf3\x18\x11\x08\x01\x12\x01\x02\x1a\x01\x01(\x01\x30\x90N@\x80\x80\x08\x12q\n\x0bReportAgain\x12#.onecard.card.v1.ReportAgainRequest\x1a$.onecard.card.v1.ReportAgainResponse\"\x17\xca\xf3\x18\x13\x08\x01\x12\x01\x02\x1a\x01\x01 \x01(\x01\x30\x90N@\x80\x80\x04\x12n\n\nRepairCopy\x12\".onecard.card.v1.RepairCopyRequest\x1a#.onecard.card.v1.RepairCopyResponse\"\x17\xca\xf3\x18\x13\x08\x01\x12\x01\x02\x1a\x01\x01 \x01(\x01\x30\x90N@\x80\x80\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onecard.card.v1.comparison_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REGISTRYCARD'].fields_by_name['holder']._loaded_options = None
+  _globals['_REGISTRYCARD'].fields_by_name['holder']._serialized_options = b'\320\363\030\001'
   _globals['_CARDCOMPARISONSERVICE'].methods_by_name['ReadDigests']._loaded_options = None
   _globals['_CARDCOMPARISONSERVICE'].methods_by_name['ReadDigests']._serialized_options = b'\312\363\030\021\010\001\022\001\002\032\001\001(\0010\220N@\200\200\004'
   _globals['_CARDCOMPARISONSERVICE'].methods_by_name['ReadCards']._loaded_options = None
@@ -42,32 +45,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARDCOMPARISONSERVICE'].methods_by_name['ReportAgain']._serialized_options = b'\312\363\030\023\010\001\022\001\002\032\001\001 \001(\0010\220N@\200\200\004'
   _globals['_CARDCOMPARISONSERVICE'].methods_by_name['RepairCopy']._loaded_options = None
   _globals['_CARDCOMPARISONSERVICE'].methods_by_name['RepairCopy']._serialized_options = b'\312\363\030\023\010\001\022\001\002\032\001\001 \001(\0010\220N@\200\200\004'
-  _globals['_COMPARISONSCOPE']._serialized_start=1393
-  _globals['_COMPARISONSCOPE']._serialized_end=1504
-  _globals['_READDIGESTSREQUEST']._serialized_start=152
-  _globals['_READDIGESTSREQUEST']._serialized_end=254
-  _globals['_RANGEDIGESTS']._serialized_start=256
-  _globals['_RANGEDIGESTS']._serialized_end=303
-  _globals['_READDIGESTSRESPONSE']._serialized_start=305
-  _globals['_READDIGESTSRESPONSE']._serialized_end=393
-  _globals['_READCARDSREQUEST']._serialized_start=395
-  _globals['_READCARDSREQUEST']._serialized_end=499
-  _globals['_COPIEDCARD']._serialized_start=502
-  _globals['_COPIEDCARD']._serialized_end=742
-  _globals['_READCARDSRESPONSE']._serialized_start=744
-  _globals['_READCARDSRESPONSE']._serialized_end=827
-  _globals['_REPORTAGAINREQUEST']._serialized_start=829
-  _globals['_REPORTAGAINREQUEST']._serialized_end=894
-  _globals['_ASKEDREPORT']._serialized_start=896
-  _globals['_ASKEDREPORT']._serialized_end=981
-  _globals['_REPORTAGAINRESPONSE']._serialized_start=983
-  _globals['_REPORTAGAINRESPONSE']._serialized_end=1077
-  _globals['_REGISTRYCARD']._serialized_start=1080
-  _globals['_REGISTRYCARD']._serialized_end=1233
-  _globals['_REPAIRCOPYREQUEST']._serialized_start=1235
-  _globals['_REPAIRCOPYREQUEST']._serialized_end=1346
-  _globals['_REPAIRCOPYRESPONSE']._serialized_start=1348
-  _globals['_REPAIRCOPYRESPONSE']._serialized_end=1391
-  _globals['_CARDCOMPARISONSERVICE']._serialized_start=1507
-  _globals['_CARDCOMPARISONSERVICE']._serialized_end=1977
+  _globals['_COMPARISONSCOPE']._serialized_start=1597
+  _globals['_COMPARISONSCOPE']._serialized_end=1708
+  _globals['_READDIGESTSREQUEST']._serialized_start=185
+  _globals['_READDIGESTSREQUEST']._serialized_end=287
+  _globals['_RANGEDIGESTS']._serialized_start=289
+  _globals['_RANGEDIGESTS']._serialized_end=336
+  _globals['_READDIGESTSRESPONSE']._serialized_start=338
+  _globals['_READDIGESTSRESPONSE']._serialized_end=426
+  _globals['_READCARDSREQUEST']._serialized_start=428
+  _globals['_READCARDSREQUEST']._serialized_end=532
+  _globals['_COPIEDCARD']._serialized_start=535
+  _globals['_COPIEDCARD']._serialized_end=775
+  _globals['_READCARDSRESPONSE']._serialized_start=777
+  _globals['_READCARDSRESPONSE']._serialized_end=860
+  _globals['_REPORTAGAINREQUEST']._serialized_start=862
+  _globals['_REPORTAGAINREQUEST']._serialized_end=927
+  _globals['_ASKEDREPORT']._serialized_start=929
+  _globals['_ASKEDREPORT']._serialized_end=1014
+  _globals['_REPORTAGAINRESPONSE']._serialized_start=1016
+  _globals['_REPORTAGAINRESPONSE']._serialized_end=1110
+  _globals['_REGISTRYCARD']._serialized_start=1113
+  _globals['_REGISTRYCARD']._serialized_end=1437
+  _globals['_REPAIRCOPYREQUEST']._serialized_start=1439
+  _globals['_REPAIRCOPYREQUEST']._serialized_end=1550
+  _globals['_REPAIRCOPYRESPONSE']._serialized_start=1552
+  _globals['_REPAIRCOPYRESPONSE']._serialized_end=1595
+  _globals['_CARDCOMPARISONSERVICE']._serialized_start=1711
+  _globals['_CARDCOMPARISONSERVICE']._serialized_end=2181
 # @@protoc_insertion_point(module_scope)

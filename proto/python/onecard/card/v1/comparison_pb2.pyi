@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from onecard.card.v1 import values_pb2 as _values_pb2
 from onecard.exchange.v1 import options_pb2 as _options_pb2
 from onecard.exchange.v1 import values_pb2 as _values_pb2_1
@@ -102,14 +105,20 @@ class ReportAgainResponse(_message.Message):
     def __init__(self, reported_count: _Optional[int] = ..., unknown: _Optional[_Iterable[_Union[_values_pb2.CardReference, _Mapping]]] = ...) -> None: ...
 
 class RegistryCard(_message.Message):
-    __slots__ = ("person", "copied", "data")
+    __slots__ = ("person", "copied", "data", "holder", "social_changed_time", "financial_changed_time")
     PERSON_FIELD_NUMBER: _ClassVar[int]
     COPIED_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    SOCIAL_CHANGED_TIME_FIELD_NUMBER: _ClassVar[int]
+    FINANCIAL_CHANGED_TIME_FIELD_NUMBER: _ClassVar[int]
     person: _values_pb2_1.PersonIdentity
     copied: CopiedCard
     data: _values_pb2.CardData
-    def __init__(self, person: _Optional[_Union[_values_pb2_1.PersonIdentity, _Mapping]] = ..., copied: _Optional[_Union[CopiedCard, _Mapping]] = ..., data: _Optional[_Union[_values_pb2.CardData, _Mapping]] = ...) -> None: ...
+    holder: _values_pb2.HolderDetails
+    social_changed_time: _timestamp_pb2.Timestamp
+    financial_changed_time: _timestamp_pb2.Timestamp
+    def __init__(self, person: _Optional[_Union[_values_pb2_1.PersonIdentity, _Mapping]] = ..., copied: _Optional[_Union[CopiedCard, _Mapping]] = ..., data: _Optional[_Union[_values_pb2.CardData, _Mapping]] = ..., holder: _Optional[_Union[_values_pb2.HolderDetails, _Mapping]] = ..., social_changed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., financial_changed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RepairCopyRequest(_message.Message):
     __slots__ = ("cards", "gone")
