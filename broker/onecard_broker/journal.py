@@ -53,7 +53,12 @@ def topics(partition_count: int) -> list[TopicSpec]:
         TopicSpec(name=JOURNAL_TOPIC, partition_count=partition_count),
         TopicSpec(name=CONTROL_TOPIC, partition_count=1, retention_ms=limits.OUTPUT_KEPT_MS),
         *(
-            TopicSpec(name=inbox_topic(participant), partition_count=partition_count, retention_ms=limits.INBOX_KEPT_MS)
+            TopicSpec(
+                name=inbox_topic(participant),
+                partition_count=partition_count,
+                # The hub's own is followed from its end, and has ticks several times a second.
+                retention_ms=limits.HUB_INBOX_KEPT_MS if participant == HUB else limits.INBOX_KEPT_MS,
+            )
             for participant in sorted(PARTICIPANTS)
         ),
     ]

@@ -2,14 +2,15 @@
 
 An entry holds everything decided up to the decision that was followed last, because a decision is followed only after
 it was committed: a row that is read later has it, and an entry made from a row that was read before is dropped by it. A
-decision that is followed while its person's row is being read makes it read again.
+decision that is followed while its person's row is being read makes it read again. What was written without a decision,
+by a load, shows when an entry has been remembered for `limits.CARD_REMEMBERED_MS_MAX`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from onecard_broker.domain.card_state import Cardholder
@@ -45,12 +46,14 @@ class CardCache:
         places: Places,
         stats: Counter[str],
         *,
+        clock_ms: Callable[[], int],
         count_max: int = limits.CARD_CACHE_COUNT_MAX,
     ) -> None:
         """`stats` counts reading of rows and what they were read for."""
         self._reader = reader
         self._places = places
         self._stats = stats
+        self._clock_ms = clock_ms
         self._count_max = count_max
         self._standings: OrderedDict[str, Standing] = OrderedDict()
         self._wanted: dict[str, asyncio.Future[None]] = {}
@@ -61,11 +64,12 @@ class CardCache:
     def __len__(self) -> int:
         return len(self._standings)
 
-    def find(self, subject: str) -> Standing | None:
-        """What is remembered of a person. On the hot path."""
+    def find(self, subject: str, now_ms: int) -> Standing | None:
+        """What is remembered of a person at this moment. On the hot path."""
         standing = self._standings.get(subject)
-        if standing is not None:
-            self._standings.move_to_end(subject)
+        if standing is None or standing.read_ms < now_ms - limits.CARD_REMEMBERED_MS_MAX:
+            return None
+        self._standings.move_to_end(subject)
         return standing
 
     async def read(self, subjects: Iterable[str]) -> None:
@@ -109,12 +113,14 @@ class CardCache:
         while self._wanted:
             subjects = list(self._wanted)[: limits.CARD_ROW_READ_COUNT_MAX]
             self._being_read = {subject: self._wanted.pop(subject) for subject in subjects}
+            read_ms = self._clock_ms()
             try:
                 holders = await self._reader.load(
                     [(self._places.partition_of_pseudonym(subject), subject) for subject in subjects]
                 )
                 standings = {
-                    subject: standing_of(holders.get(subject) or Cardholder(subject=subject)) for subject in subjects
+                    subject: standing_of(holders.get(subject) or Cardholder(subject=subject), read_ms)
+                    for subject in subjects
                 }
             except asyncio.CancelledError:
                 self._end(asyncio.CancelledError())

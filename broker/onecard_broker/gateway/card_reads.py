@@ -31,6 +31,8 @@ from onecard_protocol.methods import Method
 PACKAGE: Final = "onecard.card.v1"
 _PURPOSE: Final = re.compile(r"[a-z][a-z-]{0,31}")
 _TERMINAL: Final = re.compile(r"[A-Za-z0-9._-]{0,32}")
+# A person is renumbered once or twice in a life; links whose rows are seen at different moments must end somewhere.
+_LINK_COUNT_MAX: Final = 8
 _LONG_NUMBER: Final = re.compile(r"[0-9]{9}")
 # The field of the answer in GetCardStatusResponse, and of the answers in BatchGetCardStatusResponse.
 _ANSWER_TAG: Final = b"\x0a"
@@ -128,28 +130,27 @@ class CardReads:
         """What is known of each person at one moment; rows that are missing are read before."""
         while True:
             missing: set[str] = set()
-            oldest_ms = self._clock_ms() - limits.CARD_STALE_MS
-            found = [self._look(subject, oldest_ms, missing) for subject in subjects]
+            now_ms = self._clock_ms()
+            found = [self._look(subject, now_ms, missing) for subject in subjects]
             if not missing:
                 return found
             await self._cache.read(missing)
 
-    def _look(self, subject: str, oldest_ms: int, missing: set[str]) -> _Found:
+    def _look(self, subject: str, now_ms: int, missing: set[str]) -> _Found:
+        """Follow the person's numbers to the one that stands, through rows that are remembered."""
         known_ms = self._known_ms(subject)
-        if known_ms <= oldest_ms:
-            return None, known_ms
-        standing = self._cache.find(subject)
-        if standing is None:
-            missing.add(subject)
-        elif standing.linked_to:
-            primary_ms = min(known_ms, self._known_ms(standing.linked_to))
-            if primary_ms <= oldest_ms:
-                return None, primary_ms
-            primary = self._cache.find(standing.linked_to)
-            if primary is None:
-                missing.add(standing.linked_to)
-            return primary, primary_ms
-        return standing, known_ms
+        for _ in range(_LINK_COUNT_MAX):
+            if known_ms <= now_ms - limits.CARD_STALE_MS:
+                break
+            standing = self._cache.find(subject, now_ms)
+            if standing is None:
+                missing.add(subject)
+                break
+            if not standing.linked_to:
+                return standing, known_ms
+            subject = standing.linked_to
+            known_ms = min(known_ms, self._known_ms(subject))
+        return None, known_ms
 
     def _known_ms(self, subject: str) -> int:
         return self._decisions.known_ms.get(self._subjects.partition_of_pseudonym(subject), 0)
