@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from onecard.card.v1 import snapshot_pb2, values_pb2
+from onecard.card.v1 import change_pb2, snapshot_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.domain.card_state import Card, Cardholder, Machine, holder_key
@@ -79,18 +79,22 @@ async def count(connection: Connection, table: str = "cards") -> int:
 async def test_a_snapshot_is_taken_once_and_its_cards_stand_as_if_they_had_been_reported(
     connection: Connection, postgres_dsn: str, tmp_path: Path
 ) -> None:
-    content = snapshot(list(snapshot_cards(2_500)))
+    replacing = snapshot_card(7)
+    replacing.social.change = change_pb2.SOCIAL_CHANGE_DATA_CHANGED
+    replacing.social.replaces.CopyFrom(values_pb2.CardReference(issuer="cn-12", number="B00000007", sequence=2))
+    cards = list(snapshot_cards(2_500))
+    cards[7] = replacing.SerializeToString(deterministic=True)
+    content = snapshot(cards)
 
     loaded = await load(postgres_dsn, tmp_path, content)
 
     assert (loaded.read_count, loaded.taken_count, loaded.known_count, loaded.left) == (2_500, 2_500, 0, [])
-    told = snapshot_card(7)
     known = await holder(connection, 7)
     assert known is not None
     worker = InMemoryWorker()
     for sender, method, payload in (
-        ("cn-11", REPORT_SOCIAL, told.social),
-        ("bank-102", REPORT_FINANCIAL, told.financial),
+        ("cn-11", REPORT_SOCIAL, replacing.social),
+        ("bank-102", REPORT_FINANCIAL, replacing.financial),
     ):
         report = make_message(
             method,

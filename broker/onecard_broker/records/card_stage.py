@@ -63,7 +63,7 @@ def staged_row(
     fixed = _TEMPLATE.copy()
     fixed[2::2] = row[: len(_FIXED)]
     free = [
-        value.encode() if isinstance(value, str) else value
+        value.encode() if isinstance(value, str) else value or b""
         for value in (*_picked(row), *status_row(card), subject[HOLDER_BYTES:], kind, person_number, name)
     ]
     return _FORMAT.pack(*fixed) + framed(free) + _ORDINAL.pack(8, ordinal)
@@ -76,10 +76,15 @@ def _definition(column: Column) -> str:
     return f"{column.name} {column.type}"
 
 
+def _value(column: Column) -> str:
+    # What is NULL in the registry is empty in the stage: rows without NULLs are framed faster.
+    if not column.name.startswith("replaces_"):
+        return f"n.{column.name}"
+    return f"nullif(n.{column.name}, '')" + (f"::{column.cast}" if column.cast else "")
+
+
 _TARGET: Final = f"{names(_CARDS)}, social_code_system, financial_code_system"
-_SOURCE: Final = (
-    ", ".join(f"n.{column.name}" + (f"::{column.cast}" if column.cast else "") for column in _CARDS) + ", s.id, f.id"
-)
+_SOURCE: Final = ", ".join([*map(_value, _CARDS), "s.id", "f.id"])
 _WITHIN: Final = "n.partition = %b AND n.holder >= %b::uuid AND n.holder <= %b::uuid"
 
 
