@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -69,7 +70,7 @@ class SyntheticHolder:
     @property
     def subject(self) -> str:
         """A pseudonym."""
-        return sm3(self.number.encode()).hex()
+        return _pseudonym(self.serial)
 
     @property
     def person(self) -> exchange_values_pb2.PersonIdentity:
@@ -187,6 +188,11 @@ class SyntheticHolder:
         return make_message(
             method, kind, payload, sender=sender, recipient=HUB, created_ms=START_MS, seed=f"{self.serial}|{seed}"
         )
+
+
+@functools.cache
+def _pseudonym(serial: int) -> str:
+    return sm3(SyntheticHolder(serial).number.encode()).hex()
 
 
 class Registry(InMemoryWorker):

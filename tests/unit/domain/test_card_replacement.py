@@ -423,6 +423,7 @@ def wrong(before: Registry, registry: Registry) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(300)
 def test_every_order_of_replies_refusals_doubts_lateness_and_cancelling_keeps_the_steps_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
