@@ -8,19 +8,24 @@ from onecard.exchange.v1 import values_pb2
 from onecard.medical.v1 import coverage_pb2, encounter_pb2, filing_pb2, settlement_pb2
 from onecard.medical.v1 import values_pb2 as medical_values_pb2
 from onecard_protocol.clock import now_ms
-from onecard_protocol.identifiers import id_text
+from onecard_protocol.identifiers import PROVINCE_CODES, id_text
 from onecard_protocol.identity import check_digit
 from onecard_protocol.messages import timestamp
 
+_AREAS: Final = ("51", *sorted(set(PROVINCE_CODES) - {"51", "66"}))
 INSTITUTION: Final = "H44010099901"
 TOTAL_FEN: Final = 2_000_046
 
 
 def identity_number(serial: int) -> str:
-    """A citizen's number with a valid check digit, of a province-level area and a serial 99x, given to nobody."""
+    """A citizen's number with a valid check digit, of a province-level area and a serial 99x, given to nobody.
+
+    Another one for each of nine million serials.
+    """
     day, rest = divmod(serial, 10)
     year, day = divmod(day, 336)
-    first_17 = f"510000{1920 + year % 90:04}{day // 28 + 1:02}{day % 28 + 1:02}99{rest}"
+    area, year = divmod(year, 90)
+    first_17 = f"{_AREAS[area % len(_AREAS)]}0000{1920 + year:04}{day // 28 + 1:02}{day % 28 + 1:02}99{rest}"
     return first_17 + check_digit(first_17)
 
 

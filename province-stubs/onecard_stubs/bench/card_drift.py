@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import psutil
 
+from onecard_protocol.explained import ExitCode
 from onecard_stubs.dev.country import Country, CountryPlan
 from onecard_stubs.dev.processes import ChildProcess
 
@@ -103,17 +104,19 @@ async def _compare(
     comparing = await country.run_beside(
         name, ["card", "drift", PROVINCE, "--no-repair", "--json", "--config", str(country.hub_config)]
     )
-    peaks = await _ended(comparing, holder)
+    peaks = await _ended(comparing, holder, expected=frozenset({0, int(ExitCode.FOUND_WRONG)}))
     for line in comparing.log_file.read_text(encoding="utf-8").splitlines():
         if line.startswith("{"):
             return json.loads(line)["scopes"][0], peaks
     raise comparing.failure()
 
 
-async def _ended(process: ChildProcess, *others: ChildProcess) -> dict[str, float]:
+async def _ended(
+    process: ChildProcess, *others: ChildProcess, expected: frozenset[int] = frozenset({0})
+) -> dict[str, float]:
     """Wait for the process's end; the peak memory of it and of others until then, in MB.
 
-    What it found is told by its output; a process that failed has none, or the next step fails.
+    Raises Explained where it failed; that it found differences is no failure.
     """
     peaks: dict[str, float] = {}
     deadline = time.monotonic() + _STEP_SECONDS
@@ -127,4 +130,6 @@ async def _ended(process: ChildProcess, *others: ChildProcess) -> dict[str, floa
                 continue
             peaks[one.name] = max(peaks.get(one.name, 0.0), peak)
         await asyncio.sleep(_POLL_SECONDS)
+    if process.exit_code not in expected:
+        raise process.failure()
     return peaks

@@ -100,6 +100,11 @@ class ChildProcess:
         """Its pid while it runs."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """With what it ended; None before."""
+        return None if self._process is None else self._process.returncode
+
     async def start(self) -> None:
         """Start it; its output goes to the end of its log file."""
         with self.log_file.open("ab") as log:

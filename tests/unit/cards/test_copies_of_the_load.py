@@ -7,6 +7,7 @@ from pathlib import Path
 
 from onecard.card.v1 import change_pb2, snapshot_pb2
 from onecard_adapters.load.copies import KINDS, copied_changes, write_cards
+from onecard_adapters.load.messages import identity_number
 from onecard_protocol.card_snapshot import SnapshotReader
 
 Key = tuple[str, int]
@@ -27,6 +28,11 @@ def test_the_planted_differences_are_the_only_ones(tmp_path: Path) -> None:
     for key in registered.keys() | copied.keys():
         found[difference(registered.get(key), copied.get(key))] += 1
     assert found == planted | {"": 1_000 - 40}
+
+
+def test_each_of_a_million_cards_has_a_holder_of_its_own() -> None:
+    numbers = {identity_number(serial) for serial in range(1, 1_000_001)}
+    assert len(numbers) == 1_000_000
 
 
 def by_key(changes: object) -> dict[Key, change_pb2.ReportSocialChangeRequest]:
