@@ -44,6 +44,8 @@ TIME: Final = sqlalchemy.DateTime().with_variant(
 CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
 _KEY: Final = "row_key"
 _UPDATED: Final = "row_updated"
+_ORDER: Final = "row_order"
+_PLACE: Final = frozenset({_KEY, _UPDATED, _ORDER})
 _TAKEN_COUNT_MAX: Final = 50_000
 _THREADS: Final = 2
 _RETRY_FIRST_S: Final = 0.2
@@ -94,11 +96,16 @@ class Database:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """Rows that are read by an update time. Several feeds may give the same rows, each by another table's time."""
+    """Rows that are read by an update time.
+
+    Several feeds may give the same rows, each by another table's time; the first of a reader gives every row.
+    """
 
     name: str
     rows: sqlalchemy.Select[Any]
     updated: sqlalchemy.ColumnElement[datetime.datetime]
+    order: sqlalchemy.ColumnElement[int]
+    """A number of the table that has the update time, by whose index the rows come in order."""
     key: sqlalchemy.ColumnElement[int]
     """The row's number, unique among the rows."""
 
@@ -184,33 +191,44 @@ class TableReader:
             positions = {feed.name: source_rows.position(connection, feed.name) for feed in self._feeds}
             return positions, source_rows.dead_rows(connection, self._source)
 
+        def begin(connection: Any) -> None:
+            # The first feed gives every row, so the others need tell only what changes from now on.
+            for feed in self._feeds[1:]:
+                source_rows.advance(connection, feed.name, _local_now().isoformat())
+
         positions, dead = await self._store.run(load)
+        if positions[self._feeds[0].name] is None:
+            await self._store.run(begin)
+            positions, dead = await self._store.run(load)
         for name, written in positions.items():
             if written is not None:
                 self._positions[name] = datetime.datetime.fromisoformat(written)
         self._dead = {row.key: row for row in dead}
 
     async def _read_feed(self, feed: Feed, since: datetime.datetime | None) -> None:
-        after: tuple[datetime.datetime, int] | None = None
+        after: tuple[datetime.datetime, int, int] | None = None
         while True:
             page = await self._page(feed, since, after)
             await self._take_rows(page)
             if page:
-                after = page[-1][_UPDATED], page[-1][_KEY]
+                after = page[-1][_UPDATED], page[-1][_ORDER], page[-1][_KEY]
                 await self._advance(feed, page)
             if len(page) < self._pace.page_rows:
                 return
 
     async def _page(
-        self, feed: Feed, since: datetime.datetime | None, after: tuple[datetime.datetime, int] | None
+        self, feed: Feed, since: datetime.datetime | None, after: tuple[datetime.datetime, int, int] | None
     ) -> list[Row]:
-        statement = feed.rows.add_columns(feed.updated.label(_UPDATED), feed.key.label(_KEY))
+        statement = _placed(feed)
+        place = sqlalchemy.tuple_(feed.updated, feed.order, feed.key)
         if after is not None:
-            time, key = sqlalchemy.literal(after[0], TIME), sqlalchemy.literal(after[1])
-            statement = statement.where(sqlalchemy.tuple_(feed.updated, feed.key) > sqlalchemy.tuple_(time, key))
-        elif since is not None:
+            time, *numbers = after
+            behind = sqlalchemy.tuple_(sqlalchemy.literal(time, TIME), *(map(sqlalchemy.literal, numbers)))
+            statement = statement.where(place > behind)
+            since = time  # Said once more, because not every database finds a pair of values by an index.
+        if since is not None:
             statement = statement.where(feed.updated >= sqlalchemy.literal(since, TIME))
-        statement = statement.order_by(feed.updated, feed.key).limit(self._pace.page_rows)
+        statement = statement.order_by(feed.updated, feed.order, feed.key).limit(self._pace.page_rows)
         return await self._rows(statement)
 
     async def _rows(self, statement: sqlalchemy.Select[Any]) -> list[Row]:
@@ -258,7 +276,7 @@ class TableReader:
     async def _advance(self, feed: Feed, page: Sequence[Row]) -> None:
         before = self._positions.get(feed.name)
         # A row from the future is taken, and does not hide what comes before it.
-        now = datetime.datetime.now(CHINA).replace(tzinfo=None)
+        now = _local_now()
         newest = max((row[_UPDATED] for row in page if row[_UPDATED] <= now), default=None)
         if newest is None or (before is not None and newest <= before):
             return
@@ -271,16 +289,23 @@ class TableReader:
         feed, keys = self._feeds[0], list(self._dead)
         for start in range(0, len(keys), self._pace.page_rows):
             asked = keys[start : start + self._pace.page_rows]
-            statement = feed.rows.add_columns(feed.updated.label(_UPDATED), feed.key.label(_KEY))
-            page = await self._rows(statement.where(feed.key.in_(asked)))
+            page = await self._rows(_placed(feed).where(feed.key.in_(asked)))
             await self._take_rows(page)
             if gone := set(asked) - {row[_KEY] for row in page}:
                 await self._note({}, sorted(gone))
 
 
+def _local_now() -> datetime.datetime:
+    return datetime.datetime.now(CHINA).replace(tzinfo=None, microsecond=0)
+
+
+def _placed(feed: Feed) -> sqlalchemy.Select[Any]:
+    return feed.rows.add_columns(feed.updated.label(_UPDATED), feed.order.label(_ORDER), feed.key.label(_KEY))
+
+
 def _mark(row: Row) -> int:
     """By which a row that did not change shows, within this process."""
-    return hash(tuple(value for name, value in row.items() if name not in {_UPDATED, _KEY}))
+    return hash(tuple(value for name, value in row.items() if name not in _PLACE))
 
 
 def _kind(error: sqlalchemy.exc.SQLAlchemyError) -> str:

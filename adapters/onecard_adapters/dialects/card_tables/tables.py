@@ -18,6 +18,7 @@ from sqlalchemy import (
     Date,
     FromClause,
     Integer,
+    Join,
     MetaData,
     ScalarSelect,
     Select,
@@ -119,11 +120,15 @@ def _prior_id(made: Sequence[int]) -> ScalarSelect[int]:
     )
 
 
-def card_rows(made: Sequence[int]) -> Select[Any]:
-    """All cards, one row each, in the columns of `card_fields`; `made` are the AAC018 under which a card exists.
+_IS_OF_CARD: Final = _CARD.c.id == STATUSES.c.cc02_id
+_IS_OF_PERSON: Final = PERSONS.c.id == _CARD.c.ac01_id
 
-    Rows whose application or person is missing are among them, so that they are found to lack something.
-    """
+# Rows whose application or person is missing are among these, so that they are found to lack something.
+_ALL: Final = STATUSES.outerjoin(_CARD, _IS_OF_CARD).outerjoin(PERSONS, _IS_OF_PERSON)
+
+
+def card_rows(made: Sequence[int], joined: Join = _ALL) -> Select[Any]:
+    """Cards, one row each, in the columns of `card_fields`; `made` are the AAC018 under which a card exists."""
     is_replacing = and_(_CARD.c.aca017.in_(_REPLACING), _PRIOR.c.id == _prior_id(made))
     return select(
         STATUSES.c.aaz502,
@@ -143,11 +148,7 @@ def card_rows(made: Sequence[int]) -> Select[Any]:
         _CARD.c.aae008,
         _CARD.c.aae010,
         *(PERSONS.c[name] for name in "aac002 aac003 aac004 aac005 aac006 aac007 aac058 aac161 aab301".split()),
-    ).select_from(
-        STATUSES.outerjoin(_CARD, _CARD.c.id == STATUSES.c.cc02_id)
-        .outerjoin(PERSONS, PERSONS.c.id == _CARD.c.ac01_id)
-        .outerjoin(_PRIOR, is_replacing)
-    )
+    ).select_from(joined.outerjoin(_PRIOR, is_replacing))
 
 
 def one_card(made: Sequence[int], number: str, sequence: int) -> Select[Any]:
@@ -158,8 +159,16 @@ def one_card(made: Sequence[int], number: str, sequence: int) -> Select[Any]:
 
 def card_feeds(made: Sequence[int]) -> tuple[Feed, ...]:
     """Cards by the update times of their status, of their application and of their person."""
-    rows = card_rows(made)
+    by_card = _CARD.join(STATUSES, _IS_OF_CARD).outerjoin(PERSONS, _IS_OF_PERSON)
+    by_person = PERSONS.join(_CARD, _IS_OF_PERSON).join(STATUSES, _IS_OF_CARD)
+    feeds = (("card_status", STATUSES, _ALL), ("csk_cc02", _CARD, by_card), ("csk_ac01", PERSONS, by_person))
     return tuple(
-        Feed(name=f"cards by {name}", rows=rows, updated=_updated(table), key=STATUSES.c.id)
-        for name, table in (("card_status", STATUSES), ("csk_cc02", _CARD), ("csk_ac01", PERSONS))
+        Feed(
+            name=f"cards by {name}",
+            rows=card_rows(made, joined),
+            updated=_updated(table),
+            order=table.c.id,
+            key=STATUSES.c.id,
+        )
+        for name, table, joined in feeds
     )
