@@ -145,6 +145,11 @@ class ExchangeCardDesk:
         await self._tell_anew(self._seen(local))
         return True
 
+    async def knows(self, card: values_pb2.CardReference, machine: change_pb2.CardMachine) -> bool:
+        """Whether a report of the card was made here."""
+        key = book.book_key(self._exchange.sealer, card, machine)
+        return await self._exchange.write(lambda connection, _: book.find(connection, key) is not None)
+
     async def start_over(self, card: values_pb2.CardReference, office: CardOffice) -> bool:
         """Go on from the registry's version of an own card, because the book went back behind it.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from onecard.card.v1 import change_pb2, change_pb2_grpc, comparison_pb2_grpc, replacement_pb2, replacement_pb2_grpc
 from onecard_adapters.cards.comparison import CardComparisonServicer
 from onecard_adapters.cards.copy_trees import CopyTrees
@@ -10,6 +12,11 @@ from onecard_adapters.cards.port import CardOffice, Change
 from onecard_adapters.runtime.context import ExchangeContext
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.exchange import Exchange
+
+_BIRTHS: Final = frozenset(
+    {change_pb2.SOCIAL_CHANGE_PRODUCED, change_pb2.SOCIAL_CHANGE_ISSUED, change_pb2.SOCIAL_CHANGE_ENABLED}
+)
+"""Changes by which the registry comes to know a card."""
 
 
 class CardChangeServicer(change_pb2_grpc.CardChangeServiceServicer):
@@ -45,8 +52,18 @@ class CardChangeServicer(change_pb2_grpc.CardChangeServiceServicer):
     async def _receive(self, change: Change) -> None:
         # The copy comes last: what it holds was told to the local system, through any crash.
         await self._office.tell(change)
+        if self._store is None and isinstance(change, change_pb2.ReportSocialChangeRequest):
+            await self._tell_account_of(change)
         if self._store is not None and not self._is_own(change):
             await self._store.run(lambda connection: self._desk.copies.take(connection, change))
+
+    async def _tell_account_of(self, change: change_pb2.ReportSocialChangeRequest) -> None:
+        """A bank may have opened the account before the registry knew the card, and was refused: it tells it again."""
+        if change.change in _BIRTHS and await self._desk.knows(change.card, change_pb2.CARD_MACHINE_FINANCIAL):
+            account = change_pb2.RequestVersionsRequest(
+                card=change.card, machine=change_pb2.CARD_MACHINE_FINANCIAL, person=change.person
+            )
+            await self._desk.report_again(account, self._office)
 
     def _is_own(self, change: Change) -> bool:
         """Whether the desk told it itself."""

@@ -99,7 +99,7 @@ def _take(holding: Holding, payload: Change) -> None:
     if missing:
         _ask_for(holding, payload, told, missing)
     holding.put(after)
-    if machine.version and not missing and _is_already(before, after, told):
+    if machine.digest and not missing and _is_already(before, after, told):
         raise OneCardError(errors_pb2.ERROR_REASON_CARD_ALREADY)
     if isinstance(payload, change_pb2.ReportSocialChangeRequest):
         if payload.holder.name and payload.holder.name != holding.holder.name:
@@ -129,7 +129,7 @@ def _check_authority(holding: Holding, payload: Change, card: Card | None) -> No
 
 def _late(machine: Machine, told: _Told) -> Machine:
     """The machine with a report counted that is not its newest; raises where its version says that it should be."""
-    if told.version == machine.version and told.digest != machine.digest:
+    if told.version == machine.version and machine.digest and told.digest != machine.digest:
         raise OneCardError(errors_pb2.ERROR_REASON_CARD_VERSION_CONFLICT)
     was_missing = any(first <= told.version <= last for first, last in machine.missing)
     if not was_missing and told.version < machine.version and told.occurred_ms > machine.changed_ms:
@@ -225,8 +225,13 @@ def _follow(holding: Holding, before: Card, after: Card, told: _Told) -> None:
 
 
 def supersede(holding: Holding, card: Card, changed_ms: int) -> None:
-    """The hub ends a card because its successor is in use; its version is the issuer's to raise."""
-    ended = dataclasses.replace(card.social, state=values_pb2.SOCIAL_STATE_SUPERSEDED, changed_ms=changed_ms)
+    """The hub ends a card because its successor is in use; its version is the issuer's to raise.
+
+    No content was told of that state, so it has no digest: the issuer's report of it is news to all who follow.
+    """
+    ended = dataclasses.replace(
+        card.social, state=values_pb2.SOCIAL_STATE_SUPERSEDED, changed_ms=changed_ms, digest=b""
+    )
     holding.put(dataclasses.replace(card, social=ended))
 
 

@@ -173,7 +173,8 @@ class Batch:
                 case PassOn():
                     answers = "" if effect.answers is None else answers_text(effect.answers)
                     overlay.answers[effect.message.key] = effect.message
-                    self._draft(effect.recipient, effect.message, answers, now_ms, inbound, is_own=False)
+                    if self._is_reachable(partition, effect):
+                        self._draft(effect.recipient, effect.message, answers, now_ms, inbound, is_own=False)
                 case Say():
                     message = self._own_message(inbound, effect, now_ms)
                     said[message.header.id] = message
@@ -219,6 +220,12 @@ class Batch:
                     self._end_dead_letter(partition, effect.of, effect.subject)
                 case _:
                     assert_never(effect)
+
+    def _is_reachable(self, partition: int, effect: PassOn) -> bool:
+        """Whether there is somebody to deliver to; only what is published may name one whom the directory does not."""
+        recipient = effect.recipient
+        is_addressed = recipient == effect.message.header.recipient
+        return is_addressed or recipient in self.owned[partition].directory.participants
 
     # ---- who waits -------------------------------------------------------------------------------------------------
 
