@@ -16,17 +16,19 @@ from onecard_adapters.load.events import card_changes, open_gateway, open_sender
 from onecard_adapters.load.sending import Sent
 from onecard_adapters.settings import load_adapter_settings
 from onecard_protocol import limits
+from onecard_protocol.explained import Text
 from onecard_protocol.messages import to_ms
 from onecard_stubs.dev.country import Country, CountryPlan
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios import card_replaced
 from onecard_stubs.scenarios.accounts import take_accounts
-from onecard_stubs.scenarios.control import command
+from onecard_stubs.scenarios.control import command, until
 from onecard_stubs.scenarios.medical import choose_patient
 from tests.e2e.test_kill_kafka_leader import journal_leaders
 
 pytestmark = [pytest.mark.country, pytest.mark.timeout(600)]
 
+ACTIVE = values_pb2.SOCIAL_STATE_ACTIVE
 CARD_COUNT = 24
 WATCH_S = 60.0
 
@@ -68,9 +70,7 @@ async def test_no_status_is_older_than_its_bound_while_a_kafka_leader_is_replace
         ):
             stub = status_pb2_grpc.CardStatusServiceStub(gateway.channel)
             await sender.submit(CARD_COUNT)
-            async with asyncio.timeout(60):
-                while not await all_in(stub, values_pb2.SOCIAL_STATE_ACTIVE):
-                    await asyncio.sleep(0.1)
+            await until(lambda: all_active(stub), Text(en="the cards are not known", zh=""), seconds=60)
             servers = country.kafka_servers
             assert servers is not None
             ((leader, led_count),) = (await asyncio.to_thread(journal_leaders, servers)).most_common(1)
@@ -105,10 +105,11 @@ async def watch(stub: status_pb2_grpc.CardStatusServiceStub) -> int:
     return stale_count
 
 
-async def all_in(stub: status_pb2_grpc.CardStatusServiceStub, state: values_pb2.SocialState) -> bool:
-    """Whether all cards are told to be in a state."""
+async def all_active(stub: status_pb2_grpc.CardStatusServiceStub) -> bool | None:
+    """True once all cards are told to be in use."""
     answers = await ask(stub)
-    return bool(answers) and all(answer.cards and answer.cards[0].social_state == state for answer in answers)
+    are_known = bool(answers) and all(answer.cards for answer in answers)
+    return True if are_known and all(answer.cards[0].social_state == ACTIVE for answer in answers) else None
 
 
 async def ask(stub: status_pb2_grpc.CardStatusServiceStub) -> list[status_pb2.CardAnswer]:
