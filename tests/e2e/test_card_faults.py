@@ -37,7 +37,7 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
     async with Country(CountryPlan(provinces=card_replaced.CARD_REPLACED.provinces), tmp_path) as country:
         running = country.running()
         person = choose_patient(Population())
-        await command(running, "cn-51", "tell_all")
+        await command(running, "cn-51", "tell_all", {"identity_number": person.identity_number})
         old = person.card_number
         await card_replaced.verdict(running, person, old, is_usable=True)
         since_ms = now_ms()

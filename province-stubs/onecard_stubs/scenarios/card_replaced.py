@@ -145,7 +145,7 @@ async def _told(country: RunningCountry, person: Person) -> str:
     """Let the registry know of the patient's card and its account; returns the card's number."""
     cards = (await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number}))["cards"]
     number: str = cards[-1]["card_number"]
-    await command(country, ISSUER, "tell_all")
+    await command(country, ISSUER, "tell_all", {"identity_number": person.identity_number})
     await verdict(country, person, number, is_usable=True)
     await _open_account(country, person, number)
 
@@ -245,8 +245,8 @@ def _steps_table(saga: Mapping[str, Any]) -> Shown:
             _STEPS[step["step"]],
             _same(step["recipient"]),
             _same(step["phase"]),
-            _same(step["changed_time"][11:]),
-            _same(str(step["attempt"])),
+            _same(step["changed_time"][11:23]),
+            _same(str(step["attempt"] or "")),
         )
         for step in saga["steps"]
     ]
