@@ -228,12 +228,14 @@ class ColumnsCards:
         done, hanging.benefit_task = hanging.benefit_task, ""
         return {"replacement_id": done}
 
-    async def tell_all(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Tell of every card as it stands, as a core does when it joins."""
+    async def tell_all(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tell of every card as it stands, as a core does when it joins; of a person's alone with identity_number."""
+        number = arguments.get("identity_number")
+        told = [card for card in self.cards.values() if number in (None, card.person.identity_number)]
         if self._ask_adapter is not None:
-            for card in self.cards.values():
+            for card in told:
                 self.notices.put(_event(card))
-        return {"notices": len(self.cards)}
+        return {"notices": len(told)}
 
     async def show_cards(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """A person's cards and what hangs on which: takes identity_number."""

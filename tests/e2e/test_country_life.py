@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.country, pytest.mark.timeout(400)]
 
 def test_sigterm_ends_every_process_and_is_success(tmp_path: Path) -> None:
     directory = tmp_path / "country"
-    with country_up(directory, "--gateways", "2") as (running, process):
+    with country_up(directory, "--provinces", "cn-44,cn-51", "--gateways", "2") as (running, process):
         assert {"gateway-1", "gateway-2", "adapter-cn-44", "stub-sichuan"} <= running.places.keys()
         started = processes_of(directory)
         assert len(started) >= 7
@@ -36,7 +36,7 @@ def test_sigterm_ends_every_process_and_is_success(tmp_path: Path) -> None:
 
 def test_kill_9_of_the_owner_ends_every_process(tmp_path: Path) -> None:
     directory = tmp_path / "country"
-    with country_up(directory) as (_, process):
+    with country_up(directory, "--provinces", "cn-44,cn-51") as (_, process):
         started = processes_of(directory)
         process.kill()
         process.wait(10)
@@ -95,7 +95,7 @@ def test_a_directory_with_something_in_it_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--provinces", "cn-44,cn-11"], "cn-11"),
+        (["--provinces", "cn-44,cn-12"], "cn-12"),
         (["--brokers", "2", "--log", "kafka"], "1 broker or with 3"),
         (["--json"], "--scenario"),
         (["--scenario", "nothing"], "'nothing'"),
@@ -156,7 +156,7 @@ def test_no_country_to_drill_in_is_told(tmp_path: Path) -> None:
 def test_ctrl_c_while_it_starts_ends_it_at_once(tmp_path: Path) -> None:
     directory = tmp_path / "country"
     process = subprocess.Popen(
-        [*PROGRAM, "dev", "up", "--directory", str(directory)],
+        [*PROGRAM, "dev", "up", "--provinces", "cn-44,cn-51", "--directory", str(directory)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

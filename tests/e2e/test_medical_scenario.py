@@ -33,7 +33,7 @@ MESSAGES_OF_A_DRILL = 31
 def country(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCountry]:
     """A country that is up on each log, with one drill behind it."""
     directory = tmp_path_factory.mktemp("up") / request.param
-    with country_up(directory, "--log", request.param) as (running, _):
+    with country_up(directory, "--provinces", "cn-44,cn-51", "--log", request.param) as (running, _):
         first = onecard("scenario", "run", "medical", "--directory", str(directory), "--json")
         assert first.code == 0, first.errors
         yield running

@@ -38,8 +38,10 @@ async def one(tmp_path: Path) -> AsyncIterator[Country]:
 def profile_file(directory: Path, participant: str, **changes: Any) -> Path:
     """The shipped profile of a province with its port left to the system."""
     content = yaml.safe_load((PROFILES / f"{participant}.yaml").read_text(encoding="utf-8"))
-    content["care"]["listen"]["port"] = changes.pop("port", 0)
-    for role in ("care", "insured"):
+    port = changes.pop("port", 0)
+    for role in ("care", "card"):
+        content[role]["listen"]["port"] = port
+    for role in ("care", "insured", "card"):
         content[role]["code_tables"] = str(PROFILES / content[role]["code_tables"])
     file = directory / f"profile-{participant}.yaml"
     file.write_text(yaml.safe_dump({**content, **changes}, allow_unicode=True), encoding="utf-8")

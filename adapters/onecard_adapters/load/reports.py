@@ -19,6 +19,7 @@ def sent_report(sent: Sent) -> dict[str, Any]:
         "messages": sent.message_count,
         "ended_ms": sent.ended_ms.tolist(),
         "duration_ms": sent.duration_ms.tolist(),
+        "stale": sent.stale_count,
         "failures": len(sent.failures),
         "failure_examples": sorted(set(sent.failures))[:3],
         **used(),

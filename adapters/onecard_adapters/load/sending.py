@@ -26,6 +26,8 @@ class Sent:
         self.ended_ms = array.array("q")
         self.duration_ms = array.array("q")
         self.failures: list[str] = []
+        self.stale_count = 0
+        """Statuses that could not be told, being too old."""
 
     def note(self, begun_ms: int, message_count: int) -> None:
         """One call or batch ended well now."""

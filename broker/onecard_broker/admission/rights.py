@@ -22,3 +22,11 @@ def may_receive(participant: str, method: Method, directory: Directory) -> bool:
     if role_of(participant) not in method.policy.recipients:
         return False
     return participant == HUB or directory.may_receive(participant, method.name)
+
+
+def may_give_up(participant: str, method: Method, directory: Directory) -> bool:
+    """Whether a participant may have got a message of the method: its own, one for it, or one that was published."""
+    if participant == HUB:
+        return False
+    is_published_to = method.is_published and directory.may_receive(participant, method.name)
+    return is_published_to or may_send(participant, method, directory) or may_receive(participant, method, directory)

@@ -32,7 +32,7 @@ from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.admission.recipients import check_recipient
-from onecard_broker.admission.rights import may_receive, may_send
+from onecard_broker.admission.rights import may_give_up, may_receive, may_send
 from onecard_broker.admission.times import check_times
 from onecard_broker.directory.model import Directory, Key, KeyStatus
 from onecard_broker.domain.checks import check as check_business
@@ -205,9 +205,7 @@ def _check_sender_rights(message: Message, method: Method, directory: Directory)
         case message_pb2.MESSAGE_KIND_REQUEST | message_pb2.MESSAGE_KIND_EVENT:
             is_allowed = may_send(sender, method, directory)
         case message_pb2.MESSAGE_KIND_DELIVERY_REPORT:
-            is_allowed = sender != HUB and (
-                may_send(sender, method, directory) or may_receive(sender, method, directory)
-            )
+            is_allowed = may_give_up(sender, method, directory)
         case _:
             is_allowed = sender != HUB and may_receive(sender, method, directory)
     if not is_allowed:

@@ -28,7 +28,7 @@ from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
-from onecard_protocol.identifiers import id_from_text, id_text
+from onecard_protocol.identifiers import id_from_text, id_text, message_time_ms
 from onecard_protocol.messages import Message
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.redaction import redact
@@ -143,6 +143,9 @@ def audit_command(
     stories: Annotated[
         bool, typer.Option("--stories", help="With --json: also the story of each request and event.")
     ] = False,
+    since_ms: Annotated[
+        int, typer.Option(min=0, help="Stories of what was created since this time alone, in ms since 1970.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Compare journal, decisions and inboxes: everything decided once, delivered once, answered once, no gap."""
@@ -150,7 +153,13 @@ def audit_command(
     async def read() -> tuple[Audit, list[Story]]:
         async with _hub(load_hub_settings(config)) as (database, window, reader):
             found = await audit(await database.get(), window)
-            asked = [message for message in found.messages if stories and message.kind in {"request", "event"}]
+            asked = [
+                message
+                for message in found.messages
+                if stories
+                and message.kind in {"request", "event"}
+                and message_time_ms(bytes.fromhex(message.id)) >= since_ms
+            ]
             return found, [await _find(reader, message.id, message.sender) for message in asked]
 
     found, told = asyncio.run(read())

@@ -69,10 +69,12 @@ def _request_named(ruling: Ruling) -> KnownMessage | OneCardError:
     request = ruling.state.known.get((header.reply_to.sender, header.reply_to.id))
     if request is None or request.digest != header.reply_to.digest:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST)
-    takers = {request.sender}
+    takers, givers = {request.sender}, {request.recipient}
     if header.kind == message_pb2.MESSAGE_KIND_DELIVERY_REPORT:
         takers.add(HUB)
-    if request.recipient != header.sender or header.recipient not in takers:
+        if ruling.inbound.method is not None and ruling.inbound.method.is_published:
+            givers.add(header.sender)  # It went to many.
+    if header.sender not in givers or header.recipient not in takers:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST, "the request went to another participant")
     if request.method != header.method:
         return OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_REQUEST, "the request is of another method")

@@ -29,7 +29,7 @@ def keep_if_open(ruling: Ruling, given_up: KnownMessage) -> None:
         KeepDeadLetter(
             of=given_up.key,
             subject=given_up.subject if is_event or not is_passed_on else "",
-            cause=f"given up by {given_up.recipient}: {reason_name(reason)}",
+            cause=f"given up by {ruling.message.header.sender}: {reason_name(reason)}",
         )
     )
 
@@ -53,7 +53,9 @@ def dispose(ruling: Ruling, business: Business) -> None:
     request, original = ruling.state.known.get(key), ruling.state.answers.get(key)
     match ruling.inbound.disposition:
         case control_pb2.DISPOSITION_REPLAY if original is not None and not is_expired(original, ruling.now_ms):
-            ruling.pass_on(original.header.recipient, original)
+            ruling.pass_on(
+                ruling.message.header.sender, original
+            )  # Who gave it up; what is published went to others too.
         case control_pb2.DISPOSITION_DISCARD:
             if request is not None and request.state is not KnownState.DECIDED:
                 business.discard(ruling, request)

@@ -64,7 +64,8 @@ def take_first_answer(ruling: Ruling, request: KnownMessage) -> MessageKey | Non
     if request.state is KnownState.DECIDED:
         return ruling.reject(ruling.arrived(KnownState.DECIDED), OneCardError(errors_pb2.ERROR_REASON_ALREADY_ANSWERED))
     ruling.accept_answer(request)
-    if request.sender == HUB:  # A program of the operator's asked, and waits at a gateway that follows the hub's inbox.
+    if request.sender == HUB and not request.aggregates:
+        # No rule asked but a program of the operator's: it waits at a gateway that follows the hub's inbox.
         ruling.pass_on(HUB, ruling.message, answers=request.key)
     return None
 

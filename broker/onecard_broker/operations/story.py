@@ -186,7 +186,10 @@ class StoryReader:
         place, message = None, None
         if sender != HUB:
             position = await self._position(outputs, answers, sender, message_id, partition)
-            record = None if position is None else await self._window.record(JOURNAL_TOPIC, partition, position)
+            if position is not None:
+                record = await self._window.record(JOURNAL_TOPIC, partition, position)
+            else:
+                record = await self._find_in_journal(partition, message_id)
             if record is not None:
                 place, message = self._place(record)
         if message is None and outputs:
@@ -232,6 +235,15 @@ class StoryReader:
             )
         ).fetchone()
         return None if row is None else row[0]
+
+    async def _find_in_journal(self, partition: int, message_id: bytes) -> LoggedRecord | None:
+        """The record of a message that led to nothing, such as a late report: only the journal has it."""
+        start, _ = (await self._window.bounds(JOURNAL_TOPIC))[partition]
+        async for record in self._window.records(JOURNAL_TOPIC, partition, start):
+            event = decode(record)
+            if event.type == MESSAGE_TYPE and event.id == id_text(message_id):
+                return record
+        return None
 
     async def _find_undecided(self, message_id: bytes) -> tuple[LoggedRecord, CloudEvent] | None:
         """The message among what was admitted and not decided yet."""

@@ -9,21 +9,17 @@ import asyncio
 import dataclasses
 import json
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import psutil
-
 from onecard_protocol.explained import ExitCode
+from onecard_stubs.bench.card_registry import STEP_SECONDS, load_registry, run_to_end
 from onecard_stubs.dev.country import Country, CountryPlan
 from onecard_stubs.dev.processes import ChildProcess
 
 PROVINCE: Final = "cn-44"
 """The issuer of the load's cards."""
-_STEP_SECONDS: Final = 1_800
-_POLL_SECONDS: Final = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +46,9 @@ async def measure_drift(benchmark: DriftBenchmark, report: Callable[[str], None]
 
 
 async def _measured(benchmark: DriftBenchmark, country: Country, report: Callable[[str], None]) -> dict[str, Any]:
-    snapshot, held = country.directory / "cards.snapshot", country.directory / "held.json"
+    held = country.directory / "held.json"
     count = str(benchmark.card_count)
-    report("writing the snapshot")
-    writing = await country.run_beside("card-snapshot", ["load", "card-snapshot", str(snapshot), "--cards", count])
-    await _ended(writing)
-    report("loading the registry")
-    begun = time.monotonic()
-    loading = await country.run_beside(
-        "card-load", ["card", "load", str(snapshot), "--config", str(country.hub_config)]
-    )
-    await _ended(loading)
-    load_seconds = time.monotonic() - begun
+    loaded = await load_registry(country, benchmark.card_count, report)
     report("filling the province's copies")
     holder = await country.run_beside(
         "card-copies",
@@ -74,7 +61,7 @@ async def _measured(benchmark: DriftBenchmark, country: Country, report: Callabl
     async def is_held() -> bool:
         return await asyncio.to_thread(held.exists)
 
-    await holder.wait_until(is_held, _STEP_SECONDS)
+    await holder.wait_until(is_held, STEP_SECONDS)
     planted: dict[str, int] = json.loads(held.read_text(encoding="ascii"))["planted"]
     # Twice: the first comparison computes the digests of all copies, the next ones find them computed.
     first, peaks = await _compare(country, holder, report, "card-drift-1")
@@ -91,7 +78,7 @@ async def _measured(benchmark: DriftBenchmark, country: Country, report: Callabl
         "seconds_again": again["seconds"],
         "bytes": first["byte_count"],
         "requests": first["request_count"],
-        "load_seconds": round(load_seconds, 1),
+        "load_seconds": loaded.seconds,
         "processes": {name: {"peak_mb": round(peak, 1)} for name, peak in peaks.items()},
     }
 
@@ -104,32 +91,8 @@ async def _compare(
     comparing = await country.run_beside(
         name, ["card", "drift", PROVINCE, "--no-repair", "--json", "--config", str(country.hub_config)]
     )
-    peaks = await _ended(comparing, holder, expected=frozenset({0, int(ExitCode.FOUND_WRONG)}))
+    peaks = await run_to_end(comparing, holder, expected=frozenset({0, int(ExitCode.FOUND_WRONG)}))
     for line in comparing.log_file.read_text(encoding="utf-8").splitlines():
         if line.startswith("{"):
             return json.loads(line)["scopes"][0], peaks
     raise comparing.failure()
-
-
-async def _ended(
-    process: ChildProcess, *others: ChildProcess, expected: frozenset[int] = frozenset({0})
-) -> dict[str, float]:
-    """Wait for the process's end; the peak memory of it and of others until then, in MB.
-
-    Raises Explained where it failed; that it found differences is no failure.
-    """
-    peaks: dict[str, float] = {}
-    deadline = time.monotonic() + _STEP_SECONDS
-    while process.process_id is not None:
-        if time.monotonic() > deadline:
-            raise process.failure()
-        for one in (process, *others):
-            try:
-                peak = psutil.Process(one.process_id).memory_info().rss / 1e6
-            except psutil.Error:
-                continue
-            peaks[one.name] = max(peaks.get(one.name, 0.0), peak)
-        await asyncio.sleep(_POLL_SECONDS)
-    if process.exit_code not in expected:
-        raise process.failure()
-    return peaks

@@ -254,6 +254,7 @@ def _figures(
         "p99_ms": measured[int(len(measured) * 0.99)] if measured else 0,
         "lost": lost,
         "doubled": doubled,
+        **({"stale": sent["stale"]} if benchmark.kind in ("statuses", "status") else {}),
         "failures": sent["failures"],
         "failure_examples": sent["failure_examples"],
         "processes": {

@@ -135,12 +135,42 @@ def cards(
         int, typer.Option("--concurrency", min=0, help="Batches of 250 changes, or queries, at once; 0: as fits.")
     ] = 0,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Changes a second; 0: as many as go (loss: 500).")] = 0,
+    drift: Annotated[bool, typer.Option("--drift", help="Instead: 200 differences found among --count cards.")] = False,
+    registry: Annotated[
+        bool, typer.Option("--registry", help="Instead: a snapshot of --count cards loaded; bytes a card.")
+    ] = False,
+    count: Annotated[int, typer.Option("--count", min=1_000, help="Cards of --drift and --registry.")] = 1_000_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Card changes applied and delivered, statuses read, losses refused."""
+    """Card changes applied and delivered, statuses read, losses refused; drift, and the registry's size."""
+    if drift or registry:
+        _run_registry(log, brokers, count, drift=drift, as_json=as_json)
+        return
     kind = _KIND_OF_CARD_LOAD.get(what, what.value)
     at_once = concurrency or _CONCURRENCY_OF_CARD_LOAD.get(what, 4)
     _run(kind, log, brokers, signing, Through.SDK, seconds, at_once, rate, as_json=as_json)
+
+
+def _run_registry(log: LogKind, brokers: int, count: int, *, drift: bool, as_json: bool) -> None:
+    from onecard_stubs.bench.card_drift import DriftBenchmark, measure_drift
+    from onecard_stubs.bench.card_registry import measure_registry
+
+    check_brokers(brokers, "bench cards")
+    with Console(stderr=True).status("starting") as status:
+        say: Callable[[str], None] = status.update
+        if drift:
+            benchmark = DriftBenchmark(card_count=count, log=log.value, broker_count=brokers)
+            figures = asyncio.run(measure_drift(benchmark, say))
+        else:
+            figures = asyncio.run(measure_registry(count, say))
+    if not as_json:
+        table = Table("figure", title=figures["name"])
+        table.add_column("value", justify="right")
+        for name, value in figures.items():
+            table.add_row(name, json.dumps(value))
+        Console().print(table)
+    print(json.dumps(figures))
+    raise typer.Exit(1 if figures.get("wrong") else 0)
 
 
 @app.command(hidden=True)

@@ -71,7 +71,7 @@ async def take_accounts(country: RunningCountry, since_ms: int, *, with_stories:
 
     Stories cost several looks into the log for each message: after a load of hundreds do without.
     """
-    stories = ["--stories"] if with_stories else []
+    stories = ["--stories", "--since-ms", str(since_ms)] if with_stories else []
     deadline = asyncio.get_running_loop().time() + _SETTLED_SECONDS
     while True:
         # The hub first: what the stores then lack of it is under way or lost.

@@ -3,6 +3,7 @@
 The time of the refusal is counted from the commit in Beijing's table; how often the adapter looks there stands beside.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,6 +22,8 @@ IN_USE: Final = 1
 """AAZ502."""
 
 _LOOK_SECONDS: Final = 0.02
+_HUB_TIME_BEHIND_SECONDS: Final = 1.0
+"""An adapter's hub time, which its messages bear, is behind this clock by the way of a tick, at most this."""
 _STEP: Final = Text(en="change of the card", zh="卡状态变更")
 
 
@@ -31,6 +34,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     report("a counter in Guilin accepts the card")
     accepted = await _verdict(country, card, is_usable=True)
     since_ms = _now_ms()
+    await asyncio.sleep(_HUB_TIME_BEHIND_SECONDS)
     report("the holder calls the hotline in Beijing")
     lost = await command(country, BEIJING, "report_lost", {"card_number": card["card_number"], "is_formal": True})
     refused = await _verdict(country, card, is_usable=False)

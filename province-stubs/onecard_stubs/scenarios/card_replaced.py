@@ -67,18 +67,18 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
         report("the old card is lost: a new one is made and enabled in Sichuan")
         made = await command(country, ISSUER, "reissue", {"identity_number": person.identity_number})
         await _open_account(country, person, made["card_number"])
-        refused = await _verdict(country, person, old, is_usable=False)
+        refused = await verdict(country, person, old, is_usable=False)
         report("the patient is discharged, and the stay settled")
         require("2402", await hospital.discharge(stay, day=today))
         settled = require("2304", await hospital.settle(stay)).output["setlinfo"]
     finally:
         await hospital.close()
     report("the replacement goes on, step by step")
-    waiting = await _saga(country, person, "open")
-    accepted = await _verdict(country, person, made["card_number"], is_usable=True)
+    waiting = await saga_in(country, person, "open")
+    accepted = await verdict(country, person, made["card_number"], is_usable=True)
     report("the agency confirms the benefit account")
     await command(country, ISSUER, "confirm_benefit_account", {"identity_number": person.identity_number})
-    saga = await _saga(country, person, "completed")
+    saga = await saga_in(country, person, "completed")
     shown = await _show(country, person)
     hanging = await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number})
     played_ms = round((time.monotonic() - started) * 1000)
@@ -145,8 +145,8 @@ async def _told(country: RunningCountry, person: Person) -> str:
     """Let the registry know of the patient's card and its account; returns the card's number."""
     cards = (await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number}))["cards"]
     number: str = cards[-1]["card_number"]
-    await command(country, ISSUER, "tell_all")
-    await _verdict(country, person, number, is_usable=True)
+    await command(country, ISSUER, "tell_all", {"identity_number": person.identity_number})
+    await verdict(country, person, number, is_usable=True)
     await _open_account(country, person, number)
 
     async def look() -> bool | None:
@@ -181,7 +181,7 @@ async def _admitted(hospital: Hospital, person: Person, today: date, *, number: 
 # ---- looking -------------------------------------------------------------------------------------------------------
 
 
-async def _verdict(country: RunningCountry, person: Person, number: str, *, is_usable: bool) -> dict[str, Any]:
+async def verdict(country: RunningCountry, person: Person, number: str, *, is_usable: bool) -> dict[str, Any]:
     """What a counter in Guangdong is told, as soon as it is what is waited for."""
     body = {"identity_number": person.identity_number, "card_number": number}
 
@@ -196,7 +196,7 @@ async def _verdict(country: RunningCountry, person: Person, number: str, *, is_u
     return await until(look, what, seconds=60)
 
 
-async def _saga(country: RunningCountry, person: Person, phase: str) -> dict[str, Any]:
+async def saga_in(country: RunningCountry, person: Person, phase: str) -> dict[str, Any]:
     """The replacement once it has reached a phase, as `onecard card saga` tells it."""
 
     async def look() -> dict[str, Any] | None:
@@ -245,8 +245,8 @@ def _steps_table(saga: Mapping[str, Any]) -> Shown:
             _STEPS[step["step"]],
             _same(step["recipient"]),
             _same(step["phase"]),
-            _same(step["changed_time"][11:]),
-            _same(str(step["attempt"])),
+            _same(step["changed_time"][11:23]),
+            _same(str(step["attempt"] or "")),
         )
         for step in saga["steps"]
     ]

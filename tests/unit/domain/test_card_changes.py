@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
 from onecard_broker.domain.model import Feeds
 from onecard_protocol.identifiers import HUB
+from tests.support.domain import make_answer
 from tests.support.holders import (
     BANK,
     BEIJING,
@@ -114,6 +118,32 @@ def test_what_is_refused_late_or_already_so_is_told_to_nobody(registry: Registry
         HOLDER.social("ENABLED", 3),
     ):
         assert recipients(registry.tell(message), message) == []
+
+
+def test_a_follower_that_gives_a_change_up_gets_it_again_and_nobody_waits_behind_it(registry: Registry) -> None:
+    registry.tell(HOLDER.follow("cn-44"))
+    lost = HOLDER.social("LOST", 3)
+    registry.tell(lost)
+    report = message_pb2.DeliveryReport(reason=errors_pb2.ERROR_REASON_PROCESSING_FAILED, attempt_count=6)
+    given_up = make_answer(lost, report, created_ms=registry.now_ms, seed="given up", sender="cn-44", recipient=HUB)
+    assert refusals(registry.submit(given_up)) == []
+    assert registry.dead_letters[lost.key][0].cause == "given up by cn-44: PROCESSING_FAILED"
+    found = HOLDER.social("FOUND", 4)
+    assert "cn-44" in recipients(registry.tell(found), found)
+    replayed = registry.dispose(lost, control_pb2.DISPOSITION_REPLAY)
+    assert recipients(replayed, lost) == ["cn-44"]
+
+
+def test_the_issuers_own_report_of_the_end_that_the_hub_brought_about_is_told_to_all(registry: Registry) -> None:
+    registry.tell(HOLDER.social("ENABLED", 1, card=NEW, replaces=OLD))
+    assert registry.social_state(OLD) == "SUPERSEDED"
+    repeated = HOLDER.social("ENABLED", 2)
+    assert refusals(registry.tell(dataclasses.replace(repeated, signature=b"again"))) == []
+    ended = HOLDER.social("SUPERSEDED", 3)
+    delivered = registry.tell(ended)
+    assert refusals(delivered) == []
+    assert HUB in recipients(delivered, ended)
+    assert refusals(registry.tell(HOLDER.social("SUPERSEDED", 4))) == ["CARD_ALREADY"]
 
 
 # ---- states --------------------------------------------------------------------------------------------------------

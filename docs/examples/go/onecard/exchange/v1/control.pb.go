@@ -97,7 +97,9 @@ type Participant struct {
 	// Names (subject alternative DNS names) of the certificates that it connects with.
 	CertificateNames []string `protobuf:"bytes,6,rep,name=certificate_names,json=certificateNames,proto3" json:"certificate_names,omitempty"`
 	// Declared maintenance: requests are refused between the two times.
-	Maintenance   *MaintenanceWindow `protobuf:"bytes,7,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
+	Maintenance *MaintenanceWindow `protobuf:"bytes,7,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
+	// What it gets of published events beside what names it: an operator decides who follows a place or the country.
+	Feeds         []*Feed `protobuf:"bytes,8,rep,name=feeds,proto3" json:"feeds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -181,6 +183,77 @@ func (x *Participant) GetMaintenance() *MaintenanceWindow {
 	return nil
 }
 
+func (x *Participant) GetFeeds() []*Feed {
+	if x != nil {
+		return x.Feeds
+	}
+	return nil
+}
+
+// A share of a business's published events.
+type Feed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Package of the business, "onecard.card.v1".
+	Package string `protobuf:"bytes,1,opt,name=package,proto3" json:"package,omitempty"`
+	// All of them.
+	HasEverything bool `protobuf:"varint,2,opt,name=has_everything,json=hasEverything,proto3" json:"has_everything,omitempty"`
+	// Those about residents of these provinces, "cn-45".
+	ResidentsOf   []string `protobuf:"bytes,3,rep,name=residents_of,json=residentsOf,proto3" json:"residents_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feed) Reset() {
+	*x = Feed{}
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feed) ProtoMessage() {}
+
+func (x *Feed) ProtoReflect() protoreflect.Message {
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feed.ProtoReflect.Descriptor instead.
+func (*Feed) Descriptor() ([]byte, []int) {
+	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Feed) GetPackage() string {
+	if x != nil {
+		return x.Package
+	}
+	return ""
+}
+
+func (x *Feed) GetHasEverything() bool {
+	if x != nil {
+		return x.HasEverything
+	}
+	return false
+}
+
+func (x *Feed) GetResidentsOf() []string {
+	if x != nil {
+		return x.ResidentsOf
+	}
+	return nil
+}
+
 // A time in which a participant takes no requests.
 type MaintenanceWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -194,7 +267,7 @@ type MaintenanceWindow struct {
 
 func (x *MaintenanceWindow) Reset() {
 	*x = MaintenanceWindow{}
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[1]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +279,7 @@ func (x *MaintenanceWindow) String() string {
 func (*MaintenanceWindow) ProtoMessage() {}
 
 func (x *MaintenanceWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[1]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +292,7 @@ func (x *MaintenanceWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenanceWindow.ProtoReflect.Descriptor instead.
 func (*MaintenanceWindow) Descriptor() ([]byte, []int) {
-	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{1}
+	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *MaintenanceWindow) GetStartTime() *timestamppb.Timestamp {
@@ -255,7 +328,7 @@ type ParticipantKey struct {
 
 func (x *ParticipantKey) Reset() {
 	*x = ParticipantKey{}
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[2]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +340,7 @@ func (x *ParticipantKey) String() string {
 func (*ParticipantKey) ProtoMessage() {}
 
 func (x *ParticipantKey) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[2]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +353,7 @@ func (x *ParticipantKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantKey.ProtoReflect.Descriptor instead.
 func (*ParticipantKey) Descriptor() ([]byte, []int) {
-	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ParticipantKey) GetParticipant() string {
@@ -333,7 +406,7 @@ type KeyRevocation struct {
 
 func (x *KeyRevocation) Reset() {
 	*x = KeyRevocation{}
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[3]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -345,7 +418,7 @@ func (x *KeyRevocation) String() string {
 func (*KeyRevocation) ProtoMessage() {}
 
 func (x *KeyRevocation) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[3]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,7 +431,7 @@ func (x *KeyRevocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyRevocation.ProtoReflect.Descriptor instead.
 func (*KeyRevocation) Descriptor() ([]byte, []int) {
-	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *KeyRevocation) GetKeyId() string {
@@ -401,7 +474,7 @@ type MessageDisposition struct {
 
 func (x *MessageDisposition) Reset() {
 	*x = MessageDisposition{}
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[4]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -413,7 +486,7 @@ func (x *MessageDisposition) String() string {
 func (*MessageDisposition) ProtoMessage() {}
 
 func (x *MessageDisposition) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[4]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -426,7 +499,7 @@ func (x *MessageDisposition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageDisposition.ProtoReflect.Descriptor instead.
 func (*MessageDisposition) Descriptor() ([]byte, []int) {
-	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *MessageDisposition) GetPartition() uint32 {
@@ -484,7 +557,7 @@ type ControlRecord struct {
 
 func (x *ControlRecord) Reset() {
 	*x = ControlRecord{}
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[5]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +569,7 @@ func (x *ControlRecord) String() string {
 func (*ControlRecord) ProtoMessage() {}
 
 func (x *ControlRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_exchange_v1_control_proto_msgTypes[5]
+	mi := &file_onecard_exchange_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +582,7 @@ func (x *ControlRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRecord.ProtoReflect.Descriptor instead.
 func (*ControlRecord) Descriptor() ([]byte, []int) {
-	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_onecard_exchange_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ControlRecord) GetNumber() uint64 {
@@ -598,7 +671,7 @@ var File_onecard_exchange_v1_control_proto protoreflect.FileDescriptor
 
 const file_onecard_exchange_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"!onecard/exchange/v1/control.proto\x12\x13onecard.exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n" +
+	"!onecard/exchange/v1/control.proto\x12\x13onecard.exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x02\n" +
 	"\vParticipant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\aname_zh\x18\x02 \x01(\tR\x06nameZh\x12\x17\n" +
@@ -607,7 +680,12 @@ const file_onecard_exchange_v1_control_proto_rawDesc = "" +
 	"\vmay_receive\x18\x05 \x03(\tR\n" +
 	"mayReceive\x12+\n" +
 	"\x11certificate_names\x18\x06 \x03(\tR\x10certificateNames\x12H\n" +
-	"\vmaintenance\x18\a \x01(\v2&.onecard.exchange.v1.MaintenanceWindowR\vmaintenance\"\x85\x01\n" +
+	"\vmaintenance\x18\a \x01(\v2&.onecard.exchange.v1.MaintenanceWindowR\vmaintenance\x12/\n" +
+	"\x05feeds\x18\b \x03(\v2\x19.onecard.exchange.v1.FeedR\x05feeds\"j\n" +
+	"\x04Feed\x12\x18\n" +
+	"\apackage\x18\x01 \x01(\tR\apackage\x12%\n" +
+	"\x0ehas_everything\x18\x02 \x01(\bR\rhasEverything\x12!\n" +
+	"\fresidents_of\x18\x03 \x03(\tR\vresidentsOf\"\x85\x01\n" +
 	"\x11MaintenanceWindow\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
@@ -656,34 +734,36 @@ func file_onecard_exchange_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_onecard_exchange_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_onecard_exchange_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_onecard_exchange_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_onecard_exchange_v1_control_proto_goTypes = []any{
 	(Disposition)(0),              // 0: onecard.exchange.v1.Disposition
 	(*Participant)(nil),           // 1: onecard.exchange.v1.Participant
-	(*MaintenanceWindow)(nil),     // 2: onecard.exchange.v1.MaintenanceWindow
-	(*ParticipantKey)(nil),        // 3: onecard.exchange.v1.ParticipantKey
-	(*KeyRevocation)(nil),         // 4: onecard.exchange.v1.KeyRevocation
-	(*MessageDisposition)(nil),    // 5: onecard.exchange.v1.MessageDisposition
-	(*ControlRecord)(nil),         // 6: onecard.exchange.v1.ControlRecord
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*Feed)(nil),                  // 2: onecard.exchange.v1.Feed
+	(*MaintenanceWindow)(nil),     // 3: onecard.exchange.v1.MaintenanceWindow
+	(*ParticipantKey)(nil),        // 4: onecard.exchange.v1.ParticipantKey
+	(*KeyRevocation)(nil),         // 5: onecard.exchange.v1.KeyRevocation
+	(*MessageDisposition)(nil),    // 6: onecard.exchange.v1.MessageDisposition
+	(*ControlRecord)(nil),         // 7: onecard.exchange.v1.ControlRecord
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_onecard_exchange_v1_control_proto_depIdxs = []int32{
-	2,  // 0: onecard.exchange.v1.Participant.maintenance:type_name -> onecard.exchange.v1.MaintenanceWindow
-	7,  // 1: onecard.exchange.v1.MaintenanceWindow.start_time:type_name -> google.protobuf.Timestamp
-	7,  // 2: onecard.exchange.v1.MaintenanceWindow.end_time:type_name -> google.protobuf.Timestamp
-	7,  // 3: onecard.exchange.v1.ParticipantKey.not_before_time:type_name -> google.protobuf.Timestamp
-	7,  // 4: onecard.exchange.v1.ParticipantKey.not_after_time:type_name -> google.protobuf.Timestamp
-	7,  // 5: onecard.exchange.v1.KeyRevocation.revoked_time:type_name -> google.protobuf.Timestamp
-	0,  // 6: onecard.exchange.v1.MessageDisposition.disposition:type_name -> onecard.exchange.v1.Disposition
-	1,  // 7: onecard.exchange.v1.ControlRecord.put_participant:type_name -> onecard.exchange.v1.Participant
-	3,  // 8: onecard.exchange.v1.ControlRecord.put_key:type_name -> onecard.exchange.v1.ParticipantKey
-	4,  // 9: onecard.exchange.v1.ControlRecord.revoke_key:type_name -> onecard.exchange.v1.KeyRevocation
-	5,  // 10: onecard.exchange.v1.ControlRecord.dispose_message:type_name -> onecard.exchange.v1.MessageDisposition
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	3,  // 0: onecard.exchange.v1.Participant.maintenance:type_name -> onecard.exchange.v1.MaintenanceWindow
+	2,  // 1: onecard.exchange.v1.Participant.feeds:type_name -> onecard.exchange.v1.Feed
+	8,  // 2: onecard.exchange.v1.MaintenanceWindow.start_time:type_name -> google.protobuf.Timestamp
+	8,  // 3: onecard.exchange.v1.MaintenanceWindow.end_time:type_name -> google.protobuf.Timestamp
+	8,  // 4: onecard.exchange.v1.ParticipantKey.not_before_time:type_name -> google.protobuf.Timestamp
+	8,  // 5: onecard.exchange.v1.ParticipantKey.not_after_time:type_name -> google.protobuf.Timestamp
+	8,  // 6: onecard.exchange.v1.KeyRevocation.revoked_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: onecard.exchange.v1.MessageDisposition.disposition:type_name -> onecard.exchange.v1.Disposition
+	1,  // 8: onecard.exchange.v1.ControlRecord.put_participant:type_name -> onecard.exchange.v1.Participant
+	4,  // 9: onecard.exchange.v1.ControlRecord.put_key:type_name -> onecard.exchange.v1.ParticipantKey
+	5,  // 10: onecard.exchange.v1.ControlRecord.revoke_key:type_name -> onecard.exchange.v1.KeyRevocation
+	6,  // 11: onecard.exchange.v1.ControlRecord.dispose_message:type_name -> onecard.exchange.v1.MessageDisposition
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_onecard_exchange_v1_control_proto_init() }
@@ -691,7 +771,7 @@ func file_onecard_exchange_v1_control_proto_init() {
 	if File_onecard_exchange_v1_control_proto != nil {
 		return
 	}
-	file_onecard_exchange_v1_control_proto_msgTypes[5].OneofWrappers = []any{
+	file_onecard_exchange_v1_control_proto_msgTypes[6].OneofWrappers = []any{
 		(*ControlRecord_PutParticipant)(nil),
 		(*ControlRecord_PutKey)(nil),
 		(*ControlRecord_RevokeKey)(nil),
@@ -703,7 +783,7 @@ func file_onecard_exchange_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onecard_exchange_v1_control_proto_rawDesc), len(file_onecard_exchange_v1_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

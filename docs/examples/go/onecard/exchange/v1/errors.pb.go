@@ -139,6 +139,26 @@ const (
 	ErrorReason_ERROR_REASON_ORIGINAL_AMBIGUOUS ErrorReason = 215
 	// 2601 of an irreversible trade.
 	ErrorReason_ERROR_REASON_REVERSAL_NOT_ALLOWED ErrorReason = 216
+	// Unknown to the registry.
+	ErrorReason_ERROR_REASON_CARD_UNKNOWN ErrorReason = 220
+	// Social change from another than the issuer, financial change from another than the card's bank.
+	ErrorReason_ERROR_REASON_CARD_AUTHORITY ErrorReason = 221
+	// Same version, other content.
+	ErrorReason_ERROR_REASON_CARD_VERSION_CONFLICT ErrorReason = 222
+	// A lower version about a later time.
+	ErrorReason_ERROR_REASON_CARD_VERSION_BACKWARDS ErrorReason = 223
+	// The state was reached before.
+	ErrorReason_ERROR_REASON_CARD_ALREADY ErrorReason = 224
+	// At most one in the country.
+	ErrorReason_ERROR_REASON_ANOTHER_CARD_ACTIVE ErrorReason = 225
+	// A chain, a loop, or another primary number.
+	ErrorReason_ERROR_REASON_LINK_CONFLICT ErrorReason = 226
+	// Cut off, wrong digest, wrong order.
+	ErrorReason_ERROR_REASON_SNAPSHOT_INVALID ErrorReason = 227
+	// No such replacement.
+	ErrorReason_ERROR_REASON_REPLACEMENT_UNKNOWN ErrorReason = 228
+	// The new card was cancelled.
+	ErrorReason_ERROR_REASON_REPLACEMENT_UNDONE ErrorReason = 229
 	// Fail-closed mapping.
 	ErrorReason_ERROR_REASON_UNMAPPED_CODE ErrorReason = 240
 	// GBK cannot carry it.
@@ -165,6 +185,8 @@ const (
 	ErrorReason_ERROR_REASON_CONFIGURATION_INVALID ErrorReason = 263
 	// Schema records the oldest program that may use it.
 	ErrorReason_ERROR_REASON_STORE_TOO_NEW ErrorReason = 264
+	// Deliver: writes are not taken.
+	ErrorReason_ERROR_REASON_RECEIVER_TOO_SLOW ErrorReason = 265
 )
 
 // Enum value maps for ErrorReason.
@@ -226,6 +248,16 @@ var (
 		214: "ERROR_REASON_FEE_MISMATCH",
 		215: "ERROR_REASON_ORIGINAL_AMBIGUOUS",
 		216: "ERROR_REASON_REVERSAL_NOT_ALLOWED",
+		220: "ERROR_REASON_CARD_UNKNOWN",
+		221: "ERROR_REASON_CARD_AUTHORITY",
+		222: "ERROR_REASON_CARD_VERSION_CONFLICT",
+		223: "ERROR_REASON_CARD_VERSION_BACKWARDS",
+		224: "ERROR_REASON_CARD_ALREADY",
+		225: "ERROR_REASON_ANOTHER_CARD_ACTIVE",
+		226: "ERROR_REASON_LINK_CONFLICT",
+		227: "ERROR_REASON_SNAPSHOT_INVALID",
+		228: "ERROR_REASON_REPLACEMENT_UNKNOWN",
+		229: "ERROR_REASON_REPLACEMENT_UNDONE",
 		240: "ERROR_REASON_UNMAPPED_CODE",
 		241: "ERROR_REASON_UNENCODABLE_CHARACTER",
 		242: "ERROR_REASON_LOCAL_FORM_INVALID",
@@ -239,6 +271,7 @@ var (
 		262: "ERROR_REASON_INTERNAL",
 		263: "ERROR_REASON_CONFIGURATION_INVALID",
 		264: "ERROR_REASON_STORE_TOO_NEW",
+		265: "ERROR_REASON_RECEIVER_TOO_SLOW",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":              0,
@@ -297,6 +330,16 @@ var (
 		"ERROR_REASON_FEE_MISMATCH":             214,
 		"ERROR_REASON_ORIGINAL_AMBIGUOUS":       215,
 		"ERROR_REASON_REVERSAL_NOT_ALLOWED":     216,
+		"ERROR_REASON_CARD_UNKNOWN":             220,
+		"ERROR_REASON_CARD_AUTHORITY":           221,
+		"ERROR_REASON_CARD_VERSION_CONFLICT":    222,
+		"ERROR_REASON_CARD_VERSION_BACKWARDS":   223,
+		"ERROR_REASON_CARD_ALREADY":             224,
+		"ERROR_REASON_ANOTHER_CARD_ACTIVE":      225,
+		"ERROR_REASON_LINK_CONFLICT":            226,
+		"ERROR_REASON_SNAPSHOT_INVALID":         227,
+		"ERROR_REASON_REPLACEMENT_UNKNOWN":      228,
+		"ERROR_REASON_REPLACEMENT_UNDONE":       229,
 		"ERROR_REASON_UNMAPPED_CODE":            240,
 		"ERROR_REASON_UNENCODABLE_CHARACTER":    241,
 		"ERROR_REASON_LOCAL_FORM_INVALID":       242,
@@ -310,6 +353,7 @@ var (
 		"ERROR_REASON_INTERNAL":                 262,
 		"ERROR_REASON_CONFIGURATION_INVALID":    263,
 		"ERROR_REASON_STORE_TOO_NEW":            264,
+		"ERROR_REASON_RECEIVER_TOO_SLOW":        265,
 	}
 )
 
@@ -344,7 +388,7 @@ var File_onecard_exchange_v1_errors_proto protoreflect.FileDescriptor
 
 const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	" onecard/exchange/v1/errors.proto\x12\x13onecard.exchange.v1\x1a!onecard/exchange/v1/options.proto*\xa6b\n" +
+	" onecard/exchange/v1/errors.proto\x12\x13onecard.exchange.v1\x1a!onecard/exchange/v1/options.proto*\x90v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\xef\x01\n" +
 	"\x16ERROR_REASON_MALFORMED\x10d\x1a\xd2\x01\xe2\xf3\x18\xcd\x01\b\x01\x1a^The bytes are not a message of this protocol. Check the serialiser and send it under a new id.\"W报文不符合本协议。请检查序列化程序，并以新的报文编号重发。*\x10INVALID_ARGUMENT\x12\xe1\x01\n" +
@@ -388,8 +432,8 @@ const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"\x1eERROR_REASON_ENCOUNTER_UNKNOWN\x10\xc8\x01\x1az\xe2\xf3\x18v\b\x01\x1a>The encounter is not registered, or belongs to another person.\"'就诊未登记，或不属于此人。*\tNOT_FOUND\x12\xa9\x01\n" +
 	" ERROR_REASON_ENCOUNTER_DUPLICATE\x10\xc9\x01\x1a\x81\x01\xe2\xf3\x18}\b\x01\x1aFThe institution registered this visit already under another encounter.\"!该机构已登记此次就诊。*\x0eALREADY_EXISTS\x12\xd4\x01\n" +
 	"\x1eERROR_REASON_DOUBLE_SETTLEMENT\x10\xca\x01\x1a\xae\x01\xe2\xf3\x18\xa9\x01\b\x04\x1aKThe stay has an open or finished settlement. Query it, do not settle again.\"H该次就诊已有结算或正在结算。请查询，勿重复结算。*\x0eALREADY_EXISTS\x12\x84\x01\n" +
-	"\x1fERROR_REASON_SETTLEMENT_UNKNOWN\x10\xcb\x01\x1a^\xe2\xf3\x18Z\b\x01\x1a+There is no such settlement of this person.\"\x1e没有此人的该笔结算。*\tNOT_FOUND\x12\x97\x01\n" +
-	"\x1fERROR_REASON_ILLEGAL_TRANSITION\x10\xcc\x01\x1aq\xe2\xf3\x18m\b\x04\x1a+The settlement's state does not allow this.\"'结算当前状态不允许此操作。*\x13FAILED_PRECONDITION\x12\xad\x01\n" +
+	"\x1fERROR_REASON_SETTLEMENT_UNKNOWN\x10\xcb\x01\x1a^\xe2\xf3\x18Z\b\x01\x1a+There is no such settlement of this person.\"\x1e没有此人的该笔结算。*\tNOT_FOUND\x12\x8c\x01\n" +
+	"\x1fERROR_REASON_ILLEGAL_TRANSITION\x10\xcc\x01\x1af\xe2\xf3\x18b\b\x04\x1a&The present state does not allow this.\"!当前状态不允许此操作。*\x13FAILED_PRECONDITION\x12\xad\x01\n" +
 	"$ERROR_REASON_CLEARED_ONLY_ADJUSTMENT\x10\xcd\x01\x1a\x81\x01\xe2\xf3\x18}\b\x04\x1a;The settlement was cleared; only an adjustment is possible.\"'该结算已清算，只能做调整。*\x13FAILED_PRECONDITION\x12\xb1\x01\n" +
 	"\x1dERROR_REASON_REVERSAL_REFUSED\x10\xce\x01\x1a\x8c\x01\xe2\xf3\x18\x87\x01\b\x04\x1aKThe insured province refused the reversal; the settlement stands as before.\"-参保地拒绝冲正，结算状态不变。*\aABORTED\x12`\n" +
 	"\x15ERROR_REASON_REVERSED\x10\xcf\x01\x1aD\xe2\xf3\x18@\b\x04\x1a\x19The request was reversed.\"\x18该请求已被冲正。*\aABORTED\x12\xae\x01\n" +
@@ -401,7 +445,17 @@ const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"$ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM\x10\xd5\x01\x1a|\xe2\xf3\x18x\b\x04\x1a9The local system refused. Its code and text stand beside.\"0本地系统拒绝，代码和说明见附注。*\aABORTED\x12\xeb\x01\n" +
 	"\x19ERROR_REASON_FEE_MISMATCH\x10\xd6\x01\x1a\xca\x01\xe2\xf3\x18\xc5\x01\b\x04\x1abThe settlement's fees differ from the uploaded lines or from the pre-settlement. Pre-settle again.\"H结算金额与已上传明细或预结算不符。请重新预结算。*\x13FAILED_PRECONDITION\x12\xdf\x01\n" +
 	"\x1fERROR_REASON_ORIGINAL_AMBIGUOUS\x10\xd7\x01\x1a\xb8\x01\xe2\xf3\x18\xb3\x01\b\x01\x1aPTwo transactions carry this local number. Name the one meant by its national id.\"H该本地流水号对应两笔交易。请用全国报文编号指明。*\x13FAILED_PRECONDITION\x12\x8f\x01\n" +
-	"!ERROR_REASON_REVERSAL_NOT_ALLOWED\x10\xd8\x01\x1ag\xe2\xf3\x18c\b\x04\x1a-Transactions of this kind cannot be reversed.\"\x1b该类交易不可冲正。*\x13FAILED_PRECONDITION\x12\x94\x02\n" +
+	"!ERROR_REASON_REVERSAL_NOT_ALLOWED\x10\xd8\x01\x1ag\xe2\xf3\x18c\b\x04\x1a-Transactions of this kind cannot be reversed.\"\x1b该类交易不可冲正。*\x13FAILED_PRECONDITION\x12\xc5\x01\n" +
+	"\x19ERROR_REASON_CARD_UNKNOWN\x10\xdc\x01\x1a\xa4\x01\xe2\xf3\x18\x9f\x01\b\x01\x1aLThe registry knows no such card of this person. Report its production first.\"B持卡库中没有该人员的此卡。请先上报制卡信息。*\tNOT_FOUND\x12\xf7\x01\n" +
+	"\x1bERROR_REASON_CARD_AUTHORITY\x10\xdd\x01\x1a\xd4\x01\xe2\xf3\x18\xcf\x01\b\x01\x1aYOnly the card's issuer tells of its social application, and only its bank of its account.\"]社保应用状态只能由发卡地上报，金融账户状态只能由开户银行上报。*\x11PERMISSION_DENIED\x12\x85\x02\n" +
+	"\"ERROR_REASON_CARD_VERSION_CONFLICT\x10\xde\x01\x1a\xdb\x01\xe2\xf3\x18\xd6\x01\b\x01\x1afThis version of the card was reported before with other content. A new content takes the next version.\"Z该卡的此版本此前已上报过不同内容。内容变化须使用下一版本号。*\x0eALREADY_EXISTS\x12\xba\x02\n" +
+	"#ERROR_REASON_CARD_VERSION_BACKWARDS\x10\xdf\x01\x1a\x8f\x02\xe2\xf3\x18\x8a\x02\b\x01\x1azThe version is lower than one about an earlier time: the sender's count went backwards. Go on from the registry's version.\"u版本号小于更早时间的版本：上报方的版本计数发生倒退。请从持卡库的当前版本继续。*\x13FAILED_PRECONDITION\x12\x94\x01\n" +
+	"\x19ERROR_REASON_CARD_ALREADY\x10\xe0\x01\x1at\xe2\xf3\x18p\b\x04\x1a3The card is in that state already; nothing changed.\"'该卡已处于此状态，无变化。*\x0eALREADY_EXISTS\x12\x8e\x02\n" +
+	" ERROR_REASON_ANOTHER_CARD_ACTIVE\x10\xe1\x01\x1a\xe6\x01\xe2\xf3\x18\xe1\x01\b\x04\x1acThe person has another card in use. A card in use ends first, or the new card names it as replaced.\"c该人员另有在用的社保卡。须先停用原卡，或在新卡中注明所替换的原卡。*\x13FAILED_PRECONDITION\x12\xe6\x01\n" +
+	"\x1aERROR_REASON_LINK_CONFLICT\x10\xe2\x01\x1a\xc4\x01\xe2\xf3\x18\xbf\x01\b\x04\x1aPThe numbers are linked otherwise already, or to each other. An operator decides.\"T这些证件号码已存在其他关联或互相关联，须由运维人员处理。*\x13FAILED_PRECONDITION\x12\xec\x01\n" +
+	"\x1dERROR_REASON_SNAPSHOT_INVALID\x10\xe3\x01\x1a\xc7\x01\xe2\xf3\x18\xc2\x01\b\x01\x1a`The snapshot is cut off or differs from its own digest; nothing of it was taken. Write it again.\"Q快照不完整或与其摘要不符，未导入任何内容。请重新生成。*\tDATA_LOSS\x12\x8d\x01\n" +
+	" ERROR_REASON_REPLACEMENT_UNKNOWN\x10\xe4\x01\x1af\xe2\xf3\x18b\b\x01\x1a-The person has no such replacement under way.\"$该人员没有此项换卡业务。*\tNOT_FOUND\x12\xb2\x01\n" +
+	"\x1fERROR_REASON_REPLACEMENT_UNDONE\x10\xe5\x01\x1a\x8b\x01\xe2\xf3\x18\x86\x01\b\x04\x1a>The replacement was undone because the new card was cancelled.\"-新卡已注销，该换卡业务已撤回。*\x13FAILED_PRECONDITION\x12\x94\x02\n" +
 	"\x1aERROR_REASON_UNMAPPED_CODE\x10\xf0\x01\x1a\xf2\x01\xe2\xf3\x18\xed\x01\b\x01\x1arA code is not in the mapping table. The detail names field, table and version; add the code or correct the sender.\"c代码不在对照表中。详情列出字段、表名和版本；请补充对照或更正代码。*\x10INVALID_ARGUMENT\x12\xf3\x01\n" +
 	"\"ERROR_REASON_UNENCODABLE_CHARACTER\x10\xf1\x01\x1a\xc9\x01\xe2\xf3\x18\xc4\x01\b\x02\x1aaA character cannot be carried by the local system's encoding. It is refused rather than replaced.\"K字符无法用本地系统的编码表示。系统拒绝而不做替换。*\x10INVALID_ARGUMENT\x12\xbf\x01\n" +
 	"\x1fERROR_REASON_LOCAL_FORM_INVALID\x10\xf2\x01\x1a\x98\x01\xe2\xf3\x18\x93\x01\b\x01\x1aBThe local message has no valid form. The detail names the element.\"9本地报文格式不正确。详情指出所在元素。*\x10INVALID_ARGUMENT\x12\xa4\x01\n" +
@@ -414,7 +468,8 @@ const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"!ERROR_REASON_CURSOR_FOREIGN_EPOCH\x10\x85\x02\x1a\xd8\x01\xe2\xf3\x18\xd3\x01\b\x02\x1a^The cursor belongs to another life of the log. An operator decides; it is never reinterpreted.\"Z游标属于另一个日志纪元，需由运维人员处理，系统不会自行解释。*\x13FAILED_PRECONDITION\x12\xe9\x01\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x86\x02\x1a\xcc\x01\xe2\xf3\x18\xc7\x01\b\x03\x10\x01\x1a^The hub failed. Nothing is known to be accepted unless a receipt says so: ask with GetOutcome.\"W枢纽内部错误。未取得回执者不视为已受理，请用 GetOutcome 查询。*\bINTERNAL\x12\xad\x01\n" +
 	"\"ERROR_REASON_CONFIGURATION_INVALID\x10\x87\x02\x1a\x83\x01\xe2\xf3\x18\x7f\b\x01\x1a=The configuration is not valid. The detail names the setting.\"'配置无效。详情指出配置项。*\x13FAILED_PRECONDITION\x12\xef\x01\n" +
-	"\x1aERROR_REASON_STORE_TOO_NEW\x10\x88\x02\x1a\xcd\x01\xe2\xf3\x18\xc8\x01\b\x03\x1a\\The database was made by a newer release that this program may not use. Upgrade the program.\"Q数据库由更新的版本创建，当前程序无权使用。请升级程序。*\x13FAILED_PRECONDITIONb\x06proto3"
+	"\x1aERROR_REASON_STORE_TOO_NEW\x10\x88\x02\x1a\xcd\x01\xe2\xf3\x18\xc8\x01\b\x03\x1a\\The database was made by a newer release that this program may not use. Upgrade the program.\"Q数据库由更新的版本创建，当前程序无权使用。请升级程序。*\x13FAILED_PRECONDITION\x12\xa6\x02\n" +
+	"\x1eERROR_REASON_RECEIVER_TOO_SLOW\x10\x89\x02\x1a\x80\x02\xe2\xf3\x18\xfb\x01\b\x02\x10\x01\x1amThe receiver gave credit and did not read; the delivery ends. Open it again from the cursor: nothing is lost.\"r接收方已授予额度但长时间不读取，投递已结束。请从游标重新打开，报文不会丢失。*\x12RESOURCE_EXHAUSTEDb\x06proto3"
 
 var (
 	file_onecard_exchange_v1_errors_proto_rawDescOnce sync.Once

@@ -91,6 +91,8 @@ const (
 	ParticipantRole_PARTICIPANT_ROLE_PROVINCE ParticipantRole = 1
 	// The hub, cn-00.
 	ParticipantRole_PARTICIPANT_ROLE_HUB ParticipantRole = 2
+	// A bank that issues cards' accounts, bank-102 and the like.
+	ParticipantRole_PARTICIPANT_ROLE_BANK ParticipantRole = 3
 )
 
 // Enum value maps for ParticipantRole.
@@ -99,11 +101,13 @@ var (
 		0: "PARTICIPANT_ROLE_UNSPECIFIED",
 		1: "PARTICIPANT_ROLE_PROVINCE",
 		2: "PARTICIPANT_ROLE_HUB",
+		3: "PARTICIPANT_ROLE_BANK",
 	}
 	ParticipantRole_value = map[string]int32{
 		"PARTICIPANT_ROLE_UNSPECIFIED": 0,
 		"PARTICIPANT_ROLE_PROVINCE":    1,
 		"PARTICIPANT_ROLE_HUB":         2,
+		"PARTICIPANT_ROLE_BANK":        3,
 	}
 )
 
@@ -214,8 +218,11 @@ type MethodPolicy struct {
 	ReversingMethod string `protobuf:"bytes,7,opt,name=reversing_method,json=reversingMethod,proto3" json:"reversing_method,omitempty"`
 	// Largest payload in bytes.
 	PayloadBytesMax uint32 `protobuf:"varint,8,opt,name=payload_bytes_max,json=payloadBytesMax,proto3" json:"payload_bytes_max,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Whether an event to the hub is passed on, as its sender signed it, to all whom the business names: a receiver takes
+	// it although its header names the hub.
+	IsPublished   bool `protobuf:"varint,9,opt,name=is_published,json=isPublished,proto3" json:"is_published,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MethodPolicy) Reset() {
@@ -302,6 +309,13 @@ func (x *MethodPolicy) GetPayloadBytesMax() uint32 {
 		return x.PayloadBytesMax
 	}
 	return 0
+}
+
+func (x *MethodPolicy) GetIsPublished() bool {
+	if x != nil {
+		return x.IsPublished
+	}
+	return false
 }
 
 // What everybody must know about one error reason.
@@ -412,6 +426,14 @@ var file_onecard_exchange_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Filename:      "onecard/exchange/v1/options.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*bool)(nil),
+		Field:         51005,
+		Name:          "onecard.exchange.v1.other_subject",
+		Tag:           "varint,51005,opt,name=other_subject",
+		Filename:      "onecard/exchange/v1/options.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.EnumValueOptions)(nil),
 		ExtensionType: (*ErrorPolicy)(nil),
 		Field:         51004,
@@ -439,6 +461,10 @@ var (
 	//
 	// optional bool subject = 51003;
 	E_Subject = &file_onecard_exchange_v1_options_proto_extTypes[2]
+	// The field is another identity of the same person: the gateway gives its pseudonym to the rules beside the subject's.
+	//
+	// optional bool other_subject = 51005;
+	E_OtherSubject = &file_onecard_exchange_v1_options_proto_extTypes[3]
 )
 
 // Extension fields to descriptorpb.EnumValueOptions.
@@ -446,14 +472,14 @@ var (
 	// Policy of the error reason.
 	//
 	// optional onecard.exchange.v1.ErrorPolicy error = 51004;
-	E_Error = &file_onecard_exchange_v1_options_proto_extTypes[3]
+	E_Error = &file_onecard_exchange_v1_options_proto_extTypes[4]
 )
 
 var File_onecard_exchange_v1_options_proto protoreflect.FileDescriptor
 
 const file_onecard_exchange_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"!onecard/exchange/v1/options.proto\x12\x13onecard.exchange.v1\x1a google/protobuf/descriptor.proto\"\xa5\x03\n" +
+	"!onecard/exchange/v1/options.proto\x12\x13onecard.exchange.v1\x1a google/protobuf/descriptor.proto\"\xc8\x03\n" +
 	"\fMethodPolicy\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.onecard.exchange.v1.MethodKindR\x04kind\x12>\n" +
 	"\asenders\x18\x02 \x03(\x0e2$.onecard.exchange.v1.ParticipantRoleR\asenders\x12D\n" +
@@ -465,7 +491,8 @@ const file_onecard_exchange_v1_options_proto_rawDesc = "" +
 	"\x16carries_execute_before\x18\x05 \x01(\bR\x14carriesExecuteBefore\x12.\n" +
 	"\x13longest_duration_ms\x18\x06 \x01(\rR\x11longestDurationMs\x12)\n" +
 	"\x10reversing_method\x18\a \x01(\tR\x0freversingMethod\x12*\n" +
-	"\x11payload_bytes_max\x18\b \x01(\rR\x0fpayloadBytesMax\"\xac\x01\n" +
+	"\x11payload_bytes_max\x18\b \x01(\rR\x0fpayloadBytesMax\x12!\n" +
+	"\fis_published\x18\t \x01(\bR\visPublished\"\xac\x01\n" +
 	"\vErrorPolicy\x125\n" +
 	"\x05fault\x18\x01 \x01(\x0e2\x1f.onecard.exchange.v1.ErrorFaultR\x05fault\x12\x1c\n" +
 	"\tretryable\x18\x02 \x01(\bR\tretryable\x12\x17\n" +
@@ -477,11 +504,12 @@ const file_onecard_exchange_v1_options_proto_rawDesc = "" +
 	"\x17METHOD_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13METHOD_KIND_REQUEST\x10\x01\x12\x15\n" +
 	"\x11METHOD_KIND_EVENT\x10\x02\x12\x14\n" +
-	"\x10METHOD_KIND_READ\x10\x03*l\n" +
+	"\x10METHOD_KIND_READ\x10\x03*\x87\x01\n" +
 	"\x0fParticipantRole\x12 \n" +
 	"\x1cPARTICIPANT_ROLE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19PARTICIPANT_ROLE_PROVINCE\x10\x01\x12\x18\n" +
-	"\x14PARTICIPANT_ROLE_HUB\x10\x02*\x8b\x01\n" +
+	"\x14PARTICIPANT_ROLE_HUB\x10\x02\x12\x19\n" +
+	"\x15PARTICIPANT_ROLE_BANK\x10\x03*\x8b\x01\n" +
 	"\n" +
 	"ErrorFault\x12\x1b\n" +
 	"\x17ERROR_FAULT_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -491,7 +519,8 @@ const file_onecard_exchange_v1_options_proto_rawDesc = "" +
 	"\x14ERROR_FAULT_BUSINESS\x10\x04:[\n" +
 	"\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\v2!.onecard.exchange.v1.MethodPolicyR\x06policy:=\n" +
 	"\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\bR\tsensitive:9\n" +
-	"\asubject\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\bR\asubject:[\n" +
+	"\asubject\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\bR\asubject:D\n" +
+	"\rother_subject\x12\x1d.google.protobuf.FieldOptions\x18\xbd\x8e\x03 \x01(\bR\fotherSubject:[\n" +
 	"\x05error\x12!.google.protobuf.EnumValueOptions\x18\xbc\x8e\x03 \x01(\v2 .onecard.exchange.v1.ErrorPolicyR\x05errorb\x06proto3"
 
 var (
@@ -526,13 +555,14 @@ var file_onecard_exchange_v1_options_proto_depIdxs = []int32{
 	5,  // 4: onecard.exchange.v1.policy:extendee -> google.protobuf.MethodOptions
 	6,  // 5: onecard.exchange.v1.sensitive:extendee -> google.protobuf.FieldOptions
 	6,  // 6: onecard.exchange.v1.subject:extendee -> google.protobuf.FieldOptions
-	7,  // 7: onecard.exchange.v1.error:extendee -> google.protobuf.EnumValueOptions
-	3,  // 8: onecard.exchange.v1.policy:type_name -> onecard.exchange.v1.MethodPolicy
-	4,  // 9: onecard.exchange.v1.error:type_name -> onecard.exchange.v1.ErrorPolicy
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	8,  // [8:10] is the sub-list for extension type_name
-	4,  // [4:8] is the sub-list for extension extendee
+	6,  // 7: onecard.exchange.v1.other_subject:extendee -> google.protobuf.FieldOptions
+	7,  // 8: onecard.exchange.v1.error:extendee -> google.protobuf.EnumValueOptions
+	3,  // 9: onecard.exchange.v1.policy:type_name -> onecard.exchange.v1.MethodPolicy
+	4,  // 10: onecard.exchange.v1.error:type_name -> onecard.exchange.v1.ErrorPolicy
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	9,  // [9:11] is the sub-list for extension type_name
+	4,  // [4:9] is the sub-list for extension extendee
 	0,  // [0:4] is the sub-list for field type_name
 }
 
@@ -548,7 +578,7 @@ func file_onecard_exchange_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onecard_exchange_v1_options_proto_rawDesc), len(file_onecard_exchange_v1_options_proto_rawDesc)),
 			NumEnums:      3,
 			NumMessages:   2,
-			NumExtensions: 4,
+			NumExtensions: 5,
 			NumServices:   0,
 		},
 		GoTypes:           file_onecard_exchange_v1_options_proto_goTypes,

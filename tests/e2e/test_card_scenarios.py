@@ -1,0 +1,124 @@
+"""Cards in a country of three provinces' card offices and a bank, on each log: the drills, and their secrecy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from onecard_broker.bootstrap import open_log
+from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic
+from onecard_broker.log.port import LoggedRecord
+from onecard_broker.operations.log_window import LogWindow
+from onecard_broker.settings import load_hub_settings
+from onecard_protocol.identifiers import HUB
+from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.population import Population
+from onecard_stubs.scenarios.card_replaced import CARD_REPLACED
+from onecard_stubs.scenarios.control import command
+from tests.support.country import PROGRAM, country_up, environment, numbers_in, onecard, personal_numbers
+
+pytestmark = [pytest.mark.country, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(
+    scope="module",
+    params=["embedded", pytest.param("kafka", marks=pytest.mark.needs("java", "mvn"))],
+)
+def country(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCountry]:
+    """A country of everybody whom the stubs know, that is up."""
+    directory = tmp_path_factory.mktemp("up") / request.param
+    with country_up(directory, "--log", request.param) as (running, _):
+        yield running
+
+
+def drill(country: RunningCountry, name: str) -> dict[str, Any]:
+    """Play a drill; its figures."""
+    ended = onecard("scenario", "run", name, "--directory", str(country.directory), "--json")
+    assert ended.code == 0, ended.output + ended.errors
+    figures: dict[str, Any] = ended.json()
+    assert ended.output.count("\n") == 1
+    return figures
+
+
+def test_a_card_lost_in_beijing_is_refused_in_guilin_and_accepted_when_it_is_found(country: RunningCountry) -> None:
+    figures = drill(country, "card-lost")
+
+    assert (figures["lost"], figures["doubled"], figures["unknown"], figures["rejected"]) == (0, 0, 0, 0)
+    assert all(figures["checks"].values())
+    # Counted from the commit in Beijing's table, with the interval of its reading beside it.
+    assert figures["refused_after_ms"] > 0
+    assert figures["poll_interval_ms"] == 200
+
+
+def test_a_card_is_replaced_during_a_stay_elsewhere_and_the_stay_is_settled(country: RunningCountry) -> None:
+    figures = drill(country, "card-replaced")
+
+    assert (figures["lost"], figures["doubled"], figures["unknown"]) == (0, 0, 0)
+    assert all(figures["checks"].values())
+    told = onecard("card", "saga", figures["replacement"], "--json", "--config", str(country.hub_config)).json()
+    assert [step["phase"] for step in told["steps"]] == ["done"] * 6
+    assert "原卡失效" in figures["refused_reason"]
+
+
+def test_a_person_sees_cards_with_masked_numbers_and_numbers_for_a_reason_that_is_kept(country: RunningCountry) -> None:
+    drill(country, "card-lost")
+    number = asyncio.run(command(country, "cn-11", "show"))["holders"][0]
+    card_number = asyncio.run(command(country, "cn-11", "show", {"identity_number": number}))["cards"][-1]["aaz500"]
+    masked = show(country, number)
+    assert masked.returncode == 0, masked.stderr
+    assert [card["social"]["state"] for card in json.loads(masked.stdout)["cards"]] == ["ACTIVE"]
+    assert not numbers_in(masked.stdout.encode(), frozenset({number, card_number}))
+    without_reason = show(country, number, "--reveal")
+    assert without_reason.returncode != 0
+    assert "--reason" in without_reason.stderr
+    revealed = show(country, number, "--reveal", "--reason", "complaint 17")
+    assert card_number in revealed.stdout
+
+
+def test_no_number_of_a_holder_stands_in_a_log_a_key_or_a_header(country: RunningCountry) -> None:
+    drill(country, "card-lost")
+    people = [one for area in ("110000", "450000") for one in Population(area)]
+    numbers = personal_numbers() | {
+        number for one in people for number in (one.identity_number, one.card_number, one.bank_card_number)
+    }
+    # The identity numbers are there to be found: the payloads hold them.
+    records = asyncio.run(records_of(country))
+    assert any(numbers_in(record.value, numbers) for record in records)
+    for record in records:
+        outside = record.key + b"".join(name.encode() + value for name, value in record.headers)
+        assert not numbers_in(outside, numbers)
+    for file in country.log_files():
+        assert not numbers_in(file.read_bytes(), numbers), file.name
+
+
+def show(country: RunningCountry, number: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """`onecard card show`, which reads the number where nobody sees it."""
+    return subprocess.run(
+        [*PROGRAM, "card", "show", "--person-number", "--config", str(country.hub_config), "--json", *options],
+        input=number + "\n",
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        env=environment(),
+    )
+
+
+async def records_of(country: RunningCountry) -> list[LoggedRecord]:
+    """Everything in the journal and the inboxes of the hub, a province and a bank."""
+    log = await open_log(load_hub_settings(country.hub_config))
+    window = LogWindow(log)
+    try:
+        return [
+            record
+            for topic in (JOURNAL_TOPIC, *map(inbox_topic, (HUB, *CARD_REPLACED.provinces)))
+            async for record in window.topic(topic)
+        ]
+    finally:
+        await window.close()
+        await log.close()
