@@ -8,15 +8,16 @@ the card's bank the account. The number decides, not the arrival.
 - The next version is a change if the table allows it. One further on is a change if some legal path of that length
   leads there; the versions in between are missing, asked for once, and close the gap when they come, late and without
   effect: a report carries all that its authority knows, so the newest one says everything.
-- The same version again is a repeat if its content is the same, and a conflict if not. A lower one is late if it was
-  missing, or if it tells of no later time; if it tells of a later time, its sender counts anew: its count went
-  backwards.
+- The same version again is a repeat if its content is the same, and a conflict if not. The newest repeated closes every
+  gap: so answers an authority that can tell no more than where its card stands.
+- A lower version is late if it was missing, or if it tells of no later time; if it tells of a later time, its sender
+  counts anew: its count went backwards.
 - At most one card of a person is ACTIVE. One that becomes ACTIVE while another is, is refused, unless it names that one
   as replaced: then the other is SUPERSEDED in the same decision and a replacement begins. Of two that race, the one
   that stands first in the journal wins.
 
 What is refused changes nothing, so its version is told again with a content that is allowed; only a change to where the
-card already stands is refused and yet counted.
+card already stands is refused and yet counted, and passed on for its version.
 """
 
 from __future__ import annotations
@@ -99,14 +100,16 @@ def _take(holding: Holding, payload: Change) -> None:
     if missing:
         _ask_for(holding, payload, told, missing)
     holding.put(after)
+    recipients = _recipients(holding, before, after, told)
     if machine.digest and not missing and _is_already(before, after, told):
+        # Its version counts, so everybody else counts it too.
+        _pass_on(holding, recipients)
         raise OneCardError(errors_pb2.ERROR_REASON_CARD_ALREADY)
     if isinstance(payload, change_pb2.ReportSocialChangeRequest):
         if payload.holder.name and payload.holder.name != holding.holder.name:
             holding.change(name=payload.holder.name)
         _follow(holding, before, after, told)
-    for recipient in _recipients(holding, before, after, told):
-        holding.ruling.pass_on(recipient, holding.ruling.message)
+    _pass_on(holding, recipients)
 
 
 # ---- whose word counts ---------------------------------------------------------------------------------------------
@@ -136,9 +139,9 @@ def _late(machine: Machine, told: _Told) -> Machine:
         raise OneCardError(
             errors_pb2.ERROR_REASON_CARD_VERSION_BACKWARDS, f"the registry's version is {machine.version}"
         )
-    return dataclasses.replace(
-        machine, late_count=machine.late_count + 1, missing=_without(machine.missing, told.version)
-    )
+    is_newest_again = told.version == machine.version and told.digest == machine.digest
+    missing = () if is_newest_again else _without(machine.missing, told.version)
+    return dataclasses.replace(machine, late_count=machine.late_count + 1, missing=missing)
 
 
 def _with_gap(missing: tuple[tuple[int, int], ...], first: int, last: int) -> tuple[tuple[int, int], ...]:
@@ -236,6 +239,11 @@ def supersede(holding: Holding, card: Card, changed_ms: int) -> None:
 
 
 # ---- who is told ---------------------------------------------------------------------------------------------------
+
+
+def _pass_on(holding: Holding, recipients: Iterable[str]) -> None:
+    for recipient in recipients:
+        holding.ruling.pass_on(recipient, holding.ruling.message)
 
 
 def _recipients(holding: Holding, before: Card, after: Card, told: _Told) -> Iterable[str]:

@@ -32,7 +32,7 @@ _CARD_NUMBER: Final = re.compile(r"[0-9A-Z]{9}")
 """A letter and eight digits; places that number otherwise keep to nine of these."""
 _RECOGNITION_CODE: Final = re.compile(r"\d{6}[0-9A-Fa-f]{26}", re.ASCII)
 _INSTITUTION: Final = re.compile(r"[0-9A-Fa-f]{24}")
-_PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+_PURPOSE: Final = re.compile(r"[a-z][a-z-]{0,31}")
 _PREFIX: Final = re.compile(r"[0-9a-f]{0,16}")
 _DIGEST_BYTES: Final = 16
 _RANGE_PARTS: Final = 16
@@ -205,9 +205,9 @@ def _optional_text(message: Any, path: str, name: str, faults: Faults) -> None:
 
 
 def _purpose(message: Any, path: str, faults: Faults) -> None:
-    """A code, so that nothing personal gets into the access log by it."""
+    """A code without digits, so that nothing personal gets into the access log by it."""
     if not _PURPOSE.fullmatch(message.purpose):
-        faults.form.append((f"{path}purpose", "is no code of 1 to 32 lower-case letters, digits, dots and dashes"))
+        faults.form.append((f"{path}purpose", "is no code of 1 to 32 lower-case letters and dashes"))
 
 
 def _bank_card_number(number: str, path: str, faults: Faults) -> None:

@@ -8,6 +8,9 @@ order, so it is never decided before it.
 A chain is followed link by link. Where the primary number is known to forward here already, the link would be a loop
 and is refused. Two links that race can still close one, each unseen by the other: then a TakeOver comes back to the
 number that sent it, and that link is taken back on the spot, its matters with it, so nothing goes round for ever.
+
+A link may end a card, so it is the word of the hub or of a province that answers for the person: the issuer of a card
+under the old number, or where its holder lives. Where there is no card yet, nothing can end, and any province may.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from onecard_broker.domain.card_state import Card, Cardholder
 from onecard_broker.domain.model import KnownState
 from onecard_broker.domain.ruling import Ruling
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.identifiers import HUB
+from onecard_protocol.identifiers import HUB, participant_of_area
 
 TAKE_OVER: Final = "/onecard.card.v1.CardFeedService/TakeOver"
 
@@ -72,6 +75,8 @@ def link(holding: Holding, payload: feed_pb2.LinkNumberRequest) -> Verdict:
         return answered(ruling, feed_pb2.LinkNumberResponse())
     if holder.linked_to or primary == holder.subject or primary in holder.linked_from:
         return Refused(error=OneCardError(errors_pb2.ERROR_REASON_LINK_CONFLICT))
+    if not _may_link(holder, ruling.message.header.sender):
+        return Refused(error=OneCardError(errors_pb2.ERROR_REASON_CARD_AUTHORITY))
     holding.identify(payload.person)
     holding.holder = Cardholder(
         subject=holder.subject,
@@ -87,6 +92,12 @@ def link(holding: Holding, payload: feed_pb2.LinkNumberRequest) -> Verdict:
     ruling.forward_own(primary, TAKE_OVER, hand_over)
     ruling.pass_on(HUB, ruling.message)
     return answered(ruling, feed_pb2.LinkNumberResponse(card_count=len(holder.cards)))
+
+
+def _may_link(holder: Cardholder, sender: str) -> bool:
+    """Whether the sender may move what stands under the number."""
+    concerned = {place for card in holder.cards for place in (card.issuer, participant_of_area(card.residence_area))}
+    return not holder.cards or sender == HUB or sender in concerned
 
 
 def unlink(holding: Holding) -> Verdict:

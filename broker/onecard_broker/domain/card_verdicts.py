@@ -66,14 +66,14 @@ def verdict_on(
     """The verdict on what was read, among the cards of the person; what was not read is empty.
 
     Of a number's cards (同号换卡) the recognition code tells which it is. Without one it is the card in use, else the
-    newest: a tap shows the number alone.
+    newest: a tap shows the number alone. A card whose code its issuer never told fits any code that no other card has.
     """
     shown = _shown(cards, number, electronic_card_id)
     if not shown:
         return status_pb2.CARD_VERDICT_UNKNOWN_CARD
     if recognition_code:
         code = recognition_code.strip().upper()
-        shown = [card for card in shown if card.recognition_code.upper() == code]
+        shown = _of_code(shown, code) or _of_code(shown, "")
         if not shown:
             return status_pb2.CARD_VERDICT_MISMATCH
     card = max(shown, key=lambda one: (one.social_state == values_pb2.SOCIAL_STATE_ACTIVE, one.sequence))
@@ -81,6 +81,10 @@ def verdict_on(
     if verdict == status_pb2.CARD_VERDICT_VALID and card.expiry_day and today > card.expiry_day:
         return status_pb2.CARD_VERDICT_EXPIRED
     return verdict
+
+
+def _of_code(cards: Sequence[CardFacts], code: str) -> list[CardFacts]:
+    return [card for card in cards if card.recognition_code.upper() == code]
 
 
 def _shown(cards: Sequence[CardFacts], number: str, electronic_card_id: str) -> list[CardFacts]:

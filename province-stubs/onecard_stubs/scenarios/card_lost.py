@@ -21,6 +21,9 @@ GUILIN: Final = "cn-45"
 IN_USE: Final = 1
 """AAZ502."""
 
+_RECOGNITION_CODE: Final = "110000" + "0123456789ABCDEF0123456789"
+"""What the counter reads from the chip; Beijing's table holds no such code, so the number decides."""
+
 _LOOK_SECONDS: Final = 0.02
 _HUB_TIME_BEHIND_SECONDS: Final = 1.0
 """An adapter's hub time, which its messages bear, is behind this clock by the way of a tick, at most this."""
@@ -120,6 +123,7 @@ async def _verdict(country: RunningCountry, card: Mapping[str, Any], *, is_usabl
         "identity_number": card["identity_number"],
         "card_number": card["card_number"],
         "issuing_area": "110000",
+        "recognition_code": _RECOGNITION_CODE,
     }
 
     async def look() -> dict[str, Any] | None:

@@ -111,13 +111,20 @@ def test_who_moves_is_told_of_where_he_lived_and_where_he_lives(registry: Regist
     assert recipients(registry.tell(message), message) == [HUB, BANK, "cn-33", SICHUAN]
 
 
-def test_what_is_refused_late_or_already_so_is_told_to_nobody(registry: Registry) -> None:
+def test_what_is_refused_or_late_is_told_to_nobody(registry: Registry) -> None:
     for message in (
         HOLDER.social("LOCKED", 3, sender=GUANGXI),
         HOLDER.social("PRODUCED", 1, at_ms=1),
-        HOLDER.social("ENABLED", 3),
     ):
         assert recipients(registry.tell(message), message) == []
+
+
+def test_what_is_already_so_is_refused_and_told_to_all_for_its_version(registry: Registry) -> None:
+    registry.tell(HOLDER.follow("cn-44"))
+    message = HOLDER.social("ENABLED", 3)
+    delivered = registry.tell(message)
+    assert refusals(delivered) == ["CARD_ALREADY"]
+    assert recipients(delivered, message) == [HUB, BANK, "cn-44", SICHUAN]
 
 
 def test_a_follower_that_gives_a_change_up_gets_it_again_and_nobody_waits_behind_it(registry: Registry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -97,6 +98,10 @@ def test_what_a_place_does_not_send_may_be_absent_and_the_generation_may_not(cha
         assert refused(SOCIAL, payload).violations == (("data.generation", "is not 1 to 3"),)
 
 
+def set_purpose(message: Any, purpose: str) -> None:
+    message.purpose = purpose
+
+
 WRONG = [
     (SOCIAL, "card.issuer", lambda it: setattr(it.card, "issuer", "bank-102")),
     (SOCIAL, "card.number", lambda it: setattr(it.card, "number", "A1000000")),
@@ -138,7 +143,11 @@ WRONG = [
     (CARRY_OUT, "local_id", lambda it: setattr(it, "local_id", "x" * 65)),
     (STATUS + "GetCardStatus", "question", lambda it: it.ClearField("question")),
     (STATUS + "GetCardStatus", "purpose", lambda it: it.ClearField("purpose")),
-    (STATUS + "GetCardStatus", "purpose", lambda it: setattr(it, "purpose", "张三")),
+    *(
+        (STATUS + name, "purpose", functools.partial(set_purpose, purpose=purpose))
+        for name in ("GetCardStatus", "BatchGetCardStatus", "VerifyCard")
+        for purpose in ("张三", "Counter", "510000197001010011", "desk-7", "a" * 33)
+    ),
     (STATUS + "BatchGetCardStatus", "questions", lambda it: it.questions.add().person.CopyFrom(HOLDER.person)),
     (STATUS + "BatchGetCardStatus", "questions", lambda it: it.ClearField("questions")),
     (STATUS + "VerifyCard", "card_number", lambda it: it.ClearField("card_number")),

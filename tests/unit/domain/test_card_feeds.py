@@ -139,6 +139,19 @@ def test_another_primary_a_loop_and_oneself_are_conflicts(registry: Registry) ->
     assert refusals(registry.link(THIRD, FORMER)) == ["LINK_CONFLICT"]
 
 
+@pytest.mark.parametrize("sender", [HUB, BEIJING, SICHUAN])
+def test_the_hub_the_issuer_and_where_the_holder_lives_may_link(registry: Registry, sender: str) -> None:
+    assert refusals(registry.link(FORMER, PRIMARY, sender=sender)) == []
+    assert registry.holder(FORMER).linked_to == PRIMARY.subject
+
+
+def test_a_province_that_is_not_concerned_links_no_number_that_has_cards(registry: Registry) -> None:
+    before = dict(registry.aggregates)
+    assert refusals(registry.link(FORMER, PRIMARY, sender="cn-44")) == ["CARD_AUTHORITY"]
+    assert registry.aggregates == before
+    assert refusals(registry.link(PRIMARY, THIRD, sender="cn-44")) == []
+
+
 def test_a_chain_is_followed_to_its_end(registry: Registry) -> None:
     registry.link(PRIMARY, THIRD)
     registry.link(FORMER, PRIMARY)
@@ -151,7 +164,7 @@ def test_links_that_close_a_loop_at_once_leave_nothing_going_round_and_lose_no_c
     """Both are decided before either hand-over arrives; a change under each number lies between."""
     registry.tell(PRIMARY.social("PRODUCED", 1, card=NEW), PRIMARY)
     registry.submit(FORMER.link(PRIMARY), subject=FORMER.subject, other_subject=PRIMARY.subject)
-    registry.submit(PRIMARY.link(FORMER), subject=PRIMARY.subject, other_subject=FORMER.subject)
+    registry.submit(PRIMARY.link(FORMER, GUANGXI), subject=PRIMARY.subject, other_subject=FORMER.subject)
     registry.submit(FORMER.social("LOST", 2), subject=FORMER.subject)
     registry.forward()
     holders = [registry.holder(holder) for holder in (FORMER, PRIMARY)]
@@ -175,7 +188,7 @@ def test_the_card_enabled_earlier_gives_way_wherever_it_stood() -> None:
     registry = Registry()
     registry.tell(FORMER.social("ENABLED", 9, card=NEW), FORMER)
     registry.tell(PRIMARY.social("ENABLED", 1), PRIMARY)
-    registry.link(FORMER, PRIMARY)
+    registry.link(FORMER, PRIMARY, sender=GUANGXI)
     assert (registry.social_state(OLD, PRIMARY), registry.social_state(NEW, PRIMARY)) == ("SUPERSEDED", "ACTIVE")
 
 
@@ -222,7 +235,7 @@ def test_a_step_that_waits_for_its_delay_is_asked_for_under_the_primary_number()
     registry.tell(FORMER.social("ENABLED", 1, card=NEW, replaces=OLD), FORMER)
     registry.now_ms += limits.UNKNOWN_TIMER_MS
     registry.advance(registry.now_ms)
-    registry.link(FORMER, PRIMARY)
+    registry.link(FORMER, PRIMARY, sender=GUANGXI)
     before = len(registry.steps_asked())
     registry.advance(registry.now_ms + limits.REPLACEMENT_RETRY_DELAYS_MS[0])
     assert len(registry.steps_asked()) == before + 1

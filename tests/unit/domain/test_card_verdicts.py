@@ -106,5 +106,17 @@ def test_of_one_number_without_a_code_the_card_in_use_counts_before_the_newest()
     assert verdict(lost, produced) == "NOT_ENABLED"
 
 
-def test_a_card_whose_code_the_registry_lacks_does_not_fit_one_that_was_read() -> None:
-    assert verdict(dataclasses.replace(a_card(1), recognition_code=""), code=CODE) == "MISMATCH"
+@pytest.mark.parametrize("state", STATES)
+def test_a_card_whose_code_the_registry_lacks_is_judged_by_its_number_and_state(state: str) -> None:
+    without = dataclasses.replace(a_card(1, state=STATES[state]), recognition_code="")  # type: ignore[arg-type]
+
+    assert verdict(without, code=CODE) == VERDICTS[state]
+
+
+def test_the_card_that_has_the_code_counts_before_one_whose_code_the_registry_lacks() -> None:
+    lost = a_card(1, state=values_pb2.SOCIAL_STATE_LOST)
+    without = dataclasses.replace(a_card(1, sequence=2), recognition_code="")
+
+    for cards in itertools.permutations([lost, without]):
+        assert verdict(*cards, code=CODE) == "LOST"
+        assert verdict(*cards, code=OTHER_CODE) == "VALID"

@@ -42,6 +42,15 @@ def test_a_repeat_under_a_new_message_is_silent_and_counted() -> None:
     assert registry.card().social.late_count == 1
 
 
+def test_the_newest_version_again_closes_every_gap() -> None:
+    registry = told(HOLDER.social("PRODUCED", 1), HOLDER.social("ENABLED", 4), HOLDER.social("LOST", 7))
+    assert registry.card().social.missing == ((2, 3), (5, 6))
+    assert asked_for(registry) == [(2, 3), (5, 6)]
+    assert registry.tell(_resent(HOLDER.social("LOST", 7))) == []
+    assert (registry.card().social.missing, registry.card().social.late_count) == ((), 1)
+    assert registry.social_state() == "LOST"
+
+
 def _resent(message: Message) -> Message:
     return make_message(
         message.header.method,

@@ -18,7 +18,7 @@ from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identity import normalise_identity
 from onecard_protocol.methods import MethodRegistry
-from tests.support.card_reports import BATCH_GET_STATUS, GET_STATUS, VERIFY_CARD, card
+from tests.support.card_reports import BATCH_GET_STATUS, VERIFY_CARD, card
 from tests.support.cardholders import FakeCardholders, a_card
 from tests.support.messages import citizen_number, person
 
@@ -141,14 +141,6 @@ async def test_a_link_that_is_taken_back_is_forgotten_with_its_row(registry: Reg
     assert await registry.verify(1, 2) == "UNKNOWN_CARD"
 
 
-@pytest.mark.parametrize("count", [0, limits.CARD_QUESTION_COUNT_MAX + 1])
-async def test_a_batch_has_one_to_five_hundred_questions(registry: Registry, count: int) -> None:
-    with pytest.raises(OneCardError) as refused:
-        await registry.statuses(*[1] * count)
-
-    assert reason_name(refused.value.reason) == "PAYLOAD_INVALID"
-
-
 async def test_a_wrong_number_in_a_batch_is_named_by_its_place_and_not_told(registry: Registry) -> None:
     wrong = citizen_number(1)[:-1] + ("1" if citizen_number(1)[-1] != "1" else "2")
     questions = [
@@ -165,15 +157,17 @@ async def test_a_wrong_number_in_a_batch_is_named_by_its_place_and_not_told(regi
     assert wrong not in repr(refused.value)
 
 
-@pytest.mark.parametrize("purpose", ["", "Counter", "510000197001010011", "a" * 33])
-async def test_a_purpose_is_a_code(registry: Registry, purpose: str) -> None:
-    question = status_pb2.CardQuestion(person=person(1))
-    request = status_pb2.GetCardStatusRequest(question=question, purpose=purpose)
+@pytest.mark.parametrize("terminal", ["桂林", "x" * 33, "510000197001010011", "T-A12345678", "a00000001"])
+async def test_a_terminal_that_may_hold_a_personal_or_card_number_is_refused(registry: Registry, terminal: str) -> None:
+    request = status_pb2.VerifyCardRequest(
+        person=person(1), card_number=card(1).number, purpose="counter", terminal=terminal
+    )
 
     with pytest.raises(OneCardError) as refused:
-        await registry.reads.read(METHODS[GET_STATUS], request)
+        await registry.reads.read(METHODS[VERIFY_CARD], request)
 
-    assert refused.value.violations[0][0] == "purpose"
+    assert [name for name, _ in refused.value.violations] == ["terminal"]
+    assert terminal not in repr(refused.value)
 
 
 async def test_hundreds_of_cards_make_one_good_answer(registry: Registry) -> None:

@@ -67,7 +67,7 @@ class CardFeedServiceServicer:
     """
 
     def FollowPerson(self, request, context):
-        """Follows a person from now on; the hub answers with what it knows, so nothing lies between.
+        """Follows a person from now on; the hub answers with the number of cards that it knows: read them with GetCardStatus.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -82,7 +82,8 @@ class CardFeedServiceServicer:
 
     def LinkNumber(self, request, context):
         """Records that a number of a person is replaced by another: renumbered, or a permanent resident's old and new. What
-        comes under the old number is judged under the new one from then on. Taking it back is an operator's case.
+        comes under the old number is judged under the new one from then on. A number with cards is linked by the hub, an
+        issuer of these cards or where their holder lives. Taking it back is an operator's case.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
