@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 
@@ -32,6 +33,7 @@ pytest_plugins = ("tests.support.engines",)
 
 NUMBER = citizen_number(1)
 REPLACEMENT = message_id_from(1_790_000_000_000, b"replacement")
+LATE = message_id_from(1_790_000_000_001, b"late again")
 SUBJECTS = Subjects(bytes(32), 8)
 SUBJECT = SUBJECTS.pseudonym(normalise_identity("01", NUMBER))
 
@@ -62,14 +64,14 @@ def holder() -> Cardholder:
     )
 
 
-async def fill(dsn: str) -> None:
+async def fill(dsn: str, before: Cardholder | None, after: Cardholder) -> None:
     database = LiveConnection(dsn, application_name="test")
     try:
         connection, registry = await database.get(), CardRegistry()
         partition = SUBJECTS.partition_of_pseudonym(SUBJECT)
         await registry.prepare(connection, [partition])
         async with connection.transaction():
-            await registry.save(connection, {(partition, holder_key(SUBJECT)): (None, holder())})
+            await registry.save(connection, {(partition, holder_key(SUBJECT)): (before, after)})
     finally:
         await database.close()
 
@@ -77,7 +79,7 @@ async def fill(dsn: str) -> None:
 @pytest.fixture
 def config(postgres_dsn: str, tmp_path: Path) -> Path:
     migrate(postgres_dsn)
-    asyncio.run(fill(postgres_dsn))
+    asyncio.run(fill(postgres_dsn, None, holder()))
     file = write_hub_configuration(tmp_path, postgres_dsn)
     key = tmp_path / "subject.key"
     key.touch(mode=0o600)
@@ -160,6 +162,52 @@ def test_a_replacement_is_told_step_by_step(config: Path) -> None:
     ]
     assert (told["phase"], told["old_card"]) == ("running", "cn-11 ***01 1")
     assert "OLD_SUPERSEDED" in shown.stdout
+
+
+def waiting_holder() -> Cardholder:
+    """A replacement with a step that is stuck, and one whose benefit account was not confirmed in time."""
+    stuck, late = (dataclasses.replace(holder().replacements[0], id=one) for one in (REPLACEMENT, LATE))
+    refused = dataclasses.replace(stuck.steps[1], phase=StepPhase.STUCK)
+    benefit = Step(
+        step=replacement_pb2.REPLACEMENT_STEP_BENEFIT_ACCOUNT_CHANGED, phase=StepPhase.OPEN, recipient="cn-11"
+    )
+    return dataclasses.replace(
+        holder(),
+        replacements=(
+            dataclasses.replace(stuck, phase=ReplacementPhase.STUCK, steps=(stuck.steps[0], refused)),
+            dataclasses.replace(
+                late,
+                phase=ReplacementPhase.OPEN,
+                steps=(late.steps[0], benefit),
+                benefit_due_ms=1_790_000_002_000,
+                is_alarmed=True,
+            ),
+        ),
+    )
+
+
+def test_replacements_that_wait_for_a_person_are_listed_and_were_told_in_the_log(
+    config: Path, postgres_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert json.loads(run(config, "sagas", "--json").stdout) == []
+
+    asyncio.run(fill(postgres_dsn, holder(), waiting_holder()))
+
+    told = json.loads(run(config, "sagas", "--json").stdout)
+    assert [(one["id"], one["step"], one["phase"], one["reason"]) for one in told] == [
+        (id_text(REPLACEMENT), "OLD_SUPERSEDED", "stuck", "LOCAL_SYSTEM_DOWN"),
+        (id_text(LATE), "BENEFIT_ACCOUNT_CHANGED", "open", "OVERDUE"),
+    ]
+    assert {(one["subject"], one["recipient"]) for one in told} == {(SUBJECT, "cn-11")}
+    assert [one["since_time"][-14:-6] for one in told] == ["22:13:21", "22:13:22"]
+    assert json.loads(run(config, "sagas", "--stuck", "--json").stdout) == told[:1]
+    assert json.loads(run(config, "sagas", "--overdue", "--json").stdout) == told[1:]
+    warned = [record.getMessage() for record in caplog.records if record.name.endswith("card_waiting")]
+    assert [line[:44] for line in warned] == [f"replacement {id_text(one)}" for one in (REPLACEMENT, LATE)]
+    assert not any(hidden in line for line in warned for hidden in (NUMBER, SUBJECT, "A0000000"))
+    # What stays as it is is not told again.
+    asyncio.run(fill(postgres_dsn, waiting_holder(), waiting_holder()))
+    assert len([record for record in caplog.records if record.name.endswith("card_waiting")]) == 2
 
 
 def test_a_replacement_that_is_none_is_told(config: Path) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import getpass
 import json
 import socket
-from collections.abc import AsyncIterator
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,13 +17,18 @@ from rich.table import Table
 
 from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
 from onecard.exchange.v1 import errors_pb2
-from onecard_broker.bootstrap import hub_signer
+from onecard_broker.commands.card_calls import (
+    SHANGHAI,
+    ConfigOption,
+    GatewayOption,
+    JsonOption,
+    open_calls,
+    open_database,
+)
 from onecard_broker.commands.card_show import masked
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.operations.card_drift import ScopeDrift, find_drift, scope_name
-from onecard_broker.operations.hub_calls import HubCalls, open_channel
 from onecard_broker.records.card_cases import CardCase, list_cases
-from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.operator_reads import OperatorRead, keep_read
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
@@ -34,17 +36,6 @@ from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import ExitCode
 from onecard_protocol.identifiers import PROVINCES, ParticipantId
-from onecard_protocol.methods import MethodRegistry
-from onecard_protocol.signatures.blocks import BlockVerifier
-from onecard_protocol.signatures.engine import native_engine
-
-_SHANGHAI: Final = timezone(timedelta(hours=8))
-_ANYWHERE: Final = frozenset({"0.0.0.0", "[::]"})
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="ONECARD_CONFIG", help="The hub's configuration (YAML).")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def drift(
@@ -53,9 +44,7 @@ def drift(
     repair: Annotated[
         bool, typer.Option("--repair/--no-repair", help="Repair what can be repaired, and list the rest.")
     ] = True,
-    gateway: Annotated[
-        str, typer.Option(help="host:port of the gateway to ask through; the configured one if left out.")
-    ] = "",
+    gateway: GatewayOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Compare a province's copies of cards with the registry; repair by rule, list the rest for a person.
@@ -102,17 +91,9 @@ def cases(
 
 async def _find(settings: HubSettings, participant: str, gateway: str, *, is_repairing: bool) -> list[ScopeDrift]:
     progress = Console(stderr=True)
-    async with _database(settings) as database:
+    async with open_database(settings) as database:
         directory = await DirectoryStore(database).load()
-        async with open_channel(gateway or _local(settings.gateway.listen), settings.gateway.tls) as channel:
-            calls = HubCalls(
-                channel,
-                network=settings.network,
-                directory=directory,
-                methods=MethodRegistry.load(),
-                signer=hub_signer(settings),
-                verifier=BlockVerifier(native_engine()),
-            )
+        async with open_calls(settings, directory, gateway) as calls:
             return await find_drift(
                 participant,
                 CardComparisonServiceStub(calls.to(participant)),
@@ -125,7 +106,7 @@ async def _find(settings: HubSettings, participant: str, gateway: str, *, is_rep
 
 async def _cases(settings: HubSettings, participant: str, reason: str) -> list[CardCase]:
     """The cases; with a reason, which is kept first, their numbers will be shown."""
-    async with _database(settings) as database:
+    async with open_database(settings) as database:
         connection = await database.get()
         if reason:
             read = OperatorRead(
@@ -137,21 +118,6 @@ async def _cases(settings: HubSettings, participant: str, reason: str) -> list[C
             )
             await keep_read(connection, read)
         return await list_cases(connection, participant)
-
-
-@contextlib.asynccontextmanager
-async def _database(settings: HubSettings) -> AsyncIterator[LiveConnection]:
-    database = LiveConnection(settings.database, application_name="onecard card")
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-def _local(listen: str) -> str:
-    """How a gateway that listens everywhere is reached from its own machine."""
-    host, _, port = listen.rpartition(":")
-    return f"127.0.0.1:{port}" if host in _ANYWHERE else listen
 
 
 def shown(participant: str, results: list[ScopeDrift], *, is_repairing: bool) -> Table:
@@ -185,5 +151,5 @@ def _row(case: CardCase, *, is_revealed: bool) -> dict[str, Any]:
         "kind": case.kind,
         "here": case.here,
         "there": case.there,
-        "found_time": datetime.fromtimestamp(case.found_ms / 1000, _SHANGHAI).isoformat(timespec="seconds"),
+        "found_time": datetime.fromtimestamp(case.found_ms / 1000, SHANGHAI).isoformat(timespec="seconds"),
     }

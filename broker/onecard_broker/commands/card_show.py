@@ -6,15 +6,12 @@ Numbers are masked; in full they are shown for a reason that is kept with the op
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import getpass
 import json
 import re
 import socket
 import sys
-from collections.abc import AsyncIterator
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -26,10 +23,10 @@ from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.bootstrap import read_subject_key
+from onecard_broker.commands.card_calls import SHANGHAI, ConfigOption, JsonOption, open_database
 from onecard_broker.domain.card_state import Card, Cardholder, CardKey, Machine, Replacement, holder_key
 from onecard_broker.journal import partition_of_pseudonym
 from onecard_broker.records.card_registry import CardRegistry
-from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.operator_reads import OperatorRead, keep_read
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
@@ -39,13 +36,7 @@ from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 from onecard_protocol.identifiers import id_from_text, id_text
 from onecard_protocol.identity import normalise_identity
 
-_SHANGHAI: Final = timezone(timedelta(hours=8))
 _SUBJECT: Final = re.compile(r"[0-9a-f]{64}")
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="ONECARD_CONFIG", help="The hub's configuration (YAML).")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def show(
@@ -75,7 +66,7 @@ def show(
     check(settings.database)
     if person_number:
         subjects = Subjects(read_subject_key(settings.subject_key_file), settings.log.partition_count)
-        subject = subjects.pseudonym(normalise_identity(kind, _read_number()))
+        subject = subjects.pseudonym(normalise_identity(kind, read_number()))
     holder = asyncio.run(_look(settings, subject, reveal, reason.strip()))
     if holder is None:
         raise Explained(
@@ -129,14 +120,15 @@ def saga(
         Console().print(_shown_saga(told))
 
 
-def _read_number() -> str:
+def read_number(prompt: str = "Number / 证件号码: ") -> str:
+    """A number from the terminal, unseen, or a line of standard input."""
     if sys.stdin.isatty():
-        return getpass.getpass("Number / 证件号码: ").strip()
+        return getpass.getpass(prompt).strip()
     return sys.stdin.readline().strip()
 
 
 async def _look(settings: HubSettings, subject: str, is_revealed: bool, reason: str) -> Cardholder | None:
-    async with _database(settings) as database:
+    async with open_database(settings) as database:
         connection = await database.get()
         read = OperatorRead(
             read_ms=now_ms(),
@@ -151,17 +143,8 @@ async def _look(settings: HubSettings, subject: str, is_revealed: bool, reason: 
 
 
 async def _find_saga(settings: HubSettings, replacement_id: bytes) -> Replacement | None:
-    async with _database(settings) as database:
+    async with open_database(settings) as database:
         return await CardRegistry().find_replacement(await database.get(), replacement_id)
-
-
-@contextlib.asynccontextmanager
-async def _database(settings: HubSettings) -> AsyncIterator[LiveConnection]:
-    database = LiveConnection(settings.database, application_name="onecard card")
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 # ---- as data -------------------------------------------------------------------------------------------------------
@@ -251,7 +234,7 @@ def masked(text: str) -> str:
 def _time(time_ms: int) -> str:
     if not time_ms:
         return ""
-    return datetime.fromtimestamp(time_ms / 1000, _SHANGHAI).isoformat(sep=" ", timespec="milliseconds")
+    return datetime.fromtimestamp(time_ms / 1000, SHANGHAI).isoformat(sep=" ", timespec="milliseconds")
 
 
 # ---- on the screen -------------------------------------------------------------------------------------------------

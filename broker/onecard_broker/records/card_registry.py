@@ -33,6 +33,7 @@ from onecard_broker.records.card_columns import (
     status_row,
     values,
 )
+from onecard_broker.records.card_waiting import warn_of_new
 from onecard_broker.records.pool import Connection
 from onecard_protocol.card_digests import key_of
 
@@ -206,6 +207,7 @@ class CardRegistry:
         """Write what differs: holders, cards, replacements and steps that are new or other, and delete what is gone."""
         difference = _Difference()
         for (partition, key), (before, after) in changes.items():
+            warn_of_new(before.replacements if before else (), after.replacements if after else ())
             difference.add(partition, key.removeprefix(HOLDER_PREFIX), before, after)
         for statement, columns, gone in (
             (_delete("cardholders", ()), (), difference.holders_gone),

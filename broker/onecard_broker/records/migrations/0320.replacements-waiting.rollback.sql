@@ -1,0 +1,1 @@
+DROP INDEX card_replacement_steps_stuck, card_replacements_alarmed;
