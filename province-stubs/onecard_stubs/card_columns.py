@@ -94,7 +94,7 @@ class ColumnsCards:
         self._behaviours = behaviours
         self._ask_adapter = ask_adapter
         self._events: list[dict[str, str]] = []
-        self._steps: dict[tuple[str, str, str], _Done] = {}
+        self._steps: dict[tuple[str, str, bool], _Done] = {}
         self._sequence = itertools.count(1)
         for person in population:
             self.cards[person.card_number] = Card(
@@ -126,12 +126,19 @@ class ColumnsCards:
         return {} if card is None else self._columns(card)
 
     def step(self, columns: Columns) -> dict[str, str]:
-        """Carry a step of a replacement out, or undo it; done before, it is answered so."""
-        key = (columns["ykz603"], columns["ykz601"], columns["ykz602"])
+        """Carry a step of a replacement out, or undo it; done before, it is answered so.
+
+        What was never done is undone at once, and is not carried out later.
+        """
+        step, is_forward = (columns["ykz603"], columns["ykz601"]), columns["ykz602"] == "1"
+        if is_forward and (*step, False) in self._steps:
+            raise StepRefused("该事项已撤销")
+        key = (*step, is_forward)
         done = self._steps.get(key)
         is_already = done is not None
         if done is None:
-            self._carry_out(columns, is_forward=columns["ykz602"] == "1")
+            if is_forward or (*step, True) in self._steps:
+                self._carry_out(columns, is_forward=is_forward)
             done = self._steps[key] = _Done(f"{self._province}{next(self._sequence):010d}")
         return {
             "ykz604": done.local_id,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import grpc.aio
 import pytest
 
@@ -19,6 +21,7 @@ from onecard_protocol import limits
 from onecard_protocol.explained import Text
 from onecard_protocol.messages import to_ms
 from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios import card_replaced
 from onecard_stubs.scenarios.accounts import take_accounts
@@ -30,6 +33,8 @@ pytestmark = [pytest.mark.country, pytest.mark.timeout(600)]
 
 ACTIVE = values_pb2.SOCIAL_STATE_ACTIVE
 CARD_COUNT = 24
+STEP_TRADE = "0912"
+"""What Sichuan's core is asked for a step of a replacement by."""
 WATCH_S = 60.0
 
 
@@ -41,8 +46,14 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
         old = person.card_number
         await card_replaced.verdict(running, person, old, is_usable=True)
         since_ms = now_ms()
-        made = await command(running, "cn-51", "reissue", {"identity_number": person.identity_number})
-        for name in ("worker-1", "adapter-cn-51", "gateway-1", "adapter-bank-102"):
+        async with steps_held(running):
+            made = await command(running, "cn-51", "reissue", {"identity_number": person.identity_number})
+            for name in ("worker-1", "adapter-cn-51"):
+                await card_replaced.saga_in(running, person, "running")
+                await country.kill(name)
+                await country.restart(name)
+            await card_replaced.saga_in(running, person, "running")
+        for name in ("gateway-1", "adapter-bank-102"):
             await country.kill(name)
             await country.restart(name)
         await card_replaced.saga_in(running, person, "open")
@@ -52,9 +63,22 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
         assert [step["phase"] for step in saga["steps"]] == ["done"] * 6
         hanging = await command(running, "cn-51", "show_cards", {"identity_number": person.identity_number})
         assert hanging["electronic_card_on"] == hanging["medical_account_on"] == made["card_number"]
-        assert (await card_replaced.verdict(running, person, old, is_usable=False))["reason"]
+        assert "原卡失效" in (await card_replaced.verdict(running, person, old, is_usable=False))["reason"]
         accounts = await take_accounts(running, since_ms, with_stories=False)
         assert (accounts.lost, accounts.doubled, accounts.unknown) == ((), (), ())
+
+
+@contextlib.asynccontextmanager
+async def steps_held(running: RunningCountry) -> AsyncIterator[None]:
+    """Sichuan's core does no step of a replacement until this is over, so whatever is killed meanwhile is in its midst.
+
+    The hub asks again after 1, 10 and 60 seconds: two processes die and come back well before the last of these.
+    """
+    url = f"{running.stub_urls['cn-51']}/control/behaviour"
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        await session.post(url, json={"trade": STEP_TRADE, "down": True})
+        yield
+        await session.delete(url)
 
 
 @pytest.mark.needs("java", "mvn")

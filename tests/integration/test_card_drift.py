@@ -105,8 +105,9 @@ async def test_own_cards_are_reported_again_or_listed_and_their_accounts_taken_o
     assert not await list_cases(await database.get())
 
     drift = await find_drift(HUBEI, hubei.stub, database, EMPTY_DIRECTORY, is_repairing=True, settle_s=0)
-    assert drift[0].listed == {"missing-here": 1, "missing-there": 5, "other-state": 5, "other-data": 5}
-    assert drift[0].repaired == {"missing-here": 4, "other-version": 6}
+    # The hub takes no report here, so nothing of what is told again is repaired yet.
+    expected = dict.fromkeys(planted.by_number().values(), 5)
+    assert (drift[0].listed, drift[0].repaired) == (expected, {"other-version": 1})
     told = {event.card.number: event.version for event in hubei.world.told()}  # type: ignore[attr-defined]
     unknown = strangers[0].cards[0].number
     assert told.keys() == (planted.missing_here - {unknown}) | planted.other_version
@@ -114,11 +115,7 @@ async def test_own_cards_are_reported_again_or_listed_and_their_accounts_taken_o
     assert await hubei.card(frozen.card) == copied(holders[1])
 
     cases = await list_cases(await database.get(), HUBEI)
-    assert {case.number: case.kind for case in cases} == {
-        number: kind
-        for number, kind in planted.by_number().items()
-        if kind in {"missing-there", "other-state", "other-data"} or number == unknown
-    }
+    assert {case.number: case.kind for case in cases} == planted.by_number()
     assert {case.there for case in cases if case.kind == "missing-there"} == {""}
     assert "A0" not in repr(cases)
 

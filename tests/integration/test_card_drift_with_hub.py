@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from onecard.card.v1 import change_pb2, comparison_pb2
+from onecard.card.v1 import change_pb2, comparison_pb2, values_pb2
 from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards import book
@@ -35,11 +35,13 @@ from tests.support.card_copies import NotingOffice
 from tests.support.card_drift import fill_registry, make_holder
 from tests.support.card_reports import CARDS, recognition_code, social_report
 from tests.support.directories import MEDICAL, NETWORK, certificate_name, numbered, put_participant
-from tests.support.gateway import METHODS, Hub, eventually, eventually_async, running_hub
+from tests.support.gateway import METHODS, Hub, eventually, running_hub
 
 pytest_plugins = ("tests.support.engines",)
 
 PROVINCE = "cn-51"
+REPORTED_S = 3.0
+"""Longer than a report takes from the province to the registry, on a busy machine."""
 ISSUED = comparison_pb2.COMPARISON_SCOPE_ISSUED
 
 
@@ -58,7 +60,10 @@ class Country:
     async def find(self, *, is_repairing: bool) -> list[ScopeDrift]:
         """As the command does."""
         stub = CardComparisonServiceStub(self.calls.to(PROVINCE))
-        return await find_drift(PROVINCE, stub, self.database, self.directory, is_repairing=is_repairing, settle_s=0)
+        settle_s = REPORTED_S if is_repairing else 0
+        return await find_drift(
+            PROVINCE, stub, self.database, self.directory, is_repairing=is_repairing, settle_s=settle_s
+        )
 
 
 @pytest.fixture
@@ -158,11 +163,21 @@ async def test_differences_are_repaired_by_signed_messages_and_then_there_are_no
     assert issued.found == issued.repaired == {"missing-here": 1}
     assert followed.found == followed.repaired == {"missing-there": 1}
     assert [change.card.number for change in country.office.told] == ["A00000007", "A00000007"]
+    assert not any(one.found for one in await country.find(is_repairing=False))
+    assert not await list_cases(await country.database.get())
 
-    async def is_mended() -> bool:
-        return not any(one.found for one in await country.find(is_repairing=False))
 
-    await eventually_async(is_mended)
+@pytest.mark.timeout(180)
+async def test_a_report_that_the_hub_refuses_repairs_nothing_and_is_listed(country: Country) -> None:
+    first, second = enabled(991, "A00000991"), enabled(991, "A00000992")
+    await told_once(country, first)
+    assert (await country.find(is_repairing=True))[0].repaired == {"missing-here": 1}
+    await told_once(country, second)
+
+    issued, _ = await country.find(is_repairing=True)
+
+    assert (issued.found, issued.repaired, issued.listed) == ({"missing-here": 1}, {}, {"missing-here": 1})
+    assert [case.number for case in await list_cases(await country.database.get())] == [second.card.number]
 
 
 async def test_a_card_that_breaks_a_rule_is_left_to_a_person_and_holds_up_no_other(country: Country) -> None:
@@ -174,6 +189,19 @@ async def test_a_card_that_breaks_a_rule_is_left_to_a_person_and_holds_up_no_oth
     assert followed.found == {"missing-there": 30}
     assert followed.repaired == {"missing-there": 29}
     assert [case.number for case in await list_cases(await country.database.get())] == ["A00000013"]
+
+
+def enabled(serial: int, number: str) -> change_pb2.ReportSocialChangeRequest:
+    """A card of a person is in use, its issuer says."""
+    report = social_report(
+        serial,
+        change=change_pb2.SOCIAL_CHANGE_ENABLED,
+        state=values_pb2.SOCIAL_STATE_ACTIVE,
+        issuer=PROVINCE,
+    )
+    report.card.number = number
+    report.data.recognition_code = recognition_code(int(number[1:]), "510100")
+    return report
 
 
 def strangers(count: int) -> list[Cardholder]:

@@ -16,12 +16,14 @@ from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.connectors.database import CHINA
+from onecard_adapters.dialects.card_tables import office as card_office
 from onecard_adapters.dialects.card_tables.office import CardTablesOffice, build_office
+from onecard_adapters.dialects.card_tables.steps import Steps
 from onecard_adapters.runtime import source_rows
 from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
 from tests.support.card_desk import DeskWorld, Registry, desk_world
-from tests.support.card_tables import CIPHER, PERSON, card_settings, insert_card, make_tables, update
+from tests.support.card_tables import CIPHER, PERSON, card_settings, insert, insert_card, make_tables, update
 from tests.support.eventually import eventually
 
 pytest_plugins = ("tests.support.engines",)
@@ -280,6 +282,83 @@ async def test_the_old_card_is_superseded_once_and_its_end_is_told(
         assert world.social()[-1][3] == "LOST"
 
 
+@pytest.mark.parametrize(
+    "step",
+    [replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED, replacement_pb2.REPLACEMENT_STEP_MEDICAL_ACCOUNT_MOVED],
+)
+async def test_what_was_never_done_is_undone_at_once_and_never_carried_out_later(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine, step: replacement_pb2.ReplacementStep
+) -> None:
+    insert_card(engine, 1)
+    async with office(tmp_path, url, step_wait_ms=100) as (_, made):
+        back = _step(step, replacement_pb2.STEP_DIRECTION_BACK)
+        first, again = await made.carry_out(back), await made.carry_out(back)
+        assert first.done_time == again.done_time
+        with pytest.raises(OneCardError) as late:
+            await made.carry_out(_step(step))
+        assert late.value.reason == errors_pb2.ERROR_REASON_REPLACEMENT_UNDONE
+        found = await made.find(_step().old_card)
+        assert found is not None
+        assert found.state == values_pb2.SOCIAL_STATE_ACTIVE
+
+
+async def test_the_undoing_of_a_step_that_was_refused_is_done_at_once(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    step = replacement_pb2.REPLACEMENT_STEP_MEDICAL_ACCOUNT_MOVED
+    async with office(tmp_path, url, step_wait_ms=100) as (_, made):
+        with pytest.raises(OneCardError):
+            await made.carry_out(_step(step))
+        _work_off(engine, state="REFUSED", reason="账户冻结")
+        assert (await made.carry_out(_step(step, replacement_pb2.STEP_DIRECTION_BACK))).was_already
+
+
+async def test_a_confirmation_that_cannot_be_read_is_marked_and_the_others_are_told(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    for number, bank in (("01" * 16, "77777"), ("02" * 16, "102")):
+        _insert_confirmed(engine, number, bank)
+    async with office(tmp_path, url) as (world, _):
+        await eventually(lambda: _states(engine) == ["REFUSED", "TOLD"])
+        assert [request.replacement_id for request in world.registry.confirmed] == ["02" * 16]
+        assert _reasons(engine)[0].startswith("[UNMAPPED_CODE] ")
+        assert "代码" in _reasons(engine)[0]
+
+
+async def test_a_confirmation_that_the_hub_refuses_says_why_in_chinese(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    registry = Registry()
+    registry.failure = OneCardError(errors_pb2.ERROR_REASON_REPLACEMENT_UNDONE)
+    _insert_confirmed(engine, "01" * 16, "102")
+    async with office(tmp_path, url, registry):
+        await eventually(lambda: _states(engine) == ["REFUSED"])
+        assert _reasons(engine) == ["[REPLACEMENT_UNDONE] 新卡已注销，该换卡业务已撤回。"]
+
+
+async def test_an_unforeseen_failure_of_a_confirmation_is_logged_by_its_kind_and_tried_again(
+    tmp_path: Path,
+    url: str,
+    engine: sqlalchemy.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told, failures = Steps.told, [RuntimeError(PERSON)]
+
+    def fails_once(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        told(*arguments)
+
+    monkeypatch.setattr(Steps, "told", fails_once)
+    monkeypatch.setattr(card_office, "_CONFIRM_RETRY_S", 0.05)
+    _insert_confirmed(engine, "01" * 16, "102")
+    async with office(tmp_path, url):
+        await eventually(lambda: _states(engine) == ["TOLD"])
+    assert "benefit accounts failed: RuntimeError" in caplog.text
+    assert PERSON not in caplog.text
+
+
 async def test_a_card_that_ended_before_is_left_as_it_is(tmp_path: Path, url: str, engine: sqlalchemy.Engine) -> None:
     insert_card(engine, 1, aaz502=9)
     async with office(tmp_path, url) as (_, made):
@@ -319,3 +398,31 @@ def _work_off(engine: sqlalchemy.Engine, **values: Any) -> None:
     changes = ", ".join(f"{name} = :{name}" for name in values)
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text(f"UPDATE onecard_task SET {changes}"), values)
+
+
+def _insert_confirmed(engine: sqlalchemy.Engine, replacement_id: str, bank: str) -> None:
+    insert(
+        engine,
+        "onecard_task",
+        replacement_id=replacement_id,
+        step="待遇发放账户变更",
+        direction="FORWARD",
+        aac002=PERSON,
+        aac058="01",
+        state="CONFIRMED",
+        aae008=bank,
+    )
+
+
+def _states(engine: sqlalchemy.Engine) -> list[str]:
+    return _tasks(engine, "state")
+
+
+def _reasons(engine: sqlalchemy.Engine) -> list[str]:
+    return _tasks(engine, "reason")
+
+
+def _tasks(engine: sqlalchemy.Engine, column: str) -> list[str]:
+    with engine.begin() as connection:
+        statement = sqlalchemy.text(f"SELECT {column} FROM onecard_task ORDER BY replacement_id")
+        return list(connection.execute(statement).scalars())

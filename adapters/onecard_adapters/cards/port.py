@@ -17,7 +17,7 @@ from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 class LocalCard:
     """A card as a card office's system shows it now, in national terms. Repeats of it are no harm: content decides."""
 
-    person: exchange_values_pb2.PersonIdentity
+    person: exchange_values_pb2.PersonIdentity = dataclasses.field(repr=False)
     card: values_pb2.CardReference
     state: values_pb2.SocialState
     change: change_pb2.SocialChange
@@ -25,8 +25,8 @@ class LocalCard:
     occurred_ms: int
     """When, by the local system."""
     local_status: exchange_values_pb2.CodedValue
-    data: values_pb2.CardData
-    holder: values_pb2.HolderDetails
+    data: values_pb2.CardData = dataclasses.field(repr=False)
+    holder: values_pb2.HolderDetails = dataclasses.field(repr=False)
     replaces: values_pb2.CardReference | None = None
     version: int | None = None
     """The local system's own version of the card, where it keeps one."""
@@ -36,13 +36,13 @@ class LocalCard:
 class LocalAccount:
     """A card's account as a bank's system shows it now, in national terms."""
 
-    person: exchange_values_pb2.PersonIdentity
+    person: exchange_values_pb2.PersonIdentity = dataclasses.field(repr=False)
     card: values_pb2.CardReference
     state: values_pb2.FinancialState
     change: change_pb2.FinancialChange
     occurred_ms: int
     local_status: exchange_values_pb2.CodedValue
-    bank_card_number: str
+    bank_card_number: str = dataclasses.field(repr=False)
     version: int | None = None
 
 

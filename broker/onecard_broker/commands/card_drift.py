@@ -129,7 +129,7 @@ def shown(participant: str, results: list[ScopeDrift], *, is_repairing: bool) ->
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for one in results:
-        for kind in one.found:
+        for kind in {**one.found, **one.listed}:
             counts = (one.found, one.repaired, one.listed)[: len(columns)]
             table.add_row(one.scope, kind, *(str(count.get(kind, 0)) for count in counts))
         more = "more than " if one.is_cut_off else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence, Set
 from typing import Any, Final, Protocol, TypeVar
 
 from google.protobuf.message import Message as ProtoMessage
@@ -102,6 +102,11 @@ class Difference:
         assert self.there is not None
         return self.there.card
 
+    @property
+    def key(self) -> CardKey:
+        """The card's key."""
+        return _key(self.card)
+
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Traffic:
@@ -140,6 +145,7 @@ class Comparing:
         self._scope = scope
         self._settle_s = settle_s
         self._pause_s = pause_s
+        self._depth = 1
         self.traffic = Traffic()
 
     async def compare(self) -> Comparison:
@@ -148,12 +154,12 @@ class Comparing:
         depth = max(1, depth_for(await self._registry.count()))
         there_count = (await self._digests(depth, [""])).card_count
         tree = await self._build(max(depth, depth_for(there_count)))
+        self._depth = tree.depth
         prefixes = await self._walk(tree)
         differences = await self._look(prefixes[:RANGES_MAX])
         if differences:
             await asyncio.sleep(self._settle_s)
-            again = {key_of(*key).hex()[: tree.depth] for key in differences}
-            seen = await self._look(sorted(again))
+            seen = await self._look_again(differences)
             differences = {key: one for key, one in seen.items() if differences.get(key) == one}
         return Comparison(
             differences=list(differences.values()),
@@ -163,22 +169,35 @@ class Comparing:
         )
 
     async def repair(self, differences: Iterable[Difference]) -> list[Difference]:
-        """Repair what can be; returns what a person must decide.
+        """Repair what can be, of what was compared; returns what a person must decide.
 
-        A card that breaks a rule of the protocol by itself is left to a person; it does not hold up the others. Raises
-        OneCardError where the province does not answer.
+        A card that breaks a rule of the protocol by itself is left to a person; it does not hold up the others. So is
+        what still differs afterwards, as it stands then: a remedy that was taken is none until it shows, since the hub
+        may refuse what an issuer reports again. Raises OneCardError where the province does not answer.
         """
         by_remedy: dict[Remedy, dict[CardKey, Difference]] = {remedy: {} for remedy in Remedy}
         for one in differences:
             for remedy in remedies_for(self._scope, one):
-                by_remedy[remedy][_key(one.card)] = one
+                by_remedy[remedy][one.key] = one
         left = dict(by_remedy[Remedy.PERSON])
         for remedy, at_once in _AT_ONCE.items():
             chosen = by_remedy[remedy]
             for keys in _parts(list(chosen), at_once):
                 for key in await self._carry_out(remedy, [chosen[key] for key in keys]):
                     left[key] = chosen[key]
-        return list(left.values())
+        asked = {key for remedy in _AT_ONCE for key in by_remedy[remedy]}
+        return list({**await self._unrepaired(asked - left.keys()), **left}.values())
+
+    async def _unrepaired(self, keys: Set[CardKey]) -> dict[CardKey, Difference]:
+        """What still differs of these; looks again as long as it becomes less, for reports take their time."""
+        while keys:
+            await asyncio.sleep(self._settle_s)
+            seen = await self._look_again(keys)
+            found = {key: seen[key] for key in keys if key in seen}
+            if len(found) == len(keys):
+                return found
+            keys = found.keys()
+        return {}
 
     async def _carry_out(self, remedy: Remedy, differences: Sequence[Difference]) -> list[CardKey]:
         """Ask for one remedy of some cards; returns those of which it was refused."""
@@ -186,7 +205,7 @@ class Comparing:
             if remedy is Remedy.REPORT_AGAIN:
                 reports = [_asked_report(one) for one in differences]
                 answer = await self._ask(self._stub.ReportAgain, comparison_pb2.ReportAgainRequest(cards=reports))
-                asked = {_key(one.card) for one in differences}
+                asked = {one.key for one in differences}
                 return [_key(card) for card in answer.unknown if _key(card) in asked]
             request = (
                 comparison_pb2.RepairCopyRequest(gone=[one.card for one in differences])
@@ -198,7 +217,7 @@ class Comparing:
             if error.reason not in _REFUSED_FOR_A_CARD:
                 raise
             if len(differences) == 1:
-                return [_key(differences[0].card)]
+                return [differences[0].key]
             middle = len(differences) // 2
             return [
                 key
@@ -236,6 +255,10 @@ class Comparing:
                 errors_pb2.ERROR_REASON_PAYLOAD_INVALID, violations=[("ranges", "are not those asked for")]
             )
         return answer
+
+    async def _look_again(self, keys: Iterable[CardKey]) -> dict[CardKey, Difference]:
+        """Compare the ranges of these cards."""
+        return await self._look(sorted({key_of(*key).hex()[: self._depth] for key in keys}))
 
     async def _look(self, prefixes: Sequence[str]) -> dict[CardKey, Difference]:
         """Compare ranges card by card."""

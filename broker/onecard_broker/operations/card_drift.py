@@ -46,9 +46,9 @@ class ScopeDrift:
     found: dict[str, int]
     """Differences by kind."""
     repaired: dict[str, int]
-    """Those that were repaired, or whose issuer will report them again."""
+    """Those that differ no more."""
     listed: dict[str, int]
-    """Those that wait for a person."""
+    """Those that wait for a person, as they stand now: what has no remedy, or differs in spite of it."""
     is_cut_off: bool
     """Whether there are more than one comparison looks at."""
     request_count: int
@@ -118,8 +118,8 @@ async def find_drift(
         repaired: list[Difference] = []
         if is_repairing and found:
             listed = await comparing.repair(found)
-            left = {id(one) for one in listed}
-            repaired = [one for one in found if id(one) not in left]
+            left = {one.key for one in listed}
+            repaired = [one for one in found if one.key not in left]
         if is_repairing:
             cases = [_case(participant, scope, one) for one in listed]
             await put_cases(await database.get(), participant, scope, cases, is_complete=not comparison.is_cut_off)

@@ -221,11 +221,21 @@ class CardOffice:
         )
 
     def _step(self, text: Text) -> Said:
-        """Carry a step out, or undo it; both are records of this office, and the old card's status."""
+        """Carry a step out, or undo it. What was never done is undone at once, and is not carried out later."""
         name, is_forward = text.values["事项"], text.values["方向"] == "1"
-        key = (text.values["业务流水号"], f"{name}{text.values['方向']}")
-        if (done := self.books.steps.get(key)) is not None:
-            return _step_said(ALREADY, done)
+        done, undone = ((text.values["业务流水号"], f"{name}{direction}") for direction in "10")
+        if is_forward and undone in self.books.steps:
+            raise Refused("该事项已撤销")
+        key = done if is_forward else undone
+        if (known := self.books.steps.get(key)) is not None:
+            return _step_said(ALREADY, known)
+        if is_forward or done in self.books.steps:
+            self._carry_out(text, name, is_forward=is_forward)
+        self.books.steps[key] = Done(local_id=self._new_number("450001"), time=records.now())
+        return _step_said(DONE, self.books.steps[key])
+
+    def _carry_out(self, text: Text, name: str, *, is_forward: bool) -> None:
+        """Both directions are records of this office, and the old card's status."""
         before, after = text.values["原社保卡号"], text.values["新社保卡号"]
         number = after if is_forward else before
         holder = self.books.holders.setdefault(text.values["社会保障号码"], Holder())
@@ -243,8 +253,6 @@ class CardOffice:
                 holder.benefit_task = text.values["业务流水号"] if is_forward else ""
             case _:
                 raise Refused(f"事项{name}不支持")
-        self.books.steps[key] = Done(local_id=self._new_number("450001"), time=records.now())
-        return _step_said(DONE, self.books.steps[key])
 
     def _move_electronic_card(self, source: str, target: str) -> None:
         """The e-card maps to one card: its number moves where both cards are of this office."""

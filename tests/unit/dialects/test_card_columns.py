@@ -87,6 +87,25 @@ async def test_a_step_is_done_once_undone_once_and_answered_as_done_already(plac
         await eventually(lambda: desk.states(card.number) == ["SUPERSEDED", "ACTIVE"])
 
 
+@pytest.mark.parametrize("step", ["OLD_SUPERSEDED", "CREDENTIAL_FOLLOWED"])
+async def test_what_was_never_done_is_undone_at_once_and_never_carried_out_later(
+    place: str, step: str, tmp_path: Path
+) -> None:
+    async with columns_office(place, KeepingDesk(), tmp_path) as (cards, _, office):
+        card = next(iter(cards.cards.values()))
+        before, number = card.status, card.person.identity_number
+        request = step_request(step, number=number, old=(ISSUERS[place], card.number), new=("cn-11", "A99000090"))
+        request.direction = replacement_pb2.STEP_DIRECTION_BACK
+        first, again = await office.carry_out(request), await office.carry_out(request)
+        assert first.local_id == again.local_id != ""
+        request.direction = replacement_pb2.STEP_DIRECTION_FORWARD
+        with pytest.raises(OneCardError) as late:
+            await office.carry_out(request)
+        assert late.value.reason == errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM
+        assert card.status == before
+        assert not (await cards.show_cards({"identity_number": number}))["credential_on"]
+
+
 async def test_what_hangs_on_a_card_follows_to_the_new_one_and_back(place: str, tmp_path: Path) -> None:
     async with columns_office(place, KeepingDesk(), tmp_path) as (cards, _, office):
         card = next(iter(cards.cards.values()))

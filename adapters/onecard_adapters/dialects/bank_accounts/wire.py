@@ -12,7 +12,6 @@ from onecard_adapters.cards.port import LocalAccount
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_fields import invalid, required
 from onecard_adapters.dialects.infno import json_text
-from onecard_adapters.dialects.infno.core import masked
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import PROVINCES
@@ -47,12 +46,12 @@ def write_request(code: str, content: Mapping[str, object]) -> bytes:
 
 
 def read_answer(body: bytes) -> Mapping[str, Any]:
-    """The body of an answer. Raises REFUSED_BY_LOCAL_SYSTEM with the bank's words, LOCAL_FORM_INVALID."""
+    """The body of an answer. Raises REFUSED_BY_LOCAL_SYSTEM with the bank's code, LOCAL_FORM_INVALID."""
     message = json_text.parse_object(body)
     code = required(message, "retCode", "answer")
     if code != SUCCESS:
-        words = masked(card_fields.optional(message, "retMsg", "answer"))
-        raise OneCardError(errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM, f"the bank answered {code[:8]} {words}")
+        # Its words are free, and may hold a name: the code says enough.
+        raise OneCardError(errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM, f"the bank answered {code[:8]}")
     content = message.get("body")
     if not isinstance(content, dict):
         raise invalid("body", "not an object")

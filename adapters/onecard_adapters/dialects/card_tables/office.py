@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -106,16 +107,21 @@ class CardTablesOffice:
             except OneCardError as error:
                 _log.error("benefit accounts: %s %s", reason_name(error.reason), error.detail)
                 pause_s = max(pause_s, _CONFIRM_RETRY_S)
+            except Exception as error:
+                # The text of an unforeseen error may quote a row: only its kind and place are logged.
+                place = "".join(traceback.format_tb(error.__traceback__))
+                _log.error("benefit accounts failed: %s\n%s", type(error).__name__, place)
+                pause_s = max(pause_s, _CONFIRM_RETRY_S)
             await asyncio.sleep(pause_s)
 
     async def _tell_confirmed(self, request: replacement_pb2.ConfirmBenefitAccountRequest) -> None:
-        refused = ""
+        refused: OneCardError | None = None
         try:
             await self._desk.confirm_benefit_account(request)
         except OneCardError as error:
             if may_be_sent_again(error) or error.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN:
                 raise
-            refused = reason_name(error.reason)
+            refused = error
         await self._database.run(lambda connection: self._steps.told(connection, request.replacement_id, refused))
 
     async def _take(self, page: Sequence[tuple[int, Row]]) -> dict[int, OneCardError]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import logging
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, select, update
@@ -19,11 +20,15 @@ from onecard_adapters.connectors.database import CHINA
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_tables import rows, tables
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
+from onecard_adapters.dialects.cashier_text import cashier_text, log_text
 from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
 
 OLD_SUPERSEDED: Final = replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED
 _CONFIRMED_MAX: Final = 100
+_REASON_CHARACTERS_MAX: Final = 200
+
+_log = logging.getLogger(__name__)
 
 
 class TaskState(enum.StrEnum):
@@ -51,29 +56,50 @@ class Steps:
     ) -> replacement_pb2.CarryOutStepResponse | None:
         """Do a step or ask the local system for it; None while it has not worked it off.
 
-        Raises CARD_AUTHORITY, CARD_UNKNOWN, UNMAPPED_CODE, or REFUSED_BY_LOCAL_SYSTEM with the local reason.
+        What was never done is undone at once, and is never carried out later. Raises REPLACEMENT_UNDONE for that,
+        CARD_AUTHORITY, CARD_UNKNOWN, UNMAPPED_CODE, or REFUSED_BY_LOCAL_SYSTEM with the local reason.
         """
-        known = self._task(connection, request, request.direction)
+        done = self._task(connection, request, replacement_pb2.STEP_DIRECTION_FORWARD)
+        undone = self._task(connection, request, replacement_pb2.STEP_DIRECTION_BACK)
+        is_forward = request.direction == replacement_pb2.STEP_DIRECTION_FORWARD
+        if is_forward and undone is not None:
+            raise OneCardError(errors_pb2.ERROR_REASON_REPLACEMENT_UNDONE, "the step was undone before this came")
+        known = done if is_forward else undone
         if known is not None:
             return _answer(known, was_already=True)
+        if not is_forward and (done is None or done["state"] == TaskState.REFUSED):
+            values = self._new_task(request, state=TaskState.DONE)
+            connection.execute(tables.TASKS.insert().values(values))
+            return _answer(values, was_already=True)
         if request.step == OLD_SUPERSEDED:
-            return self._change_status(connection, request)
+            return self._change_status(connection, request, done)
         connection.execute(tables.TASKS.insert().values(self._new_task(request, state=TaskState.OPEN)))
         return None
 
     def confirmed(self, connection: Connection) -> list[replacement_pb2.ConfirmBenefitAccountRequest]:
-        """What the agency confirmed and the exchange was not told. Raises LOCAL_FORM_INVALID, UNMAPPED_CODE."""
+        """What the agency confirmed and the exchange was not told; a row that cannot be read is marked as refused."""
         table = tables.TASKS
-        rows = connection.execute(select(table).where(table.c.state == TaskState.CONFIRMED.value).limit(_CONFIRMED_MAX))
-        return [self._confirmation(row) for row in rows.mappings()]
+        found = connection.execute(
+            select(table).where(table.c.state == TaskState.CONFIRMED.value).limit(_CONFIRMED_MAX)
+        )
+        requests: list[replacement_pb2.ConfirmBenefitAccountRequest] = []
+        for row in found.mappings().all():
+            try:
+                requests.append(self._confirmation(row))
+            except OneCardError as error:
+                _log.error("benefit accounts: %s", log_text(error))
+                self.told(connection, row["replacement_id"], error)
+        return requests
 
-    def told(self, connection: Connection, replacement_id: str, refused: str) -> None:
-        """The exchange was told that the agency confirmed; `refused` is why it did not take it, or empty."""
+    def told(self, connection: Connection, replacement_id: str, refused: OneCardError | None) -> None:
+        """The exchange was told that the agency confirmed; `refused` is why it did not take it, for the staff."""
         table = tables.TASKS
+        state = TaskState.TOLD if refused is None else TaskState.REFUSED
+        reason = None if refused is None else cashier_text(refused, "")[:_REASON_CHARACTERS_MAX]
         connection.execute(
             update(table)
             .where(table.c.replacement_id == replacement_id, table.c.state == TaskState.CONFIRMED.value)
-            .values(state=TaskState.REFUSED.value if refused else TaskState.TOLD.value, reason=refused or None)
+            .values(state=state.value, reason=reason)
         )
 
     def _confirmation(self, row: RowMapping) -> replacement_pb2.ConfirmBenefitAccountRequest:
@@ -87,8 +113,9 @@ class Steps:
         )
 
     def _change_status(
-        self, connection: Connection, request: replacement_pb2.CarryOutStepRequest
+        self, connection: Connection, request: replacement_pb2.CarryOutStepRequest, done: RowMapping | None
     ) -> replacement_pb2.CarryOutStepResponse | None:
+        """End the old card; or, where `done` is the row of its end, undo that."""
         old = request.old_card
         if old.issuer != self._issuer:
             raise OneCardError(errors_pb2.ERROR_REASON_CARD_AUTHORITY, "the old card is another issuer's")
@@ -98,8 +125,7 @@ class Steps:
         row = connection.execute(statement).mappings().first()
         if row is None:
             raise OneCardError(errors_pb2.ERROR_REASON_CARD_UNKNOWN, "the local system has no such card")
-        is_forward = request.direction == replacement_pb2.STEP_DIRECTION_FORWARD
-        changed = self._end(row) if is_forward else self._restore(connection, request, row)
+        changed = self._end(row) if done is None else self._restore(done, row)
         values = self._new_task(request, state=TaskState.DONE, local_id=str(row["row_key"]), before=row["aaz502"])
         if changed:
             connection.execute(
@@ -115,13 +141,10 @@ class Steps:
             return {}
         return {"aaz502": self._ended, "aae400": self._settings.superseded_cause}
 
-    def _restore(
-        self, connection: Connection, request: replacement_pb2.CarryOutStepRequest, row: RowMapping
-    ) -> dict[str, Any]:
+    def _restore(self, done: RowMapping, row: RowMapping) -> dict[str, Any]:
         """What the undoing puts back: only what the step itself changed, and nothing that was changed since."""
-        done = self._task(connection, request, replacement_pb2.STEP_DIRECTION_FORWARD)
         is_ours = row["aaz502"] == self._ended and row["aae400"] == self._settings.superseded_cause
-        if done is None or done["aaz502_before"] == self._ended or not is_ours:
+        if done["aaz502_before"] == self._ended or not is_ours:
             return {}
         return {"aaz502": done["aaz502_before"], "aae400": None}
 

@@ -195,3 +195,26 @@ def test_an_account_with_a_wrong_value_is_refused_and_its_number_not_shown(chang
     with pytest.raises(OneCardError, match=said) as refused:
         wire.read_account({**row, **changes}, tables, "bank-102", "a")
     assert changes.get("cardNo", row["cardNo"]) not in str(refused.value)
+
+
+def test_the_banks_free_words_are_in_no_error() -> None:
+    body = wire.write_answer("E00002", "客户张三 450000196901019931 无此账户", {})
+    with pytest.raises(OneCardError) as refused:
+        wire.read_answer(body)
+    assert refused.value.detail == "the bank answered E00002"
+
+
+def test_an_account_shows_nobody() -> None:
+    tables = _settings("http://127.0.0.1:1/bank").tables()
+    row = {
+        "issueProv": "45",
+        "ssCardNo": "A99000001",
+        "idType": "110001",
+        "idNo": "450000196901019931",
+        "cardNo": "6228480000000000000",
+        "acctStatus": "1",
+        "updTime": "20240315101112",
+    }
+    shown = repr(wire.read_account(row, tables, "bank-102", "a"))
+    assert "450000196901019931" not in shown
+    assert "6228480000000000000" not in shown

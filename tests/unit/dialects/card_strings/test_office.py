@@ -43,6 +43,25 @@ async def test_an_old_card_is_superseded_told_and_brought_back_by_the_undoing() 
         await eventually(lambda: desk.states(person.card_number) == ["SUPERSEDED", "ACTIVE"])
 
 
+@pytest.mark.parametrize("step", _STEPS)
+async def test_what_was_never_done_is_undone_at_once_and_never_carried_out_later(step: str) -> None:
+    async with guangxi(KeepingDesk()) as (stub, office):
+        person = stub.population.people[0]
+        request = step_request(
+            step, number=person.identity_number, old=("cn-45", person.card_number), new=("cn-45", "A99500001")
+        )
+        request.direction = replacement_pb2.STEP_DIRECTION_BACK
+        first, again = await office.carry_out(request), await office.carry_out(request)
+        assert first.local_id == again.local_id != ""
+        request.direction = replacement_pb2.STEP_DIRECTION_FORWARD
+        with pytest.raises(OneCardError) as late:
+            await office.carry_out(request)
+        assert late.value.reason == errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM
+        found = await office.find(request.old_card)
+        assert found is not None
+        assert found.state == values_pb2.SOCIAL_STATE_ACTIVE
+
+
 async def test_the_benefit_account_is_a_task_that_the_agency_confirms() -> None:
     desk = KeepingDesk()
     async with guangxi(desk) as (stub, office):
