@@ -67,7 +67,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
         report("the old card is lost: a new one is made and enabled in Sichuan")
         made = await command(country, ISSUER, "reissue", {"identity_number": person.identity_number})
         await _open_account(country, person, made["card_number"])
-        refused = await verdict(country, person, old, is_usable=False)
+        await verdict(country, person, old, is_usable=False)
         report("the patient is discharged, and the stay settled")
         require("2402", await hospital.discharge(stay, day=today))
         settled = require("2304", await hospital.settle(stay)).output["setlinfo"]
@@ -79,6 +79,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     report("the agency confirms the benefit account")
     await command(country, ISSUER, "confirm_benefit_account", {"identity_number": person.identity_number})
     saga = await saga_in(country, person, "completed")
+    refused = await verdict(country, person, old, is_usable=False)
     shown = await _show(country, person)
     hanging = await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number})
     played_ms = round((time.monotonic() - started) * 1000)

@@ -30,9 +30,9 @@ def test_the_planted_differences_are_the_only_ones(tmp_path: Path) -> None:
     assert found == planted | {"": 1_000 - 40}
 
 
-def test_each_of_a_million_cards_has_a_holder_of_its_own() -> None:
-    numbers = {identity_number(serial) for serial in range(1, 1_000_001)}
-    assert len(numbers) == 1_000_000
+def test_each_card_has_a_holder_of_its_own_beyond_the_birthdays_of_one_area() -> None:
+    numbers = {identity_number(serial) for serial in range(1, 320_001)}
+    assert len(numbers) == 320_000
 
 
 def by_key(changes: object) -> dict[Key, change_pb2.ReportSocialChangeRequest]:
