@@ -35,6 +35,8 @@ ACTIVE = values_pb2.SOCIAL_STATE_ACTIVE
 CARD_COUNT = 24
 STEP_TRADE = "0912"
 """What Sichuan's core is asked for a step of a replacement by."""
+STEP_MS = 6_000
+"""Less than a call of a local system may take; the five steps together take longer than two deaths."""
 WATCH_S = 60.0
 
 
@@ -46,7 +48,7 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
         old = person.card_number
         await card_replaced.verdict(running, person, old, is_usable=True)
         since_ms = now_ms()
-        async with steps_held(running):
+        async with steps_slow(running):
             made = await command(running, "cn-51", "reissue", {"identity_number": person.identity_number})
             for name in ("worker-1", "adapter-cn-51"):
                 await card_replaced.saga_in(running, person, "running")
@@ -69,14 +71,11 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
 
 
 @contextlib.asynccontextmanager
-async def steps_held(running: RunningCountry) -> AsyncIterator[None]:
-    """Sichuan's core does no step of a replacement until this is over, so whatever is killed meanwhile is in its midst.
-
-    The hub asks again after 1, 10 and 60 seconds: two processes die and come back well before the last of these.
-    """
+async def steps_slow(running: RunningCountry) -> AsyncIterator[None]:
+    """Sichuan's core takes its time for each step until this is over: what is killed meanwhile is in its midst."""
     url = f"{running.stub_urls['cn-51']}/control/behaviour"
     async with aiohttp.ClientSession(raise_for_status=True) as session:
-        await session.post(url, json={"trade": STEP_TRADE, "down": True})
+        await session.post(url, json={"trade": STEP_TRADE, "delay_ms": STEP_MS})
         yield
         await session.delete(url)
 

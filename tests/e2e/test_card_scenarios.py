@@ -1,4 +1,4 @@
-"""Cards in a country of three provinces' card offices and a bank, on each log: the drills, and their secrecy."""
+"""Cards in a country of three provinces' card offices and a bank: the drills and their secrecy, the loss on each log."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def test_a_card_lost_in_beijing_is_refused_in_guilin_and_accepted_when_it_is_fou
     assert figures["poll_interval_ms"] == 200
 
 
+@pytest.mark.parametrize("country", ["embedded"], indirect=True)
 def test_a_card_is_replaced_during_a_stay_elsewhere_and_the_stay_is_settled(country: RunningCountry) -> None:
     figures = drill(country, "card-replaced")
 
@@ -65,6 +66,7 @@ def test_a_card_is_replaced_during_a_stay_elsewhere_and_the_stay_is_settled(coun
     assert "原卡失效" in figures["refused_reason"]
 
 
+@pytest.mark.parametrize("country", ["embedded"], indirect=True)
 def test_a_person_sees_cards_with_masked_numbers_and_numbers_for_a_reason_that_is_kept(country: RunningCountry) -> None:
     drill(country, "card-lost")
     number = asyncio.run(command(country, "cn-11", "show"))["holders"][0]
