@@ -1,4 +1,4 @@
-"""Cards in a country of three provinces' card offices and a bank: the drills and their secrecy, the loss on each log."""
+"""Cards in a country of three card offices and a bank: the drills and their secrecy, the loss on each log."""
 
 from __future__ import annotations
 
