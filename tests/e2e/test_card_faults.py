@@ -20,7 +20,8 @@ from onecard_adapters.settings import load_adapter_settings
 from onecard_protocol import limits
 from onecard_protocol.explained import Text
 from onecard_protocol.messages import to_ms
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios import card_replaced

@@ -10,17 +10,13 @@ from typing import Any
 
 import pytest
 
-from onecard_broker.bootstrap import open_log
 from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic
-from onecard_broker.log.port import LoggedRecord
-from onecard_broker.operations.log_window import LogWindow
-from onecard_broker.settings import load_hub_settings
 from onecard_protocol.identifiers import HUB
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios.card_replaced import CARD_REPLACED
 from onecard_stubs.scenarios.control import command
-from tests.support.country import PROGRAM, country_up, environment, numbers_in, onecard, personal_numbers
+from tests.support.country import PROGRAM, country_up, environment, numbers_in, onecard, personal_numbers, records_of
 
 pytestmark = [pytest.mark.country, pytest.mark.timeout(400)]
 
@@ -89,7 +85,8 @@ def test_no_number_of_a_holder_stands_in_a_log_a_key_or_a_header(country: Runnin
         number for one in people for number in (one.identity_number, one.card_number, one.bank_card_number)
     }
     # The identity numbers are there to be found: the payloads hold them.
-    records = asyncio.run(records_of(country))
+    topics = (JOURNAL_TOPIC, *map(inbox_topic, (HUB, *CARD_REPLACED.provinces)))
+    records = asyncio.run(records_of(country.hub_config, *topics))
     assert any(numbers_in(record.value, numbers) for record in records)
     for record in records:
         outside = record.key + b"".join(name.encode() + value for name, value in record.headers)
@@ -109,18 +106,3 @@ def show(country: RunningCountry, number: str, *options: str) -> subprocess.Comp
         check=False,
         env=environment(),
     )
-
-
-async def records_of(country: RunningCountry) -> list[LoggedRecord]:
-    """Everything in the journal and the inboxes of the hub, a province and a bank."""
-    log = await open_log(load_hub_settings(country.hub_config))
-    window = LogWindow(log)
-    try:
-        return [
-            record
-            for topic in (JOURNAL_TOPIC, *map(inbox_topic, (HUB, *CARD_REPLACED.provinces)))
-            async for record in window.topic(topic)
-        ]
-    finally:
-        await window.close()
-        await log.close()

@@ -15,7 +15,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from onecard_protocol.explained import ExitCode
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.scenarios.medical import run as run_medical
 from tests.support.country import PROGRAM, country_up, environment, onecard, processes_of
 

@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.guangdong.hospital import FeeItem, Hospital, Stay
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios.accounts import take_accounts

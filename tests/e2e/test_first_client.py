@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios.medical import choose_patient
 from tests.support.go_programs import Ended, run

@@ -15,7 +15,8 @@ from onecard_broker.domain.settlement_states import Phase
 from onecard_protocol import limits
 from onecard_protocol.identifiers import HUB
 from onecard_stubs.behaviour import Switches
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from tests.support.eventually import eventually
 from tests.support.load import IN_DOUBT, REFUSED, REVERSE, SETTLE, Trade, Ward, patients, reason_of
 from tests.support.reckoning import everything_agrees, local_id_of, phases_by_msgid, read_encounters

@@ -10,7 +10,8 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from onecard_broker.journal import JOURNAL_TOPIC
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from tests.support.load import Ward, flows_go_on, patients, steady_load
 from tests.support.reckoning import everything_agrees
 

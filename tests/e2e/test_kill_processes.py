@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from onecard_protocol import limits
 from onecard_stubs.behaviour import Switches
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from tests.support.load import IN_DOUBT, SETTLE, Ward, flows_go_on, patients, steady_load
 from tests.support.reckoning import everything_agrees
 

@@ -11,14 +11,10 @@ from typing import Any
 
 import pytest
 
-from onecard_broker.bootstrap import open_log
 from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic
 from onecard_broker.log.cloud_events import HEADER, SIGNATURE
-from onecard_broker.log.port import LoggedRecord
-from onecard_broker.operations.log_window import LogWindow
-from onecard_broker.settings import load_hub_settings
 from onecard_stubs.dev.running import RunningCountry
-from tests.support.country import country_up, numbers_in, onecard, personal_numbers
+from tests.support.country import country_up, numbers_in, onecard, personal_numbers, records_of
 
 pytestmark = [pytest.mark.country, pytest.mark.timeout(400)]
 
@@ -52,21 +48,6 @@ def settlement(country: RunningCountry) -> str:
         for message in hub(country, "list", "--limit", "1000")
         if message["method"].endswith("/Settle") and message["kind"] == "request"
     )
-
-
-async def records_of(country: RunningCountry) -> list[LoggedRecord]:
-    """Everything in the journal and the provinces' inboxes."""
-    log = await open_log(load_hub_settings(country.hub_config))
-    window = LogWindow(log)
-    try:
-        return [
-            record
-            for topic in (JOURNAL_TOPIC, inbox_topic("cn-44"), inbox_topic("cn-51"))
-            async for record in window.topic(topic)
-        ]
-    finally:
-        await window.close()
-        await log.close()
 
 
 def test_a_drill_loses_nothing_doubles_nothing_and_prints_one_object(country: RunningCountry) -> None:
@@ -158,7 +139,7 @@ def test_personal_numbers_stand_in_no_log_of_any_process(country: RunningCountry
 
 def test_personal_numbers_stand_in_no_key_and_no_header_of_the_log(country: RunningCountry) -> None:
     numbers = personal_numbers()
-    records = asyncio.run(records_of(country))
+    records = asyncio.run(records_of(country.hub_config, JOURNAL_TOPIC, inbox_topic("cn-44"), inbox_topic("cn-51")))
     shown = b"\n".join(
         part
         for record in records

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from onecard_broker.bootstrap import open_log
 from onecard_broker.journal import CONTROL_TOPIC, JOURNAL_TOPIC, inbox_topic
 from onecard_broker.log.port import LoggedRecord
-from onecard_broker.operations.log_window import LogWindow
-from onecard_broker.settings import load_hub_settings
 from onecard_stubs.behaviour import Switches
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.population import Person, Population
+from tests.support.country import records_of
 from tests.support.load import SteadfastHospital, Ward, area_of, flows_go_on, patients, steady_load
 from tests.support.personal_numbers import PersonalNumbers
 from tests.support.reckoning import everything_agrees, read_encounters
@@ -152,17 +151,8 @@ def wal_of(store: Path) -> bytes:
 
 async def all_records(country: Country) -> list[LoggedRecord]:
     """Every record of the journal, the inboxes and the control topic."""
-    log = await open_log(load_hub_settings(country.hub_config))
-    window = LogWindow(log)
-    try:
-        return [
-            record
-            for topic in (JOURNAL_TOPIC, CONTROL_TOPIC, *(inbox_topic(name) for name in country.plan.provinces))
-            async for record in window.topic(topic)
-        ]
-    finally:
-        await window.close()
-        await log.close()
+    inboxes = map(inbox_topic, country.plan.provinces)
+    return await records_of(country.hub_config, JOURNAL_TOPIC, CONTROL_TOPIC, *inboxes)
 
 
 async def run_onecard(country: Country, *arguments: str) -> bytes:

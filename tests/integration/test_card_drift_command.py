@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -21,7 +20,7 @@ from onecard_broker.records.card_cases import CardCase, put_cases
 from onecard_broker.records.pool import connect
 from onecard_broker.records.schema import migrate
 from onecard_protocol.errors import OneCardError
-from tests.support.directories import NETWORK
+from tests.support.hub_files import write_hub_configuration
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -47,20 +46,7 @@ def case(number: str, participant: str = "cn-42", **changes: object) -> CardCase
 @pytest.fixture
 def config(postgres_dsn: str, tmp_path: Path) -> Path:
     migrate(postgres_dsn)
-    file = tmp_path / "hub.yaml"
-    tls = {"certificate_file": "g.pem", "private_key_file": "g.key", "client_authority_file": "a.pem"}
-    file.write_text(
-        yaml.safe_dump(
-            {
-                "network": NETWORK,
-                "database": postgres_dsn,
-                "signing_key": {"file": "hub.json"},
-                "subject_key_file": "subject.key",
-                "gateway": {"listen": "127.0.0.1:0", "tls": tls},
-            }
-        )
-    )
-    return file
+    return write_hub_configuration(tmp_path, postgres_dsn)
 
 
 async def keep(dsn: str, *cases: CardCase, is_complete: bool = True) -> None:

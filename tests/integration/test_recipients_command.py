@@ -6,7 +6,6 @@ import asyncio
 import json
 from pathlib import Path
 
-import yaml
 from typer.testing import CliRunner
 
 from onecard_broker.commands.hub import app
@@ -20,6 +19,7 @@ from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import migrate
 from onecard_protocol.clock import now_ms
 from tests.support.directories import NETWORK, new_signer, numbered, put_participant
+from tests.support.hub_files import write_hub_configuration
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -54,19 +54,7 @@ async def prepare(dsn: str) -> None:
 def test_each_province_is_shown_with_what_it_did_not_receive_yet(postgres_dsn: str, tmp_path: Path) -> None:
     migrate(postgres_dsn)
     asyncio.run(prepare(postgres_dsn))
-    config = tmp_path / "hub.yaml"
-    tls = {"certificate_file": "g.pem", "private_key_file": "g.key", "client_authority_file": "a.pem"}
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "network": NETWORK,
-                "database": postgres_dsn,
-                "signing_key": {"file": "hub.json"},
-                "subject_key_file": "subject.key",
-                "gateway": {"listen": "127.0.0.1:0", "tls": tls},
-            }
-        )
-    )
+    config = write_hub_configuration(tmp_path, postgres_dsn)
 
     shown = CliRunner().invoke(app, ["recipients", "--config", str(config)], catch_exceptions=False)
     as_json = CliRunner().invoke(app, ["recipients", "--config", str(config), "--json"], catch_exceptions=False)

@@ -16,15 +16,12 @@ from onecard.card.v1.feed_pb2_grpc import CardFeedServiceStub
 from onecard.card.v1.status_pb2_grpc import CardStatusServiceStub
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime.context import ExchangeContext
-from onecard_adapters.runtime.sealing import load_sealer
-from onecard_adapters.sdk.assembly import Connection, Signatures
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.clock import now_ms
-from onecard_protocol.signatures.engine import native_engine
 from tests.support.card_reports import card, financial_report, social_report
-from tests.support.directories import NETWORK, certificate_name
 from tests.support.gateway import Hub, eventually, eventually_async, running_hub
+from tests.support.hub_provinces import exchange_of
 from tests.support.messages import person
 
 pytest_plugins = ("tests.support.engines",)
@@ -63,20 +60,7 @@ class Follower(CardChangeServiceServicer):
 
 @contextlib.asynccontextmanager
 async def adapter(hub: Hub, directory: Path, participant: str) -> AsyncIterator[tuple[Exchange, Follower]]:
-    signer = hub.signers["cn-00"]
-    store = directory / f"{participant}.sqlite"
-    exchange = Exchange(
-        Connection(
-            participant=participant,
-            network=NETWORK,
-            gateways=tuple(f"127.0.0.1:{gateway.port}" for gateway in hub.gateways),
-            hub_keys={signer.key_id: signer.public_key},
-            credentials=hub.authority.issue(certificate_name(participant)).channel_credentials(),
-        ),
-        Signatures(signer=hub.signers[participant], engine=native_engine()),
-        store_file=store,
-        sealer=load_sealer(directory / f"{participant}.key", store),
-    )
+    exchange = exchange_of(hub, directory, participant)
     follower = Follower()
     change_pb2_grpc.add_CardChangeServiceServicer_to_server(follower, exchange)
     async with exchange:

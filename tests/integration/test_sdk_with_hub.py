@@ -16,8 +16,6 @@ from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceServicer, Enco
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
 from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceStub
 from onecard_adapters.runtime.context import ExchangeContext
-from onecard_adapters.runtime.sealing import load_sealer
-from onecard_adapters.sdk.assembly import Connection, Signatures
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_broker.directory.store import DirectoryStore
@@ -27,9 +25,9 @@ from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import id_text, new_message_id
 from onecard_protocol.messages import timestamp
-from onecard_protocol.signatures.engine import native_engine
-from tests.support.directories import NETWORK, certificate_name
+from tests.support.directories import NETWORK
 from tests.support.gateway import Hub, eventually, running_hub
+from tests.support.hub_provinces import exchange_of
 from tests.support.messages import coverage_query, filing_report
 from tests.support.sdk_country import SETTLE, Coverage, Filings, Insured, register
 from tests.support.stays import SyntheticStay, coded, day, make_split
@@ -66,20 +64,7 @@ class Answering(Coverage):
 
 @contextlib.asynccontextmanager
 async def province(hub: Hub, directory: Path, participant: str, *servicers: object) -> AsyncIterator[Exchange]:
-    signer = hub.signers["cn-00"]
-    store = directory / f"{participant}.sqlite"
-    exchange = Exchange(
-        Connection(
-            participant=participant,
-            network=NETWORK,
-            gateways=tuple(f"127.0.0.1:{gateway.port}" for gateway in hub.gateways),
-            hub_keys={signer.key_id: signer.public_key},
-            credentials=hub.authority.issue(certificate_name(participant)).channel_credentials(),
-        ),
-        Signatures(signer=hub.signers[participant], engine=native_engine()),
-        store_file=store,
-        sealer=load_sealer(directory / f"{participant}.key", store),
-    )
+    exchange = exchange_of(hub, directory, participant)
     for servicer in servicers:
         register(servicer, exchange)
     async with exchange:

@@ -16,6 +16,10 @@ from typing import Any
 
 import psutil
 
+from onecard_broker.bootstrap import open_log
+from onecard_broker.log.port import LoggedRecord
+from onecard_broker.operations.log_window import LogWindow
+from onecard_broker.settings import load_hub_settings
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.population import Population
 
@@ -101,6 +105,17 @@ def personal_numbers() -> frozenset[str]:
 def numbers_in(content: bytes, numbers: frozenset[str]) -> list[str]:
     """Which of the numbers stand in the bytes, masked so that no report shows one."""
     return [f"{number[:3]}…{number[-2:]}" for number in numbers if number.encode() in content]
+
+
+async def records_of(hub_config: Path, *topics: str) -> list[LoggedRecord]:
+    """Everything in the topics."""
+    log = await open_log(load_hub_settings(hub_config))
+    window = LogWindow(log)
+    try:
+        return [record for topic in topics async for record in window.topic(topic)]
+    finally:
+        await window.close()
+        await log.close()
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:

@@ -29,13 +29,13 @@ from typing import Final
 
 from onecard.card.v1 import change_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2, message_pb2
-from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_broker.domain import card_replacement
 from onecard_broker.domain.card_holding import Holding
-from onecard_broker.domain.card_state import Card, Change, LocalStatus, Machine, card_key
+from onecard_broker.domain.card_state import Card, CardKey, Change, LocalStatus, Machine, card_key
 from onecard_broker.domain.card_states import ENDED, TABLES, leads_to
 from onecard_broker.domain.model import Feeds, KnownMessage, KnownState, MessageKey
 from onecard_protocol import limits
+from onecard_protocol.card_digests import day_number
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import HUB, participant_of_area
 from onecard_protocol.messages import to_ms
@@ -278,25 +278,44 @@ def card_told(
     social: change_pb2.ReportSocialChangeRequest, financial: change_pb2.ReportFinancialChangeRequest | None
 ) -> Card:
     """The card as these reports leave it if none came before. Made by the million: takes the persons out of them."""
-    issuer, number, sequence = card_key(social.card)
-    data = social.data
-    bank_card_number = "" if financial is None else financial.bank_card_number
+    told_by_bank = "" if financial is None else financial.bank_card_number
+    return _card(
+        card_key(social.card),
+        social.data,
+        social=_told_first(social),
+        financial=Machine() if financial is None else _told_first(financial),
+        bank_card_number=told_by_bank or social.data.bank_card_number,
+        replaces=card_key(social.replaces) if social.HasField("replaces") else None,
+    )
+
+
+def _card(
+    key: CardKey,
+    data: values_pb2.CardData,
+    *,
+    social: Machine,
+    financial: Machine,
+    bank_card_number: str,
+    replaces: CardKey | None,
+) -> Card:
+    """The card with its face and chip as the issuer tells them."""
+    issuer, number, sequence = key
     return Card(
         issuer=issuer,
         number=number,
         sequence=sequence,
-        social=_told_first(social),
-        financial=Machine() if financial is None else _told_first(financial),
+        social=social,
+        financial=financial,
         recognition_code=data.recognition_code,
         electronic_card_id=data.electronic_card_id,
         bank=data.bank,
-        bank_card_number=bank_card_number or data.bank_card_number,
+        bank_card_number=bank_card_number,
         generation=data.generation,
         specification_version=data.specification_version,
         card_class=data.card_class,
         institution_code=data.institution_code,
-        issue_day=_day(data, "issue_day"),
-        expiry_day=_day(data, "expiry_day"),
+        issue_day=day_number(data.issue_day),
+        expiry_day=day_number(data.expiry_day),
         is_contactless=data.is_contactless,
         has_transit_mark=data.has_transit_mark,
         certificate_serial=data.certificate_serial,
@@ -304,7 +323,7 @@ def card_told(
         production_way=data.production_way.code,
         residence_area=data.residence_area,
         photo_digest=data.photo_digest,
-        replaces=card_key(social.replaces) if social.HasField("replaces") else None,
+        replaces=replaces,
     )
 
 
@@ -349,38 +368,14 @@ def _changed(card: Card, payload: Change, moved: Machine) -> Card:
     data = payload.data
     is_same_bank = data.bank == card.bank
     is_told_by_bank = is_same_bank and card.financial.version > 0 and card.bank_card_number != ""
-    return Card(
-        issuer=card.issuer,
-        number=card.number,
-        sequence=card.sequence,
+    return _card(
+        card.key,
+        data,
         social=moved,
         financial=card.financial if is_same_bank else Machine(),
-        recognition_code=data.recognition_code,
-        electronic_card_id=data.electronic_card_id,
-        bank=data.bank,
         bank_card_number=card.bank_card_number if is_told_by_bank else data.bank_card_number,
-        generation=data.generation,
-        specification_version=data.specification_version,
-        card_class=data.card_class,
-        institution_code=data.institution_code,
-        issue_day=_day(data, "issue_day"),
-        expiry_day=_day(data, "expiry_day"),
-        is_contactless=data.is_contactless,
-        has_transit_mark=data.has_transit_mark,
-        certificate_serial=data.certificate_serial,
-        production_kind=data.production_kind.code,
-        production_way=data.production_way.code,
-        residence_area=data.residence_area,
-        photo_digest=data.photo_digest,
         replaces=card_key(payload.replaces) if payload.HasField("replaces") else card.replaces,
     )
-
-
-def _day(data: values_pb2.CardData, name: str) -> int:
-    if not data.HasField(name):
-        return 0
-    day: exchange_values_pb2.CalendarDay = getattr(data, name)
-    return day.year * 10_000 + day.month * 100 + day.day
 
 
 def _state_name(machine: change_pb2.CardMachine, state: int) -> str:

@@ -22,14 +22,13 @@ from onecard_broker.domain.model import (
     AggregateKey,
     Effect,
     Inbound,
-    KnownMessage,
     KnownState,
     MessageKey,
     Needs,
     Origin,
     Remember,
-    Say,
 )
+from onecard_broker.exchange import holding
 from onecard_broker.exchange.batch import Batch, OwnedPartition
 from onecard_broker.exchange.inbounds import Entry, read_entry
 from onecard_broker.journal import JOURNAL_TOPIC, answers_text
@@ -40,9 +39,8 @@ from onecard_broker.records.parking import Parked
 from onecard_broker.records.pool import Connection
 from onecard_broker.records.state_tables import StateTables
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, to_rejection
-from onecard_protocol.identifiers import HUB
-from onecard_protocol.messages import Message, reference_to
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.messages import Message
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.signer import Signer
 
@@ -290,7 +288,7 @@ class Decider:
             if entry.timer_id is not None and entry.record.partition in batch.owned:
                 batch.spend_timer(partition, entry.timer_id)
             if entry.held_because:
-                self._hold(batch, entry, now_ms)
+                holding.hold(batch, entry, now_ms)
             elif inbound is not None:
                 self._decide_one(batch, entry, inbound, now_ms)
 
@@ -314,23 +312,23 @@ class Decider:
         owned = batch.owned[inbound.partition]
         if entry.disposition == control_pb2.DISPOSITION_RELEASE:
             # Parked under its own key from here on: it holds nobody up and can still be replayed or discarded.
-            self._park(batch, entry, answers_text(_message_of(inbound).key), "released", is_offender=True)
+            holding.park(batch, entry, answers_text(holding.message_of(inbound).key), "released", is_offender=True)
             return
         if entry.disposition == control_pb2.DISPOSITION_DISCARD:
-            final = self._final(inbound, errors_pb2.ERROR_REASON_DISCARDED, now_ms)
+            final = holding.final_refusal(inbound, errors_pb2.ERROR_REASON_DISCARDED, now_ms)
             batch.apply(inbound, entry.record, final, now_ms)
             return
         if inbound.subject in owned.blockers and inbound.origin is Origin.MESSAGE and self._waits(batch, inbound):
-            self._park(batch, entry, inbound.subject, "waits behind a held record or dead letter", is_offender=False)
-            message = _message_of(inbound)
+            holding.park(batch, entry, inbound.subject, "waits behind a held record or dead letter", is_offender=False)
+            message = holding.message_of(inbound)
             if message.key not in batch.overlay(inbound.partition).known:  # Whoever asks is told that it is held.
-                waiting = Remember(known=_known(inbound, message, KnownState.HELD))
+                waiting = Remember(known=holding.known_as(inbound, KnownState.HELD))
                 batch.apply(inbound, entry.record, [waiting], now_ms)
             return
         try:
             revoked = self._revocation(inbound, owned.directory, entry.claimed_ms)
             if revoked:
-                effects = self._refusal(inbound, revoked)
+                effects: list[Effect] = [holding.refusal(inbound, revoked)]
             else:
                 overlay = batch.overlay(inbound.partition)
                 effects = conversation.decide(overlay.state(owned.directory.feeds), inbound, now_ms)
@@ -341,7 +339,7 @@ class Decider:
                 batch.park(entry.parked)  # It stays a dead letter.
                 return
             entry.held_because = type(error).__name__
-            self._hold(batch, entry, now_ms)
+            holding.hold(batch, entry, now_ms)
 
     def _waits(self, batch: Batch, inbound: Inbound) -> bool:
         """Behind a held record everything waits; behind dead letters what the rules say."""
@@ -357,71 +355,7 @@ class Decider:
         status = directory.key_status(key_id, admitted_ms)
         return errors_pb2.ERROR_REASON_KEY_REVOKED if status is KeyStatus.REVOKED else 0
 
-    def _refusal(self, inbound: Inbound, reason: int) -> list[Effect]:
-        message = _message_of(inbound)
-        return [
-            Say(
-                index=0,
-                recipient=message.header.sender,
-                method=message.header.method,
-                kind=message_pb2.MESSAGE_KIND_REJECTION,
-                payload=to_rejection(OneCardError(reason)).SerializeToString(),
-                reply_to=reference_to(message, log_epoch=self._log_epoch, partition=inbound.partition),
-                answers=message.key,
-            )
-        ]
-
-    def _final(self, inbound: Inbound, reason: int, now_ms: int) -> list[Effect]:
-        """The final rejection of a held message; its first answer, so the notice's own id is not used again."""
-        message = _message_of(inbound)
-        (say,) = self._refusal(inbound, reason)
-        assert isinstance(say, Say)
-        known = _known(inbound, message, KnownState.DECIDED)
-        answer = (HUB, inbound.derived_id(now_ms, 1))
-        return [dataclasses.replace(say, index=1), Remember(known=dataclasses.replace(known, answer=answer))]
-
-    # ---- holding and control ---------------------------------------------------------------------------------------
-
-    def _hold(self, batch: Batch, entry: Entry, now_ms: int) -> None:
-        inbound = entry.inbound
-        message = None if inbound is None else inbound.message
-        subject = "" if inbound is None else inbound.subject
-        if message is None or inbound is None:
-            self._park(batch, entry, subject or _fallback_subject(entry), entry.held_because, is_offender=True)
-            return
-        subject = subject or answers_text(message.key)
-        self._park(batch, entry, subject, entry.held_because, is_offender=True)
-        notice = message_pb2.Notice(
-            state=message_pb2.OPEN_STATE_HELD, reason=errors_pb2.ERROR_REASON_HELD, detail=entry.held_because
-        )
-        if entry.is_replay:
-            return
-        effects: list[Effect] = [
-            Say(
-                index=0,
-                recipient=message.header.sender,
-                method=message.header.method,
-                kind=message_pb2.MESSAGE_KIND_NOTICE,
-                payload=notice.SerializeToString(),
-                reply_to=reference_to(message, log_epoch=self._log_epoch, partition=inbound.partition),
-                answers=message.key,
-            ),
-            Remember(known=_known(inbound, message, KnownState.HELD)),
-        ]
-        batch.apply(inbound, entry.record, effects if message.header.sender != HUB else effects[1:], now_ms)
-
-    def _park(self, batch: Batch, entry: Entry, subject: str, cause: str, *, is_offender: bool) -> None:
-        message = None if entry.inbound is None else entry.inbound.message
-        batch.park(
-            Parked(
-                record=entry.record,
-                subject=subject,
-                sender="" if message is None else message.header.sender,
-                id=b"" if message is None else message.header.id,
-                is_offender=is_offender,
-                cause=cause,
-            )
-        )
+    # ---- control -----------------------------------------------------------------------------------------------------
 
     def _apply_control(self, batch: Batch, entry: Entry) -> None:
         owned = batch.owned[entry.record.partition]
@@ -492,24 +426,3 @@ class Decider:
         numbers.update(reached)
         partitions.update(batch.owned)
         return outputs
-
-
-def _message_of(inbound: Inbound) -> Message:
-    assert inbound.message is not None
-    return inbound.message
-
-
-def _known(inbound: Inbound, message: Message, state: KnownState) -> KnownMessage:
-    return KnownMessage(
-        sender=message.header.sender,
-        id=message.header.id,
-        digest=message.digest,
-        recipient=message.header.recipient,
-        method=message.header.method,
-        subject=inbound.subject,
-        state=state,
-    )
-
-
-def _fallback_subject(entry: Entry) -> str:
-    return f"record:{entry.record.partition}:{entry.record.position}"

@@ -19,6 +19,7 @@ from aiohttp import web
 from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
 from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import numbers
+from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
 
 PATH: Final = "/bank"
 NOTICE: Final = "SB1001"
@@ -72,40 +73,34 @@ class BankCore:
         self.told: list[dict[str, str]] = []
         """Every account as it was told, in order; a batch tells it again later, whatever came after."""
         self.notices = Notices(self._tell)
-        self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._site = HttpSite()
 
     @property
     def port(self) -> int:
         """The port that is listened on, once started; the next start takes it again."""
-        return self._port
+        return self._site.port
 
     @property
     def url(self) -> str:
         """Where the adapter asks."""
-        return f"http://127.0.0.1:{self._port}{PATH}"
+        return f"http://127.0.0.1:{self._site.port}{PATH}"
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = HOST, port: int = 0) -> None:
         """Listen, and tell the adapter of what happens; OSError if the port is taken."""
-        application = web.Application(client_max_size=4 * 1_024 * 1_024)
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_post(PATH, self._serve)
         mount_control(
             application,
             self.behaviours,
             {"open": self.open, "set_status": self.set_status, "hourly_batch": self.hourly_batch, "show": self.show},
         )
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port or self._port, reuse_port=False).start()
-        self._port = self._runner.addresses[0][1]
+        await self._site.start(application, host, port)
         self.notices.start()
 
     async def stop(self) -> None:
         """Stop; what the bank holds is kept."""
         await self.notices.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._site.stop()
 
     async def open(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Open accounts, for an employer all at once: takes `cards`, each with issue_prov, card_number,
@@ -206,13 +201,3 @@ def _response(code: str, text: str, accounts: list[dict[str, str]], switches: Sw
 
 def _now() -> datetime:
     return datetime.now(_CHINA)
-
-
-async def serve_until_cancelled(bank: BankCore, host: str, port: int) -> None:
-    """Run a bank until the task is cancelled."""
-    await bank.start(host, port)
-    _log.info("the bank listens at %s", bank.url)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await bank.stop()

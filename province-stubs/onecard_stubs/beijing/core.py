@@ -28,6 +28,7 @@ from onecard_stubs.behaviour import Behaviours, mount_control
 from onecard_stubs.beijing.columns_key import ColumnsKey
 from onecard_stubs.beijing.office import NEW, PROVINCE_AREA, REISSUE, CardOffice
 from onecard_stubs.population import Population
+from onecard_stubs.serving import HOST, HttpSite
 
 HOLDERS: Final = 200
 """People who have a card from the start."""
@@ -48,16 +49,15 @@ class BeijingCardOffice:
         self.behaviours = Behaviours()
         self.office = CardOffice(database, ColumnsKey.load(key_file), self.population, holders=holders)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-office")
-        self._runner: web.AppRunner | None = None
+        self._site = HttpSite()
         self._working: asyncio.Task[None] | None = None
-        self._port = 0
 
     @property
     def url(self) -> str:
         """Where the control API is, once started."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._site.port}"
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = HOST, port: int = 0) -> None:
         """Open the tables, listen, and work; OSError if the port is taken."""
         await self._run(self.office.open)
         application = web.Application()
@@ -78,10 +78,7 @@ class BeijingCardOffice:
                 "show": self.show,
             },
         )
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port or self._port, reuse_port=False).start()
-        self._port = self._runner.addresses[0][1]
+        await self._site.start(application, host, port)
         self._working = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
@@ -90,9 +87,7 @@ class BeijingCardOffice:
             self._working.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._working
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._site.stop()
         await self._run(self.office.close)
 
     async def report_lost(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -178,13 +173,3 @@ class BeijingCardOffice:
         await asyncio.sleep(switches.delay_ms / 1_000)
         refused = "系统拒绝办理" if switches.wrong_code else None
         await self._run(lambda: self.office.end_step(task, refused=refused))
-
-
-async def serve_until_cancelled(office: BeijingCardOffice, host: str, port: int) -> None:
-    """Run an office until the task is cancelled."""
-    await office.start(host, port)
-    _log.info("Beijing's card office works on its tables; its control API is at %s/control", office.url)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await office.stop()

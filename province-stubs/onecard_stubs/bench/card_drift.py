@@ -15,7 +15,8 @@ from typing import Any, Final, Literal
 
 from onecard_protocol.explained import ExitCode
 from onecard_stubs.bench.card_registry import STEP_SECONDS, load_registry, run_to_end
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.processes import ChildProcess
 
 PROVINCE: Final = "cn-44"

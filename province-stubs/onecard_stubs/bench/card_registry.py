@@ -17,7 +17,8 @@ from typing import Any, Final
 import psutil
 import psycopg
 
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.processes import ChildProcess
 
 HOLDERS: Final = 1_380_000_000

@@ -15,7 +15,8 @@ import psutil
 
 from onecard_protocol.identifiers import PROVINCES
 from onecard_stubs.bench.comparing import lost_and_doubled
-from onecard_stubs.dev.country import Country, CountryPlan
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.processes import ChildProcess
 
 Kind = Literal["events", "calls", "settlements", "cards", "everyone", "statuses", "status", "loss"]

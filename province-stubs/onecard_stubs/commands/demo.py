@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from onecard_stubs.dev.country import CountryPlan
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.session import run_country
 from onecard_stubs.scenarios.registry import find_scenario
 

@@ -9,7 +9,7 @@ import typer
 
 from onecard_protocol.explained import Text
 from onecard_stubs.commands.usage import check_brokers, refuse
-from onecard_stubs.dev.country import CountryPlan
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.provinces import PROVINCES
 from onecard_stubs.dev.session import error_as_json, run_country
 from onecard_stubs.scenarios.registry import find_scenario

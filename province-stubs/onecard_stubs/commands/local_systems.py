@@ -1,12 +1,14 @@
 """The local systems that `onecard stub run` knows."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+
+if TYPE_CHECKING:
+    from onecard_stubs.serving import LocalServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,38 +34,39 @@ class LocalSystem:
     """Serves until cancelled."""
 
 
+async def _serve(system: "LocalServer", port: int) -> None:
+    from onecard_stubs.serving import serve_until_cancelled
+
+    await serve_until_cancelled(system, port)
+
+
 async def _guangdong(place: Place) -> None:
     from onecard_stubs.guangdong.core import GuangdongCore
 
-    core = GuangdongCore(requires_sign_in=True, adapter_url=place.adapter_url)
-    await core.start(port=place.port)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await core.stop()
+    await _serve(GuangdongCore(requires_sign_in=True, adapter_url=place.adapter_url), place.port)
 
 
 async def _sichuan(place: Place) -> None:
     from onecard_stubs.population import Population
-    from onecard_stubs.sichuan.core import SichuanCore, serve_until_cancelled
+    from onecard_stubs.sichuan.core import SichuanCore
 
-    await serve_until_cancelled(SichuanCore(Population(), adapter_url=place.adapter_url), "127.0.0.1", place.port)
+    await _serve(SichuanCore(Population(), adapter_url=place.adapter_url), place.port)
 
 
 async def _guangxi(place: Place) -> None:
-    from onecard_stubs.guangxi.core import GuangxiCardOffice, serve_until_cancelled
+    from onecard_stubs.guangxi.core import GuangxiCardOffice
 
-    await serve_until_cancelled(GuangxiCardOffice(adapter_url=place.adapter_url), "127.0.0.1", place.port)
+    await _serve(GuangxiCardOffice(adapter_url=place.adapter_url), place.port)
 
 
 async def _bank(place: Place) -> None:
-    from onecard_stubs.bank.core import BankCore, serve_until_cancelled
+    from onecard_stubs.bank.core import BankCore
 
-    await serve_until_cancelled(BankCore(adapter_url=place.adapter_url), "127.0.0.1", place.port)
+    await _serve(BankCore(adapter_url=place.adapter_url), place.port)
 
 
 async def _beijing(place: Place) -> None:
-    from onecard_stubs.beijing.core import BeijingCardOffice, serve_until_cancelled
+    from onecard_stubs.beijing.core import BeijingCardOffice
 
     if not place.database or place.columns_key is None:
         raise Explained(
@@ -76,7 +79,7 @@ async def _beijing(place: Place) -> None:
                 exit_code=ExitCode.USAGE,
             )
         )
-    await serve_until_cancelled(BeijingCardOffice(place.database, place.columns_key), "127.0.0.1", place.port)
+    await _serve(BeijingCardOffice(place.database, place.columns_key), place.port)
 
 
 LOCAL_SYSTEMS: Final = {

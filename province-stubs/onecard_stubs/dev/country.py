@@ -14,21 +14,20 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
-from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 from onecard_protocol.identifiers import HUB
 from onecard_stubs.dev.adapter_configuration import write_adapter_configuration
 from onecard_stubs.dev.free_ports import free_ports, is_listening
 from onecard_stubs.dev.gateway_health import GatewayHealth
 from onecard_stubs.dev.hub_configuration import Keys, ParticipantFiles, write_directory, write_hub_configuration
 from onecard_stubs.dev.kafka import KafkaCluster
+from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.postgres import EmbeddedPostgres
 from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard
 from onecard_stubs.dev.provinces import PROVINCES, Province, without_local_system
@@ -38,34 +37,6 @@ _READY_SECONDS = 60
 _STEP_SECONDS = 120
 
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountryPlan:
-    """What the country consists of."""
-
-    log: Literal["embedded", "kafka"] = "embedded"
-    broker_count: int = 1
-    """Kafka brokers, 1 or 3; of no meaning on the embedded log."""
-    provinces: tuple[str, ...] = ("cn-44", "cn-51")
-    gateway_count: int = 1
-    worker_count: int = 1
-    runs_provinces: bool = True
-    """Whether adapters and local systems run; a benchmark brings its own ends and takes only their configurations."""
-    followers: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Participants that get the changes of cards about residents of the provinces given, of everybody where none is."""
-
-    def check(self) -> None:
-        """Raise Explained for a plan that cannot be carried out."""
-        unknown = [name for name in self.provinces if self.runs_provinces and name not in PROVINCES]
-        if unknown:
-            raise _refused(
-                Text(
-                    en=f"No local system speaks for {', '.join(unknown)}.",
-                    zh=f"{', '.join(unknown)} 没有本地系统。",
-                ),
-                Text(en=f"Take some of {', '.join(PROVINCES)}.", zh=f"请从 {', '.join(PROVINCES)} 中选择。"),
-            )
 
 
 class Country:
@@ -145,7 +116,9 @@ class Country:
         stub_urls = {name: f"http://127.0.0.1:{port}" for name, port in self.stub_ports.items()}
         places = {"postgres": self.database, **self.gateway_addresses}
         for province in self._provinces if self.plan.runs_provinces else ():
-            places[province.adapter_process] = self.adapter_urls[province.id]
+            database = self._database_of(province)
+            reads = "" if database is None else database["url"]
+            places[province.adapter_process] = self.adapter_urls[province.id] or reads
             places[province.stub_process] = stub_urls[province.id]
         if self.kafka_servers is not None:
             places |= {f"kafka-{number}": at for number, at in enumerate(self.kafka_servers.split(","), start=1)}
@@ -451,17 +424,3 @@ def _locale_that_exists() -> Iterator[None]:
             del os.environ["LC_ALL"]
         else:
             os.environ["LC_ALL"] = before
-
-
-def check_directory(directory: Path) -> None:
-    """Make the directory of a country; raises Explained if it holds anything."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if os.listdir(directory):
-        raise _refused(
-            Text(en=f"The directory {directory} is not empty.", zh=f"目录 {directory} 不是空目录。"),
-            Text(en="Name an empty or new directory.", zh="请指定一个空目录或新目录。"),
-        )
-
-
-def _refused(what: Text, remedy: Text) -> Explained:
-    return Explained(Explanation(what=what, remedy=remedy, exit_code=ExitCode.NOT_SET_UP))

@@ -17,10 +17,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from onecard_protocol.explained import ExitCode, Language, explain, language_of
-from onecard_stubs.dev.country import Country, CountryPlan, check_directory
+from onecard_stubs.dev.country import Country
+from onecard_stubs.dev.plan import CountryPlan, check_directory
 from onecard_stubs.dev.removal import remove_directory
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.scenarios.display import show
+from onecard_stubs.scenarios.registry import SCENARIOS
 from onecard_stubs.scenarios.result import Report, Scenario
 
 
@@ -165,9 +167,10 @@ def _show_country(country: Country, running: RunningCountry, language: Language)
     console.print(table, soft_wrap=True)
     onecard, config = program(), running.hub_config
     lines = {
-        f"{onecard} scenario run medical --directory {running.directory}": (
-            "演练一次跨省住院结算" if zh else "a Guangdong hospital settles a Sichuan patient's bill"
-        ),
+        f"{onecard} scenario run {name} --directory {running.directory}": drill.what.of(language)
+        for name, drill in SCENARIOS.items()
+        if set(drill.provinces) <= running.stub_urls.keys()
+    } | {
         f"{onecard} message list --config {config}": "最近投递的报文" if zh else "the messages last delivered",
         f"{onecard} message trace ID --config {config}": "一条报文的全程" if zh else "the journey of one of them",
         f"{onecard} stub behave --url {running.stub_urls.get('cn-51', 'URL')} --trade 0304 --lose-answer --calls 1": (

@@ -20,13 +20,13 @@ from onecard_stubs.guangdong.catalogue import Catalogue
 from onecard_stubs.guangdong.records import Refused
 from onecard_stubs.guangdong.visits import Visits
 from onecard_stubs.population import Population
+from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
 
 PATH = "/fsi/api/rsfComIfsService/callService"
 FAILED = -1
 NOT_SIGNED_IN = -3
 """infcode of a trade without a valid sign_no (ours); nothing of it was looked at."""
 _SIGN_IN, _SIGN_OUT = "9001", "9002"
-_BODY_BYTES_MAX = 4 * 1_024 * 1_024
 _READING = {"1101", "2206", "2303", "5203", QUERY}
 
 Trade = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
@@ -60,7 +60,7 @@ class GuangdongCore:
         self._province_area = province_area
         self._answers: dict[tuple[str, str, str], tuple[Any, dict[str, Any]]] = {}
         self._sequence = 0
-        self._runner: web.AppRunner | None = None
+        self._site = HttpSite()
         self._trades: dict[str, Trade] = {
             _SIGN_IN: self._sign_in,
             _SIGN_OUT: self._sign_out,
@@ -73,38 +73,26 @@ class GuangdongCore:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
-        if self._runner is None:
-            raise RuntimeError("the core is not started")
-        port: int = self._runner.addresses[0][1]
-        return port
+        """The port that is listened on, once started; the next start takes it again."""
+        return self._site.port
 
     @property
     def url(self) -> str:
         """Where trades are posted to."""
         return f"http://127.0.0.1:{self.port}{PATH}"
 
-    async def start(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = HOST, port: int = 0) -> None:
         """Listen; OSError if the port is taken."""
-        application = web.Application(client_max_size=_BODY_BYTES_MAX)
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_post(PATH, self._serve)
         behaviour.mount_control(application, self.behaviours, self.cards.columns.commands())
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, reuse_port=False).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._runner = runner
+        await self._site.start(application, host, port)
         self.cards.columns.notices.start()
 
     async def stop(self) -> None:
         """Stop listening."""
         await self.cards.columns.notices.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._site.stop()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

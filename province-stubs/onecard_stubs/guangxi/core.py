@@ -23,6 +23,7 @@ from onecard_stubs.guangxi.point import InstantIssuePoint
 from onecard_stubs.guangxi.records import Event
 from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import Person, Population
+from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
 
 PATH: Final = "/card"
 NOTICE: Final = "卡状态通知"
@@ -49,22 +50,21 @@ class GuangxiCardOffice:
         self.verbs_asked: list[str] = []
         """In the order they came."""
         self.notices = Notices(self._tell)
-        self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._site = HttpSite()
 
     @property
     def port(self) -> int:
         """The port that is listened on, once started; the next start takes it again."""
-        return self._port
+        return self._site.port
 
     @property
     def url(self) -> str:
         """Where verbs are posted to."""
-        return f"http://127.0.0.1:{self._port}{PATH}"
+        return f"http://127.0.0.1:{self._site.port}{PATH}"
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = HOST, port: int = 0) -> None:
         """Listen, and tell the adapter of what happens; OSError if the port is taken."""
-        application = web.Application(client_max_size=4 * 1_024 * 1_024)
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_post(PATH, self._serve)
         mount_control(
             application,
@@ -81,18 +81,13 @@ class GuangxiCardOffice:
                 "show": self.show,
             },
         )
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port or self._port, reuse_port=False).start()
-        self._port = self._runner.addresses[0][1]
+        await self._site.start(application, host, port)
         self.notices.start()
 
     async def stop(self) -> None:
         """Stop; what the office holds is kept."""
         await self.notices.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._site.stop()
 
     async def report_lost(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The hotline: takes identity_number or card_number, and is_formal (false: for the time being)."""
@@ -270,13 +265,3 @@ def _response(said: Said, switches: Switches) -> web.Response:
     if switches.wrong_encoding:
         body = body.decode("gbk").encode("utf-16")
     return web.Response(body=body, headers={"Content-Type": wire.CONTENT_TYPE})
-
-
-async def serve_until_cancelled(office: GuangxiCardOffice, host: str, port: int) -> None:
-    """Run an office until the task is cancelled."""
-    await office.start(host, port)
-    _log.info("Guangxi's card office listens at %s", office.url)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await office.stop()

@@ -13,8 +13,8 @@ import yaml
 from onecard_protocol.explained import Text
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.scenarios.accounts import take_accounts
-from onecard_stubs.scenarios.control import command, until
-from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown
+from onecard_stubs.scenarios.control import command, now_ms, until
+from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown, same
 
 BEIJING: Final = "cn-11"
 GUILIN: Final = "cn-45"
@@ -36,16 +36,16 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     card = await _card_in_use(country)
     report("a counter in Guilin accepts the card")
     accepted = await _verdict(country, card, is_usable=True)
-    since_ms = _now_ms()
+    since_ms = now_ms()
     await asyncio.sleep(_HUB_TIME_BEHIND_SECONDS)
     report("the holder calls the hotline in Beijing")
     lost = await command(country, BEIJING, "report_lost", {"card_number": card["card_number"], "is_formal": True})
     refused = await _verdict(country, card, is_usable=False)
-    refused_after_ms = _now_ms() - int(lost["committed_ms"])
+    refused_after_ms = now_ms() - int(lost["committed_ms"])
     report("the card is found again")
     found = await command(country, BEIJING, "report_found", {"card_number": card["card_number"]})
     again = await _verdict(country, card, is_usable=True)
-    accepted_after_ms = _now_ms() - int(found["committed_ms"])
+    accepted_after_ms = now_ms() - int(found["committed_ms"])
     played_ms = round((time.monotonic() - started) * 1000)
     report("comparing outboxes, journal and inboxes")
     accounts = await take_accounts(country, since_ms)
@@ -94,8 +94,11 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
                 title=Text(en="How long it took", zh="耗时"),
                 columns=(Text(en="what", zh="项目"), Text(en="ms", zh="毫秒")),
                 rows=(
-                    (Text(en="loss to refusal", zh="挂失至拒绝"), _same(str(refused_after_ms))),
-                    (Text(en="of it at most: Beijing's table is read every", zh="其中轮询间隔"), _same(str(poll_ms))),
+                    (Text(en="loss to refusal", zh="挂失至拒绝"), same(str(refused_after_ms))),
+                    (
+                        Text(en="Beijing's table is read every", zh="读取北京数据表的间隔"),
+                        same(str(poll_ms)),
+                    ),
                 ),
             ),
         ),
@@ -144,15 +147,7 @@ def _poll_interval_ms(country: RunningCountry) -> int:
 
 def _row(when: Text, answer: Mapping[str, Any], after_ms: int | None) -> tuple[Text, ...]:
     usable = Text(en="yes", zh="是") if answer["is_usable"] else Text(en="no", zh="否")
-    return when, usable, _same(str(answer["reason"])), _same("" if after_ms is None else f"{after_ms} ms")
-
-
-def _same(text: str) -> Text:
-    return Text(en=text, zh=text)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return when, usable, same(str(answer["reason"])), same("" if after_ms is None else f"{after_ms} ms")
 
 
 CARD_LOST: Final = Scenario(

@@ -17,9 +17,9 @@ from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.guangdong.hospital import Hospital, Stay
 from onecard_stubs.population import Person, Population
 from onecard_stubs.scenarios.accounts import take_accounts
-from onecard_stubs.scenarios.control import command, until
+from onecard_stubs.scenarios.control import command, now_ms, until
 from onecard_stubs.scenarios.medical import INSURANCE_KIND, choose_patient, fee_items, file_outwards, require
-from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown
+from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown, same
 
 ISSUER: Final = "cn-51"
 PLACE_OF_CARE: Final = "cn-44"
@@ -56,7 +56,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     person = await _choose(country)
     report("Sichuan and the bank tell of the patient's card and account")
     old = await _told(country, person)
-    since_ms = _now_ms()
+    since_ms = now_ms()
     report("the patient is admitted to a hospital in Guangdong, with the old card")
     today = datetime.now(_SHANGHAI).date()
     await file_outwards(country, person, today)
@@ -244,10 +244,10 @@ def _steps_table(saga: Mapping[str, Any]) -> Shown:
     rows: Sequence[tuple[Text, ...]] = [
         (
             _STEPS[step["step"]],
-            _same(step["recipient"]),
-            _same(step["phase"]),
-            _same(step["changed_time"][11:23]),
-            _same(str(step["attempt"] or "")),
+            same(step["recipient"]),
+            same(step["phase"]),
+            same(step["changed_time"][11:23]),
+            same(str(step["attempt"] or "")),
         )
         for step in saga["steps"]
     ]
@@ -262,14 +262,6 @@ def _steps_table(saga: Mapping[str, Any]) -> Shown:
         ),
         rows=rows,
     )
-
-
-def _same(text: str) -> Text:
-    return Text(en=text, zh=text)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 CARD_REPLACED: Final = Scenario(

@@ -1,6 +1,7 @@
 """How a drill does something at a local system: by the operator's interface of the stub; and how it waits."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -12,6 +13,11 @@ from onecard_stubs.dev.running import RunningCountry
 _ANSWER_SECONDS: Final = 40
 
 Seen = TypeVar("Seen")
+
+
+def now_ms() -> int:
+    """This machine's clock, which the processes of the country have too."""
+    return time.time_ns() // 1_000_000
 
 
 async def command(

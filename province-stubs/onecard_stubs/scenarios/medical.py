@@ -18,7 +18,7 @@ from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
 from onecard_stubs.population import Person, Population
 from onecard_stubs.scenarios.accounts import take_accounts
-from onecard_stubs.scenarios.control import command, not_done
+from onecard_stubs.scenarios.control import command, not_done, now_ms
 from onecard_stubs.scenarios.result import (
     BillRow,
     Check,
@@ -90,7 +90,7 @@ class _StayRecord:
 async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     """Play it, then compare what everybody holds. Raises Explained where a step is refused."""
     started = time.monotonic()
-    since_ms = int(time.time() * 1000)
+    since_ms = now_ms()
     before = await command(country, INSURED, "describe")
     # Another one each time: a person with two filings for one place has to say which is meant.
     person = choose_patient(Population(), before["filings"])

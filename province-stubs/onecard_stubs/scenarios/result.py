@@ -11,6 +11,11 @@ from onecard_stubs.scenarios.accounts import Accounts
 Report = Callable[[str], None]
 
 
+def same(text: str) -> Text:
+    """What reads alike in every language."""
+    return Text(en=text, zh=text)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """Something that must be true."""

@@ -5,7 +5,6 @@ carries; a second settlement of a stay is refused whatever its transid. What a c
 what became of a transaction, and 0306 of a transid that never came closes it for ever.
 """
 
-import asyncio
 import itertools
 import logging
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from aiohttp import web
 
 from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
 from onecard_stubs.population import Population
+from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
 from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.cards import PATH as CARD_PATH
 from onecard_stubs.sichuan.cards import SichuanCards
@@ -31,7 +31,6 @@ _CODE_UNKNOWN_TRADE: Final = -3
 _CODE_DUPLICATE_TRANSID: Final = -11
 _CODE_BLOCKED_TRANSID: Final = -12
 _WRONG_ERROR_CODE: Final = "OK"
-_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -58,22 +57,21 @@ class SichuanCore:
             lambda: urljoin(self.adapter_url, CARD_PATH) if self.adapter_url else "",
         )
         self._issued = itertools.count(1)
-        self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._site = HttpSite()
 
     @property
     def url(self) -> str:
         """Where the service is, once started."""
-        return f"http://127.0.0.1:{self._port}{PATH}"
+        return f"http://127.0.0.1:{self._site.port}{PATH}"
 
     @property
     def port(self) -> int:
         """The port that is listened on, once started; the next start takes it again."""
-        return self._port
+        return self._site.port
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = HOST, port: int = 0) -> None:
         """Listen; port 0 takes a free one the first time."""
-        application = web.Application(client_max_size=_BODY_BYTES_MAX)
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_post(PATH, self._serve)
         mount_control(
             application,
@@ -86,19 +84,13 @@ class SichuanCore:
                 **self.cards.columns.commands(),
             },
         )
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port or self._port, reuse_port=False)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        await self._site.start(application, host, port)
         self.cards.columns.notices.start()
 
     async def stop(self) -> None:
         """Stop listening; what the core holds is kept."""
         await self.cards.columns.notices.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._site.stop()
 
     async def file_outwards(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """File for an own person and tell the place of care through the adapter (0223).
@@ -202,13 +194,3 @@ class SichuanCore:
     def _new_transid(self) -> str:
         today = datetime.now(SHANGHAI)
         return f"{self.state.province_area}{today:%y%m%d}99{next(self._issued):08d}"
-
-
-async def serve_until_cancelled(core: SichuanCore, host: str, port: int) -> None:
-    """Run a core until the task is cancelled."""
-    await core.start(host, port)
-    _log.info("Sichuan's provincial core listens at %s", core.url)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await core.stop()

@@ -1,0 +1,99 @@
+"""What becomes of a record that is held: how it is parked, and what its sender is told (design.md, rule 14).
+
+Owns no decision about when: the decider holds what cannot be decided and what waits behind it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_broker.domain.model import Effect, Inbound, KnownMessage, KnownState, Remember, Say
+from onecard_broker.exchange.batch import Batch
+from onecard_broker.exchange.inbounds import Entry
+from onecard_broker.journal import answers_text
+from onecard_broker.records.parking import Parked
+from onecard_protocol.errors import OneCardError, to_rejection
+from onecard_protocol.identifiers import HUB
+from onecard_protocol.messages import Message, reference_to
+
+
+def hold(batch: Batch, entry: Entry, now_ms: int) -> None:
+    """Park a record that cannot be decided; its sender gets a notice, once, and whoever asks is told of it."""
+    inbound = entry.inbound
+    if inbound is None or inbound.message is None:
+        subject = "" if inbound is None else inbound.subject
+        place = f"record:{entry.record.partition}:{entry.record.position}"
+        park(batch, entry, subject or place, entry.held_because, is_offender=True)
+        return
+    message = inbound.message
+    park(batch, entry, inbound.subject or answers_text(message.key), entry.held_because, is_offender=True)
+    if entry.is_replay:
+        return
+    notice = message_pb2.Notice(
+        state=message_pb2.OPEN_STATE_HELD, reason=errors_pb2.ERROR_REASON_HELD, detail=entry.held_because
+    )
+    effects: list[Effect] = [Remember(known=known_as(inbound, KnownState.HELD))]
+    if message.header.sender != HUB:
+        effects.insert(0, _say(inbound, message_pb2.MESSAGE_KIND_NOTICE, notice.SerializeToString()))
+    batch.apply(inbound, entry.record, effects, now_ms)
+
+
+def park(batch: Batch, entry: Entry, subject: str, cause: str, *, is_offender: bool) -> None:
+    """Keep a record under a subject; behind an offender that subject waits."""
+    message = None if entry.inbound is None else entry.inbound.message
+    batch.park(
+        Parked(
+            record=entry.record,
+            subject=subject,
+            sender="" if message is None else message.header.sender,
+            id=b"" if message is None else message.header.id,
+            is_offender=is_offender,
+            cause=cause,
+        )
+    )
+
+
+def refusal(inbound: Inbound, reason: int) -> Say:
+    """The rejection of a message that no rule decided."""
+    return _say(inbound, message_pb2.MESSAGE_KIND_REJECTION, to_rejection(OneCardError(reason)).SerializeToString())
+
+
+def final_refusal(inbound: Inbound, reason: int, now_ms: int) -> list[Effect]:
+    """The final rejection of a held message; its first answer, so the notice's own id is not used again."""
+    answer = (HUB, inbound.derived_id(now_ms, 1))
+    known = dataclasses.replace(known_as(inbound, KnownState.DECIDED), answer=answer)
+    return [dataclasses.replace(refusal(inbound, reason), index=1), Remember(known=known)]
+
+
+def message_of(inbound: Inbound) -> Message:
+    """The message of a record that has one."""
+    assert inbound.message is not None
+    return inbound.message
+
+
+def known_as(inbound: Inbound, state: KnownState) -> KnownMessage:
+    """The record's message as it will be known."""
+    message = message_of(inbound)
+    return KnownMessage(
+        sender=message.header.sender,
+        id=message.header.id,
+        digest=message.digest,
+        recipient=message.header.recipient,
+        method=message.header.method,
+        subject=inbound.subject,
+        state=state,
+    )
+
+
+def _say(inbound: Inbound, kind: message_pb2.MessageKind, payload: bytes) -> Say:
+    message = message_of(inbound)
+    return Say(
+        index=0,
+        recipient=message.header.sender,
+        method=message.header.method,
+        kind=kind,
+        payload=payload,
+        reply_to=reference_to(message, log_epoch=inbound.log_epoch, partition=inbound.partition),
+        answers=message.key,
+    )
