@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.card.v1 import change_pb2, replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.connectors.database import CHINA
@@ -22,7 +22,7 @@ from onecard_adapters.dialects.card_tables.steps import Steps
 from onecard_adapters.runtime import source_rows
 from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
-from tests.support.card_desk import DeskWorld, Registry, desk_world
+from tests.support.card_desk import DeskWorld, Registry, desk_world, standing
 from tests.support.card_tables import CIPHER, PERSON, card_settings, insert, insert_card, make_tables, update
 from tests.support.eventually import eventually
 
@@ -196,17 +196,13 @@ async def test_after_the_store_was_lost_versions_go_on_from_the_registry(
 ) -> None:
     registry = Registry()
     insert_card(engine, 1)
-    insert_card(engine, 2, aaz502=2)
-    for number in ("A99000001", "A99000002"):
-        registry.standings[number] = values_pb2.CardStanding(
-            card=values_pb2.CardReference(issuer="cn-11", number=number, sequence=1),
-            social_state=values_pb2.SOCIAL_STATE_ACTIVE,
-            social_version=6,
-            social_local_status=exchange_values_pb2.CodedValue(
-                system="cn-11.aaz502", version="card-tables/2024.1", code="1"
-            ),
-            generation=3,
-        )
+    lost = insert_card(engine, 2)
+    async with office(tmp_path, url, Registry(), store="lost") as (world, _):
+        await eventually(lambda: len(world.submitted) == 2)
+        for told in world.told():
+            assert isinstance(told, change_pb2.ReportSocialChangeRequest)
+            registry.standings[told.card.number] = standing(told, version=6)
+    update(engine, "card_status", lost, aaz502=2, update_date=local())
     async with office(tmp_path, url, registry, store="new") as (world, _):
         await eventually(lambda: len(world.submitted) == 1)
         assert world.social() == [("A99000002", 7, "LOST", "LOST")]

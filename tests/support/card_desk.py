@@ -26,6 +26,7 @@ from onecard_adapters.sdk.outgoing import Writer
 from onecard_adapters.sdk.reading import Reads
 from onecard_adapters.sdk.sending import Sending, Telling
 from onecard_adapters.sdk.submission import Submission
+from onecard_protocol.card_digests import data_digest
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.methods import MethodRegistry
@@ -180,6 +181,18 @@ def make_account(number: str = "A99000080", **changes: Any) -> LocalAccount:
         "bank_card_number": "6217000000000000004",
     }
     return LocalAccount(**{**values, **changes})
+
+
+def standing(card: LocalCard | change_pb2.ReportSocialChangeRequest, *, version: int) -> values_pb2.CardStanding:
+    """The card as the registry tells it once it was told just so."""
+    return values_pb2.CardStanding(
+        card=card.card,
+        social_state=card.state,
+        social_version=version,
+        social_local_status=card.local_status,
+        generation=card.data.generation,
+        data_digest=data_digest(card.data),
+    )
 
 
 def states(*names: str) -> Sequence[values_pb2.SocialState]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from onecard.card.v1 import values_pb2
 from onecard_adapters.cards.port import LocalAccount, LocalCard
+from onecard_protocol.card_digests import data_digest
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +31,10 @@ def registered(local: LocalCard | LocalAccount, standings: Iterable[values_pb2.C
             state=standing.financial_state,
             is_equal=(standing.financial_state, standing.financial_local_status) == (local.state, local.local_status),
         )
-    told = standing.social_state, standing.social_local_status, standing.generation, _expiry_of(standing)
-    shown = local.state, local.local_status, local.data.generation, _expiry_of(local.data)
+    told = standing.social_state, standing.social_local_status, standing.data_digest
+    shown = local.state, local.local_status, data_digest(local.data)
     return Registered(version=standing.social_version, state=standing.social_state, is_equal=told == shown)
 
 
 def _is_same(one: values_pb2.CardReference, other: values_pb2.CardReference) -> bool:
     return (one.issuer, one.number, one.sequence or 1) == (other.issuer, other.number, other.sequence or 1)
-
-
-def _expiry_of(holder: values_pb2.CardStanding | values_pb2.CardData) -> tuple[int, int, int]:
-    day = holder.expiry_day
-    return day.year, day.month, day.day

@@ -10,6 +10,7 @@ from onecard.card.v1 import status_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_broker.domain.card_state import Card, Cardholder, CardKey, LocalStatus, reference_of
 from onecard_broker.domain.card_verdicts import CardFacts, facts_of
+from onecard_broker.records.card_columns import data_digest_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ def card_standing(card: Card) -> values_pb2.CardStanding:
         financial_local_status=_coded(card.financial.local),
         bank=card.bank,
         generation=card.generation,
+        data_digest=data_digest_of(card),
     )
     if changed_ms := _changed_ms(card):
         time = Timestamp()

@@ -14,7 +14,7 @@ from onecard_protocol.card_digests import data_digest
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.messages import timestamp
 from tests.support.card_copies import Province, make_copy, province
-from tests.support.card_desk import make_card
+from tests.support.card_desk import make_card, standing
 
 ISSUED = comparison_pb2.COMPARISON_SCOPE_ISSUED
 PERSON = exchange_values_pb2.PersonIdentity(number="110000196201019924")
@@ -152,13 +152,7 @@ async def test_an_issuer_that_went_back_and_shows_what_is_registered_takes_the_v
     card = make_card()
     await beijing.world.desk.observe([card])
     beijing.office.cards[card.card.number] = card
-    beijing.world.registry.standings[card.card.number] = values_pb2.CardStanding(
-        card=card.card,
-        social_state=card.state,
-        social_version=8,
-        social_local_status=card.local_status,
-        generation=card.data.generation,
-    )
+    beijing.world.registry.standings[card.card.number] = standing(card, version=8)
     asked = comparison_pb2.AskedReport(card=card.card, registry_version=8)
     await beijing.stub.ReportAgain(comparison_pb2.ReportAgainRequest(cards=[asked]))
     assert len(beijing.world.social()) == 1

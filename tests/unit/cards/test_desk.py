@@ -17,7 +17,7 @@ from onecard_adapters.cards import book
 from onecard_adapters.cards.port import LocalCard
 from onecard_adapters.runtime import outbox
 from onecard_protocol.errors import OneCardError
-from tests.support.card_desk import SEALER, DeskWorld, Registry, desk_world, make_account, make_card, states
+from tests.support.card_desk import SEALER, DeskWorld, Registry, desk_world, make_account, make_card, standing, states
 
 SOCIAL = change_pb2.CARD_MACHINE_SOCIAL
 
@@ -143,19 +143,25 @@ class TestAfterTheStoreWasLost:
     """The versions go on from the registry's."""
 
     async def test_a_card_that_is_as_registered_tells_nothing(self, world: DeskWorld) -> None:
-        world.registry.standings["A99000080"] = _standing(make_card(), version=7)
+        world.registry.standings["A99000080"] = standing(make_card(), version=7)
         assert await world.desk.observe([make_card()]) == 0
         assert await world.desk.observe([make_card(state=values_pb2.SOCIAL_STATE_LOST)]) == 1
         assert world.social() == [("A99000080", 8, "LOST", "LOST")]
         assert [request.purpose for request in world.registry.asked] == ["version-recovery"]
 
     async def test_a_card_that_differs_gets_the_next_version(self, world: DeskWorld) -> None:
-        world.registry.standings["A99000080"] = _standing(make_card(), version=7)
+        world.registry.standings["A99000080"] = standing(make_card(), version=7)
         assert await world.desk.observe([make_card(state=values_pb2.SOCIAL_STATE_TEMPORARILY_LOST)]) == 1
         assert world.social() == [("A99000080", 8, "TEMPORARILY_LOST", "TEMPORARILY_LOST")]
 
+    async def test_a_card_whose_face_or_chip_differs_gets_the_next_version(self, world: DeskWorld) -> None:
+        world.registry.standings["A99000080"] = standing(make_card(), version=7)
+        moved = values_pb2.CardData(generation=3, card_class="1", residence_area="510100")
+        assert await world.desk.observe([make_card(data=moved)]) == 1
+        assert world.social() == [("A99000080", 8, "DATA_CHANGED", "ACTIVE")]
+
     async def test_a_same_number_card_of_another_sequence_is_another_card(self, world: DeskWorld) -> None:
-        world.registry.standings["A99000080"] = _standing(make_card(), version=7)
+        world.registry.standings["A99000080"] = standing(make_card(), version=7)
         again = values_pb2.CardReference(issuer="cn-11", number="A99000080", sequence=2)
         await world.desk.observe([make_card(card=again)])
         assert [step[1] for step in world.social()] == [1]
@@ -213,7 +219,7 @@ class TestAskedForVersions:
         assert [step[1] for step in world.social()] == [1]
 
     async def test_a_version_taken_over_from_the_registry_is_told_as_the_next(self, world: DeskWorld) -> None:
-        world.registry.standings["A99000080"] = _standing(make_card(), version=7)
+        world.registry.standings["A99000080"] = standing(make_card(), version=7)
         await world.desk.observe([make_card()])
         await world.desk.report_again(_request(), _Office(make_card()))  # type: ignore[arg-type]
         assert [step[1:3] for step in world.social()] == [(8, "DATA_CHANGED")]
@@ -236,16 +242,6 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
         assert entry is not None
         assert (entry.version, entry.state) == (2, values_pb2.SOCIAL_STATE_LOST)
     assert len(registry.asked) == 1
-
-
-def _standing(card: LocalCard, *, version: int) -> values_pb2.CardStanding:
-    return values_pb2.CardStanding(
-        card=card.card,
-        social_state=card.state,
-        social_version=version,
-        social_local_status=card.local_status,
-        generation=card.data.generation,
-    )
 
 
 def _request() -> change_pb2.RequestVersionsRequest:

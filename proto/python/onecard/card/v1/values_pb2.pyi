@@ -110,7 +110,7 @@ class HolderDetails(_message.Message):
     def __init__(self, name: _Optional[str] = ..., social_security_number: _Optional[str] = ..., sex: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., ethnicity: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., birth_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., nationality: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ...) -> None: ...
 
 class CardStanding(_message.Message):
-    __slots__ = ("card", "social_state", "social_version", "social_local_status", "financial_state", "financial_version", "financial_local_status", "bank", "changed_time", "generation", "expiry_day")
+    __slots__ = ("card", "social_state", "social_version", "social_local_status", "financial_state", "financial_version", "financial_local_status", "bank", "changed_time", "generation", "expiry_day", "data_digest")
     CARD_FIELD_NUMBER: _ClassVar[int]
     SOCIAL_STATE_FIELD_NUMBER: _ClassVar[int]
     SOCIAL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +122,7 @@ class CardStanding(_message.Message):
     CHANGED_TIME_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_DAY_FIELD_NUMBER: _ClassVar[int]
+    DATA_DIGEST_FIELD_NUMBER: _ClassVar[int]
     card: CardReference
     social_state: SocialState
     social_version: int
@@ -133,4 +134,5 @@ class CardStanding(_message.Message):
     changed_time: _timestamp_pb2.Timestamp
     generation: int
     expiry_day: _values_pb2.CalendarDay
-    def __init__(self, card: _Optional[_Union[CardReference, _Mapping]] = ..., social_state: _Optional[_Union[SocialState, str]] = ..., social_version: _Optional[int] = ..., social_local_status: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., financial_state: _Optional[_Union[FinancialState, str]] = ..., financial_version: _Optional[int] = ..., financial_local_status: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., bank: _Optional[str] = ..., changed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., expiry_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ...) -> None: ...
+    data_digest: bytes
+    def __init__(self, card: _Optional[_Union[CardReference, _Mapping]] = ..., social_state: _Optional[_Union[SocialState, str]] = ..., social_version: _Optional[int] = ..., social_local_status: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., financial_state: _Optional[_Union[FinancialState, str]] = ..., financial_version: _Optional[int] = ..., financial_local_status: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., bank: _Optional[str] = ..., changed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., expiry_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., data_digest: _Optional[bytes] = ...) -> None: ...
