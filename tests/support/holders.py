@@ -38,6 +38,7 @@ LINK: Final = _FEEDS + "LinkNumber"
 UNLINK: Final = _FEEDS + "UnlinkNumber"
 TAKE_OVER: Final = _FEEDS + "TakeOver"
 CARRY_OUT: Final = "/onecard.card.v1.CardReplacementService/CarryOutStep"
+ASK_AGAIN: Final = "/onecard.card.v1.CardReplacementService/AskAgain"
 CONFIRM: Final = "/onecard.card.v1.CardReplacementService/ConfirmBenefitAccount"
 
 _STATES: Final = {
@@ -175,6 +176,11 @@ class SyntheticHolder:
             person=self.person, replacement_id=replacement_id, bank=BANK
         )
         return self._request(CONFIRM, payload, sender, seed)
+
+    def ask_again(self, replacement_id: str, cause: str) -> Message:
+        """An operator has stuck steps asked for again."""
+        payload = replacement_pb2.AskAgainRequest(person=self.person, replacement_id=replacement_id, cause=cause)
+        return self._request(ASK_AGAIN, payload, HUB, cause)
 
     def _request(self, method: str, payload: ProtoMessage, sender: str, seed: str) -> Message:
         return self._message(method, message_pb2.MESSAGE_KIND_REQUEST, payload, sender, seed)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta, timezone
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import grpc.aio
 import typer
 
+from onecard.exchange.v1 import errors_pb2
 from onecard_broker.bootstrap import hub_signer
 from onecard_broker.directory.model import Directory
+from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.operations.hub_calls import HubCalls, open_channel
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.settings import HubSettings
+from onecard_broker.records.schema import check
+from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import HUB
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
@@ -29,6 +37,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 GatewayOption = Annotated[
     str, typer.Option(help="host:port of the gateway to ask through; the configured one if left out.")
 ]
+
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the request is signed.")]
 
 
 @contextlib.asynccontextmanager
@@ -59,3 +70,43 @@ def _local(listen: str) -> str:
     """How a gateway that listens everywhere is reached from its own machine."""
     host, _, port = listen.rpartition(":")
     return f"127.0.0.1:{port}" if host in _ANYWHERE else listen
+
+
+def checked_settings(config: Path) -> HubSettings:
+    """The hub's settings, with a database of this release."""
+    settings = load_hub_settings(config)
+    check(settings.database)
+    return settings
+
+
+def call_hub(settings: HubSettings, gateway: str, request: Callable[[grpc.aio.Channel], Awaitable[Any]]) -> Any:
+    """The hub's own answer to its request. Raises OneCardError with the reason of a refusal."""
+
+    async def run() -> Any:
+        async with open_database(settings) as database:
+            directory = await DirectoryStore(database).load()
+            async with open_calls(settings, directory, gateway) as calls:
+                return await request(calls.to(HUB))
+
+    return asyncio.run(run())
+
+
+def required(option: str, text: str) -> str:
+    """The text of an option that must say something. Raises OneCardError CONFIGURATION_INVALID."""
+    if not text.strip():
+        raise _invalid(f"{option} must not be empty / {option} 不得为空")
+    return text.strip()
+
+
+def confirm(question: str, *, is_sure: bool) -> None:
+    """Ask before something is signed. Raises typer.Abort, or CONFIGURATION_INVALID where nobody can be asked."""
+    if is_sure:
+        return
+    if not sys.stdin.isatty():
+        raise _invalid("there is no terminal to ask at; give --yes / 没有终端可供确认，请加 --yes")
+    if not typer.confirm(question):
+        raise typer.Abort
+
+
+def _invalid(detail: str) -> OneCardError:
+    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)

@@ -94,25 +94,9 @@ def saga(
     as_json: JsonOption = False,
 ) -> None:
     """A replacement, step by step."""
-    wanted = id_from_text(replacement_id)
-    if wanted is None:
-        raise _invalid("a replacement's id is 32 hex digits / 换卡业务编号为 32 位十六进制数")
     settings = load_hub_settings(config)
     check(settings.database)
-    found = asyncio.run(_find_saga(settings, wanted))
-    if found is None:
-        raise Explained(
-            Explanation(
-                what=Text(en="There is no replacement with this id.", zh="没有该编号的换卡业务。"),
-                why=(f"id {replacement_id}", "it is the id of the message that enabled the new card"),
-                remedy=Text(
-                    en="`onecard card show` lists a person's replacements.",
-                    zh="`onecard card show` 可列出人员的换卡业务。",
-                ),
-                exit_code=ExitCode.REFUSED,
-                reason=reason_name(errors_pb2.ERROR_REASON_REPLACEMENT_UNKNOWN),
-            )
-        )
+    _, found = find_saga(settings, replacement_id)
     told = _replacement(found)
     if as_json:
         print(json.dumps(told, indent=1))
@@ -142,9 +126,31 @@ async def _look(settings: HubSettings, subject: str, is_revealed: bool, reason: 
         return (await CardRegistry().load(connection, [key])).get(key)
 
 
-async def _find_saga(settings: HubSettings, replacement_id: bytes) -> Replacement | None:
-    async with open_database(settings) as database:
-        return await CardRegistry().find_replacement(await database.get(), replacement_id)
+def find_saga(settings: HubSettings, replacement_id: str) -> tuple[Cardholder, Replacement]:
+    """A replacement by its id, with its holder. Raises CONFIGURATION_INVALID for no id, Explained for one unknown."""
+    wanted = id_from_text(replacement_id)
+    if wanted is None:
+        raise _invalid("a replacement's id is 32 hex digits / 换卡业务编号为 32 位十六进制数")
+
+    async def find() -> tuple[Cardholder, Replacement] | None:
+        async with open_database(settings) as database:
+            return await CardRegistry().find_replacement(await database.get(), wanted)
+
+    found = asyncio.run(find())
+    if found is None:
+        raise Explained(
+            Explanation(
+                what=Text(en="There is no replacement with this id.", zh="没有该编号的换卡业务。"),
+                why=(f"id {replacement_id}", "it is the id of the message that enabled the new card"),
+                remedy=Text(
+                    en="`onecard card show` lists a person's replacements.",
+                    zh="`onecard card show` 可列出人员的换卡业务。",
+                ),
+                exit_code=ExitCode.REFUSED,
+                reason=reason_name(errors_pb2.ERROR_REASON_REPLACEMENT_UNKNOWN),
+            )
+        )
+    return found
 
 
 # ---- as data -------------------------------------------------------------------------------------------------------

@@ -161,6 +161,12 @@ def _confirm(message: Any, path: str, faults: Faults) -> None:
         faults.form.append((f"{path}bank", "is no bank"))
 
 
+def _again(message: Any, path: str, faults: Faults) -> None:
+    required(message, path, faults, "person")
+    check_message_id(message.replacement_id, path, "replacement_id", faults)
+    _optional_text(message, path, "cause", faults)
+
+
 def _ranges(message: Any, path: str, faults: Faults) -> None:
     if not message.scope:
         faults.form.append((f"{path}scope", ABSENT))
@@ -234,6 +240,7 @@ _CHECKER: Final = Checker(
         replacement_pb2.CarryOutStepRequest: _step,
         replacement_pb2.CarryOutStepResponse: _step_done,
         replacement_pb2.ConfirmBenefitAccountRequest: _confirm,
+        replacement_pb2.AskAgainRequest: _again,
         comparison_pb2.ReadDigestsRequest: _ranges,
         comparison_pb2.ReadCardsRequest: _ranges,
         comparison_pb2.RangeDigests: _range_digests,

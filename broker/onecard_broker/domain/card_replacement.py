@@ -211,6 +211,16 @@ def confirm(holding: Holding, replacement: Replacement) -> None:
         go_on(holding)
 
 
+def ask_again(holding: Holding, replacement: Replacement) -> int:
+    """An operator has what is stuck asked for again, as if for the first time; how many steps that are."""
+    stuck = [step for step in replacement.steps if step.phase in {StepPhase.STUCK, StepPhase.UNDO_STUCK}]
+    for step in stuck:
+        phase = STEP[StepPhase(step.phase), StepTrigger.ASKED]
+        _ask(holding, _named(holding, replacement.id), dataclasses.replace(step, attempt=0, reason=0), phase)
+    go_on(holding)
+    return len(stuck)
+
+
 # ---- going on ------------------------------------------------------------------------------------------------------
 
 

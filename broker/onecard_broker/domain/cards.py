@@ -52,6 +52,8 @@ class CardBusiness:
                 return card_feeds.unlink(Holding(ruling))
             case replacement_pb2.ConfirmBenefitAccountRequest():
                 return _confirm(Holding(ruling), payload)
+            case replacement_pb2.AskAgainRequest():
+                return _ask_again(Holding(ruling), payload)
             case _:
                 return Accepted()
 
@@ -119,4 +121,17 @@ def _confirm(holding: Holding, payload: replacement_pb2.ConfirmBenefitAccountReq
     holding.save()
     request = ruling.arrived(KnownState.OPEN)
     response = replacement_pb2.ConfirmBenefitAccountResponse()
+    return Answered(answer=ruling.tell(request, message_pb2.MESSAGE_KIND_REPLY, response, answers=request.key))
+
+
+def _ask_again(holding: Holding, payload: replacement_pb2.AskAgainRequest) -> Verdict:
+    """An operator's word; where nothing is stuck it asks for nothing."""
+    ruling = holding.ruling
+    replacement_id = id_from_text(payload.replacement_id)
+    replacement = None if replacement_id is None else holding.replacement(replacement_id)
+    if replacement is None:
+        return Refused(error=OneCardError(errors_pb2.ERROR_REASON_REPLACEMENT_UNKNOWN))
+    response = replacement_pb2.AskAgainResponse(asked_count=card_replacement.ask_again(holding, replacement))
+    holding.save()
+    request = ruling.arrived(KnownState.OPEN)
     return Answered(answer=ruling.tell(request, message_pb2.MESSAGE_KIND_REPLY, response, answers=request.key))

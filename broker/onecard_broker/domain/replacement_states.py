@@ -10,10 +10,10 @@ opened together with the e-card's step and stays OPEN until the agency confirms 
 alarmed. Where a card is itself replaced while it still takes over from its own predecessor, what moves waits for that.
 
 - A step is ASKED until its reply. A refusal that may be repeated, an answer that is overdue or in doubt, and a report
-  that it was given up make it RETRYING: asked again, under a new message, after a delay that grows. When the delays are
-  spent, or by a final refusal, it is STUCK and waits for a person. (replacement, step, direction) is the key of the
-  work, so asking again does it once, and a late reply to any of the messages completes the step from wherever it
-  stands.
+  that it was given up make it RETRYING: asked again, under a new message, after a delay that grows. When the delays
+  are spent, or by a final refusal, it is STUCK and waits for a person, who may have it asked for again. (replacement,
+  step, direction) is the key of the work, so asking again does it once, and a late reply to any of the messages
+  completes the step from wherever it stands.
 - "Done already" is done. The old card's issuer may also tell the end of the old card by itself: that is done as well.
 - A new card that is CANCELLED while the saga runs takes it back: every step that was asked for is undone in reverse,
   each waiting for the one after it, because a step in doubt may have been carried out. The old card stays ended, so
@@ -90,6 +90,9 @@ STEP: Final[StepTable] = {
     (StepPhase.STUCK, StepTrigger.OPENED): StepPhase.OPEN,
     (StepPhase.STUCK, StepTrigger.CONFIRMED): StepPhase.DONE,
     (StepPhase.STUCK, StepTrigger.CANCELLED): StepPhase.UNDO_WAITING,
+    # An operator has it asked for again.
+    (StepPhase.STUCK, StepTrigger.ASKED): StepPhase.ASKED,
+    (StepPhase.UNDO_STUCK, StepTrigger.ASKED): StepPhase.UNDOING,
     # Carried out.
     (StepPhase.OPEN, StepTrigger.CONFIRMED): StepPhase.DONE,
     (StepPhase.OPEN, StepTrigger.CANCELLED): StepPhase.UNDO_WAITING,

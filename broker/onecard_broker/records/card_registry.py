@@ -186,8 +186,10 @@ class CardRegistry:
             found[partition, holder_key(holder.subject)] = holder
         return found
 
-    async def find_replacement(self, connection: Connection, replacement_id: bytes) -> Replacement | None:
-        """A replacement by its id; None if there is none such."""
+    async def find_replacement(
+        self, connection: Connection, replacement_id: bytes
+    ) -> tuple[Cardholder, Replacement] | None:
+        """A replacement by its id, with its holder; None if there is none such."""
         cursor = await connection.execute(
             "SELECT r.partition, uuid_send(r.holder) || h.subject_rest FROM card_replacements r"
             " JOIN cardholders h ON h.partition = r.partition AND h.holder = r.holder WHERE r.id = %b",
@@ -196,7 +198,9 @@ class CardRegistry:
         )
         keys = [(partition, holder_key(subject.hex())) for partition, subject in await cursor.fetchall()]
         holders = await self.load(connection, keys)
-        found = [one for holder in holders.values() for one in holder.replacements if one.id == replacement_id]
+        found = [
+            (holder, one) for holder in holders.values() for one in holder.replacements if one.id == replacement_id
+        ]
         return found[0] if found else None
 
     async def save(

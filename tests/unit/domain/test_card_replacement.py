@@ -90,6 +90,13 @@ def confirm(registry: Registry, **words: str) -> list[str]:
     return refusals(registry.tell(HOLDER.confirm(id_text(registry.replacement().id), **words)))
 
 
+def ask_again(registry: Registry, cause: str) -> int:
+    """How many steps are asked for again by an operator's word."""
+    told = registry.tell(HOLDER.ask_again(id_text(registry.replacement().id), cause))
+    (answer,) = [one for one in told if one.message.header.kind == message_pb2.MESSAGE_KIND_REPLY]
+    return replacement_pb2.AskAgainResponse.FromString(answer.message.payload).asked_count
+
+
 def cancel(registry: Registry, version: int = 3) -> None:
     assert refusals(registry.tell(HOLDER.social("CANCELLED", version, card=NEW, replaces=OLD))) == []
 
@@ -244,6 +251,27 @@ def test_a_late_reply_frees_what_was_stuck(registry: Registry) -> None:
     assert registry.replacement().phase == ReplacementPhase.STUCK
     registry.reply(newest(registry, "OLD_SUPERSEDED"))
     assert registry.replacement().phase == ReplacementPhase.RUNNING
+
+
+def test_what_is_stuck_is_asked_for_again_by_an_operators_word_and_only_that(registry: Registry) -> None:
+    registry.reply(newest(registry, "OLD_SUPERSEDED"), FINAL)
+    assert registry.replacement().phase == ReplacementPhase.STUCK
+    asked = ask_again(registry, "mended")
+    assert asked == 1
+    assert registry.replacement().phase == ReplacementPhase.RUNNING
+    assert phases(registry)["OLD_SUPERSEDED"] == StepPhase.ASKED
+    assert ask_again(registry, "once more") == 0
+    registry.reply(newest(registry, "OLD_SUPERSEDED"))
+    assert phases(registry)["OLD_SUPERSEDED"] == StepPhase.DONE
+
+
+def test_an_undoing_that_is_stuck_is_asked_for_again(registry: Registry) -> None:
+    registry.reply(newest(registry, "OLD_SUPERSEDED"))
+    cancel(registry)
+    registry.reply(newest(registry, "back BENEFIT_ACCOUNT_CHANGED"), FINAL)
+    assert registry.replacement().phase == ReplacementPhase.UNDO_STUCK
+    assert ask_again(registry, "mended") == 1
+    assert phases(registry)["BENEFIT_ACCOUNT_CHANGED"] == StepPhase.UNDOING
 
 
 # ---- the benefit account -------------------------------------------------------------------------------------------
@@ -488,9 +516,9 @@ def test_a_step_moves_as_the_theory_says(phase: StepPhase, trigger: StepTrigger)
     back = {StepPhase.UNDO_WAITING, StepPhase.UNDOING, StepPhase.UNDO_RETRYING, StepPhase.UNDO_STUCK}
     expected: StepPhase | None = None
     match trigger:
-        case StepTrigger.ASKED if phase in {StepPhase.WAITING, StepPhase.RETRYING}:
+        case StepTrigger.ASKED if phase in {StepPhase.WAITING, StepPhase.RETRYING, StepPhase.STUCK}:
             expected = StepPhase.ASKED
-        case StepTrigger.ASKED if phase in {StepPhase.UNDO_WAITING, StepPhase.UNDO_RETRYING}:
+        case StepTrigger.ASKED if phase in {StepPhase.UNDO_WAITING, StepPhase.UNDO_RETRYING, StepPhase.UNDO_STUCK}:
             expected = StepPhase.UNDOING
         case StepTrigger.DONE if phase in forward | back:
             expected = StepPhase.UNDONE if phase in back else StepPhase.DONE

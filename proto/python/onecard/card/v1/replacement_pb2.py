@@ -28,7 +28,7 @@ from onecard.exchange.v1 import options_pb2 as onecard_dot_exchange_dot_v1_dot_o
 from onecard.exchange.v1 import values_pb2 as onecard_dot_exchange_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/card/v1/replacement.proto\x12\x0fonecard.card.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1conecard/card/v1/values.proto\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\"\xaf\x02\n\x13\x43\x61rryOutStepRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x16\n\x0ereplacement_id\x18\x02 \x01(\t\x12.\n\x04step\x18\x03 \x01(\x0e\x32 .onecard.card.v1.ReplacementStep\x12\x31\n\tdirection\x18\x04 \x01(\x0e\x32\x1e.onecard.card.v1.StepDirection\x12\x30\n\x08old_card\x18\x05 \x01(\x0b\x32\x1e.onecard.card.v1.CardReference\x12\x30\n\x08new_card\x18\x06 \x01(\x0b\x32\x1e.onecard.card.v1.CardReference\"l\n\x14\x43\x61rryOutStepResponse\x12\x13\n\x0bwas_already\x18\x01 \x01(\x08\x12-\n\tdone_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08local_id\x18\x03 \x01(\t\"\x7f\n\x1c\x43onfirmBenefitAccountRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x16\n\x0ereplacement_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x03 \x01(\t\"\x1f\n\x1d\x43onfirmBenefitAccountResponse*\xac\x02\n\x0fReplacementStep\x12 \n\x1cREPLACEMENT_STEP_UNSPECIFIED\x10\x00\x12 \n\x1cREPLACEMENT_STEP_NEW_ENABLED\x10\x01\x12#\n\x1fREPLACEMENT_STEP_OLD_SUPERSEDED\x10\x02\x12,\n(REPLACEMENT_STEP_ELECTRONIC_CARD_REBOUND\x10\x03\x12(\n$REPLACEMENT_STEP_CREDENTIAL_FOLLOWED\x10\x04\x12*\n&REPLACEMENT_STEP_MEDICAL_ACCOUNT_MOVED\x10\x05\x12,\n(REPLACEMENT_STEP_BENEFIT_ACCOUNT_CHANGED\x10\x06*d\n\rStepDirection\x12\x1e\n\x1aSTEP_DIRECTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16STEP_DIRECTION_FORWARD\x10\x01\x12\x17\n\x13STEP_DIRECTION_BACK\x10\x02\x32\x94\x02\n\x16\x43\x61rdReplacementService\x12n\n\x0c\x43\x61rryOutStep\x12$.onecard.card.v1.CarryOutStepRequest\x1a%.onecard.card.v1.CarryOutStepResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x02\x1a\x01\x01 \x01@\x80@\x12\x89\x01\n\x15\x43onfirmBenefitAccount\x12-.onecard.card.v1.ConfirmBenefitAccountRequest\x1a..onecard.card.v1.ConfirmBenefitAccountResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x01\x1a\x01\x02 \x01@\x80 b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/card/v1/replacement.proto\x12\x0fonecard.card.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1conecard/card/v1/values.proto\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\"\xaf\x02\n\x13\x43\x61rryOutStepRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x16\n\x0ereplacement_id\x18\x02 \x01(\t\x12.\n\x04step\x18\x03 \x01(\x0e\x32 .onecard.card.v1.ReplacementStep\x12\x31\n\tdirection\x18\x04 \x01(\x0e\x32\x1e.onecard.card.v1.StepDirection\x12\x30\n\x08old_card\x18\x05 \x01(\x0b\x32\x1e.onecard.card.v1.CardReference\x12\x30\n\x08new_card\x18\x06 \x01(\x0b\x32\x1e.onecard.card.v1.CardReference\"l\n\x14\x43\x61rryOutStepResponse\x12\x13\n\x0bwas_already\x18\x01 \x01(\x08\x12-\n\tdone_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08local_id\x18\x03 \x01(\t\"\x7f\n\x1c\x43onfirmBenefitAccountRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x16\n\x0ereplacement_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x03 \x01(\t\"\x1f\n\x1d\x43onfirmBenefitAccountResponse\"s\n\x0f\x41skAgainRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x16\n\x0ereplacement_id\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"\'\n\x10\x41skAgainResponse\x12\x13\n\x0b\x61sked_count\x18\x01 \x01(\r*\xac\x02\n\x0fReplacementStep\x12 \n\x1cREPLACEMENT_STEP_UNSPECIFIED\x10\x00\x12 \n\x1cREPLACEMENT_STEP_NEW_ENABLED\x10\x01\x12#\n\x1fREPLACEMENT_STEP_OLD_SUPERSEDED\x10\x02\x12,\n(REPLACEMENT_STEP_ELECTRONIC_CARD_REBOUND\x10\x03\x12(\n$REPLACEMENT_STEP_CREDENTIAL_FOLLOWED\x10\x04\x12*\n&REPLACEMENT_STEP_MEDICAL_ACCOUNT_MOVED\x10\x05\x12,\n(REPLACEMENT_STEP_BENEFIT_ACCOUNT_CHANGED\x10\x06*d\n\rStepDirection\x12\x1e\n\x1aSTEP_DIRECTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16STEP_DIRECTION_FORWARD\x10\x01\x12\x17\n\x13STEP_DIRECTION_BACK\x10\x02\x32\xf8\x02\n\x16\x43\x61rdReplacementService\x12n\n\x0c\x43\x61rryOutStep\x12$.onecard.card.v1.CarryOutStepRequest\x1a%.onecard.card.v1.CarryOutStepResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x02\x1a\x01\x01 \x01@\x80@\x12\x62\n\x08\x41skAgain\x12 .onecard.card.v1.AskAgainRequest\x1a!.onecard.card.v1.AskAgainResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x02\x1a\x01\x02 \x01@\x80 \x12\x89\x01\n\x15\x43onfirmBenefitAccount\x12-.onecard.card.v1.ConfirmBenefitAccountRequest\x1a..onecard.card.v1.ConfirmBenefitAccountResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x01\x1a\x01\x02 \x01@\x80 b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,14 +39,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARRYOUTSTEPREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
   _globals['_CONFIRMBENEFITACCOUNTREQUEST'].fields_by_name['person']._loaded_options = None
   _globals['_CONFIRMBENEFITACCOUNTREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
+  _globals['_ASKAGAINREQUEST'].fields_by_name['person']._loaded_options = None
+  _globals['_ASKAGAINREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
   _globals['_CARDREPLACEMENTSERVICE'].methods_by_name['CarryOutStep']._loaded_options = None
   _globals['_CARDREPLACEMENTSERVICE'].methods_by_name['CarryOutStep']._serialized_options = b'\312\363\030\r\010\001\022\001\002\032\001\001 \001@\200@'
+  _globals['_CARDREPLACEMENTSERVICE'].methods_by_name['AskAgain']._loaded_options = None
+  _globals['_CARDREPLACEMENTSERVICE'].methods_by_name['AskAgain']._serialized_options = b'\312\363\030\r\010\001\022\001\002\032\001\002 \001@\200 '
   _globals['_CARDREPLACEMENTSERVICE'].methods_by_name['ConfirmBenefitAccount']._loaded_options = None
   _globals['_CARDREPLACEMENTSERVICE'].methods_by_name['ConfirmBenefitAccount']._serialized_options = b'\312\363\030\r\010\001\022\001\001\032\001\002 \001@\200 '
-  _globals['_REPLACEMENTSTEP']._serialized_start=765
-  _globals['_REPLACEMENTSTEP']._serialized_end=1065
-  _globals['_STEPDIRECTION']._serialized_start=1067
-  _globals['_STEPDIRECTION']._serialized_end=1167
+  _globals['_REPLACEMENTSTEP']._serialized_start=923
+  _globals['_REPLACEMENTSTEP']._serialized_end=1223
+  _globals['_STEPDIRECTION']._serialized_start=1225
+  _globals['_STEPDIRECTION']._serialized_end=1325
   _globals['_CARRYOUTSTEPREQUEST']._serialized_start=187
   _globals['_CARRYOUTSTEPREQUEST']._serialized_end=490
   _globals['_CARRYOUTSTEPRESPONSE']._serialized_start=492
@@ -55,6 +59,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIRMBENEFITACCOUNTREQUEST']._serialized_end=729
   _globals['_CONFIRMBENEFITACCOUNTRESPONSE']._serialized_start=731
   _globals['_CONFIRMBENEFITACCOUNTRESPONSE']._serialized_end=762
-  _globals['_CARDREPLACEMENTSERVICE']._serialized_start=1170
-  _globals['_CARDREPLACEMENTSERVICE']._serialized_end=1446
+  _globals['_ASKAGAINREQUEST']._serialized_start=764
+  _globals['_ASKAGAINREQUEST']._serialized_end=879
+  _globals['_ASKAGAINRESPONSE']._serialized_start=881
+  _globals['_ASKAGAINRESPONSE']._serialized_end=920
+  _globals['_CARDREPLACEMENTSERVICE']._serialized_start=1328
+  _globals['_CARDREPLACEMENTSERVICE']._serialized_end=1704
 # @@protoc_insertion_point(module_scope)

@@ -77,3 +77,19 @@ class ConfirmBenefitAccountRequest(_message.Message):
 class ConfirmBenefitAccountResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class AskAgainRequest(_message.Message):
+    __slots__ = ("person", "replacement_id", "cause")
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    person: _values_pb2_1.PersonIdentity
+    replacement_id: str
+    cause: str
+    def __init__(self, person: _Optional[_Union[_values_pb2_1.PersonIdentity, _Mapping]] = ..., replacement_id: _Optional[str] = ..., cause: _Optional[str] = ...) -> None: ...
+
+class AskAgainResponse(_message.Message):
+    __slots__ = ("asked_count",)
+    ASKED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    asked_count: int
+    def __init__(self, asked_count: _Optional[int] = ...) -> None: ...

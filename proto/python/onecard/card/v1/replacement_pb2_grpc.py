@@ -40,6 +40,11 @@ class CardReplacementServiceStub:
                 request_serializer=onecard_dot_card_dot_v1_dot_replacement__pb2.CarryOutStepRequest.SerializeToString,
                 response_deserializer=onecard_dot_card_dot_v1_dot_replacement__pb2.CarryOutStepResponse.FromString,
                 _registered_method=True)
+        self.AskAgain = channel.unary_unary(
+                '/onecard.card.v1.CardReplacementService/AskAgain',
+                request_serializer=onecard_dot_card_dot_v1_dot_replacement__pb2.AskAgainRequest.SerializeToString,
+                response_deserializer=onecard_dot_card_dot_v1_dot_replacement__pb2.AskAgainResponse.FromString,
+                _registered_method=True)
         self.ConfirmBenefitAccount = channel.unary_unary(
                 '/onecard.card.v1.CardReplacementService/ConfirmBenefitAccount',
                 request_serializer=onecard_dot_card_dot_v1_dot_replacement__pb2.ConfirmBenefitAccountRequest.SerializeToString,
@@ -59,6 +64,13 @@ class CardReplacementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AskAgain(self, request, context):
+        """An operator has what is stuck asked for again, when what held it up is mended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ConfirmBenefitAccount(self, request, context):
         """An agency tells that the account which benefits are paid to was changed to the new card's.
         """
@@ -73,6 +85,11 @@ def add_CardReplacementServiceServicer_to_server(servicer, server):
                     servicer.CarryOutStep,
                     request_deserializer=onecard_dot_card_dot_v1_dot_replacement__pb2.CarryOutStepRequest.FromString,
                     response_serializer=onecard_dot_card_dot_v1_dot_replacement__pb2.CarryOutStepResponse.SerializeToString,
+            ),
+            'AskAgain': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskAgain,
+                    request_deserializer=onecard_dot_card_dot_v1_dot_replacement__pb2.AskAgainRequest.FromString,
+                    response_serializer=onecard_dot_card_dot_v1_dot_replacement__pb2.AskAgainResponse.SerializeToString,
             ),
             'ConfirmBenefitAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.ConfirmBenefitAccount,
@@ -108,6 +125,33 @@ class CardReplacementService:
             '/onecard.card.v1.CardReplacementService/CarryOutStep',
             onecard_dot_card_dot_v1_dot_replacement__pb2.CarryOutStepRequest.SerializeToString,
             onecard_dot_card_dot_v1_dot_replacement__pb2.CarryOutStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskAgain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onecard.card.v1.CardReplacementService/AskAgain',
+            onecard_dot_card_dot_v1_dot_replacement__pb2.AskAgainRequest.SerializeToString,
+            onecard_dot_card_dot_v1_dot_replacement__pb2.AskAgainResponse.FromString,
             options,
             channel_credentials,
             insecure,
