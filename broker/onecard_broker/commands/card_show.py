@@ -302,14 +302,14 @@ def _shown_saga(replacement: dict[str, Any]) -> Group:
         head.add_row("alarm", "the benefit account was not confirmed in time / 待遇账户逾期未确认")
     steps = Table(box=None, header_style="bold")
     for title in ("step", "phase", "at", "asked", "changed", "why", "local id"):
-        steps.add_column(title, no_wrap=title in {"step", "phase", "changed"})
+        steps.add_column(title, no_wrap=title in {"step", "phase", "at", "changed"}, overflow="fold")
     for step in replacement["steps"]:
         steps.add_row(
             step["step"],
             step["phase"],
             step["recipient"],
             str(step["attempt"]),
-            step["changed_time"],
+            step["changed_time"][5:19],
             step["reason"],
             escape(step["local_id"]),
         )
