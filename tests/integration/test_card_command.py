@@ -186,6 +186,37 @@ def waiting_holder() -> Cardholder:
     )
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_is_shown_stands_under_titles_of_the_readers_language(
+    config: Path, postgres_dsn: str, language: str
+) -> None:
+    asyncio.run(fill(postgres_dsn, holder(), waiting_holder()))
+    locale = {"en": "en_GB.UTF-8", "zh": "zh_CN.UTF-8"}[language]
+    commands = {
+        "show": ("show", "--subject", SUBJECT),
+        "saga": ("saga", id_text(LATE)),
+        "sagas": ("sagas",),
+    }
+    runner = CliRunner(env={"LC_ALL": locale, "COLUMNS": "200"})
+    shown = {
+        name: runner.invoke(app, [first, "--config", str(config), *rest]).stdout
+        for name, (first, *rest) in commands.items()
+    }
+
+    titles = {
+        "show": {
+            "en": "issuer seq account expires never replacements",
+            "zh": "发卡地 序号 金融账户 有效期 长期 换卡业务",
+        },
+        "saga": {"en": "step asked changed alarm", "zh": "步骤 次数 变更 告警 待遇账户逾期未确认"},
+        "sagas": {"en": "replacement since why", "zh": "换卡业务 起始时间 原因"},
+    }
+    for name, words in titles.items():
+        other = "zh" if language == "en" else "en"
+        assert [word for word in words[language].split() if word not in shown[name]] == []
+        assert [word for word in words[other].split() if word in shown[name].split()] == []
+
+
 def test_replacements_that_wait_for_a_person_are_listed_and_were_told_in_the_log(
     config: Path, postgres_dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:

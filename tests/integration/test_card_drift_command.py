@@ -54,8 +54,8 @@ async def keep(dsn: str, *cases: CardCase, is_complete: bool = True) -> None:
         await put_cases(connection, cases[0].participant, ISSUED, cases, is_complete=is_complete)
 
 
-def run(*arguments: str) -> str:
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+def run(*arguments: str, locale: str = "en_GB.UTF-8") -> str:
+    result = CliRunner(env={"LC_ALL": locale, "COLUMNS": "200"}).invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
 
@@ -107,8 +107,19 @@ def test_card_numbers_are_shown_for_a_reason_that_is_kept(postgres_dsn: str, con
     assert kept == [(True, "card cases of cn-42: call 7")]
 
 
-def test_no_case_is_said_so(config: Path) -> None:
-    assert "没有待人工处理的差异" in run("cases", "--config", str(config))
+def test_no_case_is_said_so_in_the_readers_language(config: Path) -> None:
+    assert "没有待人工处理的差异" in run("cases", "--config", str(config), locale="zh_CN.UTF-8")
+    assert "No difference waits" in run("cases", "--config", str(config))
+
+
+def test_cases_stand_under_titles_of_the_readers_language(postgres_dsn: str, config: Path) -> None:
+    asyncio.run(keep(postgres_dsn, case("A12345678")))
+    shown = {locale: run("cases", "--config", str(config), locale=locale) for locale in ("en_GB", "zh_CN")}
+    assert [text.splitlines()[0].split() for text in shown.values()] == [
+        ["province", "cards", "card", "kind", "registry", "province's", "copy", "since"],
+        ["省份", "范围", "卡", "差异", "持卡库", "省级副本", "起始时间"],
+    ]
+    assert shown["zh_CN"].splitlines()[1].split() == shown["en_GB"].splitlines()[1].split()
 
 
 def test_what_is_no_province_cannot_be_compared(config: Path) -> None:
@@ -131,10 +142,14 @@ def test_the_table_tells_what_was_found_and_what_was_done() -> None:
         seconds=8.25,
     )
     console = Console(width=120, record=True)
-    console.print(shown("cn-42", [drift], is_repairing=True))
+    console.print(shown("cn-42", [drift], "en", is_repairing=True))
     text = " ".join(console.export_text().split())
     assert "missing-there │ 2 │ 0 │ 2" in text
     assert "other-version │ 7 │ 7 │ 0" in text
     assert "9 of 1,000,000 cards; 34,567 bytes in 12 requests" in text
-    console.print(shown("cn-42", [drift], is_repairing=False))
+    console.print(shown("cn-42", [drift], "en", is_repairing=False))
     assert "repaired" not in console.export_text()
+    console.print(shown("cn-42", [drift], "zh", is_repairing=True))
+    text = " ".join(console.export_text().split())
+    for words in ("cn-42: 与持卡库比对", "范围 ┃ 差异 ┃ 发现 ┃ 已修复 ┃ 待人工", "共 1,000,000 张，差异 9 张"):
+        assert words in text

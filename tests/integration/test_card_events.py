@@ -185,7 +185,7 @@ async def test_what_comes_under_a_linked_number_is_decided_under_the_primary_one
         sender="cn-51",
         recipient=HUB,
         method="/onecard.card.v1.CardFeedService/FollowPerson",
-        payload=feed_pb2.FollowPersonRequest(person=person(991)),
+        payload=feed_pb2.FollowPersonRequest(person=person(991), purpose="benefit-payment"),
     )
     await append(exchange, OLD, follow)
     await settled(exchange)

@@ -21,9 +21,11 @@ from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import STATUS_DETAILS_KEY, from_status, reason_name
-from onecard_protocol.messages import Message
+from onecard_protocol.identifiers import id_text
+from onecard_protocol.messages import Message, from_wire
 from tests.support.card_reports import (
     BATCH_GET_STATUS,
+    FOLLOW_PERSON,
     GET_STATUS,
     LINK_NUMBER,
     READ_DIGESTS,
@@ -387,3 +389,33 @@ async def test_each_read_is_logged_with_who_and_why_and_no_number(
     assert refused["refused"] in {"IDENTITY_INVALID", "PAYLOAD_INVALID"}
     for secret in (citizen_number(1), card(1).number, recognition_code(1)):
         assert secret not in caplog.text
+
+
+async def test_following_a_person_is_logged_like_a_read_and_so_is_its_refusal(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    def following(sender: str, **what: Any) -> message_pb2.SignedMessage:
+        request = feed_pb2.FollowPersonRequest(**{"person": person(1), "purpose": "benefit-payment", **what})
+        signer = hub.signers[sender]
+        return make_signed(signer, request, now_ms=now_ms(), sender=sender, recipient="cn-00", method=FOLLOW_PERSON)
+
+    good, other, nameless = following("cn-45"), following("cn-45", person=person(2)), following("cn-45", purpose="")
+    foreign = following("cn-11")
+    with caplog.at_level(logging.DEBUG):
+        results = await hub.submit("cn-45", good, other, nameless, foreign)
+
+    refused = [reason_name(one.refusal.reason) for one in results if one.HasField("refusal")]
+    assert refused == ["PAYLOAD_INVALID", "CERTIFICATE_MISMATCH"]
+    lines = [json.loads(record.getMessage()) for record in caplog.records if record.name == "onecard.access"]
+    assert {line["method"] for line in lines} == {FOLLOW_PERSON}
+    told = {line["id"]: line for line in lines if "refused" not in line}
+    assert set(told) == {id_text(from_wire(one).header.id) for one in (good, other)}
+    assert {(line["participant"], line["purpose"]) for line in told.values()} == {("cn-45", "benefit-payment")}
+    subjects = [subject for line in told.values() for subject in line["subjects"]]
+    assert [len(subject) for subject in subjects] == [64, 64]
+    assert len(set(subjects)) == 2
+    assert {(line["participant"], line["refused"]) for line in lines if "refused" in line} == {
+        ("cn-45", "PAYLOAD_INVALID"),
+        ("", "CERTIFICATE_MISMATCH"),
+    }
+    assert citizen_number(1) not in caplog.text

@@ -101,7 +101,7 @@ async def test_an_issuer_and_a_bank_tell_the_hub_and_who_follows_the_person_is_t
         adapter(hub, tmp_path, "cn-45") as (guangxi, follower),
     ):
         await CardFeedServiceStub(guangxi.to("cn-00")).FollowPerson(
-            feed_pb2.FollowPersonRequest(person=person(1)), timeout=20
+            feed_pb2.FollowPersonRequest(person=person(1), purpose="benefit-payment"), timeout=20
         )
         changes = CardChangeServiceStub(issuer.to("cn-00"))
         await changes.ReportSocialChange(social_report(1, at_ms=now_ms() - 1_000))

@@ -33,7 +33,8 @@ from onecard_protocol.methods import MethodRegistry
 from tests.support.fake_exchange import FakeExchange
 
 METHODS = MethodRegistry.load()
-SEALER = Sealer(bytes(range(32)))
+SEALER_KEY = bytes(range(32))
+SEALER = Sealer(SEALER_KEY)
 
 
 class Registry:

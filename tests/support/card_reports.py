@@ -15,6 +15,7 @@ GET_STATUS = "/onecard.card.v1.CardStatusService/GetCardStatus"
 BATCH_GET_STATUS = "/onecard.card.v1.CardStatusService/BatchGetCardStatus"
 VERIFY_CARD = "/onecard.card.v1.CardStatusService/VerifyCard"
 READ_DIGESTS = "/onecard.card.v1.CardComparisonService/ReadDigests"
+FOLLOW_PERSON = "/onecard.card.v1.CardFeedService/FollowPerson"
 LINK_NUMBER = "/onecard.card.v1.CardFeedService/LinkNumber"
 
 

@@ -155,7 +155,8 @@ class SyntheticHolder:
 
     def follow(self, sender: str, seed: str = "follow") -> Message:
         """Follows the person."""
-        return self._request(FOLLOW, feed_pb2.FollowPersonRequest(person=self.person), sender, seed)
+        payload = feed_pb2.FollowPersonRequest(person=self.person, purpose="benefit-payment")
+        return self._request(FOLLOW, payload, sender, seed)
 
     def unfollow(self, sender: str, seed: str = "unfollow") -> Message:
         """Follows the person no more."""
@@ -170,10 +171,10 @@ class SyntheticHolder:
         """Takes the link back."""
         return self._request(UNLINK, feed_pb2.UnlinkNumberRequest(person=self.person, cause="误关联"), HUB, seed)
 
-    def confirm(self, replacement_id: str, sender: str = GUANGXI, seed: str = "confirm") -> Message:
+    def confirm(self, replacement_id: str, sender: str = GUANGXI, seed: str = "confirm", bank: str = BANK) -> Message:
         """Confirms the benefit account."""
         payload = replacement_pb2.ConfirmBenefitAccountRequest(
-            person=self.person, replacement_id=replacement_id, bank=BANK
+            person=self.person, replacement_id=replacement_id, bank=bank
         )
         return self._request(CONFIRM, payload, sender, seed)
 

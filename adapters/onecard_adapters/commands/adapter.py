@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from onecard_adapters.commands.refused import ConfigOption, refused
 from onecard_protocol.explained import ExitCode, Language, language_of
 from onecard_protocol.running import run_service
 
@@ -34,10 +35,7 @@ def adapter() -> None:
 
 @app.command()
 def run(
-    config: Annotated[
-        Path,
-        typer.Option("--config", "-c", envvar="ONECARD_ADAPTER_CONFIG", help="The adapter's configuration (YAML)."),
-    ],
+    config: ConfigOption,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
 ) -> None:
     """Run an adapter until SIGTERM; calls in progress then finish first."""
@@ -56,6 +54,9 @@ def run(
         await run_adapter(settings, stopping)
 
     run_service(until_stopped())
+
+
+app.command()(refused)
 
 
 @app.command()

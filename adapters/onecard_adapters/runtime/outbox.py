@@ -230,6 +230,16 @@ def refused_events(connection: sqlite3.Connection) -> dict[tuple[str, int], int]
     return {(method, reason): count for method, reason, count in rows}
 
 
+def list_refused_events(connection: sqlite3.Connection, sealer: Sealer) -> list[StoredOutgoing]:
+    """The events of ours that were refused, in the order in which they were made."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS}, state, reason, attempts FROM outbox WHERE state = ? AND kind = ? AND reason != 0"
+        " ORDER BY sequence",
+        (int(OutboxState.ENDED), int(message_pb2.MESSAGE_KIND_EVENT)),
+    ).fetchall()
+    return [_stored(connection, sealer, row) for row in rows]
+
+
 def forget_before(connection: sqlite3.Connection, created_ms: int) -> int:
     """Delete what is over and older, refused events only once they are much older; returns how many messages."""
     parameters = {

@@ -25,6 +25,17 @@ class DeadRow:
     detail: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRow:
+    """A row that could not be taken, as it is listed for a person."""
+
+    source: str
+    row: DeadRow
+    first_ms: int
+    last_ms: int
+    """When its reason was last another one; at first `first_ms`."""
+
+
 def position(connection: sqlite3.Connection, feed: str) -> str | None:
     """The newest update time up to which everything was taken, as it was written; None before the first reading."""
     row = connection.execute("SELECT position FROM source_positions WHERE feed = ?", (feed,)).fetchone()
@@ -46,6 +57,19 @@ def dead_rows(connection: sqlite3.Connection, source: str) -> list[DeadRow]:
         "SELECT key, reason, detail FROM dead_source_rows WHERE source = ? ORDER BY key", (source,)
     ).fetchall()
     return [DeadRow(key=row[0], reason=row[1], detail=row[2]) for row in rows]
+
+
+def refused_rows(connection: sqlite3.Connection) -> list[RefusedRow]:
+    """The rows of all sources that could not be taken, the oldest first."""
+    rows = connection.execute(
+        "SELECT source, key, reason, detail, first_ms, last_ms FROM dead_source_rows ORDER BY first_ms, source, key"
+    )
+    return [
+        RefusedRow(
+            source=source, row=DeadRow(key=key, reason=reason, detail=detail), first_ms=first_ms, last_ms=last_ms
+        )
+        for source, key, reason, detail, first_ms, last_ms in rows
+    ]
 
 
 def change_dead_rows(

@@ -3,6 +3,8 @@
 Owns the file, the thread and the transactions; what stands in the tables is the business of `outbox`, `inbox` and
 `memory`. Whatever waits when the thread is free is one transaction: concurrent writers share one fsync. A promise is
 kept when the awaited operation returns: it is on disk (WAL, synchronous=FULL).
+
+One adapter has the store, which a lock file beside it shows; commands may read it meanwhile (`read_store`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -56,8 +58,8 @@ class Store:
         STORE_TOO_NEW if a newer release made it.
         """
         self._loop = asyncio.get_running_loop()
-        connection = await asyncio.to_thread(_connect, self._path)
-        self._thread = threading.Thread(target=self._work, args=(connection,), name="store", daemon=True)
+        lock, connection = await asyncio.to_thread(_connect, self._path)
+        self._thread = threading.Thread(target=self._work, args=(lock, connection), name="store", daemon=True)
         self._thread.start()
 
     def run(self, operation: Operation[_Result]) -> asyncio.Future[_Result]:
@@ -87,8 +89,8 @@ class Store:
             self._jobs.put(self._gathered)
             self._gathered = []
 
-    def _work(self, connection: sqlite3.Connection) -> None:
-        with contextlib.closing(connection):
+    def _work(self, lock: sqlite3.Connection, connection: sqlite3.Connection) -> None:
+        with contextlib.closing(lock), contextlib.closing(connection):
             more = self._jobs.get()
             while more is not None:
                 jobs = more
@@ -139,42 +141,73 @@ def _tell(jobs: list[_Job]) -> None:
             job.future.set_result(job.result)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
+@contextlib.contextmanager
+def read_store(path: Path) -> Iterator[sqlite3.Connection]:
+    """The store for a command that only reads, also while an adapter works on it.
+
+    Raises OneCardError: CONFIGURATION_INVALID if there is no store of this release, STORE_TOO_NEW.
+    """
+    if not path.exists():
+        raise _invalid(f"there is no store {path}: the adapter was never run on it")
+    with _explained(path), contextlib.closing(_open(path)) as connection:
+        connection.execute("PRAGMA query_only=ON")
+        version = _checked_version(connection, path)
+        if version != SCHEMA_VERSION:
+            raise _invalid(f"{path} has schema {version}: run the adapter of this release on it once")
+        yield connection
+
+
+def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """The lock, and the store."""
+    with _explained(path), contextlib.ExitStack() as opened:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The writer thread is the connection's only user after this function.
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
-        try:
-            _prepare(connection, path)
-        except BaseException:
-            connection.close()
-            raise
+        lock = opened.enter_context(contextlib.closing(_open(path.with_name(f"{path.name}.lock"))))
+        # Two adapters on one store would execute everything twice. The lock dies with its process.
+        lock.execute("BEGIN EXCLUSIVE")
+        connection = opened.enter_context(contextlib.closing(_open(path)))
+        _prepare(connection, path)
+        opened.pop_all()
+    return lock, connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # Each connection has one user at a time, which need not be the thread that opened it.
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except sqlite3.OperationalError as error:
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-            f"the store {path} cannot be used ({error}): is another adapter running on it, is its folder writable?",
+        raise _invalid(
+            f"the store {path} cannot be used ({error}): is another adapter running on it, is its folder writable?"
         ) from error
     except sqlite3.DatabaseError as error:
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{path} is no adapter's store: {error}"
-        ) from error
-    return connection
+        raise _invalid(f"{path} is no adapter's store: {error}") from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    # EXCLUSIVE: two adapters on one store would execute everything twice. The lock dies with its process.
-    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("BEGIN IMMEDIATE")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_STORE_TOO_NEW,
-            f"{path} has schema {version}, this program knows {SCHEMA_VERSION}",
-        )
+    _checked_version(connection, path)
     for statement in SCHEMA:
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.execute("COMMIT")
     path.chmod(0o600)
+
+
+def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_STORE_TOO_NEW,
+            f"{path} has schema {version}, this program knows {SCHEMA_VERSION}",
+        )
+    return version
+
+
+def _invalid(detail: str) -> OneCardError:
+    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)

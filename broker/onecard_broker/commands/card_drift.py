@@ -6,13 +6,13 @@ import asyncio
 import dataclasses
 import getpass
 import json
+import os
 import socket
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
@@ -25,6 +25,7 @@ from onecard_broker.commands.card_calls import (
     open_calls,
     open_database,
 )
+from onecard_broker.commands.card_screen import listing
 from onecard_broker.commands.card_show import masked
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.operations.card_drift import ScopeDrift, find_drift, scope_name
@@ -34,8 +35,27 @@ from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.explained import ExitCode
+from onecard_protocol.explained import ExitCode, Language, Text, language_of
 from onecard_protocol.identifiers import PROVINCES, ParticipantId
+
+_COMPARED: Final = Text(en="cards compared with the registry", zh="与持卡库比对")
+_SCOPE: Final = Text(en="cards", zh="范围")
+_KIND: Final = Text(en="difference", zh="差异")
+_COUNTS: Final = (
+    Text(en="found", zh="发现"),
+    Text(en="repaired", zh="已修复"),
+    Text(en="for a person", zh="待人工"),
+)
+_CASE: Final = (
+    Text(en="province", zh="省份"),
+    _SCOPE,
+    Text(en="card", zh="卡"),
+    Text(en="kind", zh="差异"),
+    Text(en="registry", zh="持卡库"),
+    Text(en="province's copy", zh="省级副本"),
+    Text(en="since", zh="起始时间"),
+)
+_NO_CASE: Final = Text(en="No difference waits for a person.", zh="没有待人工处理的差异。")
 
 
 def drift(
@@ -59,7 +79,7 @@ def drift(
     if as_json:
         print(json.dumps({"participant": participant, "scopes": [dataclasses.asdict(one) for one in results]}))
     else:
-        Console().print(shown(participant, results, is_repairing=repair))
+        Console().print(shown(participant, results, language_of(os.environ), is_repairing=repair))
     if any(one.listed if repair else one.found for one in results):
         raise typer.Exit(ExitCode.FOUND_WRONG)
 
@@ -83,10 +103,9 @@ def cases(
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("province", "scope", "card", "kind", "registry", "province's copy", "since", box=None)
-    for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
-    Console().print(table if rows else "No difference waits for a person. / 没有待人工处理的差异。")
+    language = language_of(os.environ)
+    table = listing(_CASE, [tuple(row.values()) for row in rows], language)
+    Console().print(table if rows else _NO_CASE.of(language))
 
 
 async def _find(settings: HubSettings, participant: str, gateway: str, *, is_repairing: bool) -> list[ScopeDrift]:
@@ -120,30 +139,33 @@ async def _cases(settings: HubSettings, participant: str, reason: str) -> list[C
         return await list_cases(connection, participant)
 
 
-def shown(participant: str, results: list[ScopeDrift], *, is_repairing: bool) -> Table:
+def shown(participant: str, results: list[ScopeDrift], language: Language, *, is_repairing: bool) -> Table:
     """The results as a table."""
-    table = Table(title=f"{participant}: cards compared with the registry / 与持卡库比对", title_justify="left")
-    table.add_column("cards")
-    table.add_column("difference", min_width=13)
-    columns = ("found", "repaired", "for a person") if is_repairing else ("found",)
+    table = Table(title=f"{participant}: {_COMPARED.of(language)}", title_justify="left")
+    table.add_column(_SCOPE.of(language))
+    table.add_column(_KIND.of(language), min_width=13)
+    columns = _COUNTS if is_repairing else _COUNTS[:1]
     for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name.of(language), justify="right", no_wrap=True)
     for one in results:
         for kind in {**one.found, **one.listed}:
             counts = (one.found, one.repaired, one.listed)[: len(columns)]
             table.add_row(one.scope, kind, *(str(count.get(kind, 0)) for count in counts))
-        more = "more than " if one.is_cut_off else ""
-        table.add_row(
-            one.scope,
-            f"{more}{sum(one.found.values())} of {one.here_count:,} cards; {one.byte_count:,} bytes in"
-            f" {one.request_count} requests, {one.seconds:.1f} s",
-            style="bold",
-            end_section=True,
-        )
+        table.add_row(one.scope, _summary(one).of(language), style="bold", end_section=True)
     return table
 
 
-def _row(case: CardCase, *, is_revealed: bool) -> dict[str, Any]:
+def _summary(one: ScopeDrift) -> Text:
+    found = sum(one.found.values())
+    return Text(
+        en=f"{'more than ' if one.is_cut_off else ''}{found} of {one.here_count:,} cards; {one.byte_count:,} bytes in"
+        f" {one.request_count} requests, {one.seconds:.1f} s",
+        zh=f"共 {one.here_count:,} 张，差异{'超过' if one.is_cut_off else ''} {found} 张；"
+        f"{one.request_count} 次请求，{one.byte_count:,} 字节，{one.seconds:.1f} 秒",
+    )
+
+
+def _row(case: CardCase, *, is_revealed: bool) -> dict[str, str]:
     return {
         "participant": case.participant,
         "scope": scope_name(case.scope),

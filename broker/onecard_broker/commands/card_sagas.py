@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from onecard_broker.commands.card_calls import SHANGHAI, ConfigOption, JsonOption, open_database
+from onecard_broker.commands.card_screen import listing
 from onecard_broker.records.card_waiting import Waiting, list_waiting, step_name
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.errors import reason_name
+from onecard_protocol.explained import Text, language_of
 from onecard_protocol.identifiers import id_text
 
-_TITLES: Final = ("replacement", "phase", "step", "step phase", "at", "since", "why", "subject")
+_TITLES: Final = (
+    Text(en="replacement", zh="换卡业务"),
+    Text(en="phase", zh="阶段"),
+    Text(en="step", zh="步骤"),
+    Text(en="step phase", zh="步骤阶段"),
+    Text(en="at", zh="办理方"),
+    Text(en="since", zh="起始时间"),
+    Text(en="why", zh="原因"),
+    Text(en="subject", zh="化名"),
+)
+_NONE: Final = Text(en="No replacement waits for a person.", zh="没有待人工处理的换卡业务。")
 
 
 def sagas(
@@ -38,10 +50,9 @@ def sagas(
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(*_TITLES, box=None)
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table if rows else "No replacement waits for a person. / 没有待人工处理的换卡业务。")
+    language = language_of(os.environ)
+    table = listing(_TITLES, [tuple(row.values()) for row in rows], language)
+    Console().print(table if rows else _NONE.of(language))
 
 
 async def _list(settings: HubSettings, *, is_stuck: bool, is_overdue: bool) -> list[Waiting]:
@@ -49,7 +60,7 @@ async def _list(settings: HubSettings, *, is_stuck: bool, is_overdue: bool) -> l
         return await list_waiting(await database.get(), is_stuck=is_stuck, is_overdue=is_overdue)
 
 
-def _row(one: Waiting) -> dict[str, Any]:
+def _row(one: Waiting) -> dict[str, str]:
     reason = reason_name(one.reason) if one.reason else ""
     return {
         "id": id_text(one.id),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import os
 import re
 import socket
 import sys
@@ -15,15 +16,14 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console, Group
-from rich.markup import escape
-from rich.table import Table
+from rich.console import Console
 
 from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.bootstrap import read_subject_key
 from onecard_broker.commands.card_calls import SHANGHAI, ConfigOption, JsonOption, open_database
+from onecard_broker.commands.card_screen import shown_person, shown_saga
 from onecard_broker.domain.card_state import Card, Cardholder, CardKey, Machine, Replacement, holder_key
 from onecard_broker.journal import partition_of_pseudonym
 from onecard_broker.records.card_registry import CardRegistry
@@ -32,7 +32,7 @@ from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
-from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text, language_of
 from onecard_protocol.identifiers import id_from_text, id_text
 from onecard_protocol.identity import normalise_identity
 
@@ -85,7 +85,7 @@ def show(
     if as_json:
         print(json.dumps(person, ensure_ascii=False, indent=1))
     else:
-        Console().print(_shown_person(person))
+        Console().print(shown_person(person, language_of(os.environ)))
 
 
 def saga(
@@ -101,7 +101,7 @@ def saga(
     if as_json:
         print(json.dumps(told, indent=1))
     else:
-        Console().print(_shown_saga(told))
+        Console().print(shown_saga(told, language_of(os.environ)))
 
 
 def read_number(prompt: str = "Number / 证件号码: ") -> str:
@@ -151,9 +151,6 @@ def find_saga(settings: HubSettings, replacement_id: str) -> tuple[Cardholder, R
             )
         )
     return found
-
-
-# ---- as data -------------------------------------------------------------------------------------------------------
 
 
 def _person(holder: Cardholder, *, is_revealed: bool) -> dict[str, Any]:
@@ -241,79 +238,6 @@ def _time(time_ms: int) -> str:
     if not time_ms:
         return ""
     return datetime.fromtimestamp(time_ms / 1000, SHANGHAI).isoformat(sep=" ", timespec="milliseconds")
-
-
-# ---- on the screen -------------------------------------------------------------------------------------------------
-
-
-def _shown_person(person: dict[str, Any]) -> Group:
-    head = Table(box=None, show_header=False)
-    for title, name in (
-        ("person", "number"),
-        ("name", "name"),
-        ("subject", "subject"),
-        ("stands under", "linked_to"),
-        ("also under", "linked_from"),
-        ("followed by", "followers"),
-    ):
-        value = person[name]
-        if value:
-            head.add_row(title, escape(", ".join(value) if isinstance(value, list) else str(value)))
-    cards = Table(box=None, header_style="bold", title="cards", title_justify="left")
-    for title in ("issuer", "number", "seq", "social", "account", "bank", "gen", "expires", "changed"):
-        cards.add_column(title, no_wrap=title in {"issuer", "number", "changed"})
-    for card in person["cards"]:
-        cards.add_row(
-            card["issuer"],
-            escape(card["number"]),
-            str(card["sequence"]),
-            f"{card['social']['state']} v{card['social']['version']}",
-            f"{card['financial']['state']} v{card['financial']['version']}",
-            card["bank"],
-            str(card["generation"]),
-            str(card["expiry_day"] or "never"),
-            card["social"]["changed_time"][:19],
-        )
-    parts: list[Any] = [head, "", cards]
-    if person["replacements"]:
-        table = Table(
-            "id", "phase", "old card", "new card", "began", box=None, title="replacements", title_justify="left"
-        )
-        for one in person["replacements"]:
-            table.add_row(one["id"], one["phase"], one["old_card"], one["new_card"], one["began_time"][:19])
-        parts += ["", table]
-    return Group(*parts)
-
-
-def _shown_saga(replacement: dict[str, Any]) -> Group:
-    head = Table(box=None, show_header=False)
-    for title, name in (
-        ("replacement", "id"),
-        ("phase", "phase"),
-        ("old card", "old_card"),
-        ("new card", "new_card"),
-        ("began", "began_time"),
-        ("ended", "ended_time"),
-        ("benefit account due", "benefit_due_time"),
-    ):
-        if replacement[name]:
-            head.add_row(title, escape(replacement[name]))
-    if replacement["is_alarmed"]:
-        head.add_row("alarm", "the benefit account was not confirmed in time / 待遇账户逾期未确认")
-    steps = Table(box=None, header_style="bold")
-    for title in ("step", "phase", "at", "asked", "changed", "why", "local id"):
-        steps.add_column(title, no_wrap=title in {"step", "phase", "at", "changed"}, overflow="fold")
-    for step in replacement["steps"]:
-        steps.add_row(
-            step["step"],
-            step["phase"],
-            step["recipient"],
-            str(step["attempt"]),
-            step["changed_time"][5:19],
-            step["reason"],
-            escape(step["local_id"]),
-        )
-    return Group(head, "", steps)
 
 
 def _invalid(detail: str) -> OneCardError:

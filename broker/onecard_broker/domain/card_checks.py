@@ -132,6 +132,11 @@ def _verify(message: Any, path: str, faults: Faults) -> None:
         _optional_text(message, path, name, faults)
 
 
+def _follow(message: Any, path: str, faults: Faults) -> None:
+    required(message, path, faults, "person")
+    _purpose(message, path, faults)
+
+
 def _link(message: Any, path: str, faults: Faults) -> None:
     required(message, path, faults, "person", "primary")
     check_text(message.document, path, "document", faults)
@@ -233,7 +238,7 @@ _CHECKER: Final = Checker(
         status_pb2.GetCardStatusRequest: _read_one,
         status_pb2.BatchGetCardStatusRequest: _read_many,
         status_pb2.VerifyCardRequest: _verify,
-        feed_pb2.FollowPersonRequest: needs("person"),
+        feed_pb2.FollowPersonRequest: _follow,
         feed_pb2.UnfollowPersonRequest: needs("person"),
         feed_pb2.LinkNumberRequest: _link,
         feed_pb2.UnlinkNumberRequest: _unlink,

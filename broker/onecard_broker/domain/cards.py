@@ -109,7 +109,7 @@ def _of_known(ruling: Ruling, request: KnownMessage) -> Holding:
 
 
 def _confirm(holding: Holding, payload: replacement_pb2.ConfirmBenefitAccountRequest) -> Verdict:
-    """The agency's word closes the last step of a replacement; told again it is answered the same."""
+    """The agency's word that benefits go to the new card's account closes the last step; repeats are answered alike."""
     ruling = holding.ruling
     replacement_id = id_from_text(payload.replacement_id)
     replacement = None if replacement_id is None else holding.replacement(replacement_id)
@@ -117,6 +117,9 @@ def _confirm(holding: Holding, payload: replacement_pb2.ConfirmBenefitAccountReq
         return Refused(error=OneCardError(errors_pb2.ERROR_REASON_REPLACEMENT_UNKNOWN))
     if replacement.phase in BEING_UNDONE:
         return Refused(error=OneCardError(errors_pb2.ERROR_REASON_REPLACEMENT_UNDONE))
+    new_card = holding.holder.find(replacement.new)
+    if new_card is None or payload.bank != new_card.bank:
+        return Refused(error=OneCardError(errors_pb2.ERROR_REASON_BENEFIT_BANK_MISMATCH))
     card_replacement.confirm(holding, replacement)
     holding.save()
     request = ruling.arrived(KnownState.OPEN)

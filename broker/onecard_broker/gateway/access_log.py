@@ -1,4 +1,6 @@
-"""The access log: one JSON line for each read, with who asked, what for, and about which pseudonyms. Never numbers.
+"""The access log: one JSON line for each read, and for each request by which a participant follows a person.
+
+A line has who asked, what for, and about which pseudonyms. Never numbers.
 
 The platform rotates its file: the handler notices that the file was moved away and opens a new one.
 """
@@ -19,13 +21,13 @@ from onecard_protocol.errors import OneCardError
 access_log: Final = logging.getLogger("onecard.access")
 
 
-def log_read(participant: str, method: str, access: Mapping[str, Any]) -> None:
-    """Write that a participant read."""
+def log_access(participant: str, method: str, access: Mapping[str, Any]) -> None:
+    """Write that a participant read of persons, or will be told of them."""
     _write({"time_ms": now_ms(), "participant": participant, "method": method, **access})
 
 
-def log_refused_read(participant: str, method: str, reason: str) -> None:
-    """Write that somebody wanted to read and was refused; the participant is empty where nobody's certificate came."""
+def log_refused_access(participant: str, method: str, reason: str) -> None:
+    """Write that somebody wanted to and was refused; the participant is empty where its certificate did not come."""
     _write({"time_ms": now_ms(), "participant": participant, "method": method, "refused": reason})
 
 

@@ -9,9 +9,9 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Final
+from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.admission.rules import (
@@ -29,6 +29,7 @@ from onecard_broker.admission.rules import (
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.admission.times import check_age
 from onecard_broker.directory.model import Directory
+from onecard_broker.gateway.access_log import log_access, log_refused_access
 from onecard_broker.gateway.micro_batches import MicroBatches
 from onecard_broker.gateway.readiness import ClockWatch, Readiness
 from onecard_broker.journal import message_record, question_record
@@ -69,6 +70,8 @@ class Admitted:
     directory_version: int
     is_answered: bool
     """Whether it is a request, which gets an answer."""
+    access: Mapping[str, Any] | None
+    """What the access log keeps of a request by which its sender gets to know of a person; None of any other."""
 
 
 @value_class(frozen=True, slots=True)
@@ -150,6 +153,7 @@ class Admitting:
                 checked.append(check_header(message, before))
             except OneCardError as error:
                 self._note_refusal(error, message, certificate_names)
+                self._note_refused_access(error, message, certificate_names)
                 checked.append(error)
         contents = [one.signed_content() for one in checked if isinstance(one, HeaderChecked)]
         are_valid = iter(await self._verifications.run(contents))
@@ -166,6 +170,7 @@ class Admitting:
                 results.append(self._admitted(check_content(outcome, before), before))
             except OneCardError as error:
                 self._note_refusal(error, outcome.message, certificate_names)
+                self._note_refused_access(error, outcome.message, certificate_names)
                 results.append(error)
         return results
 
@@ -216,6 +221,10 @@ class Admitting:
 
     async def append(self, admitted: Sequence[Admitted]) -> list[Journaled | OneCardError]:
         """Append the messages; each is in the journal, or it is not known to be."""
+        for one in admitted:
+            # Before: what is not acknowledged may stand in the journal all the same.
+            if one.access is not None:
+                log_access(one.message.header.sender, one.message.header.method, one.access)
         appended = await self._append([one.record for one in admitted])
         results: list[Journaled | OneCardError] = []
         for one, where in zip(admitted, appended, strict=True):
@@ -259,6 +268,17 @@ class Admitting:
             error.detail or "; ".join(f"{field} {what}" for field, what in error.violations),
         )
 
+    def _note_refused_access(
+        self, error: OneCardError, message: Message | None, certificate_names: frozenset[str]
+    ) -> None:
+        if message is None or message.header.kind != message_pb2.MESSAGE_KIND_REQUEST:
+            return
+        method = self._methods.get(message.header.method)
+        if method is not None and method.access_purpose_field is not None:
+            sender = self._directory().participants.get(message.header.sender)
+            is_sender = sender is not None and bool(certificate_names & sender.certificate_names)
+            log_refused_access(message.header.sender if is_sender else "", method.name, reason_name(error.reason))
+
     def _pseudonym(self, identity: str | None) -> str:
         return "" if identity is None else self._subjects.pseudonym(identity)
 
@@ -288,6 +308,7 @@ class Admitting:
             circumstances.now_ms,
             circumstances.directory.version,
             message.header.kind == message_pb2.MESSAGE_KIND_REQUEST,
+            _access(admission, pseudonym),
         )
 
     async def _append(self, records: Sequence[Record]) -> Sequence[Appended | OneCardError]:
@@ -335,3 +356,14 @@ class Admitting:
 
     def _sign_receipts(self, receipts: list[bytes]) -> list[bytes]:
         return sign_batch(self._signer, RECEIPT_CONTEXT, receipts)
+
+
+def _access(admission: Admission, pseudonym: str) -> Mapping[str, Any] | None:
+    field = admission.method.access_purpose_field
+    if field is None or admission.partition is not None:
+        return None
+    return {
+        "purpose": getattr(admission.payload, field),
+        "subjects": [pseudonym],
+        "id": id_text(admission.message.header.id),
+    }

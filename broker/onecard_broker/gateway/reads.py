@@ -21,7 +21,7 @@ from onecard_broker.admission.rights import may_send
 from onecard_broker.admission.rules import parse_bytes
 from onecard_broker.directory.model import Directory
 from onecard_broker.domain.checks import check as check_business
-from onecard_broker.gateway.access_log import log_read, log_refused_read
+from onecard_broker.gateway.access_log import log_access, log_refused_access
 from onecard_broker.gateway.readiness import Readiness
 from onecard_broker.gateway.serving import (
     RawHandler,
@@ -95,10 +95,10 @@ class Reads:
             except Exception as error:
                 refusal = refusal_of(method.name, error)
                 self._stats[f"refused_{reason_name(refusal.reason)}"] += 1
-                log_refused_read(participant, method.name, reason_name(refusal.reason))
+                log_refused_access(participant, method.name, reason_name(refusal.reason))
                 await refuse_call(context, refusal)
             self._stats["reads"] += 1
-            log_read(participant, method.name, answer.access)
+            log_access(participant, method.name, answer.access)
             return answer.content
 
         return call

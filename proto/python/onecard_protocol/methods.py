@@ -46,6 +46,8 @@ class Method:
     """Field of the input that holds the PersonIdentity; None where the method has no subject."""
     other_subject_field: str | None
     """Field of the input that holds another identity of the same person; None for most."""
+    access_purpose_field: str | None
+    """Field of the input that says why the sender wants to know of the person; None for most."""
     is_request: bool
     is_event: bool
     is_read: bool
@@ -118,6 +120,7 @@ def _load(descriptor: MethodDescriptor) -> Method:
         output_class=message_factory.GetMessageClass(descriptor.output_type),
         subject_field=_field_with(descriptor.input_type, options_pb2.subject),
         other_subject_field=_field_with(descriptor.input_type, options_pb2.other_subject),
+        access_purpose_field=_field_with(descriptor.input_type, options_pb2.access_purpose),
         is_request=policy.kind == options_pb2.METHOD_KIND_REQUEST,
         is_event=policy.kind == options_pb2.METHOD_KIND_EVENT,
         is_read=policy.kind == options_pb2.METHOD_KIND_READ,

@@ -143,9 +143,10 @@ WRONG = [
     (CARRY_OUT, "local_id", lambda it: setattr(it, "local_id", "x" * 65)),
     (STATUS + "GetCardStatus", "question", lambda it: it.ClearField("question")),
     (STATUS + "GetCardStatus", "purpose", lambda it: it.ClearField("purpose")),
+    (FOLLOW, "purpose", lambda it: it.ClearField("purpose")),
     *(
-        (STATUS + name, "purpose", functools.partial(set_purpose, purpose=purpose))
-        for name in ("GetCardStatus", "BatchGetCardStatus", "VerifyCard")
+        (method, "purpose", functools.partial(set_purpose, purpose=purpose))
+        for method in (FOLLOW, *(STATUS + name for name in ("GetCardStatus", "BatchGetCardStatus", "VerifyCard")))
         for purpose in ("张三", "Counter", "510000197001010011", "desk-7", "a" * 33)
     ),
     (STATUS + "BatchGetCardStatus", "questions", lambda it: it.questions.add().person.CopyFrom(HOLDER.person)),
@@ -190,7 +191,7 @@ def test_no_violation_holds_a_value() -> None:
 
 def test_a_foreigner_and_a_permanent_resident_are_persons_as_well() -> None:
     for number in ("E12345678", HOLDER.number):
-        payload = feed_pb2.FollowPersonRequest(person=HOLDER.person)
+        payload = feed_pb2.FollowPersonRequest(person=HOLDER.person, purpose="benefit-payment")
         payload.person.number = number
         payload.person.kind.code = "08"
         check(METHODS[FOLLOW], payload)

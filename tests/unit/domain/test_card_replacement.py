@@ -30,6 +30,7 @@ from tests.support.holders import (
     GUANGXI,
     NEW,
     OLD,
+    OTHER_BANK,
     SICHUAN,
     Registry,
     SyntheticHolder,
@@ -296,6 +297,16 @@ def test_a_confirmation_may_come_before_the_task_is_opened_and_again(registry: R
     reply_all(registry)
     assert registry.replacement().phase == ReplacementPhase.COMPLETED
     assert "BENEFIT_ACCOUNT_CHANGED" not in [step_name(asked) for asked in registry.steps_asked()]
+
+
+def test_a_benefit_account_at_another_bank_than_the_new_cards_confirms_nothing(registry: Registry) -> None:
+    reply_all(registry)
+    assert confirm(registry, bank=OTHER_BANK) == ["BENEFIT_BANK_MISMATCH"]
+    assert phases(registry)["BENEFIT_ACCOUNT_CHANGED"] == StepPhase.OPEN
+    registry.tell(HOLDER.social("DATA_CHANGED", 3, card=NEW, state="ACTIVE", bank=OTHER_BANK))
+    assert confirm(registry, seed="old bank") == ["BENEFIT_BANK_MISMATCH"]
+    assert confirm(registry, seed="now", bank=OTHER_BANK) == []
+    assert registry.replacement().phase == ReplacementPhase.COMPLETED
 
 
 def test_a_confirmation_of_no_replacement_or_of_one_undone_is_refused(registry: Registry) -> None:

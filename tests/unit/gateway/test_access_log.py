@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from onecard_broker.gateway.access_log import access_log, log_read, log_refused_read, write_access_log
+from onecard_broker.gateway.access_log import access_log, log_access, log_refused_access, write_access_log
 from onecard_protocol.errors import OneCardError, reason_name
 
 
@@ -31,10 +31,10 @@ def lines_of(file: Path) -> list[dict[str, object]]:
 def test_each_line_is_json_and_goes_on_in_a_new_file_after_a_rotation(tmp_path: Path) -> None:
     file = tmp_path / "access.log"
     write_access_log(file)
-    log_read("cn-45", "/a/B", {"purpose": "counter", "subjects": ["ab"]})
+    log_access("cn-45", "/a/B", {"purpose": "counter", "subjects": ["ab"]})
     file.rename(tmp_path / "access.log.1")
 
-    log_refused_read("", "/a/B", "CERTIFICATE_MISMATCH")
+    log_refused_access("", "/a/B", "CERTIFICATE_MISMATCH")
 
     (first,), (second,) = lines_of(tmp_path / "access.log.1"), lines_of(file)
     assert (first["participant"], first["purpose"], first["subjects"]) == ("cn-45", "counter", ["ab"])
@@ -46,7 +46,7 @@ def test_without_a_file_the_lines_go_to_standard_error_and_into_no_other_log(
 ) -> None:
     write_access_log(None)
     with caplog.at_level(logging.INFO):
-        log_read("cn-45", "/a/B", {"purpose": "counter"})
+        log_access("cn-45", "/a/B", {"purpose": "counter"})
 
     assert json.loads(capsys.readouterr().err)["purpose"] == "counter"
     assert not caplog.records

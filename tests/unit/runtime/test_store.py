@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.runtime.store import Store
+from onecard_adapters.runtime.schema import SCHEMA_VERSION
+from onecard_adapters.runtime.store import Store, read_store
 from onecard_protocol.errors import OneCardError
 
 INSERT = "INSERT INTO tombstones (original_id, made_ms) VALUES (?, ?)"
@@ -80,6 +81,42 @@ async def test_a_second_adapter_cannot_use_the_store(store: Store, tmp_path: Pat
 
     assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
     assert "another adapter" in refused.value.detail
+
+
+async def test_a_command_reads_what_is_committed_while_the_adapter_goes_on_and_writes_nothing(
+    store: Store, tmp_path: Path
+) -> None:
+    await insert(store, b"a")
+    with read_store(tmp_path / "folder" / "store.sqlite") as reading:
+        for key in (b"b", b"c"):
+            await insert(store, key)
+            assert reading.execute("SELECT max(original_id) FROM tombstones").fetchone() == (key,)
+    with pytest.raises(OneCardError, match="readonly"), read_store(tmp_path / "folder" / "store.sqlite") as writing:
+        writing.execute(INSERT, (b"d", 1))
+    assert await count(store) == 3
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        (SCHEMA_VERSION + 1, errors_pb2.ERROR_REASON_STORE_TOO_NEW),
+        (SCHEMA_VERSION - 1, errors_pb2.ERROR_REASON_CONFIGURATION_INVALID),
+    ],
+)
+def test_a_command_reads_only_a_store_of_its_own_release(tmp_path: Path, version: int, reason: int) -> None:
+    with sqlite3.connect(tmp_path / "store.sqlite") as connection:
+        connection.execute(f"PRAGMA user_version={version}")
+    connection.close()
+    with pytest.raises(OneCardError) as refused, read_store(tmp_path / "store.sqlite"):
+        pytest.fail("it was read")
+    assert refused.value.reason == reason
+
+
+async def test_a_store_that_was_closed_can_be_opened_again(store: Store, tmp_path: Path) -> None:
+    await store.close()
+    again = Store(tmp_path / "folder" / "store.sqlite")
+    await again.open()
+    await again.close()
 
 
 async def test_a_store_of_a_newer_release_is_refused(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from onecard.exchange.v1 import options_pb2 as onecard_dot_exchange_dot_v1_dot_o
 from onecard.exchange.v1 import values_pb2 as onecard_dot_exchange_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aonecard/card/v1/feed.proto\x12\x0fonecard.card.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\"P\n\x13\x46ollowPersonRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\"*\n\x14\x46ollowPersonResponse\x12\x12\n\ncard_count\x18\x01 \x01(\r\"R\n\x15UnfollowPersonRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\"\x18\n\x16UnfollowPersonResponse\"\x9c\x01\n\x11LinkNumberRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12:\n\x07primary\x18\x02 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xe8\xf3\x18\x01\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\"(\n\x12LinkNumberResponse\x12\x12\n\ncard_count\x18\x01 \x01(\r\"_\n\x13UnlinkNumberRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"\x16\n\x14UnlinkNumberResponse\"\x89\x01\n\x0fTakeOverRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x0e\n\x06\x66ormer\x18\x02 \x01(\t\x12\x14\n\x06holder\x18\x03 \x01(\x0c\x42\x04\xd0\xf3\x18\x01\x12\x15\n\ris_taken_back\x18\x04 \x01(\x08\"\x12\n\x10TakeOverResponse2\xb9\x04\n\x0f\x43\x61rdFeedService\x12o\n\x0c\x46ollowPerson\x12$.onecard.card.v1.FollowPersonRequest\x1a%.onecard.card.v1.FollowPersonResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x03\x1a\x01\x02 \x01@\x80 \x12u\n\x0eUnfollowPerson\x12&.onecard.card.v1.UnfollowPersonRequest\x1a\'.onecard.card.v1.UnfollowPersonResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x03\x1a\x01\x02 \x01@\x80 \x12i\n\nLinkNumber\x12\".onecard.card.v1.LinkNumberRequest\x1a#.onecard.card.v1.LinkNumberResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x02\x1a\x01\x02 \x01@\x80 \x12n\n\x0cUnlinkNumber\x12$.onecard.card.v1.UnlinkNumberRequest\x1a%.onecard.card.v1.UnlinkNumberResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x02\x1a\x01\x02 \x01@\x80 \x12\x63\n\x08TakeOver\x12 .onecard.card.v1.TakeOverRequest\x1a!.onecard.card.v1.TakeOverResponse\"\x12\xca\xf3\x18\x0e\x08\x02\x12\x01\x02\x1a\x01\x02 \x01@\x80\x80\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aonecard/card/v1/feed.proto\x12\x0fonecard.card.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\"g\n\x13\x46ollowPersonRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x15\n\x07purpose\x18\x02 \x01(\tB\x04\xf0\xf3\x18\x01\"*\n\x14\x46ollowPersonResponse\x12\x12\n\ncard_count\x18\x01 \x01(\r\"R\n\x15UnfollowPersonRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\"\x18\n\x16UnfollowPersonResponse\"\x9c\x01\n\x11LinkNumberRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12:\n\x07primary\x18\x02 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xe8\xf3\x18\x01\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\"(\n\x12LinkNumberResponse\x12\x12\n\ncard_count\x18\x01 \x01(\r\"_\n\x13UnlinkNumberRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"\x16\n\x14UnlinkNumberResponse\"\x89\x01\n\x0fTakeOverRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x0e\n\x06\x66ormer\x18\x02 \x01(\t\x12\x14\n\x06holder\x18\x03 \x01(\x0c\x42\x04\xd0\xf3\x18\x01\x12\x15\n\ris_taken_back\x18\x04 \x01(\x08\"\x12\n\x10TakeOverResponse2\xb9\x04\n\x0f\x43\x61rdFeedService\x12o\n\x0c\x46ollowPerson\x12$.onecard.card.v1.FollowPersonRequest\x1a%.onecard.card.v1.FollowPersonResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x03\x1a\x01\x02 \x01@\x80 \x12u\n\x0eUnfollowPerson\x12&.onecard.card.v1.UnfollowPersonRequest\x1a\'.onecard.card.v1.UnfollowPersonResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x03\x1a\x01\x02 \x01@\x80 \x12i\n\nLinkNumber\x12\".onecard.card.v1.LinkNumberRequest\x1a#.onecard.card.v1.LinkNumberResponse\"\x12\xca\xf3\x18\x0e\x08\x01\x12\x02\x01\x02\x1a\x01\x02 \x01@\x80 \x12n\n\x0cUnlinkNumber\x12$.onecard.card.v1.UnlinkNumberRequest\x1a%.onecard.card.v1.UnlinkNumberResponse\"\x11\xca\xf3\x18\r\x08\x01\x12\x01\x02\x1a\x01\x02 \x01@\x80 \x12\x63\n\x08TakeOver\x12 .onecard.card.v1.TakeOverRequest\x1a!.onecard.card.v1.TakeOverResponse\"\x12\xca\xf3\x18\x0e\x08\x02\x12\x01\x02\x1a\x01\x02 \x01@\x80\x80\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FOLLOWPERSONREQUEST'].fields_by_name['person']._loaded_options = None
   _globals['_FOLLOWPERSONREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
+  _globals['_FOLLOWPERSONREQUEST'].fields_by_name['purpose']._loaded_options = None
+  _globals['_FOLLOWPERSONREQUEST'].fields_by_name['purpose']._serialized_options = b'\360\363\030\001'
   _globals['_UNFOLLOWPERSONREQUEST'].fields_by_name['person']._loaded_options = None
   _globals['_UNFOLLOWPERSONREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
   _globals['_LINKNUMBERREQUEST'].fields_by_name['person']._loaded_options = None
@@ -58,25 +60,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARDFEEDSERVICE'].methods_by_name['TakeOver']._loaded_options = None
   _globals['_CARDFEEDSERVICE'].methods_by_name['TakeOver']._serialized_options = b'\312\363\030\016\010\002\022\001\002\032\001\002 \001@\200\200\010'
   _globals['_FOLLOWPERSONREQUEST']._serialized_start=116
-  _globals['_FOLLOWPERSONREQUEST']._serialized_end=196
-  _globals['_FOLLOWPERSONRESPONSE']._serialized_start=198
-  _globals['_FOLLOWPERSONRESPONSE']._serialized_end=240
-  _globals['_UNFOLLOWPERSONREQUEST']._serialized_start=242
-  _globals['_UNFOLLOWPERSONREQUEST']._serialized_end=324
-  _globals['_UNFOLLOWPERSONRESPONSE']._serialized_start=326
-  _globals['_UNFOLLOWPERSONRESPONSE']._serialized_end=350
-  _globals['_LINKNUMBERREQUEST']._serialized_start=353
-  _globals['_LINKNUMBERREQUEST']._serialized_end=509
-  _globals['_LINKNUMBERRESPONSE']._serialized_start=511
-  _globals['_LINKNUMBERRESPONSE']._serialized_end=551
-  _globals['_UNLINKNUMBERREQUEST']._serialized_start=553
-  _globals['_UNLINKNUMBERREQUEST']._serialized_end=648
-  _globals['_UNLINKNUMBERRESPONSE']._serialized_start=650
-  _globals['_UNLINKNUMBERRESPONSE']._serialized_end=672
-  _globals['_TAKEOVERREQUEST']._serialized_start=675
-  _globals['_TAKEOVERREQUEST']._serialized_end=812
-  _globals['_TAKEOVERRESPONSE']._serialized_start=814
-  _globals['_TAKEOVERRESPONSE']._serialized_end=832
-  _globals['_CARDFEEDSERVICE']._serialized_start=835
-  _globals['_CARDFEEDSERVICE']._serialized_end=1404
+  _globals['_FOLLOWPERSONREQUEST']._serialized_end=219
+  _globals['_FOLLOWPERSONRESPONSE']._serialized_start=221
+  _globals['_FOLLOWPERSONRESPONSE']._serialized_end=263
+  _globals['_UNFOLLOWPERSONREQUEST']._serialized_start=265
+  _globals['_UNFOLLOWPERSONREQUEST']._serialized_end=347
+  _globals['_UNFOLLOWPERSONRESPONSE']._serialized_start=349
+  _globals['_UNFOLLOWPERSONRESPONSE']._serialized_end=373
+  _globals['_LINKNUMBERREQUEST']._serialized_start=376
+  _globals['_LINKNUMBERREQUEST']._serialized_end=532
+  _globals['_LINKNUMBERRESPONSE']._serialized_start=534
+  _globals['_LINKNUMBERRESPONSE']._serialized_end=574
+  _globals['_UNLINKNUMBERREQUEST']._serialized_start=576
+  _globals['_UNLINKNUMBERREQUEST']._serialized_end=671
+  _globals['_UNLINKNUMBERRESPONSE']._serialized_start=673
+  _globals['_UNLINKNUMBERRESPONSE']._serialized_end=695
+  _globals['_TAKEOVERREQUEST']._serialized_start=698
+  _globals['_TAKEOVERREQUEST']._serialized_end=835
+  _globals['_TAKEOVERRESPONSE']._serialized_start=837
+  _globals['_TAKEOVERRESPONSE']._serialized_end=855
+  _globals['_CARDFEEDSERVICE']._serialized_start=858
+  _globals['_CARDFEEDSERVICE']._serialized_end=1427
 # @@protoc_insertion_point(module_scope)

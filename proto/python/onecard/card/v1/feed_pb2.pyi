@@ -8,10 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FollowPersonRequest(_message.Message):
-    __slots__ = ("person",)
+    __slots__ = ("person", "purpose")
     PERSON_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
     person: _values_pb2.PersonIdentity
-    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ...) -> None: ...
+    purpose: str
+    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., purpose: _Optional[str] = ...) -> None: ...
 
 class FollowPersonResponse(_message.Message):
     __slots__ = ("card_count",)

@@ -51,6 +51,8 @@ SUBJECT_FIELD_NUMBER: _ClassVar[int]
 subject: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, bool]
 OTHER_SUBJECT_FIELD_NUMBER: _ClassVar[int]
 other_subject: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, bool]
+ACCESS_PURPOSE_FIELD_NUMBER: _ClassVar[int]
+access_purpose: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, bool]
 ERROR_FIELD_NUMBER: _ClassVar[int]
 error: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, ErrorPolicy]
 

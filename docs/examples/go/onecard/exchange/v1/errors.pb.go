@@ -159,6 +159,8 @@ const (
 	ErrorReason_ERROR_REASON_REPLACEMENT_UNKNOWN ErrorReason = 228
 	// The new card was cancelled.
 	ErrorReason_ERROR_REASON_REPLACEMENT_UNDONE ErrorReason = 229
+	// Benefits would go to an account that is not the new card's.
+	ErrorReason_ERROR_REASON_BENEFIT_BANK_MISMATCH ErrorReason = 230
 	// Fail-closed mapping.
 	ErrorReason_ERROR_REASON_UNMAPPED_CODE ErrorReason = 240
 	// GBK cannot carry it.
@@ -258,6 +260,7 @@ var (
 		227: "ERROR_REASON_SNAPSHOT_INVALID",
 		228: "ERROR_REASON_REPLACEMENT_UNKNOWN",
 		229: "ERROR_REASON_REPLACEMENT_UNDONE",
+		230: "ERROR_REASON_BENEFIT_BANK_MISMATCH",
 		240: "ERROR_REASON_UNMAPPED_CODE",
 		241: "ERROR_REASON_UNENCODABLE_CHARACTER",
 		242: "ERROR_REASON_LOCAL_FORM_INVALID",
@@ -340,6 +343,7 @@ var (
 		"ERROR_REASON_SNAPSHOT_INVALID":         227,
 		"ERROR_REASON_REPLACEMENT_UNKNOWN":      228,
 		"ERROR_REASON_REPLACEMENT_UNDONE":       229,
+		"ERROR_REASON_BENEFIT_BANK_MISMATCH":    230,
 		"ERROR_REASON_UNMAPPED_CODE":            240,
 		"ERROR_REASON_UNENCODABLE_CHARACTER":    241,
 		"ERROR_REASON_LOCAL_FORM_INVALID":       242,
@@ -388,7 +392,7 @@ var File_onecard_exchange_v1_errors_proto protoreflect.FileDescriptor
 
 const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	" onecard/exchange/v1/errors.proto\x12\x13onecard.exchange.v1\x1a!onecard/exchange/v1/options.proto*\x90v\n" +
+	" onecard/exchange/v1/errors.proto\x12\x13onecard.exchange.v1\x1a!onecard/exchange/v1/options.proto*\xcex\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\xef\x01\n" +
 	"\x16ERROR_REASON_MALFORMED\x10d\x1a\xd2\x01\xe2\xf3\x18\xcd\x01\b\x01\x1a^The bytes are not a message of this protocol. Check the serialiser and send it under a new id.\"W报文不符合本协议。请检查序列化程序，并以新的报文编号重发。*\x10INVALID_ARGUMENT\x12\xe1\x01\n" +
@@ -455,7 +459,8 @@ const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"\x1aERROR_REASON_LINK_CONFLICT\x10\xe2\x01\x1a\xc4\x01\xe2\xf3\x18\xbf\x01\b\x04\x1aPThe numbers are linked otherwise already, or to each other. An operator decides.\"T这些证件号码已存在其他关联或互相关联，须由运维人员处理。*\x13FAILED_PRECONDITION\x12\xec\x01\n" +
 	"\x1dERROR_REASON_SNAPSHOT_INVALID\x10\xe3\x01\x1a\xc7\x01\xe2\xf3\x18\xc2\x01\b\x01\x1a`The snapshot is cut off or differs from its own digest; nothing of it was taken. Write it again.\"Q快照不完整或与其摘要不符，未导入任何内容。请重新生成。*\tDATA_LOSS\x12\x8d\x01\n" +
 	" ERROR_REASON_REPLACEMENT_UNKNOWN\x10\xe4\x01\x1af\xe2\xf3\x18b\b\x01\x1a-The person has no such replacement under way.\"$该人员没有此项换卡业务。*\tNOT_FOUND\x12\xb2\x01\n" +
-	"\x1fERROR_REASON_REPLACEMENT_UNDONE\x10\xe5\x01\x1a\x8b\x01\xe2\xf3\x18\x86\x01\b\x04\x1a>The replacement was undone because the new card was cancelled.\"-新卡已注销，该换卡业务已撤回。*\x13FAILED_PRECONDITION\x12\x94\x02\n" +
+	"\x1fERROR_REASON_REPLACEMENT_UNDONE\x10\xe5\x01\x1a\x8b\x01\xe2\xf3\x18\x86\x01\b\x04\x1a>The replacement was undone because the new card was cancelled.\"-新卡已注销，该换卡业务已撤回。*\x13FAILED_PRECONDITION\x12\xbb\x02\n" +
+	"\"ERROR_REASON_BENEFIT_BANK_MISMATCH\x10\xe6\x01\x1a\x91\x02\xe2\xf3\x18\x8c\x02\b\x04\x1asThe bank is not the new card's in the registry. Correct the account at the agency, or report the card's bank first.\"~该银行不是持卡库中新卡的服务银行。请在经办机构更正待遇账户，或先上报该卡的服务银行。*\x13FAILED_PRECONDITION\x12\x94\x02\n" +
 	"\x1aERROR_REASON_UNMAPPED_CODE\x10\xf0\x01\x1a\xf2\x01\xe2\xf3\x18\xed\x01\b\x01\x1arA code is not in the mapping table. The detail names field, table and version; add the code or correct the sender.\"c代码不在对照表中。详情列出字段、表名和版本；请补充对照或更正代码。*\x10INVALID_ARGUMENT\x12\xf3\x01\n" +
 	"\"ERROR_REASON_UNENCODABLE_CHARACTER\x10\xf1\x01\x1a\xc9\x01\xe2\xf3\x18\xc4\x01\b\x02\x1aaA character cannot be carried by the local system's encoding. It is refused rather than replaced.\"K字符无法用本地系统的编码表示。系统拒绝而不做替换。*\x10INVALID_ARGUMENT\x12\xbf\x01\n" +
 	"\x1fERROR_REASON_LOCAL_FORM_INVALID\x10\xf2\x01\x1a\x98\x01\xe2\xf3\x18\x93\x01\b\x01\x1aBThe local message has no valid form. The detail names the element.\"9本地报文格式不正确。详情指出所在元素。*\x10INVALID_ARGUMENT\x12\xa4\x01\n" +

@@ -434,6 +434,14 @@ var file_onecard_exchange_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Filename:      "onecard/exchange/v1/options.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*bool)(nil),
+		Field:         51006,
+		Name:          "onecard.exchange.v1.access_purpose",
+		Tag:           "varint,51006,opt,name=access_purpose",
+		Filename:      "onecard/exchange/v1/options.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.EnumValueOptions)(nil),
 		ExtensionType: (*ErrorPolicy)(nil),
 		Field:         51004,
@@ -465,6 +473,10 @@ var (
 	//
 	// optional bool other_subject = 51005;
 	E_OtherSubject = &file_onecard_exchange_v1_options_proto_extTypes[3]
+	// The field says why the sender wants to know of the person: gateways write the request into the access log.
+	//
+	// optional bool access_purpose = 51006;
+	E_AccessPurpose = &file_onecard_exchange_v1_options_proto_extTypes[4]
 )
 
 // Extension fields to descriptorpb.EnumValueOptions.
@@ -472,7 +484,7 @@ var (
 	// Policy of the error reason.
 	//
 	// optional onecard.exchange.v1.ErrorPolicy error = 51004;
-	E_Error = &file_onecard_exchange_v1_options_proto_extTypes[4]
+	E_Error = &file_onecard_exchange_v1_options_proto_extTypes[5]
 )
 
 var File_onecard_exchange_v1_options_proto protoreflect.FileDescriptor
@@ -520,7 +532,8 @@ const file_onecard_exchange_v1_options_proto_rawDesc = "" +
 	"\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\v2!.onecard.exchange.v1.MethodPolicyR\x06policy:=\n" +
 	"\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\bR\tsensitive:9\n" +
 	"\asubject\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\bR\asubject:D\n" +
-	"\rother_subject\x12\x1d.google.protobuf.FieldOptions\x18\xbd\x8e\x03 \x01(\bR\fotherSubject:[\n" +
+	"\rother_subject\x12\x1d.google.protobuf.FieldOptions\x18\xbd\x8e\x03 \x01(\bR\fotherSubject:F\n" +
+	"\x0eaccess_purpose\x12\x1d.google.protobuf.FieldOptions\x18\xbe\x8e\x03 \x01(\bR\raccessPurpose:[\n" +
 	"\x05error\x12!.google.protobuf.EnumValueOptions\x18\xbc\x8e\x03 \x01(\v2 .onecard.exchange.v1.ErrorPolicyR\x05errorb\x06proto3"
 
 var (
@@ -556,13 +569,14 @@ var file_onecard_exchange_v1_options_proto_depIdxs = []int32{
 	6,  // 5: onecard.exchange.v1.sensitive:extendee -> google.protobuf.FieldOptions
 	6,  // 6: onecard.exchange.v1.subject:extendee -> google.protobuf.FieldOptions
 	6,  // 7: onecard.exchange.v1.other_subject:extendee -> google.protobuf.FieldOptions
-	7,  // 8: onecard.exchange.v1.error:extendee -> google.protobuf.EnumValueOptions
-	3,  // 9: onecard.exchange.v1.policy:type_name -> onecard.exchange.v1.MethodPolicy
-	4,  // 10: onecard.exchange.v1.error:type_name -> onecard.exchange.v1.ErrorPolicy
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	9,  // [9:11] is the sub-list for extension type_name
-	4,  // [4:9] is the sub-list for extension extendee
+	6,  // 8: onecard.exchange.v1.access_purpose:extendee -> google.protobuf.FieldOptions
+	7,  // 9: onecard.exchange.v1.error:extendee -> google.protobuf.EnumValueOptions
+	3,  // 10: onecard.exchange.v1.policy:type_name -> onecard.exchange.v1.MethodPolicy
+	4,  // 11: onecard.exchange.v1.error:type_name -> onecard.exchange.v1.ErrorPolicy
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	10, // [10:12] is the sub-list for extension type_name
+	4,  // [4:10] is the sub-list for extension extendee
 	0,  // [0:4] is the sub-list for field type_name
 }
 
@@ -578,7 +592,7 @@ func file_onecard_exchange_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onecard_exchange_v1_options_proto_rawDesc), len(file_onecard_exchange_v1_options_proto_rawDesc)),
 			NumEnums:      3,
 			NumMessages:   2,
-			NumExtensions: 5,
+			NumExtensions: 6,
 			NumServices:   0,
 		},
 		GoTypes:           file_onecard_exchange_v1_options_proto_goTypes,

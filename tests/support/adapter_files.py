@@ -1,0 +1,66 @@
+"""The configuration files of an adapter, as a province writes them, for the store and tables of a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from onecard_adapters.profiles import models
+from onecard_protocol import cli
+from tests.support.card_desk import SEALER_KEY
+from tests.support.card_tables import KEY
+from tests.support.country import Finished
+
+_PROFILES = Path(models.__file__).parent
+
+
+def write_beijing(directory: Path, url: str, **database: Any) -> Path:
+    """The configuration of Beijing's adapter over the tables behind `url`, on the store.sqlite of a `desk_world`.
+
+    The files of its signing key and of its gateways are not there: commands that only read need none.
+    """
+    profile = yaml.safe_load((_PROFILES / "cn-11.yaml").read_text(encoding="utf-8"))
+    (directory / "columns.key").write_text(KEY, encoding="ascii")
+    profile["card"]["database"] = {"url": url, "key_file": "columns.key", "encrypted": [], **database}
+    profile["card"]["code_tables"] = str(_PROFILES / "codes" / "card-tables.yaml")
+    (directory / "cn-11.yaml").write_text(yaml.safe_dump(profile, allow_unicode=True), encoding="utf-8")
+    return write_adapter(directory, "cn-11", "cn-11.yaml")
+
+
+def write_adapter(directory: Path, participant: str, *profiles: str) -> Path:
+    """The configuration of an adapter with these profiles, and the key file of its store."""
+    key = directory / "store.key"
+    key.touch(mode=0o600)
+    key.write_text(SEALER_KEY.hex(), encoding="ascii")
+    content = {
+        "participant": participant,
+        "network": "test-cards",
+        "hub": {"gateways": ["127.0.0.1:1"], "keys": [{"key_id": "hub-1", "public_key": "04" + "ab" * 64}]},
+        "signing_key": {"file": "signing.json"},
+        "store": {"file": "store.sqlite", "key_file": "store.key"},
+        "profile_files": list(profiles),
+    }
+    file = directory / "adapter.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+class AdapterCommand:
+    """`onecard adapter …` as the program runs it, in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def run(self, *arguments: str, locale: str = "C") -> Finished:
+        """Exit code and output."""
+        self._monkeypatch.setenv("COLUMNS", "240")
+        self._monkeypatch.setenv("LC_ALL", locale)
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["adapter", *arguments])
+        printed = self._capsys.readouterr()
+        return Finished(code=int(ended.value.code or 0), output=printed.out, errors=printed.err)
