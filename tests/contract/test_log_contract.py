@@ -1,8 +1,10 @@
 """What every log promises, on each engine."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
+import psutil
 import pytest
 
 from onecard_broker.log.port import (
@@ -270,3 +272,29 @@ async def test_an_unknown_topic_has_no_bounds_and_takes_no_records(log: Log) -> 
     with pytest.raises(AppendFailed):
         await log.append([record(b"lost", partition=PARTITION_COUNT)])
     assert (await log.append([record(b"kept")]))[0].position == 0
+
+
+@pytest.mark.parametrize("log_opener", ["kafka"], indirect=True)
+async def test_a_closed_log_has_no_connection_open_though_reads_and_closings_were_cancelled(
+    log: Log, kafka_bootstrap: str
+) -> None:
+    await log.append([record(b"%d" % n) for n in range(10)])
+    for turns in range(10):
+        reader = from_start(log)
+        await read_count(reader, 10)
+        for ending in (reader.read(10, MEGABYTE, 60_000), reader.close()):
+            task = asyncio.create_task(ending)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+    port = int(kafka_bootstrap.rpartition(":")[2])
+
+    def connections() -> list[object]:
+        return [one for one in psutil.Process().net_connections("tcp") if one.raddr and one.raddr.port == port]
+
+    assert connections()
+    await log.close()
+    await asyncio.sleep(0)
+    assert connections() == []

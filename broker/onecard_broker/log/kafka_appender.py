@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from onecard_broker.log.in_flight import AppendCall, InFlight
+from onecard_broker.log.kafka_clients import Leaving, start
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import Appended
 
@@ -23,8 +24,6 @@ _logger = logging.getLogger(__name__)
 
 _BATCH_BYTES = 256 * 1024
 _CONNECT_SECONDS = 5.0
-# A failed producer may still finish what it has under way on other partitions.
-_ABANDON_SECONDS = 2.0
 _LINGER_SECONDS_MAX = 0.04
 _WATCH_SECONDS = 0.5
 
@@ -66,7 +65,7 @@ class KafkaAppender:
         self._begun_at = float("-inf")
         self._acknowledged_after = 0.0
         self._producer: AIOKafkaProducer | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving = Leaving()
         self._watch_timer: asyncio.TimerHandle | None = None
         self._task = asyncio.create_task(self._run(), name="kafka appender")
 
@@ -79,7 +78,7 @@ class KafkaAppender:
             self._watch_timer.cancel()
         if self._producer is not None:
             self._break(self._producer)
-        await asyncio.gather(*self._leaving)
+        await self._leaving.all_gone()
 
     def _take(self, call: AppendCall) -> None:
         """Queue a call's records in the lanes of their partitions."""
@@ -130,10 +129,11 @@ class KafkaAppender:
             **settings.aiokafka_options(),
         )
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                await producer.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            self._let_go(producer)
+            await start(producer, _CONNECT_SECONDS)
+        except BaseException as error:
+            self._leaving.let_go(producer)
+            if not isinstance(error, KafkaError | OSError | TimeoutError):
+                raise
             self._ready.clear()
             for lane in self._lanes.values():
                 self._fail(lane, f"Kafka does not answer: {error!r}")
@@ -220,34 +220,8 @@ class KafkaAppender:
                 self._lanes[(record.topic, record.partition)].failing.discard(call)
         self.in_flight.finish(call, call.failure)
 
-    # Producers that failed
-
     def _break(self, producer: AIOKafkaProducer) -> None:
-        """Send nothing more through this producer."""
+        """Send nothing more through this producer; what it has under way and does not end then fails by the watch."""
         if self._producer is producer:
             self._producer = None
-            self._let_go(producer)
-
-    def _let_go(self, producer: AIOKafkaProducer) -> None:
-        leaving = asyncio.create_task(_abandon(producer), name="abandoned kafka producer")
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
-
-
-async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Close it. What it has under way gets a moment to end; what has not ended then fails by the watch."""
-    try:
-        async with asyncio.timeout(_ABANDON_SECONDS):
-            await producer.flush()
-    except (KafkaError, TimeoutError):
-        pass
-    # aiokafka has no end but a flush: without its sender there is nothing left to wait for.
-    sender = producer._sender
-    if sender is not None and sender.sender_task is not None:
-        sender.sender_task.cancel()
-    await producer.client.close()
-    try:
-        async with asyncio.timeout(_ABANDON_SECONDS):
-            await producer.stop()
-    except (KafkaError, TimeoutError, asyncio.CancelledError):
-        pass
+            self._leaving.let_go(producer)

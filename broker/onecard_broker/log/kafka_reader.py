@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from onecard_broker.log.kafka_clients import Leaving, start
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import (
     LoggedRecord,
@@ -46,6 +47,7 @@ class KafkaReader:
         self._name = settings.topic_prefix + topic
         self._fetched: deque[LoggedRecord] = deque()
         self._consumer: AIOKafkaConsumer | None = None
+        self._leaving = Leaving()
         self._closing = False
         self._closed = closed
         self._last_records_at = float("-inf")
@@ -79,11 +81,10 @@ class KafkaReader:
 
     async def close(self) -> None:
         """Close the consumer."""
-        if self._closing:
-            return
         self._closing = True
+        self._disconnect()
+        await self._leaving.all_gone()
         self._closed(self)
-        await self._disconnect()
 
     def _take(self, max_records: int, max_bytes: int) -> list[LoggedRecord]:
         taken: list[LoggedRecord] = []
@@ -107,7 +108,7 @@ class KafkaReader:
             await self._explain(error)
             return
         except (KafkaError, OSError, TimeoutError) as error:
-            await self._disconnect()
+            self._disconnect()
             raise LogUnavailable(f"Kafka at {self._settings.bootstrap_servers} cannot be read: {error!r}") from error
         if polled:
             self._last_records_at = asyncio.get_running_loop().time()
@@ -147,10 +148,9 @@ class KafkaReader:
         )
         try:
             consumer.assign([TopicPartition(self._name, partition) for partition in self._positions])
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                await consumer.start()
+            await start(consumer, _CONNECT_SECONDS)
         except BaseException:
-            await consumer.stop()
+            self._leaving.let_go(consumer)
             raise
         self._consumer = consumer
         # What was fetched and not taken comes again.
@@ -174,7 +174,7 @@ class KafkaReader:
             if position > end:
                 raise PositionAfterEnd(self._topic, tp.partition, position, end) from error
 
-    async def _disconnect(self) -> None:
+    def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            self._leaving.let_go(consumer)
