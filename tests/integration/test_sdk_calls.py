@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +21,9 @@ from tests.support.sdk_country import Country, Coverage, Insured, country, perso
 
 Stub = settlement_pb2_grpc.SettlementServiceStub
 
+IN_VAIN_S = 2.0
+"""How long a call without an answer is waited for: it must be stored and sent by then, on a busy machine too."""
+
 
 @pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[Country]:
@@ -32,6 +34,11 @@ async def one(tmp_path: Path) -> AsyncIterator[Country]:
 async def settle(exchange: Exchange, *, serial: int = 1, invoice: str = "a", timeout_s: float = 10) -> str:
     response = await Stub(exchange.to("cn-51")).Settle(settle_request(serial, invoice), timeout=timeout_s)
     return str(response.settlement_id)
+
+
+def called(one: Country) -> int:
+    """How many calls reached the gateways."""
+    return sum(gateway.calls for gateway in one.gateways)
 
 
 def expired_at_once(one: Country) -> bytes:
@@ -98,7 +105,7 @@ async def test_a_broken_call_is_retried_at_the_other_gateway_under_the_same_head
     one.hub.faults.calls_broken_after_journal = 1
     async with one.province("cn-51", insured), one.province("cn-44") as care:
         # The inbox must not be first, or no retry would be needed.
-        insured.on_settle = lambda request, context: asyncio.sleep(0.5)
+        insured.on_settle = lambda request, context: eventually(lambda: called(one) == 2)
         assert await settle(care) == "s-a"
 
     requests = [message for message in one.hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_REQUEST]
@@ -110,11 +117,11 @@ async def test_a_broken_call_is_retried_at_the_other_gateway_under_the_same_head
 
 async def test_the_killed_gateway_of_a_held_call_costs_nothing_but_time(one: Country) -> None:
     insured = Insured()
-    taken = asyncio.Event()
+    taken, killed = asyncio.Event(), asyncio.Event()
 
     async def settle_slowly(request: object, context: object) -> None:
         taken.set()
-        await asyncio.sleep(0.4)
+        await killed.wait()
 
     insured.on_settle = settle_slowly
     async with one.province("cn-51", insured), one.province("cn-44") as care:
@@ -122,6 +129,7 @@ async def test_the_killed_gateway_of_a_held_call_costs_nothing_but_time(one: Cou
         await taken.wait()
         holder = next(gateway for gateway in one.gateways if gateway.calls)
         await holder.kill()
+        killed.set()
         assert await calling == "s-a"
     assert insured.settled == ["a"]
 
@@ -130,10 +138,10 @@ async def test_a_refusal_of_a_message_that_may_be_known_is_unknown_and_not_failu
     one.hub.faults.calls_broken_after_journal = 1
     one.hub.faults.refusals_behind_break = [OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED)]
     insured = Insured()
-    insured.on_settle = lambda request, context: asyncio.sleep(5)
+    insured.on_settle = lambda request, context: asyncio.sleep(IN_VAIN_S + 2)
     async with one.province("cn-51", insured), one.province("cn-44") as care:
         with pytest.raises(CallFailed) as failed:
-            await settle(care, timeout_s=1)
+            await settle(care, timeout_s=IN_VAIN_S)
 
     assert one.hub.faults.refusals_behind_break == []
     assert failed.value.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN
@@ -143,7 +151,7 @@ async def test_after_such_a_refusal_the_answer_may_still_come_by_the_inbox(one: 
     one.hub.faults.calls_broken_after_journal = 1
     one.hub.faults.refusals_behind_break = [OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED)]
     insured = Insured()
-    insured.on_settle = lambda request, context: asyncio.sleep(0.5)
+    insured.on_settle = lambda request, context: eventually(lambda: called(one) == 2 and not one.hub.faults.refusals)
     async with one.province("cn-51", insured), one.province("cn-44") as care:
         assert await settle(care) == "s-a"
 
@@ -200,12 +208,11 @@ async def test_a_gateway_that_is_not_ready_is_tried_again(one: Country) -> None:
 
 async def test_a_request_past_its_time_that_was_never_sent_is_expired_at_once(one: Country) -> None:
     async with one.province("cn-44") as care:
-        begun = time.monotonic()
         with pytest.raises(CallFailed) as failed:
-            await Stub(care.to("cn-51", message_id=expired_at_once(one))).Settle(settle_request(), timeout=10)
+            # Longer than the test may last: nobody waited for it.
+            await Stub(care.to("cn-51", message_id=expired_at_once(one))).Settle(settle_request(), timeout=600)
 
     assert failed.value.reason == errors_pb2.ERROR_REASON_EXPIRED
-    assert time.monotonic() - begun < 5
     assert one.hub.journal == []
 
 
@@ -216,7 +223,7 @@ async def test_a_request_without_an_answer_is_unknown_and_found_out_later(one: C
     message_id = new_message_id(one.hub.now_ms())
     async with one.province("cn-51", insured), one.province("cn-44") as care:
         with pytest.raises(CallFailed) as failed:
-            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=0.5)
+            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=IN_VAIN_S)
         release.set()
         await eventually(lambda: len(one.hub.inboxes["cn-44"]) == 1)
         again = await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=5)
@@ -231,7 +238,7 @@ async def test_what_became_of_an_overdue_request_is_asked_in_the_background(one:
     message_id = new_message_id(one.hub.now_ms())
     async with one.province("cn-51", Insured()), one.province("cn-44") as care:
         with pytest.raises(CallFailed):
-            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=0.5)
+            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=IN_VAIN_S)
         # 27 s after its making the question is due.
         one.hub.faults.clock_offset_ms = 30_000
         await eventually(lambda: one.hub.questions > 0)
@@ -248,7 +255,7 @@ async def test_a_request_that_the_hub_never_saw_is_closed_by_asking(one: Country
     async with one.province("cn-44") as care:
         one.hub.faults.is_silent = True
         with pytest.raises(CallFailed) as failed:
-            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=0.5)
+            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=IN_VAIN_S)
         assert failed.value.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN
         one.hub.faults.is_silent = False
         one.hub.faults.clock_offset_ms = 30_000
@@ -295,7 +302,7 @@ async def test_an_answer_signed_by_another_key_is_not_believed(one: Country) -> 
     one.hub.signers["cn-51"] = exchange._signatures.signer  # type: ignore[assignment]  # The hub is deceived too.
     async with exchange, one.province("cn-44") as care:
         with pytest.raises(CallFailed) as failed:
-            await settle(care, timeout_s=1.5)
+            await settle(care, timeout_s=IN_VAIN_S)
 
     assert insured.settled == ["a"]
     assert failed.value.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN
@@ -305,7 +312,7 @@ async def test_a_request_with_effect_is_durable_before_it_is_sent(one: Country) 
     async with one.province("cn-44") as care:
         one.hub.faults.is_silent = True
         calling = asyncio.create_task(settle(care))
-        await eventually(lambda: sum(gateway.calls for gateway in one.gateways) == 1)
+        await eventually(lambda: called(one) == 1)
         calling.cancel()
         await asyncio.gather(calling, return_exceptions=True)
     with sqlite3.connect(one.directory / "cn-44.sqlite") as store:
@@ -318,7 +325,7 @@ async def test_a_request_with_effect_is_durable_before_it_is_sent(one: Country) 
 async def test_many_calls_at_once_share_signatures_and_commits(one: Country) -> None:
     async with one.province("cn-51", Insured()), one.province("cn-44") as care:
         before = care.store.commit_count
-        await asyncio.gather(*[settle(care, serial=serial, invoice=str(serial)) for serial in range(100)])
+        await asyncio.gather(*[settle(care, serial=serial, invoice=str(serial)) for serial in range(40)])
         commits = care.store.commit_count - before
 
     blocks = [
@@ -326,6 +333,6 @@ async def test_many_calls_at_once_share_signatures_and_commits(one: Country) -> 
         for message in one.hub.journal
         if message.header.kind == message_pb2.MESSAGE_KIND_REQUEST
     ]
-    assert len(blocks) == 100
-    assert len({block.signature for block in blocks}) < 50
-    assert commits < 100
+    assert len(blocks) == 40
+    assert len({block.signature for block in blocks}) < 20
+    assert commits < 40

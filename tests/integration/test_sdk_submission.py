@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -82,7 +81,7 @@ async def test_a_reversal_that_could_not_be_sent_stays_and_is_answered_later(one
     async with one.province("cn-44") as care:
         await hub_down(one)
         with pytest.raises(CallFailed) as failed:
-            await Stub(care.to("cn-51", message_id=message_id)).Reverse(request, timeout=0.3)
+            await Stub(care.to("cn-51", message_id=message_id)).Reverse(request, timeout=2)
         await hub_up(one)
         async with one.province("cn-51", insured):
             again = await Stub(care.to("cn-51", message_id=message_id)).Reverse(request, timeout=20)
@@ -96,16 +95,14 @@ async def test_a_request_is_expired_and_never_leaves_while_the_hub_is_down(one: 
     async with one.province("cn-44") as care:
         await hub_down(one)
         message_id = new_message_id(one.hub.now_ms() - 9_000)
-        begun = time.monotonic()
         with pytest.raises(CallFailed) as failed:
-            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=20)
-        elapsed_s = time.monotonic() - begun
+            # Longer than the test may last: what ends it is the message's own time.
+            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=600)
         await hub_up(one)
         with pytest.raises(CallFailed) as again:
             await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=20)
 
     assert failed.value.reason == again.value.reason == errors_pb2.ERROR_REASON_EXPIRED
-    assert elapsed_s < 10
     assert one.hub.journal == []
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
@@ -16,7 +14,6 @@ from onecard_broker.exchange.batch import OwnedPartition
 from onecard_broker.exchange.upkeep import CONTROL_LEASE, Upkeep
 from onecard_broker.log.port import Appended, AppendFailed, Record
 from onecard_broker.records.schema import migrate
-from onecard_protocol import limits
 from tests.support.exchange import eventually
 
 pytest_plugins = ("tests.support.engines",)
@@ -62,13 +59,13 @@ class History:
 
 
 class Ticker:
-    """Notes when it ticked."""
+    """Counts its ticks."""
 
     def __init__(self) -> None:
-        self.ticks: list[float] = []
+        self.ticks = 0
 
     async def publish_and_tick(self) -> int:
-        self.ticks.append(time.monotonic())
+        self.ticks += 1
         return 0
 
 
@@ -114,14 +111,12 @@ async def kept(postgres_dsn: str) -> AsyncIterator[Kept]:
 async def test_control_ticks_wait_for_no_partition_and_no_housekeeping(kept: Kept) -> None:
     await eventually(lambda: kept.log.begun[LEADERLESS] > 0)
     await eventually(kept.log.drops_what_is_old.is_set)
-    before = len(kept.ticker.ticks)
+    before = kept.ticker.ticks
 
-    await eventually(lambda: len(kept.ticker.ticks) >= before + 3)
+    # Both hang until the end of the test: a tick that waited for either would not come at all.
+    await eventually(lambda: kept.ticker.ticks >= before + 3)
 
     assert kept.log.appended[LEADERLESS] == 0
-    times = kept.ticker.ticks
-    longest_s = max(later - earlier for earlier, later in itertools.pairwise(times))
-    assert longest_s < limits.CONTROL_STALE_MS / 1000
 
 
 async def test_an_idle_partition_ticks_while_another_ones_append_hangs(kept: Kept) -> None:
@@ -146,11 +141,11 @@ async def test_a_partition_whose_append_failed_is_tried_again(kept: Kept) -> Non
 
 
 async def test_only_the_holder_of_the_lease_ticks_the_control_topic(kept: Kept) -> None:
-    await eventually(lambda: len(kept.ticker.ticks) > 0)
+    await eventually(lambda: kept.ticker.ticks > 0)
     kept.leases.owned = frozenset()
-    before = len(kept.ticker.ticks)
+    before = kept.ticker.ticks
 
     partition_ticks = kept.log.appended[LED]
     await eventually(lambda: kept.log.appended[LED] >= partition_ticks + 4)
 
-    assert len(kept.ticker.ticks) == before
+    assert kept.ticker.ticks == before

@@ -33,7 +33,7 @@ from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard
 from onecard_stubs.dev.provinces import PROVINCES, Province, without_local_system
 from onecard_stubs.dev.running import RunningCountry
 
-_READY_SECONDS = 60
+_READY_SECONDS = 120
 _STEP_SECONDS = 120
 
 Made = TypeVar("Made")

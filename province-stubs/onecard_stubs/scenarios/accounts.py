@@ -16,7 +16,7 @@ from typing import Any
 from onecard_stubs.dev.processes import PROGRAM, inherited_environment
 from onecard_stubs.dev.running import RunningCountry
 
-_SETTLED_SECONDS = 15
+_SETTLED_SECONDS = 60
 _POLL_SECONDS = 0.3
 
 

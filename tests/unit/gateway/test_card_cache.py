@@ -15,6 +15,7 @@ from onecard_broker.gateway.card_cache import CardCache
 from onecard_broker.gateway.card_standings import card_standing, standing_of
 from onecard_protocol import limits
 from tests.support.cardholders import FakeCardholders, a_card
+from tests.support.eventually import eventually
 
 NOW_MS = 1_780_000_000_000
 PERSON, OTHER, THIRD = "1" * 64, "2" * 64, "3" * 64
@@ -91,8 +92,9 @@ async def test_a_decision_that_overtakes_the_reading_of_its_person_makes_it_read
     cache = new_cache(rows)
     rows.is_open.clear()
     reading = asyncio.create_task(cache.read([PERSON, OTHER]))
-    await asyncio.sleep(0.01)
-    assert rows.statements == [[PERSON, OTHER]]  # The rows as they stood before the loss are on their way.
+    await eventually(
+        lambda: rows.statements == [[PERSON, OTHER]]
+    )  # The rows as they stood before the loss are on their way.
 
     rows.put(Cardholder(subject=PERSON, cards=(a_card(1, state=values_pb2.SOCIAL_STATE_LOST),)))
     cache.drop(PERSON) if what == "drop" else cache.clear()
@@ -107,7 +109,7 @@ async def test_a_decision_about_another_person_makes_nothing_be_read_again(rows:
     cache = new_cache(rows)
     rows.is_open.clear()
     reading = asyncio.create_task(cache.read([PERSON]))
-    await asyncio.sleep(0.01)
+    await eventually(lambda: rows.statements == [[PERSON]])
 
     cache.drop(OTHER)
     rows.is_open.set()
@@ -156,7 +158,7 @@ async def test_who_gives_up_takes_nothing_from_the_others(rows: FakeCardholders)
     rows.is_open.clear()
     impatient = asyncio.create_task(cache.read([PERSON]))
     patient = asyncio.create_task(cache.read([PERSON]))
-    await asyncio.sleep(0.01)
+    await eventually(lambda: rows.statements == [[PERSON]])
 
     impatient.cancel()
     rows.is_open.set()

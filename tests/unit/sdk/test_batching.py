@@ -27,16 +27,17 @@ async def test_what_is_asked_for_in_one_turn_is_one_batch_and_one_alone_goes_at_
 
 async def test_what_comes_while_a_batch_is_worked_on_is_the_next_one() -> None:
     sizes: list[int] = []
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def work(items: list[int]) -> list[int]:
         sizes.append(len(items))
-        release.wait(10)
+        begun.set()
+        release.wait(60)
         return items
 
     batches = ThreadBatches("test", work, batch_max=3)
     first = batches.submit(0)
-    await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(begun.wait, 60)
     rest = [batches.submit(item) for item in range(5)]
     release.set()
     await asyncio.gather(first, *rest)

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1 import filing_pb2, settlement_pb2, values_pb2
 from onecard_adapters.dialects.cross_region_xml.envelope import Operation
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_stubs.behaviour import Switches
+from onecard_stubs.sichuan import soap
+from tests.support.eventually import eventually
 from tests.support.sichuan import BILL, FILING, Sichuan, Stay, coded, day, new_id, sichuan
 
 
@@ -82,15 +85,27 @@ async def test_a_call_cut_off_before_the_core_did_it_is_closed_and_not_repeated(
         await stay.settle()
 
 
-async def test_a_slow_core_that_commits_after_the_closing_is_kept_from_it(tmp_path: Path) -> None:
+async def test_a_slow_core_that_commits_after_the_closing_is_kept_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with sichuan(tmp_path) as side:
         stay = await _discharged(side)
-        # The client gives up after two seconds; the core would commit half a second later.
-        side.core.behaviours.set("0304", Switches(delay_ms=2_500), calls=1)
+        worked: list[str] = []
+        work = side.core._work
+
+        def noted(message: soap.Message, switches: Switches) -> web.Response:
+            worked.append(message.trade)
+            return work(message, switches)
+
+        monkeypatch.setattr(side.core, "_work", noted)
+        # The client gives up after two seconds and closes the transaction; the core would commit three seconds later.
+        side.core.behaviours.set("0304", Switches(delay_ms=5_000), calls=1)
         with pytest.raises(CallFailed) as caught:
             await stay.settle()
         assert caught.value.reason == errors_pb2.ERROR_REASON_NOT_EXECUTED
+        assert "0304" not in worked
         settled = await stay.settle()
+        await eventually(lambda: worked.count("0304") == 2)
         assert list(side.core.state.settlements) == [settled.settlement_id]
 
 
