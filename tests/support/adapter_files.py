@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ class AdapterCommand:
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys = capsys
         self._monkeypatch = monkeypatch
+
+    async def aside(self, *arguments: str, locale: str = "C") -> Finished:
+        """`run` for a test that has an event loop, which the command makes one of its own beside."""
+        return await asyncio.to_thread(self.run, *arguments, locale=locale)
 
     def run(self, *arguments: str, locale: str = "C") -> Finished:
         """Exit code and output."""

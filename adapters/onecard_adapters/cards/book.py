@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 
 from onecard.card.v1 import values_pb2
 from onecard_adapters.runtime.sealing import Sealer
 
 _EVENT: Final = b"cards.event"
+_PAGE_COUNT: Final = 1_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,26 @@ def find_event(connection: sqlite3.Connection, sealer: Sealer, key: bytes) -> by
     """The event that told the newest version, serialised; None if the version was taken over from the registry."""
     row = connection.execute("SELECT event FROM card_book WHERE key = ? AND event IS NOT NULL", (key,)).fetchone()
     return None if row is None else sealer.open(_EVENT, row[0])
+
+
+def event_count(connection: sqlite3.Connection) -> int:
+    """How many versions the book has with the event that told them."""
+    return int(connection.execute("SELECT count(*) FROM card_book WHERE event IS NOT NULL").fetchone()[0])
+
+
+def registry_count(connection: sqlite3.Connection) -> int:
+    """How many versions were taken over from the registry."""
+    return int(connection.execute("SELECT count(*) FROM card_book WHERE event IS NULL").fetchone()[0])
+
+
+def events(connection: sqlite3.Connection, sealer: Sealer) -> Iterator[bytes]:
+    """Every such event, serialised, by short readings: what is written meanwhile may be among them or not."""
+    after = b""
+    while rows := connection.execute(
+        "SELECT key, event FROM card_book WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE_COUNT)
+    ).fetchall():
+        yield from (sealer.open(_EVENT, event) for _, event in rows if event is not None)
+        after = rows[-1][0]
 
 
 def put(connection: sqlite3.Connection, sealer: Sealer, key: bytes, entry: BookEntry, event: bytes | None) -> None:

@@ -6,11 +6,12 @@ A dialect implements `CardOffice` and calls `CardDesk`. It translates; it knows 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+from onecard_protocol.errors import OneCardError
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,25 @@ class RunningOffice(CardOffice, Protocol):
     @property
     def address(self) -> str:
         """Where its local system reaches the adapter, or where the adapter reaches it; without a password."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ListedCard:
+    """A card among all of a local system, or why it cannot be told."""
+
+    where: str
+    """The local system's own place of it, such as "card_status[17]"; no personal data."""
+    card: LocalCard | OneCardError
+
+
+class CardListing(Protocol):
+    """All cards of a local system that can list them."""
+
+    def pages(self) -> AsyncIterator[Sequence[ListedCard]]:
+        """Every card once, page by page. Raises OneCardError where the local system cannot be asked."""
+
+    async def close(self) -> None:
+        """Disconnect."""
 
 
 class CardDesk(Protocol):

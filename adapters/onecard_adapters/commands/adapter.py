@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from onecard_adapters.commands.refused import ConfigOption, refused
+from onecard_adapters.commands.snapshot import snapshot
 from onecard_protocol.explained import ExitCode, Language, language_of
 from onecard_protocol.running import run_service
 
@@ -57,6 +58,7 @@ def run(
 
 
 app.command()(refused)
+app.command()(snapshot)
 
 
 @app.command()

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
+import functools
 import logging
 import traceback
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -218,7 +219,7 @@ class TableReader:
 
     async def _page(
         self, feed: Feed, since: datetime.datetime | None, after: tuple[datetime.datetime, int, int] | None
-    ) -> list[Row]:
+    ) -> Sequence[Row]:
         statement = _placed(feed)
         place = sqlalchemy.tuple_(feed.updated, feed.order, feed.key)
         if after is not None:
@@ -231,10 +232,8 @@ class TableReader:
         statement = statement.order_by(feed.updated, feed.order, feed.key).limit(self._pace.page_rows)
         return await self._rows(statement)
 
-    async def _rows(self, statement: sqlalchemy.Select[Any]) -> list[Row]:
-        return await self._database.run(
-            lambda connection: [dict(row) for row in connection.execute(statement).mappings()]
-        )
+    async def _rows(self, statement: sqlalchemy.Select[Any]) -> Sequence[Row]:
+        return await self._database.run(functools.partial(_fetch, statement))
 
     async def _take_rows(self, page: Sequence[Row]) -> None:
         """Give what does not stand as it was taken, and note what could not be taken."""
@@ -293,6 +292,27 @@ class TableReader:
             await self._take_rows(page)
             if gone := set(asked) - {row[_KEY] for row in page}:
                 await self._note({}, sorted(gone))
+
+
+async def rows_by_key(
+    database: Database, feed: Feed, page_rows: int
+) -> AsyncIterator[list[tuple[int, dict[str, Any]]]]:
+    """Every row of a feed once with its number, page by page, whatever its update time. Raises LOCAL_SYSTEM_DOWN."""
+    after: int | None = None
+    while True:
+        statement = _placed(feed).order_by(feed.key).limit(page_rows)
+        if after is not None:
+            statement = statement.where(feed.key > after)
+        page = await database.run(functools.partial(_fetch, statement))
+        if page:
+            after = page[-1][_KEY]
+            yield [(row[_KEY], row) for row in page]
+        if len(page) < page_rows:
+            return
+
+
+def _fetch(statement: sqlalchemy.Select[Any], connection: sqlalchemy.Connection) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def _local_now() -> datetime.datetime:

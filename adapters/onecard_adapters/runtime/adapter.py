@@ -17,7 +17,7 @@ from onecard.medical.v1.encounter_pb2_grpc import add_EncounterServiceServicer_t
 from onecard.medical.v1.filing_pb2_grpc import add_FilingServiceServicer_to_server
 from onecard.medical.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
 from onecard_adapters.cards.desk import ExchangeCardDesk
-from onecard_adapters.cards.port import RunningOffice
+from onecard_adapters.cards.port import CardListing, RunningOffice
 from onecard_adapters.cards.servicers import register_cards
 from onecard_adapters.connectors.http import Handler, LocalHttpClient, LocalHttpServers
 from onecard_adapters.dialects.bank_accounts.office import build_bank
@@ -180,6 +180,15 @@ def _office(
         case CrossRegionXmlCardSettings() as settings:
             return xml_cards.build_card_office(settings, desk, servers)
     assert_never(profile.card)
+
+
+def card_listing(profile: Profile) -> CardListing | None:
+    """All cards of a profile's card office, where it can list them. Raises CONFIGURATION_INVALID."""
+    if not isinstance(profile.card, CardTablesSettings):
+        return None
+    from onecard_adapters.dialects.card_tables.listing import CardTablesListing
+
+    return CardTablesListing(profile.card, profile.province)
 
 
 def _register(servicers: InsuredServicers, exchange: Exchange) -> None:
