@@ -37,6 +37,11 @@ class Subjects:
     def _pseudonym(self, identity: str) -> str:
         return self._hmac(identity.encode()).hex()
 
+    def place(self, identity: str) -> tuple[int, bytes]:
+        """A person's partition and pseudonym in 32 bytes; not remembered, for persons of whom each comes once."""
+        subject = self._hmac(identity.encode())
+        return partition_of_pseudonym(subject[:8].hex(), self._partition_count), subject
+
     def partition_of_pseudonym(self, pseudonym: str) -> int:
         """The partition of a person."""
         return partition_of_pseudonym(pseudonym, self._partition_count)

@@ -231,8 +231,7 @@ def _encode_one(ordinal: int, raw: bytes, statuses: dict[Statuses, int]) -> tupl
         raise psycopg.DataError("a card without number, state or version")
     kind = social.person.kind.code
     identity = normalise_identity(kind, social.person.number)
-    pseudonym = _subjects.pseudonym(identity)
-    partition, subject = _subjects.partition_of_pseudonym(pseudonym), bytes.fromhex(pseudonym)
+    partition, subject = _subjects.place(identity)
     card = card_told(social, told.financial if told.HasField("financial") else None)
     name, number = social.holder.name, identity.partition("|")[2]
     return _buckets.of(partition, subject), copied_card(partition, subject, kind, number, name, card, ordinal, statuses)

@@ -8,6 +8,7 @@ one behind the other; what the registry knows already stays as it is.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import struct
 from collections import defaultdict
@@ -79,6 +80,10 @@ class Copied(NamedTuple):
     """The person's."""
 
 
+_made: Final = functools.partial(tuple.__new__, Copied)
+"""Makes one of a tuple, as `Copied._make` does, in half the time."""
+
+
 def copied_card(
     partition: int,
     subject: bytes,
@@ -138,9 +143,8 @@ def copied_cards(content: bytes, starts: Sequence[bytes]) -> Iterator[Copied]:
         card_at = at + size
         holder_at = card_at + card_size
         at = holder_at + holder_size
-        yield Copied(
-            subject, ordinal, key, is_active, starts[statuses] + content[card_at:holder_at], content[holder_at:at]
-        )
+        card, holder = starts[statuses] + content[card_at:holder_at], content[holder_at:at]
+        yield _made((subject, ordinal, key, is_active, card, holder))
 
 
 def _predecessor(key: tuple[str, str, int]) -> bytes:

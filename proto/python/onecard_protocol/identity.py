@@ -40,11 +40,17 @@ def is_citizen_number(number: str) -> bool:
         return False
     if number[0] != "9" and number[:2] not in _AREA_PREFIXES:
         return False
+    return _is_day(number[6:14]) and check_digit(number[:17]) == number[17]
+
+
+@functools.lru_cache(maxsize=50_000)
+def _is_day(digits: str) -> bool:
+    """Whether yyyymmdd is a date; living persons have some 40,000 birthdays."""
     try:
-        datetime.date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
+        datetime.date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     except ValueError:
         return False
-    return check_digit(number[:17]) == number[17]
+    return True
 
 
 def to_18_digits(number: str) -> str:
