@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import io
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from onecard_broker.operations.card_loading import CardLoader, Loaded
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import Connection, connect
 from onecard_broker.records.schema import migrate
-from onecard_protocol.card_snapshot import write_snapshot
+from onecard_protocol.card_snapshot import BLOCK_BYTES, write_snapshot
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.identity import normalise_identity
@@ -123,6 +124,9 @@ async def test_what_contradicts_itself_is_left_to_a_person_and_the_rest_is_taken
     wrong_number = snapshot_card(7)
     wrong_number.social.person.number = citizen(7)[:-1] + ("0" if citizen(7)[-1] != "0" else "1")
     too_great = snapshot_card(8, version=2**64 - 1)
+    zero_byte, zero_byte_in_code = snapshot_card(10), snapshot_card(11)
+    zero_byte.social.holder.name = "a\0b"
+    zero_byte_in_code.social.local_status.system = "\0"
     content = of(
         snapshot_card(1, person_index=100),
         snapshot_card(2, person_index=100),
@@ -133,6 +137,8 @@ async def test_what_contradicts_itself_is_left_to_a_person_and_the_rest_is_taken
         wrong_number,
         too_great,
         snapshot_card(9),
+        zero_byte,
+        zero_byte_in_code,
     )
 
     loaded = await load(postgres_dsn, tmp_path, content)
@@ -144,9 +150,11 @@ async def test_what_contradicts_itself_is_left_to_a_person_and_the_rest_is_taken
         (6, "data"),
         (7, "identity"),
         (8, "data"),
+        (10, "data"),
+        (11, "data"),
     ]
     assert {one.subject.hex() for one in loaded.left if one.subject} == {place(100)[1]}
-    assert (loaded.taken_count, loaded.known_count, loaded.left_count) == (3, 0, 6)
+    assert (loaded.taken_count, loaded.known_count, loaded.left_count) == (3, 0, 8)
     assert await holder(connection, 100) is None
     both = await holder(connection, 101)
     assert both is not None
@@ -222,8 +230,7 @@ async def test_nothing_of_a_damaged_snapshot_is_taken(
 
     assert caught.value.reason == errors_pb2.ERROR_REASON_SNAPSHOT_INVALID
     assert await count(connection) == 0
-    stages = "pg_class WHERE starts_with(relname, 'card_stage_')"
-    assert await count(connection, stages) == 0
+    assert await count(connection, "card_code_systems") == 0
     assert (await load(postgres_dsn, tmp_path, content)).taken_count == 40
 
 
@@ -241,23 +248,70 @@ async def test_a_snapshot_with_cards_that_are_not_the_provinces_is_refused(
     assert await count(connection) == 0
 
 
-async def test_a_load_waits_for_the_worker_of_a_partition(
+async def test_persons_of_a_large_file_are_found_together_wherever_their_cards_stand(
     connection: Connection, postgres_dsn: str, tmp_path: Path
 ) -> None:
+    count_all, last = 12_000, 11_999
+    cards = list(snapshot_cards(count_all))
+    for index, card in (
+        (last, snapshot_card(last, person_index=0)),
+        (last - 1, snapshot_card(last - 1, person_index=1, state=PRODUCED)),
+        (last - 2, snapshot_card(2, version=9)),
+    ):
+        cards[index] = card.SerializeToString(deterministic=True)
+    content = snapshot(cards)
+    assert len(content) > 2 * BLOCK_BYTES
+
+    loaded = await load(postgres_dsn, tmp_path, content)
+
+    assert [(one.ordinal, one.cause) for one in loaded.left] == [(1, "two-active"), (count_all, "two-active")]
+    assert (loaded.read_count, loaded.taken_count, loaded.known_count) == (count_all, count_all - 3, 1)
+    assert await count(connection) == count_all - 3
+    two, twice = await holder(connection, 1), await holder(connection, 2)
+    assert two is not None
+    assert {card.social.state for card in two.cards} == {PRODUCED, values_pb2.SOCIAL_STATE_ACTIVE}
+    assert twice is not None
+    assert [card.social.version for card in twice.cards] == [9]
+
+
+async def test_a_disk_without_room_is_named_and_nothing_is_taken(
+    connection: Connection, postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = open("/dev/full", "r+b", buffering=0)  # noqa: SIM115, ASYNC230 - the load closes it.
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+
+    with pytest.raises(OneCardError, match="TMPDIR") as caught:
+        await load(postgres_dsn, tmp_path, snapshot(list(snapshot_cards(40))))
+
+    assert caught.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+    assert await count(connection) == 0
+
+
+@pytest.mark.parametrize("is_known_partition", [True, False])
+async def test_a_load_waits_for_the_worker_of_a_partition(
+    connection: Connection, postgres_dsn: str, tmp_path: Path, *, is_known_partition: bool
+) -> None:
     partition, subject = place(1)
-    await connection.execute("INSERT INTO partitions VALUES (%b, 'epoch', 0, 0, 0)", (partition,))
+    row = "INSERT INTO partitions VALUES (%b, 'epoch', 0, 0, 0)"
+    if is_known_partition:
+        await connection.execute(row, (partition,))
     before = Cardholder(subject=subject)
     async with await connect(postgres_dsn, application_name="worker") as worker:
         async with worker.transaction():
-            await worker.execute("UPDATE partitions SET position = 1 WHERE partition = %b", (partition,))
+            if is_known_partition:
+                await worker.execute("UPDATE partitions SET position = 1 WHERE partition = %b", (partition,))
+            card = Card(issuer="cn-11", number="A00000001", sequence=1, social=Machine(state=PRODUCED, version=4))
+            changes = {(partition, holder_key(subject)): (None, dataclasses.replace(before, cards=(card,)))}
+            if not is_known_partition:  # It begins with the partition just now, so the load finds no row to lock.
+                await worker.execute(row, (partition,))
+                await CardRegistry().save(worker, changes)
             loading = asyncio.create_task(load(postgres_dsn, tmp_path, of(snapshot_card(1))))
             waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             async with asyncio.timeout(30):
                 while not await count(connection, waiting):  # noqa: ASYNC110 - the database is all that tells.
                     await asyncio.sleep(0.02)
-            card = Card(issuer="cn-11", number="A00000001", sequence=1, social=Machine(state=PRODUCED, version=4))
-            changes = {(partition, holder_key(subject)): (None, dataclasses.replace(before, cards=(card,)))}
-            await CardRegistry().save(worker, changes)
+            if is_known_partition:
+                await CardRegistry().save(worker, changes)
         loaded = await loading
 
     assert (loaded.taken_count, loaded.known_count) == (0, 1)

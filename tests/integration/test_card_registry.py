@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from onecard.card.v1 import values_pb2
 from onecard_broker.domain.card_state import Card, Cardholder, LocalStatus, Machine, holder_key
-from onecard_broker.records import card_registry
+from onecard_broker.records import card_copy, card_registry
 from onecard_broker.records.arrays import int4s, uuids
 from onecard_broker.records.card_columns import data_digest_of, holder_of, pack_hex, unpack_hex
 from onecard_broker.records.card_registry import CardRegistry
@@ -170,6 +170,16 @@ async def test_a_batch_is_loaded_by_indexes(connection: Connection, statement: s
 
     assert not scanned(plan) & {f"{table}_p{part:04d}" for table in card_registry.PARTITIONED for part in range(4)}
     assert {f"{name}" for name in used(plan)} >= {index.format("0000") for index in indexes}
+
+
+async def test_what_a_load_asks_about_persons_is_answered_by_indexes(connection: Connection) -> None:
+    await fill(connection)
+    holders = uuids([holder_of(f"{index:032x}" + "0" * 32) for index in range(4, 40, 4)])
+
+    plan = await plan_of(connection, card_copy.KNOWN, (0, holders))
+
+    assert not scanned(plan)
+    assert used(plan) == {"cardholders_p0000_pkey", "cards_p0000_pkey"}
 
 
 async def test_cards_of_an_issuer_are_read_in_the_order_of_their_keys_by_an_index(connection: Connection) -> None:

@@ -10,11 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_protocol.card_snapshot import CARD_BYTES_MAX, SnapshotHeader, SnapshotReader, write_snapshot
+from onecard_protocol.card_snapshot import (
+    BLOCK_BYTES,
+    CARD_BYTES_MAX,
+    SnapshotHeader,
+    SnapshotReader,
+    cards_of,
+    write_snapshot,
+)
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.signatures.sm3 import sm3
 
 CARDS = st.lists(st.binary(min_size=1, max_size=40), max_size=8)
+BLOCKS = st.sampled_from([1, 3, 7, 50, BLOCK_BYTES])
 
 
 def written(cards: Sequence[bytes]) -> bytes:
@@ -23,32 +31,42 @@ def written(cards: Sequence[bytes]) -> bytes:
     return stream.getvalue()
 
 
-def read(content: bytes) -> list[bytes]:
-    return list(SnapshotReader(io.BytesIO(content)).cards())
+def read(content: bytes, block_bytes: int = BLOCK_BYTES) -> list[bytes]:
+    blocks = SnapshotReader(io.BytesIO(content), block_bytes=block_bytes).blocks()
+    return [card for _, block in blocks for card in cards_of(block)]
 
 
-@given(CARDS)
-def test_what_was_written_is_read(cards: list[bytes]) -> None:
+@given(CARDS, BLOCKS)
+def test_what_was_written_is_read_however_many_bytes_at_once(cards: list[bytes], block_bytes: int) -> None:
     content = written(cards)
     assert SnapshotReader(io.BytesIO(content)).header == SnapshotHeader(province="cn-42", card_count=len(cards))
-    assert read(content) == cards
+    assert read(content, block_bytes) == cards
 
 
-@given(CARDS, st.data())
-def test_a_file_that_is_cut_off_anywhere_is_refused(cards: list[bytes], data: st.DataObject) -> None:
+@given(CARDS, BLOCKS)
+def test_a_block_says_which_card_is_its_first(cards: list[bytes], block_bytes: int) -> None:
+    count = 0
+    for first, block in SnapshotReader(io.BytesIO(written(cards)), block_bytes=block_bytes).blocks():
+        assert first == count + 1
+        count += len(list(cards_of(block)))
+    assert count == len(cards)
+
+
+@given(CARDS, BLOCKS, st.data())
+def test_a_file_that_is_cut_off_anywhere_is_refused(cards: list[bytes], block_bytes: int, data: st.DataObject) -> None:
     content = written(cards)
     with pytest.raises(OneCardError) as caught:
-        read(content[: data.draw(st.integers(0, len(content) - 1))])
+        read(content[: data.draw(st.integers(0, len(content) - 1))], block_bytes)
     assert caught.value.reason == errors_pb2.ERROR_REASON_SNAPSHOT_INVALID
 
 
-@given(CARDS, st.data())
-def test_a_file_with_any_byte_changed_is_refused(cards: list[bytes], data: st.DataObject) -> None:
+@given(CARDS, BLOCKS, st.data())
+def test_a_file_with_any_byte_changed_is_refused(cards: list[bytes], block_bytes: int, data: st.DataObject) -> None:
     content = bytearray(written(cards))
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= data.draw(st.integers(1, 255))
     with pytest.raises(OneCardError) as caught:
-        read(bytes(content))
+        read(bytes(content), block_bytes)
     assert caught.value.reason == errors_pb2.ERROR_REASON_SNAPSHOT_INVALID
 
 

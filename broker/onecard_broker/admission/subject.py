@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 
 from onecard_broker.journal import partition_of_pseudonym
-from onecard_protocol.signatures.sm3 import hmac_sm3
+from onecard_protocol.signatures.sm3 import keyed_hmac_sm3
 
 SUBJECT_KEY_BYTES = 32
 REMEMBERED_COUNT = 16_384
@@ -17,7 +17,7 @@ REMEMBERED_COUNT = 16_384
 class Subjects:
     """Pseudonyms of persons and the partitions that follow from them. Its text form never shows the key."""
 
-    __slots__ = ("_key", "_partition_count", "_remembered")
+    __slots__ = ("_hmac", "_partition_count", "_remembered")
 
     def __init__(self, key: bytes, partition_count: int) -> None:
         """Raises ValueError for a key that is not 32 bytes, or no partition."""
@@ -25,7 +25,7 @@ class Subjects:
             raise ValueError(f"the subject key has {SUBJECT_KEY_BYTES} bytes")
         if partition_count < 1:
             raise ValueError("there is at least one partition")
-        self._key = key
+        self._hmac = keyed_hmac_sm3(key)
         # A person's messages come close together, and SM3 costs more than all else here.
         self._remembered = functools.lru_cache(maxsize=REMEMBERED_COUNT)(self._pseudonym)
         self._partition_count = partition_count
@@ -35,7 +35,12 @@ class Subjects:
         return self._remembered(identity)
 
     def _pseudonym(self, identity: str) -> str:
-        return hmac_sm3(self._key, identity.encode()).hex()
+        return self._hmac(identity.encode()).hex()
+
+    def place(self, identity: str) -> tuple[int, bytes]:
+        """A person's partition and pseudonym in 32 bytes; not remembered, for persons of whom each comes once."""
+        subject = self._hmac(identity.encode())
+        return partition_of_pseudonym(subject[:8].hex(), self._partition_count), subject
 
     def partition_of_pseudonym(self, pseudonym: str) -> int:
         """The partition of a person."""

@@ -22,7 +22,6 @@ from onecard_protocol.explained import ExitCode
 
 _STEPS: Final = {
     "read": "read and check / 读取并校验",
-    "order": "put in order / 排序",
     "write": "write into the registry / 写入持卡库",
 }
 _CAUSES: Final = {

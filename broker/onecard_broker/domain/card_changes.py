@@ -45,6 +45,7 @@ from onecard_protocol.value_class import value_class
 PACKAGE: Final = "onecard.card.v1"
 REQUEST_VERSIONS: Final = "/onecard.card.v1.CardChangeService/RequestVersions"
 _DIGEST_BYTES: Final = 16
+_UNTOLD: Final = Machine()
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -283,7 +284,7 @@ def card_told(
         card_key(social.card),
         social.data,
         social=_told_first(social),
-        financial=Machine() if financial is None else _told_first(financial),
+        financial=_UNTOLD if financial is None else _told_first(financial),
         bank_card_number=told_by_bank or social.data.bank_card_number,
         replaces=card_key(social.replaces) if social.HasField("replaces") else None,
     )

@@ -1,4 +1,4 @@
-"""A province's snapshot into the registry: read, checked and encoded by several processes, staged, taken over.
+"""A province's snapshot into the registry: read, checked and encoded by several processes, kept aside, taken over.
 
 Nothing reaches the registry before the file has proved whole. Cards that contradict themselves or the registry are left
 out and named by their place in the file; personal numbers are in no error.
@@ -10,9 +10,8 @@ import asyncio
 import dataclasses
 import itertools
 import multiprocessing
-import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -24,24 +23,26 @@ from onecard.card.v1 import snapshot_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.domain.card_changes import card_told
-from onecard_broker.records.card_registry import CardRegistry
-from onecard_broker.records.card_stage import (
-    COPY_END,
-    COPY_START,
-    CardStage,
-    Chunk,
+from onecard_broker.operations.card_spool import Buckets, Piece, Spool
+from onecard_broker.records.card_copy import (
+    PERSON_COUNT,
     Left,
-    prepare_for_loading,
-    staged_row,
+    Statuses,
+    card_start,
+    copied_card,
+    copied_cards,
+    lock_loading,
+    persons_of,
+    take_over,
 )
+from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import connect
-from onecard_protocol.card_snapshot import SnapshotHeader, SnapshotReader
+from onecard_protocol.card_snapshot import SnapshotHeader, SnapshotReader, cards_of
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identity import normalise_identity
 
-BATCH_COUNT: Final = 1_000
 PROCESSES: Final = 2
-"""Encoding takes as long as all that PostgreSQL does with a card."""
+"""Encoding takes twice as long as all that PostgreSQL does with a card."""
 WRITERS: Final = 2
 LEFT_COUNT_MAX: Final = 1_000
 """Cards left out that are named one by one; more of them are only counted."""
@@ -74,7 +75,7 @@ class Loaded:
 
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done ("read", "order", "write"), how many are done and of how many."""
+"""Told what is being done ("read", "write"), how many are done and of how many."""
 
 
 class CardLoader:
@@ -90,88 +91,83 @@ class CardLoader:
     async def load(self, file: Path) -> Loaded:
         """Load a file.
 
-        Raises OneCardError SNAPSHOT_INVALID, or CONFIGURATION_INVALID where another load is under way.
+        Raises OneCardError SNAPSHOT_INVALID, or CONFIGURATION_INVALID where another load is under way or the disk full.
         """
-        with file.open("rb", buffering=1 << 20) as stream:
+        with file.open("rb") as stream, Spool() as spool:
             reader = SnapshotReader(stream)
             loaded = Loaded(header=reader.header)
-            stage = CardStage()
+            buckets = Buckets.for_cards(reader.header.card_count, self._partition_count)
             async with await connect(self._dsn, application_name="onecard card load") as connection:
-                try:
-                    await stage.create(connection)
-                except TimeoutError:
+                if not await lock_loading(connection):
                     raise OneCardError(
                         errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
                         "another load of cards is under way / 另一个持卡库导入正在进行",
-                    ) from None
-                try:
-                    await CardRegistry().prepare(connection, range(self._partition_count))
-                    async with connection.cursor() as cursor, cursor.copy(stage.copy_statement) as copy:
-                        await copy.write(COPY_START)
-                        async for rows in self._encoded(reader, loaded, systems := set[tuple[str, str]]()):
-                            await copy.write(rows)
-                        await copy.write(COPY_END)
-                    self._progress("order", 0, 1)
-                    await CardRegistry().add_systems(connection, systems)
-                    loaded.leave(await stage.finish(connection))
-                    await self._take_over(stage, await stage.chunks(connection), loaded)
-                finally:
-                    await stage.drop(connection)
+                    )
+                statuses = await self._read(reader, buckets, spool, loaded)
+                registry = CardRegistry()
+                await registry.prepare(connection, range(self._partition_count))
+                await registry.add_systems(
+                    connection, {pair for piece in statuses for told in piece for pair in (told[:2], told[2:])}
+                )
+                numbers = await registry.systems(connection)
+                starts = [[card_start(numbers[told[:2]], numbers[told[2:]]) for told in piece] for piece in statuses]
+                await self._write(spool, buckets, starts, loaded)
         loaded.left.sort(key=lambda one: one.ordinal)
         return loaded
 
-    async def _encoded(
-        self, reader: SnapshotReader, loaded: Loaded, systems: set[tuple[str, str]]
-    ) -> AsyncIterator[bytes]:
-        """Rows for the stage, batch by batch in the order of the file."""
+    async def _read(
+        self, reader: SnapshotReader, buckets: Buckets, spool: Spool, loaded: Loaded
+    ) -> list[list[Statuses]]:
+        """Put the whole file's cards into the spool; returns each piece's statuses by number."""
         total = loaded.header.card_count
+        statuses: list[list[Statuses]] = []
+
+        async def take(future: Future[_Encoded]) -> None:
+            encoded = await asyncio.wrap_future(future)
+            spool.add(encoded.piece)
+            statuses.append(encoded.statuses)
+            loaded.read_count += encoded.card_count
+            loaded.leave(encoded.left)
+            self._progress("read", loaded.read_count, total)
+
         with ProcessPoolExecutor(
             max_workers=PROCESSES,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(self._subject_key, self._partition_count, loaded.header.province),
+            initargs=(self._subject_key, buckets, loaded.header.province),
         ) as pool:
             waiting: deque[Future[_Encoded]] = deque()
             try:
-                for ordinal, batch in _batches(reader):
-                    waiting.append(pool.submit(_encode, ordinal, batch))
-                    loaded.read_count += len(batch)
+                for ordinal, block in reader.blocks():
+                    waiting.append(pool.submit(_encode, ordinal, block))
                     if len(waiting) > 2 * PROCESSES:
-                        yield await self._next(waiting, loaded, systems)
-                        self._progress("read", loaded.read_count, total)
+                        await take(waiting.popleft())
                 while waiting:
-                    yield await self._next(waiting, loaded, systems)
+                    await take(waiting.popleft())
             finally:
                 for future in waiting:
                     future.cancel()
-        self._progress("read", loaded.read_count, total)
+        return statuses
 
-    async def _next(self, waiting: deque[Future[_Encoded]], loaded: Loaded, systems: set[tuple[str, str]]) -> bytes:
-        encoded = await asyncio.wrap_future(waiting.popleft())
-        systems |= encoded.systems
-        loaded.leave(encoded.left)
-        return encoded.rows
-
-    async def _take_over(self, stage: CardStage, chunks: list[Chunk], loaded: Loaded) -> None:
-        """Chunks of different partitions side by side; those of one partition would wait for each other's lock."""
-        by_partition: dict[int, list[Chunk]] = {}
-        for chunk in chunks:
-            by_partition.setdefault(chunk.partition, []).append(chunk)
-        rows = list(by_partition.values())
+    async def _write(self, spool: Spool, buckets: Buckets, starts: Sequence[Sequence[bytes]], loaded: Loaded) -> None:
+        """Partitions side by side, bucket after bucket; those of one partition would wait for each other's lock."""
         done = 0
 
-        async def write(part: list[list[Chunk]]) -> None:
+        async def write(partitions: range) -> None:
             nonlocal done
             async with await connect(self._dsn, application_name="onecard card load") as connection:
-                await prepare_for_loading(connection)
-                for chunk in itertools.chain.from_iterable(part):
-                    taken, left = await stage.take_over(connection, chunk)
-                    loaded.taken_count += taken
-                    loaded.leave(left)
-                    done += 1
-                    self._progress("write", done, len(chunks))
+                for partition in partitions:
+                    for bucket in buckets.of_partition(partition):
+                        pieces = zip(spool.bucket(bucket), starts, strict=True)
+                        persons = persons_of(itertools.chain.from_iterable(itertools.starmap(copied_cards, pieces)))
+                        for at in range(0, len(persons), PERSON_COUNT):
+                            taken, left = await take_over(connection, partition, persons[at : at + PERSON_COUNT])
+                            loaded.taken_count += taken
+                            loaded.leave(left)
+                        done += 1
+                        self._progress("write", done, buckets.count)
 
-        writers = [asyncio.create_task(write(rows[index::WRITERS])) for index in range(WRITERS)]
+        writers = [asyncio.create_task(write(range(index, self._partition_count, WRITERS))) for index in range(WRITERS)]
         try:
             await asyncio.gather(*writers)
         finally:
@@ -185,37 +181,45 @@ class CardLoader:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Encoded:
-    rows: bytes
-    systems: set[tuple[str, str]]
+    card_count: int
+    piece: Piece
+    statuses: list[Statuses]
     left: list[Left]
 
 
 _subjects: Subjects
+_buckets: Buckets
 _province: str
 
 
-def _begin(subject_key: bytes, partition_count: int, province: str) -> None:
-    global _subjects, _province
-    _subjects, _province = Subjects(subject_key, partition_count), province
+def _begin(subject_key: bytes, buckets: Buckets, province: str) -> None:
+    global _subjects, _buckets, _province
+    _subjects, _buckets, _province = Subjects(subject_key, buckets.partition_count), buckets, province
 
 
-def _encode(first_ordinal: int, batch: list[bytes]) -> _Encoded:
-    rows: list[bytes] = []
-    systems: set[tuple[str, str]] = set()
+def _encode(first_ordinal: int, block: bytes) -> _Encoded:
+    records: list[tuple[int, bytes]] = []
+    statuses: dict[Statuses, int] = {}
     left: list[Left] = []
-    for ordinal, raw in enumerate(batch, first_ordinal):
+    ordinal = first_ordinal - 1
+    for ordinal, raw in enumerate(cards_of(block), first_ordinal):
         try:
-            rows.append(_encode_one(ordinal, raw, systems))
+            records.append(_encode_one(ordinal, raw, statuses))
         except OneCardError as error:
             if error.reason == errors_pb2.ERROR_REASON_SNAPSHOT_INVALID:
                 raise
             left.append(Left(ordinal=ordinal, subject=b"", cause="identity"))
         except psycopg.DataError:
             left.append(Left(ordinal=ordinal, subject=b"", cause="data"))
-    return _Encoded(rows=b"".join(rows), systems=systems, left=left)
+    return _Encoded(
+        card_count=ordinal + 1 - first_ordinal,
+        piece=Piece.of(records, _buckets.count),
+        statuses=list(statuses),
+        left=left,
+    )
 
 
-def _encode_one(ordinal: int, raw: bytes, systems: set[tuple[str, str]]) -> bytes:
+def _encode_one(ordinal: int, raw: bytes, statuses: dict[Statuses, int]) -> tuple[int, bytes]:
     try:
         told = snapshot_pb2.SnapshotCard.FromString(raw)
     except DecodeError:
@@ -227,26 +231,7 @@ def _encode_one(ordinal: int, raw: bytes, systems: set[tuple[str, str]]) -> byte
         raise psycopg.DataError("a card without number, state or version")
     kind = social.person.kind.code
     identity = normalise_identity(kind, social.person.number)
-    subject = _subjects.pseudonym(identity)
+    partition, subject = _subjects.place(identity)
     card = card_told(social, told.financial if told.HasField("financial") else None)
-    systems.add((card.social.local.system, card.social.local.version))
-    systems.add((card.financial.local.system, card.financial.local.version))
-    try:
-        return staged_row(
-            _subjects.partition_of_pseudonym(subject),
-            bytes.fromhex(subject),
-            kind,
-            identity.partition("|")[2],
-            social.holder.name,
-            card,
-            ordinal,
-        )
-    except struct.error:
-        raise psycopg.DataError("a number is out of the range of its column") from None
-
-
-def _batches(reader: SnapshotReader) -> Iterator[tuple[int, list[bytes]]]:
-    cards, ordinal = reader.cards(), 1
-    while batch := list(itertools.islice(cards, BATCH_COUNT)):
-        yield ordinal, batch
-        ordinal += len(batch)
+    name, number = social.holder.name, identity.partition("|")[2]
+    return _buckets.of(partition, subject), copied_card(partition, subject, kind, number, name, card, ordinal, statuses)

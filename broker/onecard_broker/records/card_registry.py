@@ -250,6 +250,11 @@ class CardRegistry:
                 (texts([system for system, _ in new]), texts([version for _, version in new])),
             )
 
+    async def systems(self, connection: Connection) -> dict[tuple[str, str], int]:
+        """The numbers of all code systems by system and version."""
+        cursor = await connection.execute("SELECT system, version, id FROM card_code_systems", binary=True)
+        return {(system, version): number for system, version, number in await cursor.fetchall()}
+
 
 _CARD_PARTITION: Final = [column.name for column in CARD_COLUMNS].index("partition")
 _CARD_HOLDER: Final = [column.name for column in CARD_COLUMNS].index("holder")

@@ -25,6 +25,7 @@ from onecard_protocol.identifiers import PROVINCES
 from onecard_protocol.signatures.sm3 import started_sm3
 
 CARD_BYTES_MAX: Final = 32_768
+BLOCK_BYTES: Final = 1 << 21
 _LINE_BYTES_MAX: Final = 128
 _FIRST_LINE: Final = re.compile(rb"onecard-cards 1 (cn-\d\d) (\d{1,12})\n")
 _LAST_LINE: Final = re.compile(rb"end (\d{1,12}) ([0-9a-f]{64})\n")
@@ -62,9 +63,10 @@ def write_snapshot(stream: BinaryIO, province: str, card_count: int, cards: Iter
 class SnapshotReader:
     """Reads a snapshot once, from its beginning."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        """Reads the first line. Raises OneCardError SNAPSHOT_INVALID."""
+    def __init__(self, stream: BinaryIO, *, block_bytes: int = BLOCK_BYTES) -> None:
+        """Reads the first line; of the rest so many bytes at once. Raises OneCardError SNAPSHOT_INVALID."""
         self._stream = stream
+        self._block_bytes = block_bytes
         self._digest = started_sm3()
         line = stream.readline(_LINE_BYTES_MAX)
         found = _FIRST_LINE.fullmatch(line)
@@ -73,35 +75,57 @@ class SnapshotReader:
         self._digest.update(line)
         self.header = SnapshotHeader(province=found[1].decode(), card_count=int(found[2]))
 
-    def cards(self) -> Iterator[bytes]:
-        """The serialised cards; only when the last one was given without an error are they what was written.
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Many cards at once as they stand in the file, each behind its length (`cards_of`), and the first one's place.
 
+        The first place is 1. Only when the last block was given without an error are the cards what was written.
         Raises OneCardError SNAPSHOT_INVALID.
         """
-        read, update, unpack = self._stream.read, self._digest.update, _LENGTH.unpack
-        count = 0
+        unpack, count, data = _LENGTH.unpack_from, 0, b""
         while True:
-            head = read(4)
-            if len(head) != 4:
+            more = self._stream.read(self._block_bytes)
+            if not more:
                 raise _invalid(f"it is cut off behind card {count}")
-            if head == _END:
-                break
-            (length,) = unpack(head)
-            if length > CARD_BYTES_MAX:
-                raise _invalid(f"card {count + 1} has an impossible length")
-            card = read(length)
-            if len(card) != length:
-                raise _invalid(f"it is cut off within card {count + 1}")
-            update(head + card)
-            count += 1
-            yield card
-        last = _LAST_LINE.fullmatch(self._stream.readline(_LINE_BYTES_MAX))
-        if last is None or self._stream.read(1):
+            data += more
+            at, last, first = 0, len(data) - _LENGTH.size, count + 1
+            is_end = False
+            while at <= last:
+                (length,) = unpack(data, at)
+                if length > CARD_BYTES_MAX:
+                    raise _invalid(f"card {count + 1} has an impossible length")
+                behind = at + _LENGTH.size + length
+                is_end = not length
+                if is_end or behind > len(data):
+                    break
+                at = behind
+                count += 1
+            block = data[:at]
+            self._digest.update(block)
+            if block:
+                yield first, block
+            data = data[at:]
+            if is_end:
+                self._check_end(data[len(_END) :], count)
+                return
+
+    def _check_end(self, begun: bytes, count: int) -> None:
+        """Check the last line, of which some may have been read."""
+        last = _LAST_LINE.fullmatch(begun + self._stream.read(max(0, _LINE_BYTES_MAX - len(begun))))
+        if last is None:
             raise _invalid("its last line is missing, or not the last")
         if not count == int(last[1]) == self.header.card_count:
             raise _invalid(f"it holds {count} cards and says {self.header.card_count}")
         if self._digest.digest().hex() != last[2].decode():
             raise _invalid("its content differs from its digest")
+
+
+def cards_of(block: bytes) -> Iterator[bytes]:
+    """The serialised cards of a block."""
+    unpack, at = _LENGTH.unpack_from, 0
+    while at < len(block):
+        begin = at + _LENGTH.size
+        at = begin + unpack(block, at)[0]
+        yield block[begin:at]
 
 
 def _invalid(detail: str) -> OneCardError:

@@ -18,6 +18,8 @@ CITIZEN_KINDS: Final = frozenset({"", "1", "01", "90"})
 """Certificate types under which a citizen's number is met: identity card (1, 01), social security card (90), none."""
 
 _WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_ZEROS: Final = ord("0") * sum(_WEIGHTS)
+"""What the characters' codes add to the sum: taking it off is faster than making numbers of the digits."""
 _CHECK_DIGITS: Final = "10X98765432"
 _AREA_PREFIXES: Final = frozenset(
     (
@@ -29,7 +31,7 @@ NUMBER_CHARACTERS_MAX: Final = 32
 
 def check_digit(first_17: str) -> str:
     """The 18th character of a citizen's number (GB 11643, ISO 7064 MOD 11-2)."""
-    return _CHECK_DIGITS[sum(map(operator.mul, map(int, first_17), _WEIGHTS)) % 11]
+    return _CHECK_DIGITS[(sum(map(operator.mul, first_17.encode(), _WEIGHTS)) - _ZEROS) % 11]
 
 
 def is_citizen_number(number: str) -> bool:
@@ -38,11 +40,17 @@ def is_citizen_number(number: str) -> bool:
         return False
     if number[0] != "9" and number[:2] not in _AREA_PREFIXES:
         return False
+    return _is_day(number[6:14]) and check_digit(number[:17]) == number[17]
+
+
+@functools.lru_cache(maxsize=50_000)
+def _is_day(digits: str) -> bool:
+    """Whether yyyymmdd is a date; living persons have some 40,000 birthdays."""
     try:
-        datetime.date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
+        datetime.date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     except ValueError:
         return False
-    return check_digit(number[:17]) == number[17]
+    return True
 
 
 def to_18_digits(number: str) -> str:

@@ -37,6 +37,7 @@ def test_a_person_lies_in_one_partition_of_the_log(identity: str, count: int) ->
     pseudonym = subjects.pseudonym(identity)
 
     assert 0 <= subjects.partition_of_pseudonym(pseudonym) < count
+    assert subjects.place(identity) == (subjects.partition_of_pseudonym(pseudonym), bytes.fromhex(pseudonym))
     assert subjects.partition_of_pseudonym(pseudonym) == int.from_bytes(bytes.fromhex(pseudonym)[:8], "big") % count
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from onecard.card.v1 import change_pb2, snapshot_pb2
 from onecard_adapters.load.copies import KINDS, copied_changes, write_cards
 from onecard_adapters.load.messages import identity_number
-from onecard_protocol.card_snapshot import SnapshotReader
+from onecard_protocol.card_snapshot import SnapshotReader, cards_of
 
 Key = tuple[str, int]
 
@@ -18,7 +18,9 @@ def test_the_planted_differences_are_the_only_ones(tmp_path: Path) -> None:
     write_cards(file, 1_000)
     with file.open("rb") as stream:
         registered = by_key(
-            snapshot_pb2.SnapshotCard.FromString(card).social for card in SnapshotReader(stream).cards()
+            snapshot_pb2.SnapshotCard.FromString(card).social
+            for _, block in SnapshotReader(stream).blocks()
+            for card in cards_of(block)
         )
     planted: Counter[str] = Counter()
     copied = by_key(copied_changes(1_000, 50, planted))

@@ -9,7 +9,14 @@ from onecard_protocol.signatures.curve import signed_digest
 from onecard_protocol.signatures.encodings import raw_to_der
 from onecard_protocol.signatures.engine import Engine, native_engine, pure_engine
 from onecard_protocol.signatures.pure import gmssl_key
-from onecard_protocol.signatures.sm3 import CryptographyHash, hmac_by_cryptography, hmac_sm3, sm3, sm3_after
+from onecard_protocol.signatures.sm3 import (
+    CryptographyHash,
+    hmac_by_cryptography,
+    hmac_sm3,
+    keyed_hmac_sm3,
+    sm3,
+    sm3_after,
+)
 from tests.support import openssl, sm2_reference
 from tests.vectors.national import (
     SM3_DIGESTS,
@@ -111,6 +118,10 @@ def test_hmac_sm3_is_the_same_by_both_libraries_and_by_its_definition() -> None:
         by_definition = sm3(bytes(byte ^ 0x5C for byte in block) + inner)
         assert hmac_sm3(key, b"data") == by_definition
         assert hmac_by_cryptography(key, b"data") == by_definition
+        if len(key) <= 64:
+            assert keyed_hmac_sm3(key)(b"data") == by_definition
+    with pytest.raises(ValueError, match="longer"):
+        keyed_hmac_sm3(b"k" * 65)
 
 
 def test_sm4_gives_the_published_block() -> None:
