@@ -19,7 +19,7 @@ from onecard_adapters.profiles import models
 from onecard_broker.bootstrap import create_subject_key
 from onecard_broker.commands.card import app
 from onecard_broker.records.schema import migrate
-from onecard_protocol.card_snapshot import SnapshotReader
+from onecard_protocol.card_snapshot import SnapshotReader, cards_of
 from onecard_protocol.explained import ExitCode
 from onecard_stubs.beijing.core import BeijingCardOffice
 from tests.support.adapter_files import AdapterCommand, write_adapter, write_beijing
@@ -48,7 +48,8 @@ def url(tmp_path: Path) -> str:
 
 def cards_in(file: Path) -> list[snapshot_pb2.SnapshotCard]:
     with file.open("rb") as stream:
-        return [snapshot_pb2.SnapshotCard.FromString(card) for card in SnapshotReader(stream).cards()]
+        blocks = SnapshotReader(stream).blocks()
+        return [snapshot_pb2.SnapshotCard.FromString(card) for _, block in blocks for card in cards_of(block)]
 
 
 @contextlib.asynccontextmanager
