@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from aiokafka.util import NO_EXTENSIONS
 
 from onecard_broker.log.kafka_appender import KafkaAppender
-from onecard_broker.log.kafka_reader import KafkaReader
+from onecard_broker.log.kafka_reader import KafkaReader, Pace
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.kafka_topics import KafkaTopics
 from onecard_broker.log.port import Appended, ForeignEpoch, LogMisconfigured, Reader, Record, TopicSpec
@@ -33,6 +33,7 @@ class KafkaLog:
         self._topics = topics
         self._appender = appender
         self._readers: set[KafkaReader] = set()
+        self._pace = Pace()
         self._closed = False
 
     @classmethod
@@ -72,7 +73,13 @@ class KafkaLog:
 
     def open_reader(self, topic: str, positions: Mapping[int, int]) -> Reader:
         """Return a reader; see `Log.open_reader`."""
-        reader = KafkaReader(topic=topic, positions=positions, settings=self._settings, closed=self._readers.discard)
+        reader = KafkaReader(
+            topic=topic,
+            positions=positions,
+            settings=self._settings,
+            pace=self._pace,
+            closed=self._readers.discard,
+        )
         self._readers.add(reader)
         return reader
 

@@ -23,10 +23,41 @@ _POLL_MS = 200
 _FETCH_BYTES = 4 * 1024 * 1024
 _PARTITION_FETCH_BYTES = 1024 * 1024
 _CONNECT_SECONDS = 10.0
-# A broker's cost, and ours, is by the answer: while records keep coming, it may gather some before it answers.
-_BUSY_SECONDS = 0.05
-_BUSY = {"_fetch_min_bytes": 16 * 1024, "_fetch_max_wait_ms": 15}
 _QUIET = {"_fetch_min_bytes": 1, "_fetch_max_wait_ms": 500}
+_BUSY_BYTES = 16 * 1024
+_BUSY_WAIT_MS = 15
+_BUSY_SECONDS = 0.05
+_COMPANY_SECONDS = 0.2
+_ANSWERS_PER_SECOND = 400
+
+
+class Pace:
+    """How long brokers gather records before they answer the readers of one log.
+
+    A broker's cost, and ours, is by the answer: while records keep coming, it may gather some. Many readers that are
+    busy at once gather longer, so that all together get no more than so many answers a second.
+    """
+
+    def __init__(self) -> None:
+        """Nobody is busy yet."""
+        self._records_at: dict[object, float] = {}
+
+    def note_records(self, reader: object, now: float) -> None:
+        """The reader got records."""
+        self._records_at[reader] = now
+
+    def forget(self, reader: object) -> None:
+        """The reader ended."""
+        self._records_at.pop(reader, None)
+
+    def next_wait_ms(self, reader: object, now: float) -> int:
+        """How long the reader's next answer may gather; 0 where it comes with the first record."""
+        records_at = self._records_at.get(reader)
+        if records_at is None:
+            return 0
+        count = sum(now - at < _COMPANY_SECONDS for at in self._records_at.values())
+        wait_ms = max(_BUSY_WAIT_MS, count * 1000 // _ANSWERS_PER_SECOND)
+        return wait_ms if now - records_at < max(_BUSY_SECONDS, 2 * wait_ms / 1000) else 0
 
 
 class KafkaReader:
@@ -38,9 +69,10 @@ class KafkaReader:
         topic: str,
         positions: Mapping[int, int],
         settings: KafkaSettings,
+        pace: Pace,
         closed: Callable[["KafkaReader"], None],
     ) -> None:
-        """Connects at the first read."""
+        """Connects at the first read; `pace` is the log's."""
         self._topic = topic
         self._settings = settings
         self._positions = dict(positions)
@@ -50,7 +82,7 @@ class KafkaReader:
         self._leaving = Leaving()
         self._closing = False
         self._closed = closed
-        self._last_records_at = float("-inf")
+        self._pace = pace
 
     async def read(self, max_records: int, max_bytes: int, wait_ms: int) -> list[LoggedRecord]:
         """Return the next records; see `Reader.read`."""
@@ -82,6 +114,7 @@ class KafkaReader:
     async def close(self) -> None:
         """Close the consumer."""
         self._closing = True
+        self._pace.forget(self)
         self._disconnect()
         await self._leaving.all_gone()
         self._closed(self)
@@ -102,7 +135,7 @@ class KafkaReader:
     async def _fetch(self, max_records: int, wait_ms: int) -> None:
         try:
             consumer = self._consumer or await self._connect()
-            self._pace(consumer)
+            self._set_pace(consumer)
             polled = await consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
         except OffsetOutOfRangeError as error:
             await self._explain(error)
@@ -111,7 +144,7 @@ class KafkaReader:
             self._disconnect()
             raise LogUnavailable(f"Kafka at {self._settings.bootstrap_servers} cannot be read: {error!r}") from error
         if polled:
-            self._last_records_at = asyncio.get_running_loop().time()
+            self._pace.note_records(self, asyncio.get_running_loop().time())
         topic = self._topic
         for tp, records in polled.items():
             partition = tp.partition
@@ -128,10 +161,11 @@ class KafkaReader:
                 for record in records
             )
 
-    def _pace(self, consumer: AIOKafkaConsumer) -> None:
+    def _set_pace(self, consumer: AIOKafkaConsumer) -> None:
         """Say how the next fetch waits; aiokafka has no other way to change it than its fetcher's own fields."""
-        is_busy = asyncio.get_running_loop().time() - self._last_records_at < _BUSY_SECONDS
-        for name, value in (_BUSY if is_busy else _QUIET).items():
+        wait_ms = self._pace.next_wait_ms(self, asyncio.get_running_loop().time())
+        fields = {"_fetch_min_bytes": _BUSY_BYTES, "_fetch_max_wait_ms": wait_ms} if wait_ms else _QUIET
+        for name, value in fields.items():
             if not hasattr(consumer._fetcher, name):
                 raise LogMisconfigured(f"this release of aiokafka has no {name}: install the locked one")
             setattr(consumer._fetcher, name, value)
