@@ -31,6 +31,8 @@ from tests.support.interleavings import (
 )
 from tests.support.stays import SyntheticStay
 
+pytestmark = pytest.mark.long
+
 _LATE = errors_pb2.ERROR_REASON_LATE_SUCCESS_REFUSED
 _SETTLED_PHASES = {Phase.STANDING, Phase.CANCELLING, Phase.VOIDED}
 
