@@ -24,6 +24,12 @@ def pytest_report_header() -> list[str]:
     return what_is_missing(tuple(program for program in HOW_TO_GET))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that none is left alone at the end; the others stay shuffled."""
+    long_files = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long_files)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Hold `@pytest.mark.needs(...)`: without the program a test is skipped with its name, and in CI it fails."""
     for marker in item.iter_markers("needs"):

@@ -12,8 +12,6 @@ from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.postgres import EmbeddedPostgres
 from tests.support.logs import require_kafka
 
-pytestmark = [pytest.mark.serial]
-
 OWNER = """
 import asyncio, sys
 from pathlib import Path

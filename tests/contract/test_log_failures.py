@@ -22,7 +22,7 @@ from tests.support.logs import JOURNAL, PARTITION_COUNT, TOPICS, require_kafka
 
 pytest_plugins = ("tests.support.engines",)
 pytestmark = [
-    pytest.mark.serial,
+    pytest.mark.long,
     pytest.mark.timeout(180),
     # kafka-python leaves a refused connection's socket to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),

@@ -116,7 +116,7 @@ def records_of(person: Person, messages: list[Message]) -> list[Record]:
     ]
 
 
-@pytest.mark.serial
+@pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_every_interleaving_ends_with_one_outcome_told(
     log_opener: Callable[[], Awaitable[Log]], postgres_dsn: str

@@ -228,7 +228,6 @@ async def test_an_undo_that_the_core_refuses_is_reported_of_the_original_and_lef
     assert insured.reversed == [id_text(second.header.reply_to.id)]
 
 
-@pytest.mark.serial
 async def test_an_adapter_killed_in_the_middle_of_an_undo_recovers_it(one: Country, tmp_path: Path) -> None:
     adapter = CrashingAdapter(one, tmp_path, hanging="Reverse")
     await adapter.start()

@@ -136,7 +136,6 @@ async def start(config: Path) -> asyncio.subprocess.Process:
     )
 
 
-@pytest.mark.serial
 async def test_the_command_says_what_it_serves_and_stops_on_sigterm(one: Country) -> None:
     config = config_file(one, "cn-44", profile_file(one.directory, "cn-44"))
     process = await start(config)
@@ -154,7 +153,6 @@ async def test_the_command_says_what_it_serves_and_stops_on_sigterm(one: Country
     assert json.dumps(lines, ensure_ascii=False).count("广东省") == 1
 
 
-@pytest.mark.serial
 async def test_a_store_of_another_epoch_ends_the_command_with_what_to_do(one: Country) -> None:
     config = config_file(one, "cn-44", profile_file(one.directory, "cn-44"))
     async with running_adapter(load_adapter_settings(config)) as served:

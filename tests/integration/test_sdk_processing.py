@@ -280,7 +280,6 @@ async def test_an_original_that_was_told_never_executed_is_not_executed_when_it_
     assert insured.settled == []
 
 
-@pytest.mark.serial
 async def test_an_adapter_killed_between_attempt_and_answer_recovers_and_never_calls_blindly(
     one: Country, tmp_path: Path
 ) -> None:

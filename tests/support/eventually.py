@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-async def eventually(condition: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+async def eventually(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     """Return when the condition holds; fail when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -13,14 +13,14 @@ from google.protobuf.message import Message as ProtoMessage
 from onecard.exchange.v1 import control_pb2, message_pb2
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.exchange.worker import ExchangeWorker
-from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic, message_record
+from onecard_broker.journal import CONTROL_TOPIC, JOURNAL_TOPIC, inbox_topic, message_record
 from onecard_broker.journal import topics as hub_topics
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, Record
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import ensure_days, migrate
 from onecard_protocol.clock import now_ms
-from onecard_protocol.identifiers import new_message_id
+from onecard_protocol.identifiers import HUB, new_message_id
 from onecard_protocol.messages import (
     MESSAGE_CONTEXT,
     Message,
@@ -36,6 +36,8 @@ from onecard_protocol.signatures.signer import EngineSigner
 NETWORK = "test-worker"
 METHODS = MethodRegistry.load()
 ENGINE = native_engine()
+RECIPIENTS = (HUB, "cn-11", "cn-33", "cn-44", "cn-45", "cn-51", "bank-102", "bank-105")
+"""Who has an inbox here. One for each province of the country would cost Kafka seconds of computing a test."""
 
 
 def new_signer(key_id: str) -> EngineSigner:
@@ -99,7 +101,8 @@ class Exchange:
         """Schema and topics."""
         await asyncio.to_thread(migrate, self.dsn)
         await asyncio.to_thread(ensure_days, self.dsn, now_ms())
-        await self.log.ensure_topics(hub_topics(self.log.partition_count))
+        wanted = {JOURNAL_TOPIC, CONTROL_TOPIC, *map(inbox_topic, RECIPIENTS)}
+        await self.log.ensure_topics([one for one in hub_topics(self.log.partition_count) if one.name in wanted])
 
     def new_worker(self, owner: str) -> ExchangeWorker:
         """A worker on this journal, not yet running."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final
@@ -159,16 +160,18 @@ CANCELLATION_BY_HUB: Final = QUERIES_SPENT
 """A cancellation with the hub's queries, answered or spent."""
 
 
-def every_script(events: Sequence[Event], done: frozenset[Step] = frozenset()) -> Iterator[Script]:
+@functools.cache
+def every_script(events: tuple[Event, ...], done: frozenset[Step] = frozenset()) -> tuple[Script, ...]:
     """Every order of the events that their causes allow, with every word; neighbours share their beginning."""
     if len(done) == len(events):
-        yield ()
-        return
-    for event in events:
-        if event.step not in done and event.after <= done:
-            for word in event.words:
-                for rest in every_script(events, done | {event.step}):
-                    yield (Move(event.step, word), *rest)
+        return ((),)
+    return tuple(
+        (Move(event.step, word), *rest)
+        for event in events
+        if event.step not in done and event.after <= done
+        for word in event.words
+        for rest in every_script(events, done | {event.step})
+    )
 
 
 _ANSWER_TO: Final = {
@@ -186,7 +189,7 @@ def short_scripts(race: Race) -> Iterator[Script]:
     events = [_REQUEST, _answer(Word.EXECUTED), _TIMER, _QUERY, _REVERSAL]
     if race is Race.SETTLEMENT:
         events.append(_SECOND)
-    for order in every_script(events):
+    for order in every_script(tuple(events)):
         for finding, undone, at_once in product(_FINDINGS, _REVERSAL_WORDS, (True, False)):
             yield _with_answers(order, finding, undone, at_once=at_once)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,6 +30,8 @@ from tests.support.interleavings import (
     wrong_at_the_end,
 )
 from tests.support.stays import SyntheticStay
+
+pytestmark = pytest.mark.long
 
 _LATE = errors_pb2.ERROR_REASON_LATE_SUCCESS_REFUSED
 _SETTLED_PHASES = {Phase.STANDING, Phase.CANCELLING, Phase.VOIDED}
@@ -198,7 +200,7 @@ def _story(script: Script, index: int) -> str:
     return " → ".join(str(move) for move in script[: index + 1]) + " | then " + ", ".join(map(str, script[index + 1 :]))
 
 
-def _parts(name: str, race: Race, events: Sequence[Event]) -> list[object]:
+def _parts(name: str, race: Race, events: tuple[Event, ...]) -> list[object]:
     """One case for each beginning of two moves, so that they run side by side."""
     beginnings = dict.fromkeys(script[:2] for script in every_script(events))
     return [
@@ -217,7 +219,7 @@ def _parts(name: str, race: Race, events: Sequence[Event]) -> list[object]:
         *_parts("cancellation and spent queries", Race.CANCELLATION, CANCELLATION_BY_HUB),
     ],
 )
-def test_every_interleaving_ends_in_one_outcome(race: Race, events: Sequence[Event], beginning: Script) -> None:
+def test_every_interleaving_ends_in_one_outcome(race: Race, events: tuple[Event, ...], beginning: Script) -> None:
     assert _run((script for script in every_script(events) if script[:2] == beginning), race)
 
 
@@ -225,7 +227,7 @@ def test_every_interleaving_ends_in_one_outcome(race: Race, events: Sequence[Eve
     ("events", "count"),
     [(QUERY_BY_PROVINCE, 7_560 * 4), (QUERY_BY_HUB, 630 * 48), (CANCELLATION, 420 * 18)],
 )
-def test_the_enumeration_is_complete(events: Sequence[Event], count: int) -> None:
+def test_the_enumeration_is_complete(events: tuple[Event, ...], count: int) -> None:
     assert len(set(every_script(events))) == count
 
 
