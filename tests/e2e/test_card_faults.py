@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -37,7 +37,9 @@ CARD_COUNT = 24
 STEP_TRADE = "0912"
 """What Sichuan's core is asked for a step of a replacement by."""
 STEP_MS = 6_000
-"""Less than a call of a local system may take; the five steps together take longer than two deaths."""
+"""Long enough to die in, and less than a call of a local system may take."""
+STEP_CALLS = 100
+"""More than are made."""
 WATCH_S = 60.0
 
 
@@ -49,13 +51,12 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
         old = person.card_number
         await card_replaced.verdict(running, person, old, is_usable=True)
         since_ms = now_ms()
-        async with steps_slow(running):
+        async with steps_slow(running) as step_begun:
             made = await command(running, "cn-51", "reissue", {"identity_number": person.identity_number})
             for name in ("worker-1", "adapter-cn-51"):
-                await card_replaced.saga_in(running, person, "running")
+                await step_begun()
                 await country.kill(name)
                 await country.restart(name)
-            await card_replaced.saga_in(running, person, "running")
         for name in ("gateway-1", "adapter-bank-102"):
             await country.kill(name)
             await country.restart(name)
@@ -72,12 +73,26 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
 
 
 @contextlib.asynccontextmanager
-async def steps_slow(running: RunningCountry) -> AsyncIterator[None]:
-    """Sichuan's core takes its time for each step until this is over: what is killed meanwhile is in its midst."""
+async def steps_slow(running: RunningCountry) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Sichuan's core takes its time for each step until this is over; gives what waits until it begins another one.
+
+    What is killed then is in its midst.
+    """
     url = f"{running.stub_urls['cn-51']}/control/behaviour"
     async with aiohttp.ClientSession(raise_for_status=True) as session:
-        await session.post(url, json={"trade": STEP_TRADE, "delay_ms": STEP_MS})
-        yield
+        await session.post(url, json={"trade": STEP_TRADE, "delay_ms": STEP_MS, "calls": STEP_CALLS})
+        left = STEP_CALLS
+
+        async def fewer_left() -> int | None:
+            async with session.get(url) as response:
+                now: int = (await response.json())[STEP_TRADE]["calls_left"]
+            return now if now < left else None
+
+        async def begun() -> None:
+            nonlocal left
+            left = await until(fewer_left, Text(en="the core was asked for no step", zh=""), seconds=90)
+
+        yield begun
         await session.delete(url)
 
 

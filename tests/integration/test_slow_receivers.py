@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -11,13 +11,14 @@ import grpc.aio
 import pytest
 from google.rpc import status_pb2 as rpc_status_pb2
 
-from onecard.exchange.v1 import service_pb2, service_pb2_grpc
+from onecard.exchange.v1 import message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.gateway import delivery
+from onecard_broker.gateway.bounded_writes import BoundedWrites
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
-from onecard_protocol.errors import STATUS_DETAILS_KEY, from_status, reason_name
+from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_status, reason_name
 from tests.support.directories import certificate_name
-from tests.support.gateway import Hub, eventually, running_hub
+from tests.support.gateway import Hub, eventually, eventually_async, running_hub
 from tests.support.messages import make_event
 
 pytest_plugins = ("tests.support.engines",)
@@ -32,6 +33,23 @@ async def hub(postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(limits, "RECEIVER_SLOW_MS", 500)
     async with running_hub(postgres_dsn, tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def given_up(monkeypatch: pytest.MonkeyPatch) -> list[BoundedWrites]:
+    """The streams whose batch lay unread for too long, as the hub comes to see it."""
+    streams: list[BoundedWrites] = []
+    write = BoundedWrites.write
+
+    async def noted(self: BoundedWrites, response: object) -> None:
+        try:
+            await write(self, response)
+        except OneCardError:
+            streams.append(self)
+            raise
+
+    monkeypatch.setattr(BoundedWrites, "write", noted)
+    return streams
 
 
 class Sleeper:
@@ -70,8 +88,12 @@ async def fill_inbox(hub: Hub) -> list[bytes]:
     headers = []
     for batch in range(BATCHES):
         events = [make_event(hub.signers["cn-51"], now_ms(), serial=batch * 250 + serial) for serial in range(250)]
-        results = await hub.submit("cn-51", *events)
-        assert all(result.HasField("receipt") for result in results)
+
+        async def are_taken(events: Sequence[message_pb2.SignedMessage] = tuple(events)) -> bool:
+            # The very same again, if the hub was not ready for a moment.
+            return all(result.HasField("receipt") for result in await hub.submit("cn-51", *events))
+
+        await eventually_async(are_taken)
         headers += [event.header for event in events]
     return headers
 
@@ -85,13 +107,15 @@ def open_deliveries(hub: Hub) -> int:
     return hub.gateways[0]._delivery._streams["cn-44"]
 
 
-async def test_one_that_never_reads_is_told_and_dropped_and_loses_nothing(hub: Hub) -> None:
+async def test_one_that_never_reads_is_told_and_dropped_and_loses_nothing(
+    hub: Hub, given_up: list[BoundedWrites]
+) -> None:
     headers = await fill_inbox(hub)
     async with sleepy_channel(hub) as channel:
         sleeper = Sleeper(channel)
         await sleeper.open()
         await eventually(lambda: open_deliveries(hub) == 1)
-        await asyncio.sleep(1.0)  # Twice the time that a batch may lie unread.
+        await eventually(lambda: len(given_up) == 1)
 
         assert await sleeper.read(len(headers)) == "RECEIVER_TOO_SLOW"
         # What was on the wire, or stuck in the one batch behind it, and no more of the inbox than that.
@@ -108,7 +132,7 @@ async def test_one_that_never_reads_is_told_and_dropped_and_loses_nothing(hub: H
 
 
 async def test_one_that_never_reads_keeps_its_places_until_it_reads_or_goes(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, given_up: list[BoundedWrites], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "STREAMS_PER_PARTICIPANT_MAX", 2)
     headers = await fill_inbox(hub)
@@ -117,7 +141,7 @@ async def test_one_that_never_reads_keeps_its_places_until_it_reads_or_goes(
         for sleeper in sleepers:
             await sleeper.open()
         await eventually(lambda: open_deliveries(hub) == 2)
-        await asyncio.sleep(1.0)
+        await eventually(lambda: len(given_up) == 2)
         one_more = Sleeper(channel)
         await one_more.open()
 
@@ -130,13 +154,15 @@ async def test_one_that_never_reads_keeps_its_places_until_it_reads_or_goes(
         awake.call.cancel()
 
 
-async def test_one_that_reads_slowly_but_reads_is_served(hub: Hub) -> None:
+async def test_one_that_reads_slowly_but_reads_is_served(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each batch is read well within this time, all of them together are not.
+    monkeypatch.setattr(limits, "RECEIVER_SLOW_MS", 2_000)
     headers = await fill_inbox(hub)
     async with sleepy_channel(hub) as channel:
         slow = Sleeper(channel)
         await slow.open()
         while len(slow.ids) < len(headers):
             assert await slow.read(len(slow.ids) + 1) == ""
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.6)
         slow.call.cancel()
     assert sorted(slow.ids) == sorted(headers)

@@ -133,7 +133,7 @@ class KafkaTopics:
                 if topic["error_code"] not in (_NO_ERROR, _TOPIC_EXISTS):
                     why = topic.get("error_message") or f"error {topic['error_code']}"
                     raise LogMisconfigured(f"Kafka does not create topic {topic['name']}: {why}")
-            client.wait_for_topics([prefix + spec.name for spec in missing])
+            client.wait_for_topics([prefix + spec.name for spec in missing], timeout_ms=int(_LEADERS_SECONDS * 1000))
             self._wait_for_leaders(missing)
         self._check(topics)
 
