@@ -25,9 +25,15 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that none is left alone at the end; the others stay shuffled."""
+    """Begin with the files that take longest, so that none is left alone at the end; the others stay shuffled.
+
+    A file runs in one piece. Files with countries are two groups, so that two countries at most share the machine.
+    """
     long_files = {item.path for item in items if item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in long_files)
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -21,7 +21,12 @@ from onecard_stubs.population import Population
 from onecard_stubs.scenarios.accounts import take_accounts
 from onecard_stubs.scenarios.medical import choose_patient
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.xdist_group("killing"),
+    pytest.mark.timeout(400),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 TODAY = datetime.now(timezone(timedelta(hours=8))).date()
 ITEM = FeeItem(code="XA00AAA000A001010000000", name="奥美拉唑肠溶胶囊", quantity=Decimal(100), price=Decimal("31.50"))

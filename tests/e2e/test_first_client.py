@@ -23,7 +23,12 @@ DOCUMENT = REPOSITORY / "docs" / "first-client.md"
 REQUEST = REPOSITORY / "docs" / "examples" / "go" / "request.json"
 PATIENT = choose_patient(Population())
 
-pytestmark = [pytest.mark.needs("go", "grpcurl"), pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.needs("go", "grpcurl"),
+    pytest.mark.long,
+    pytest.mark.xdist_group("countries"),
+    pytest.mark.timeout(400),
+]
 
 
 def blocks(step: int, language: str) -> str:

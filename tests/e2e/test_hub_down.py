@@ -21,7 +21,12 @@ from tests.support.eventually import eventually
 from tests.support.load import IN_DOUBT, REFUSED, REVERSE, SETTLE, Trade, Ward, patients, reason_of
 from tests.support.reckoning import everything_agrees, local_id_of, phases_by_msgid, read_encounters
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.xdist_group("killing"),
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

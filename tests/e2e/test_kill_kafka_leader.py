@@ -15,7 +15,12 @@ from onecard_stubs.dev.plan import CountryPlan
 from tests.support.load import Ward, flows_go_on, patients, steady_load
 from tests.support.reckoning import everything_agrees
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.needs("java", "mvn")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.xdist_group("killing"),
+    pytest.mark.timeout(600),
+    pytest.mark.needs("java", "mvn"),
+]
 
 
 async def test_a_killed_leader_of_the_journal_is_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -15,7 +15,12 @@ from onecard_stubs.dev.plan import CountryPlan
 from tests.support.load import IN_DOUBT, SETTLE, Ward, flows_go_on, patients, steady_load
 from tests.support.reckoning import everything_agrees
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.xdist_group("killing"),
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 _PATIENT_COUNT = 4
 # Long enough that the kill meets calls which the core has begun and not answered.

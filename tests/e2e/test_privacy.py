@@ -24,7 +24,12 @@ from tests.support.load import SteadfastHospital, Ward, area_of, flows_go_on, pa
 from tests.support.personal_numbers import PersonalNumbers
 from tests.support.reckoning import everything_agrees, read_encounters
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.xdist_group("countries"),
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 # A person of Sichuan whom its core does not know, and a number whose last digit is wrong.
 STRANGER = Population(seed=2, count=1_000).people[-1]

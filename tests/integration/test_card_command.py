@@ -20,7 +20,6 @@ from onecard_broker.domain.card_state import Cardholder, Replacement, Step, hold
 from onecard_broker.domain.replacement_states import ReplacementPhase, StepPhase
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.records.schema import migrate
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import Explained
 from onecard_protocol.identifiers import id_text, message_id_from
@@ -78,7 +77,6 @@ async def fill(dsn: str, before: Cardholder | None, after: Cardholder) -> None:
 
 @pytest.fixture
 def config(postgres_dsn: str, tmp_path: Path) -> Path:
-    migrate(postgres_dsn)
     asyncio.run(fill(postgres_dsn, None, holder()))
     file = write_hub_configuration(tmp_path, postgres_dsn)
     key = tmp_path / "subject.key"

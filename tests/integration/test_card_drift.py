@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from onecard_broker.operations.card_drift import RegistrySide, find_drift
 from onecard_broker.records.card_cases import list_cases
 from onecard_broker.records.card_ranges import CardRanges, select_cards
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.records.schema import migrate
 from tests.support.card_copies import Province, province
 from tests.support.card_drift import HUBEI, KnowingOffice, copied, fill_registry, make_holder, plant, with_social
 
@@ -32,7 +30,6 @@ LOST = values_pb2.SOCIAL_STATE_LOST
 
 @pytest.fixture
 async def database(postgres_dsn: str) -> AsyncIterator[LiveConnection]:
-    await asyncio.to_thread(migrate, postgres_dsn)
     database = LiveConnection(postgres_dsn, application_name="test drift")
     yield database
     await database.close()

@@ -18,7 +18,6 @@ from onecard_broker.commands.card_drift import shown
 from onecard_broker.operations.card_drift import ScopeDrift
 from onecard_broker.records.card_cases import CardCase, put_cases
 from onecard_broker.records.pool import connect
-from onecard_broker.records.schema import migrate
 from onecard_protocol.errors import OneCardError
 from tests.support.hub_files import write_hub_configuration
 
@@ -45,7 +44,6 @@ def case(number: str, participant: str = "cn-42", **changes: object) -> CardCase
 
 @pytest.fixture
 def config(postgres_dsn: str, tmp_path: Path) -> Path:
-    migrate(postgres_dsn)
     return write_hub_configuration(tmp_path, postgres_dsn)
 
 

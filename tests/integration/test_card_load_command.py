@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.bootstrap import create_subject_key
 from onecard_broker.commands.card import app
-from onecard_broker.records.schema import migrate
 from onecard_protocol.card_snapshot import write_snapshot
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import ExitCode
@@ -23,7 +22,6 @@ pytest_plugins = ("tests.support.engines",)
 
 @pytest.fixture
 def config(postgres_dsn: str, tmp_path: Path) -> Path:
-    migrate(postgres_dsn)
     create_subject_key(tmp_path / "subject.key")
     return write_hub_configuration(tmp_path, postgres_dsn)
 

@@ -18,7 +18,6 @@ from onecard_broker.domain.card_state import Card, Cardholder, Machine, holder_k
 from onecard_broker.operations.card_loading import CardLoader, Loaded
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import Connection, connect
-from onecard_broker.records.schema import migrate
 from onecard_protocol.card_snapshot import BLOCK_BYTES, write_snapshot
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import HUB
@@ -36,7 +35,6 @@ PRODUCED = values_pb2.SOCIAL_STATE_PRODUCED
 
 @pytest.fixture
 async def connection(postgres_dsn: str) -> AsyncIterator[Connection]:
-    await asyncio.to_thread(migrate, postgres_dsn)
     async with await connect(postgres_dsn, application_name="registry") as connection:
         await CardRegistry().prepare(connection, range(4))
         yield connection

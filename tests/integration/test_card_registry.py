@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator
@@ -19,7 +18,6 @@ from onecard_broker.records.arrays import int4s, uuids
 from onecard_broker.records.card_columns import data_digest_of, holder_of, pack_hex, unpack_hex
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import Connection, connect
-from onecard_broker.records.schema import migrate
 from onecard_protocol.card_digests import key_of
 from tests.support.card_holders import HEX, cardholders
 
@@ -31,7 +29,6 @@ SUBJECT = "ab" * 32
 
 @pytest.fixture
 async def connection(postgres_dsn: str) -> AsyncIterator[Connection]:
-    await asyncio.to_thread(migrate, postgres_dsn)
     async with await connect(postgres_dsn, application_name="registry") as connection:
         await CardRegistry().prepare(connection, range(4))
         yield connection

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from onecard_broker.commands.directory import app
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.records.schema import migrate
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
 from tests.support.directories import NETWORK, new_signer, numbered, put_participant
@@ -25,7 +24,6 @@ PUBLIC_KEY = new_signer("x").public_key.hex()
 
 @pytest.fixture
 def config(postgres_dsn: str, tmp_path: Path) -> Path:
-    migrate(postgres_dsn)
     return write_hub_configuration(tmp_path, postgres_dsn)
 
 
@@ -107,7 +105,6 @@ def test_a_file_that_is_none_is_named(config: Path, tmp_path: Path, name: str) -
 
 
 async def test_two_who_change_the_directory_at_once_do_not_overwrite_each_other(postgres_dsn: str) -> None:
-    await asyncio.to_thread(migrate, postgres_dsn)
     signer = new_signer("hub-1")
     databases = [LiveConnection(postgres_dsn, application_name="test") for _ in range(2)]
 

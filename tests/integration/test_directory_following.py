@@ -16,7 +16,6 @@ from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.journal import CONTROL_TOPIC, control_record, topics
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.records.schema import migrate
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
@@ -72,7 +71,6 @@ class Control:
 
 @pytest.fixture
 async def control(postgres_dsn: str) -> AsyncIterator[Control]:
-    migrate(postgres_dsn)
     log = await EmbeddedLog.open(postgres_dsn, partition_count=2)
     await log.ensure_topics(topics(2))
     database = LiveConnection(postgres_dsn, application_name="test")

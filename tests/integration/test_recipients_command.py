@@ -16,7 +16,6 @@ from onecard_broker.journal import inbox_topic, topics
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.log.port import Record
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.records.schema import migrate
 from onecard_protocol.clock import now_ms
 from tests.support.directories import NETWORK, new_signer, numbered, put_participant
 from tests.support.hub_files import write_hub_configuration
@@ -52,7 +51,6 @@ async def prepare(dsn: str) -> None:
 
 
 def test_each_province_is_shown_with_what_it_did_not_receive_yet(postgres_dsn: str, tmp_path: Path) -> None:
-    migrate(postgres_dsn)
     asyncio.run(prepare(postgres_dsn))
     config = write_hub_configuration(tmp_path, postgres_dsn)
 

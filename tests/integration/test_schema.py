@@ -21,24 +21,23 @@ pytest_plugins = ("tests.support.engines",)
 DAY_MS = 24 * 3_600_000
 
 
-def test_a_second_migration_finds_nothing_to_do(postgres_dsn: str) -> None:
+def test_a_second_migration_finds_nothing_to_do(empty_dsn: str) -> None:
     """All migrations are applied once, each by its name."""
-    assert "0001.exchange" in migrate(postgres_dsn)
-    assert migrate(postgres_dsn) == []
-    check(postgres_dsn)
+    assert "0001.exchange" in migrate(empty_dsn)
+    assert migrate(empty_dsn) == []
+    check(empty_dsn)
 
 
-def test_a_database_without_schema_is_named_with_what_to_do(postgres_dsn: str) -> None:
+def test_a_database_without_schema_is_named_with_what_to_do(empty_dsn: str) -> None:
     """The command that makes it stands in the error."""
     with pytest.raises(OneCardError) as caught:
-        check(postgres_dsn)
+        check(empty_dsn)
     assert caught.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
     assert "onecard hub migrate" in caught.value.detail
 
 
 def test_a_program_that_is_too_old_refuses_to_start_and_says_so(postgres_dsn: str) -> None:
     """A later release contracted the schema and recorded the oldest program that may use it."""
-    migrate(postgres_dsn)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute("UPDATE schema_use SET oldest_program = 2")
     for refused in (check, migrate):
@@ -63,7 +62,6 @@ def test_a_command_that_is_too_old_ends_before_it_writes_and_says_so(
     postgres_dsn: str, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     """Commands that write to the database, as a person runs them."""
-    migrate(postgres_dsn)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute("UPDATE schema_use SET oldest_program = 2")
     (tmp_path / "directory.yaml").write_text(f"network: {NETWORK}\nparticipants: {{}}\n")
@@ -80,7 +78,6 @@ def test_a_command_that_is_too_old_ends_before_it_writes_and_says_so(
 
 def test_days_are_made_ahead_and_dropped_when_their_time_is_over(postgres_dsn: str) -> None:
     """Known messages live seven days, outputs thirty (rules 2 and 8)."""
-    migrate(postgres_dsn)
     start_ms = 1_790_000_000_000
     ensure_days(postgres_dsn, start_ms)
     later_ms = start_ms + limits.MESSAGE_AGE_MS_MAX + 5 * DAY_MS

@@ -18,7 +18,6 @@ from onecard_adapters.dialects.card_tables.office import build_office
 from onecard_adapters.profiles import models
 from onecard_broker.bootstrap import create_subject_key
 from onecard_broker.commands.card import app
-from onecard_broker.records.schema import migrate
 from onecard_protocol.card_snapshot import SnapshotReader, cards_of
 from onecard_protocol.explained import ExitCode
 from onecard_stubs.beijing.core import BeijingCardOffice
@@ -96,7 +95,6 @@ async def test_a_card_office_its_adapter_the_file_and_the_registry_tell_the_same
         0,
     )
 
-    migrate(postgres_dsn)
     create_subject_key(tmp_path / "subject.key")
     hub = write_hub_configuration(tmp_path, postgres_dsn)
     loading = await asyncio.to_thread(CliRunner().invoke, app, ["load", str(file), "--config", str(hub), "--json"])

@@ -13,7 +13,6 @@ from onecard_broker.directory.model import EMPTY_DIRECTORY
 from onecard_broker.exchange.batch import OwnedPartition
 from onecard_broker.exchange.upkeep import CONTROL_LEASE, Upkeep
 from onecard_broker.log.port import Appended, AppendFailed, Record
-from onecard_broker.records.schema import migrate
 from tests.support.exchange import eventually
 
 pytest_plugins = ("tests.support.engines",)
@@ -99,7 +98,6 @@ class Kept:
 
 @pytest.fixture
 async def kept(postgres_dsn: str) -> AsyncIterator[Kept]:
-    await asyncio.to_thread(migrate, postgres_dsn)
     running = Kept(postgres_dsn)
     running.upkeep.start()
     try:

@@ -18,7 +18,7 @@ from onecard_broker.journal import topics as hub_topics
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, Record
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.records.schema import ensure_days, migrate
+from onecard_broker.records.schema import ensure_days
 from onecard_protocol.clock import now_ms
 from onecard_protocol.identifiers import HUB, new_message_id
 from onecard_protocol.messages import (
@@ -99,7 +99,6 @@ class Exchange:
 
     async def prepare(self) -> None:
         """Schema and topics."""
-        await asyncio.to_thread(migrate, self.dsn)
         await asyncio.to_thread(ensure_days, self.dsn, now_ms())
         wanted = {JOURNAL_TOPIC, CONTROL_TOPIC, *map(inbox_topic, RECIPIENTS)}
         await self.log.ensure_topics([one for one in hub_topics(self.log.partition_count) if one.name in wanted])

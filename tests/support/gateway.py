@@ -25,7 +25,7 @@ from onecard_broker.gateway.store import GatewayStore
 from onecard_broker.journal import topics
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.records.schema import ensure_days, migrate
+from onecard_broker.records.schema import ensure_days
 from onecard_broker.settings import GatewaySettings, TlsSettings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.messages import Message, from_wire, reference_to
@@ -227,7 +227,6 @@ async def running_hub(
     patterns: tuple[str, ...] = (MEDICAL,),
 ) -> AsyncIterator[Hub]:
     """A hub with one worker and one gateway; the directory lets all but the hub send and receive the patterns."""
-    await asyncio.to_thread(migrate, dsn)
     await asyncio.to_thread(ensure_days, dsn, now_ms())
     log = await EmbeddedLog.open(dsn, partition_count=PARTITION_COUNT)
     await log.ensure_topics(topics(PARTITION_COUNT))

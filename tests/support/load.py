@@ -40,6 +40,8 @@ _REASON: Final = re.compile(r"^\[([A-Z_]+)\]")
 _NOT_DONE: Final = frozenset({"EXPIRED", "NOT_EXECUTED", "NEVER_EXECUTED", "OUTCOME_ALREADY_TOLD", "REVERSED"})
 _REPEAT_S: Final = 0.5
 _REST_S: Final = 0.3
+_ENDING_S: Final = 240
+"""Longer than a cashier's patience with two trades."""
 _ITEMS: Final = (
     FeeItem(code="001109000010000-110900001", name="普通病房床位费", quantity=Decimal("3"), price=Decimal("65")),
     FeeItem(code="XB01AAA000A001010000000", name="低分子肝素注射液", quantity=Decimal("2"), price=Decimal("38.4")),
@@ -305,7 +307,12 @@ async def steady_load(ward: Ward, people: Sequence[Person]) -> AsyncIterator[Non
         yield
     finally:
         ending.set()
+        _, unfinished = await asyncio.wait(tasks, timeout=_ENDING_S)
+        for task in unfinished:
+            task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
+        newest = [f"{trade.infno}: {trade.answers[-1:]}" for trade in list(ward.hospital.trades.values())[-8:]]
+        assert not unfinished, f"{len(unfinished)} stays found no end; the newest trades: {newest}"
     for result in results:
         if isinstance(result, BaseException):
             raise result

@@ -28,9 +28,10 @@ class EmbeddedPostgres:
     `async with EmbeddedPostgres(directory) as postgres: postgres.dsn()`
     """
 
-    def __init__(self, directory: Path) -> None:
-        """`directory` holds the data; its parent must exist."""
+    def __init__(self, directory: Path, *, settings: str = "") -> None:
+        """`directory` holds the data; its parent must exist. `settings` are lines of postgresql.conf beside ours."""
         self._directory = directory.expanduser().resolve()
+        self._settings = _SETTINGS + settings
         self._server: PostgresServer | None = None
 
     @property
@@ -79,7 +80,7 @@ class EmbeddedPostgres:
         server.ensure_pgdata_inited()
         settings = self._directory / _SETTINGS_FILE
         if not settings.exists():
-            settings.write_text(_SETTINGS, encoding="utf-8")
+            settings.write_text(self._settings, encoding="utf-8")
             with (self._directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
                 configuration.write(f"include_if_exists = '{_SETTINGS_FILE}'\n")
             settings.chmod(0o644)
