@@ -24,6 +24,7 @@ def pytest_report_header() -> list[str]:
     return what_is_missing(tuple(program for program in HOW_TO_GET))
 
 
+@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that none is left alone at the end; the others stay shuffled.
 
