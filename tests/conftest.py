@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,15 +26,19 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that none is left alone at the end; the others stay shuffled.
+    """Spread the long files over the beginning and the middle of the run, between the others, which stay shuffled.
 
-    A file runs in one piece. Files with countries are two groups, so that two countries at most share the machine.
+    Side by side with short ones they wait while those compute; none is left alone at the end.
     """
-    long_files = {item.path for item in items if item.get_closest_marker("long")}
-    items.sort(key=lambda item: item.path not in long_files)
+    files: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+        files.setdefault(item.path, []).append(item)
+    long = [path for path, group in files.items() if any(item.get_closest_marker("long") for item in group)]
+    short = [path for path in files if path not in set(long)]
+    between = len(short) * 3 // 4 // max(len(long), 1)
+    for index, path in enumerate(long):
+        short.insert(index * (between + 1), path)
+    items[:] = [item for path in short for item in files[path]]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

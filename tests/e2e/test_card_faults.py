@@ -30,7 +30,7 @@ from onecard_stubs.scenarios.control import command, until
 from onecard_stubs.scenarios.medical import choose_patient
 from tests.e2e.test_kill_kafka_leader import journal_leaders
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("killing"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 ACTIVE = values_pb2.SOCIAL_STATE_ACTIVE
 CARD_COUNT = 24

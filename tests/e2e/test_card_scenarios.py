@@ -18,7 +18,7 @@ from onecard_stubs.scenarios.card_replaced import CARD_REPLACED
 from onecard_stubs.scenarios.control import command
 from tests.support.country import PROGRAM, country_up, environment, numbers_in, onecard, personal_numbers, records_of
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("countries"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(

@@ -20,7 +20,7 @@ from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.scenarios.medical import run as run_medical
 from tests.support.country import PROGRAM, country_up, environment, onecard, processes_of
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("countries"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def test_sigterm_ends_every_process_and_is_success(tmp_path: Path) -> None:

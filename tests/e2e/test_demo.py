@@ -13,7 +13,7 @@ import pytest
 from onecard_protocol.explained import ExitCode
 from tests.support.country import environment, processes_of
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("countries"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 PROGRAM = Path(sys.executable).parent / "onecard"
 AMOUNT = r"[\d,]+\.\d\d"

@@ -16,7 +16,7 @@ from onecard_broker.log.cloud_events import HEADER, SIGNATURE
 from onecard_stubs.dev.running import RunningCountry
 from tests.support.country import country_up, numbers_in, onecard, personal_numbers, records_of
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("countries"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 # Two stays (26 requests and replies with the coverage asked at admission), the filing, the first coverage, a cancel.
 MESSAGES_OF_A_DRILL = 31

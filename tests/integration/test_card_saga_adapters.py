@@ -33,7 +33,7 @@ from tests.support.messages import make_signed
 
 pytest_plugins = ("tests.support.engines",)
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("countries"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 HOLDER: Final = SyntheticHolder()
 WORK: Final = {
