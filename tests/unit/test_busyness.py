@@ -1,0 +1,80 @@
+"""How long a batch may gather: by what is left of the machine's time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from onecard_protocol.busyness import BUSYNESS, Busyness
+
+
+@dataclasses.dataclass
+class Machine:
+    """Two cores, of which some are busy while time passes; the process takes its own share of one."""
+
+    now: float = 0.0
+    busy: float = 0.0
+    own: float = 0.0
+
+    def pass_time(self, seconds: float, *, busy_cores: float, own: float = 0.0) -> None:
+        self.now += seconds
+        self.busy += seconds * busy_cores
+        self.own += seconds * own
+
+    def busyness(self) -> Busyness:
+        return Busyness(
+            machine_seconds=lambda: (self.busy, 2 * self.now), process_seconds=lambda: self.own, clock=lambda: self.now
+        )
+
+
+def ask_often(machine: Machine, busyness: Busyness, *, busy_cores: float, own: float = 0.0) -> None:
+    for _ in range(20):
+        machine.pass_time(0.3, busy_cores=busy_cores, own=own)
+        busyness.share()
+
+
+def test_with_time_to_spare_a_batch_gathers_the_shortest_time() -> None:
+    machine = Machine()
+    busyness = machine.busyness()
+    assert busyness.wait(15, 100) == 15
+
+    ask_often(machine, busyness, busy_cores=1.4)
+
+    assert busyness.wait(15, 100) == 15
+
+
+def test_with_none_left_it_gathers_the_longest_and_between_by_measure() -> None:
+    machine = Machine()
+    busyness = machine.busyness()
+
+    ask_often(machine, busyness, busy_cores=1.7)
+    assert busyness.wait(15, 100) == pytest.approx(57.5, abs=1)
+
+    ask_often(machine, busyness, busy_cores=2)
+    assert busyness.wait(15, 100) == pytest.approx(100, abs=1)
+
+
+def test_a_process_that_fills_its_core_gathers_too() -> None:
+    machine = Machine()
+    busyness = machine.busyness()
+
+    ask_often(machine, busyness, busy_cores=1.2, own=1.2)
+
+    assert busyness.wait(0.005, 0.05) == pytest.approx(0.05, rel=0.01)
+
+
+def test_a_moment_alone_changes_little_and_is_not_measured_twice() -> None:
+    machine = Machine()
+    busyness = machine.busyness()
+    ask_often(machine, busyness, busy_cores=0.2)
+
+    machine.pass_time(0.1, busy_cores=2)
+    assert busyness.share() == pytest.approx(0.1, abs=0.01)
+    machine.pass_time(0.4, busy_cores=2)
+    assert busyness.share() == pytest.approx(0.55, abs=0.01)
+
+
+def test_the_machine_can_be_asked() -> None:
+    assert 0 <= BUSYNESS.share() <= 1
+    assert 0 <= Busyness().wait(0, 1) <= 1
