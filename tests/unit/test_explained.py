@@ -47,6 +47,12 @@ def test_a_taken_port_is_recognised_by_its_number() -> None:
     assert "port" in explain(OSError(errno.EADDRINUSE, "Address already in use")).what.en
 
 
+def test_what_did_not_answer_in_time_was_not_refused_by_the_operating_system() -> None:
+    told = explain(TimeoutError())
+    assert told.exit_code is ExitCode.UNREACHABLE
+    assert "in time" in told.what.en
+
+
 def test_the_database_being_away_is_no_fault_of_the_program() -> None:
     import psycopg
 

@@ -198,6 +198,14 @@ _KNOWN: Final[Mapping[str, tuple[Text, Text, ExitCode]]] = {
         Text(en="Run `onecard hub migrate` first.", zh="请先执行 `onecard hub migrate`。"),
         ExitCode.NOT_SET_UP,
     ),
+    "builtins.TimeoutError": (
+        Text(en="Something did not answer in time.", zh="等待应答超时。"),
+        Text(
+            en="See that the system which was to answer runs, then try again.",
+            zh="请确认应答方系统正在运行，然后重试。",
+        ),
+        ExitCode.UNREACHABLE,
+    ),
     "psycopg.OperationalError": (_DATABASE, _DATABASE_REMEDY, ExitCode.UNREACHABLE),
     "psycopg.errors.OperationalError": (_DATABASE, _DATABASE_REMEDY, ExitCode.UNREACHABLE),
     "grpc.aio._call.AioRpcError": (

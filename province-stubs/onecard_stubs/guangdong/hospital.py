@@ -123,7 +123,11 @@ class Hospital:
     async def send(self, body: bytes) -> Answer:
         """Send bytes and read the answer."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
+            # Without a bound of its own: aiohttp gives a connection that is free again to whoever asks first, and with
+            # more cashiers than connections some would wait until their time is over.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            )
         headers = {"Content-Type": "application/json; charset=utf-8"}
         async with self._session.post(self._url, data=body, headers=headers) as response:
             received = await response.read()
