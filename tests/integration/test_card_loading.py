@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 
 from onecard.card.v1 import change_pb2, snapshot_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2, message_pb2
@@ -75,26 +76,13 @@ async def count(connection: Connection, table: str = "cards") -> int:
     return int(row[0])
 
 
-async def test_a_snapshot_is_taken_once_and_its_cards_stand_as_if_they_had_been_reported(
-    connection: Connection, postgres_dsn: str, tmp_path: Path
-) -> None:
-    replacing = snapshot_card(7)
-    replacing.social.change = change_pb2.SOCIAL_CHANGE_DATA_CHANGED
-    replacing.social.replaces.CopyFrom(values_pb2.CardReference(issuer="cn-12", number="B00000007", sequence=2))
-    cards = list(snapshot_cards(2_500))
-    cards[7] = replacing.SerializeToString(deterministic=True)
-    content = snapshot(cards)
-
-    loaded = await load(postgres_dsn, tmp_path, content)
-
-    assert (loaded.read_count, loaded.taken_count, loaded.known_count, loaded.left) == (2_500, 2_500, 0, [])
-    known = await holder(connection, 7)
-    assert known is not None
+def as_reported(card: snapshot_pb2.SnapshotCard, subject: str) -> Cardholder:
+    """The holder after the issuer, and the bank where there is one, reported what the snapshot holds."""
     worker = InMemoryWorker()
-    for sender, method, payload in (
-        ("cn-11", REPORT_SOCIAL, replacing.social),
-        ("bank-102", REPORT_FINANCIAL, replacing.financial),
-    ):
+    reports: list[tuple[str, str, Message]] = [("cn-11", REPORT_SOCIAL, card.social)]
+    if card.HasField("financial"):
+        reports.append(("bank-102", REPORT_FINANCIAL, card.financial))
+    for sender, method, payload in reports:
         report = make_message(
             method,
             message_pb2.MESSAGE_KIND_EVENT,
@@ -104,8 +92,39 @@ async def test_a_snapshot_is_taken_once_and_its_cards_stand_as_if_they_had_been_
             created_ms=worker.now_ms,
             seed="report",
         )
-        worker.submit(report, subject=known.subject)
-    assert known == worker.aggregates[holder_key(known.subject)]
+        worker.submit(report, subject=subject)
+    holder = worker.aggregates[holder_key(subject)]
+    assert isinstance(holder, Cardholder)
+    return holder
+
+
+async def test_a_snapshot_is_taken_once_and_its_cards_stand_as_if_they_had_been_reported(
+    connection: Connection, postgres_dsn: str, tmp_path: Path
+) -> None:
+    replacing = snapshot_card(7)
+    replacing.social.change = change_pb2.SOCIAL_CHANGE_DATA_CHANGED
+    replacing.social.replaces.CopyFrom(values_pb2.CardReference(issuer="cn-12", number="B00000007", sequence=2))
+    without_account = snapshot_card(8)
+    without_account.ClearField("financial")
+    bare = snapshot_card(9, state=PRODUCED)
+    bare.ClearField("financial")
+    bare.social.data.CopyFrom(values_pb2.CardData(has_transit_mark=True, photo_digest=bytes(range(32))))
+    bare.social.card.sequence = 0
+    bare.social.ClearField("local_status")
+    bare.social.holder.name = ""
+    reported = {7: replacing, 8: without_account, 9: bare}
+    cards = list(snapshot_cards(2_500))
+    for index, card in reported.items():
+        cards[index] = card.SerializeToString(deterministic=True)
+    content = snapshot(cards)
+
+    loaded = await load(postgres_dsn, tmp_path, content)
+
+    assert (loaded.read_count, loaded.taken_count, loaded.known_count, loaded.left) == (2_500, 2_500, 0, [])
+    for index, card in reported.items():
+        known = await holder(connection, index)
+        assert known is not None
+        assert known == as_reported(card, known.subject)
 
     again = await load(postgres_dsn, tmp_path, content)
     assert (again.taken_count, again.known_count) == (0, 2_500)

@@ -45,7 +45,6 @@ from onecard_protocol.value_class import value_class
 PACKAGE: Final = "onecard.card.v1"
 REQUEST_VERSIONS: Final = "/onecard.card.v1.CardChangeService/RequestVersions"
 _DIGEST_BYTES: Final = 16
-_UNTOLD: Final = Machine()
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -275,21 +274,6 @@ def _told(payload: Change) -> _Told:
     )
 
 
-def card_told(
-    social: change_pb2.ReportSocialChangeRequest, financial: change_pb2.ReportFinancialChangeRequest | None
-) -> Card:
-    """The card as these reports leave it if none came before. Made by the million: takes the persons out of them."""
-    told_by_bank = "" if financial is None else financial.bank_card_number
-    return _card(
-        card_key(social.card),
-        social.data,
-        social=_told_first(social),
-        financial=_UNTOLD if financial is None else _told_first(financial),
-        bank_card_number=told_by_bank or social.data.bank_card_number,
-        replaces=card_key(social.replaces) if social.HasField("replaces") else None,
-    )
-
-
 def _card(
     key: CardKey,
     data: values_pb2.CardData,
@@ -328,27 +312,15 @@ def _card(
     )
 
 
-def _told_first(payload: Change) -> Machine:
-    payload.ClearField("person")
-    local = payload.local_status
-    return Machine(
-        state=payload.state,
-        version=payload.version,
-        digest=_digest(payload),
-        changed_ms=to_ms(payload.occurred_time),
-        local=LocalStatus(system=local.system, version=local.version, code=local.code),
-    )
-
-
 def content_digest(payload: Change) -> bytes:
     """By what the same version with other content shows: whatever was told but by which of the person's numbers."""
-    content = copy.deepcopy(payload)
-    content.ClearField("person")
-    return _digest(content)
+    return own_content_digest(copy.deepcopy(payload))
 
 
-def _digest(content: Change) -> bytes:
-    return sm3(content.SerializeToString(deterministic=True))[:_DIGEST_BYTES]
+def own_content_digest(payload: Change) -> bytes:
+    """The same of a report that nobody else needs: takes the person out of it."""
+    payload.ClearField("person")
+    return sm3(payload.SerializeToString(deterministic=True))[:_DIGEST_BYTES]
 
 
 def _machine(card: Card, machine: change_pb2.CardMachine) -> Machine:

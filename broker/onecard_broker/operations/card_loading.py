@@ -22,7 +22,6 @@ from google.protobuf.message import DecodeError
 from onecard.card.v1 import snapshot_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import Subjects
-from onecard_broker.domain.card_changes import card_told
 from onecard_broker.operations.card_spool import Buckets, Piece, Spool
 from onecard_broker.records.card_copy import (
     PERSON_COUNT,
@@ -232,6 +231,5 @@ def _encode_one(ordinal: int, raw: bytes, statuses: dict[Statuses, int]) -> tupl
     kind = social.person.kind.code
     identity = normalise_identity(kind, social.person.number)
     partition, subject = _subjects.place(identity)
-    card = card_told(social, told.financial if told.HasField("financial") else None)
-    name, number = social.holder.name, identity.partition("|")[2]
-    return _buckets.of(partition, subject), copied_card(partition, subject, kind, number, name, card, ordinal, statuses)
+    number = identity.partition("|")[2]
+    return _buckets.of(partition, subject), copied_card(partition, subject, kind, number, told, ordinal, statuses)

@@ -14,22 +14,24 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
 
-from onecard.card.v1 import values_pb2
-from onecard_broker.domain.card_state import Card
+from onecard.card.v1 import change_pb2, snapshot_pb2, values_pb2
+from onecard_broker.domain.card_changes import own_content_digest
+from onecard_broker.domain.card_state import CardKey, card_key
 from onecard_broker.records.arrays import UuidArray, framed, uuids
 from onecard_broker.records.card_columns import (
     CARD_COLUMNS,
     HOLDER_BYTES,
-    card_row,
     names,
+    pack_hex,
     participant_code,
-    status_row,
 )
 from onecard_broker.records.pool import Connection
+from onecard_protocol.card_digests import compared_digest, day_number, key_of
+from onecard_protocol.messages import to_ms
 
 PERSON_COUNT: Final = 10_000
 """Persons of one transaction: a worker waits for its partition no longer than they take."""
@@ -40,19 +42,27 @@ _FIXED_FORMATS: Final = {"bigint": "q", "int": "i", "smallint": "h", "boolean": 
 _NEVER_LOADED: Final = frozenset({"social_missing", "financial_missing"})
 _CARDS: Final = tuple(column for column in CARD_COLUMNS if column.name not in _NEVER_LOADED)
 _FIXED: Final = tuple(column for column in CARD_COLUMNS if column.type in _FIXED_FORMATS)
-_BYTES: Final = tuple(column for column in CARD_COLUMNS if column.type == "bytea")
-_REPLACES: Final = tuple(column for column in CARD_COLUMNS if column.name.startswith("replaces_"))
-_TEXTS: Final = tuple(column for column in _CARDS if column.type == "text" and column not in _REPLACES)
-assert (*_FIXED, *_BYTES, *_TEXTS, *_REPLACES) == _CARDS, "columns of fixed length stand first, texts last"
-_KEY: Final = [column.name for column in CARD_COLUMNS].index("key_hash")
-_TEXTS_FROM: Final = len(_FIXED) + len(_BYTES)
-_TEXTS_TO: Final = _TEXTS_FROM + len(_TEXTS)
+_FIXED_NAMES: Final = (
+    "social_version social_changed_ms financial_version financial_changed_ms partition sequence issue_day expiry_day"
+    " social_late_count financial_late_count issuer bank generation social_state financial_state is_contactless"
+    " has_transit_mark holder"
+)
+_BYTES_NAMES: Final = (
+    "key_hash data_digest social_digest financial_digest recognition_code institution_code certificate_serial"
+    " photo_digest"
+)
+_TEXT_NAMES: Final = (
+    "number social_code financial_code electronic_card_id bank_card_number specification_version card_class"
+    " production_kind production_way residence_area"
+)
+_REPLACES_NAMES: Final = "replaces_issuer replaces_sequence replaces_number"
+_TEXT_COUNT: Final = len(_TEXT_NAMES.split())
+assert f"{_FIXED_NAMES} {_BYTES_NAMES} {_TEXT_NAMES} {_REPLACES_NAMES}".split() == [column.name for column in _CARDS], (
+    "`copied_card` writes the columns in another order"
+)
 
 _FORMAT: Final = struct.Struct(">" + "".join("i" + _FIXED_FORMATS[column.type] for column in _FIXED))
-_TEMPLATE: Final[list[Any]] = [
-    part for column in _FIXED for part in (struct.calcsize(">" + _FIXED_FORMATS[column.type]), None)
-]
-_NO_PREDECESSOR: Final = framed([None] * len(_REPLACES))
+_NO_PREDECESSOR: Final = framed([None] * len(_REPLACES_NAMES.split()))
 _HOLDER: Final = "partition, holder, subject_rest, kind, number, name"
 _HOLDER_START: Final = struct.Struct(">hiii16si16s")
 _CARD_START: Final = struct.Struct(">hihih")
@@ -60,9 +70,10 @@ _HEAD: Final = struct.Struct(">32sq8sH?HH")
 """Pseudonym, place in the file, key, statuses, whether it is ACTIVE; lengths of the card's and the holder's rows."""
 
 _ACTIVE: Final = values_pb2.SOCIAL_STATE_ACTIVE
+_NO_ACCOUNT: Final = change_pb2.ReportFinancialChangeRequest()
 
 Statuses = tuple[str, str, str, str]
-"""The two local statuses' code systems with their versions (`card_columns.status_row`)."""
+"""The two local statuses' code systems with their versions (`card_columns.STATUS_COLUMNS`)."""
 
 
 class Copied(NamedTuple):
@@ -89,45 +100,91 @@ def copied_card(
     subject: bytes,
     kind: str,
     person_number: str,
-    name: str,
-    card: Card,
+    told: snapshot_pb2.SnapshotCard,
     ordinal: int,
     statuses: dict[Statuses, int],
 ) -> bytes:
-    """A card in the form in which it waits; its statuses are numbered in the order in which they come.
+    """A card in the form in which it waits: as these reports leave it if none came before.
 
+    Written out, because it is made by the million, and the values in which others hold a card would cost as much again.
+    Takes the persons out of the reports. Statuses are numbered in the order in which they come.
     Raises psycopg.DataError for what the registry cannot hold.
     """
-    row = card_row(partition, subject[:HOLDER_BYTES], card)
-    fixed = _TEMPLATE.copy()
-    fixed[1::2] = row[: len(_FIXED)]
-    told = status_row(card)
-    texts = "\0".join((*row[_TEXTS_FROM:_TEXTS_TO], kind, person_number, name)).encode().split(b"\0")
-    if len(texts) != len(_TEXTS) + 3 or (told not in statuses and "\0" in "".join(told)):
+    social, account = told.social, told.financial if told.HasField("financial") else _NO_ACCOUNT
+    data, local, account_local = social.data, social.local_status, account.local_status
+    issuer, number, sequence = card_key(social.card)
+    key, state = key_of(issuer, number, sequence), social.state
+    # Each is asked for once: protobuf makes an object of a message within a message whenever it is.
+    generation, bank, photo_digest = data.generation, data.bank, data.photo_digest
+    specification, card_class, residence_area = data.specification_version, data.card_class, data.residence_area
+    recognition, institution, serial = data.recognition_code, data.institution_code, data.certificate_serial
+    issue_day, expiry_day = day_number(data.issue_day), day_number(data.expiry_day)
+    is_contactless, has_transit_mark = data.is_contactless, data.has_transit_mark
+    production_kind, production_way = data.production_kind.code, data.production_way.code
+    data_digest = compared_digest(
+        generation=generation,
+        specification_version=specification,
+        card_class=card_class,
+        recognition_code=recognition,
+        institution_code=institution,
+        issue_day=issue_day,
+        expiry_day=expiry_day,
+        is_contactless=is_contactless,
+        has_transit_mark=has_transit_mark,
+        certificate_serial=serial,
+        production_kind=production_kind,
+        production_way=production_way,
+        bank=bank,
+        residence_area=residence_area,
+        photo_digest=photo_digest,
+    )
+    systems = local.system, local.version, account_local.system, account_local.version
+    texts = (
+        f"{number}\0{local.code}\0{account_local.code}\0{data.electronic_card_id}"
+        f"\0{account.bank_card_number or data.bank_card_number}\0{specification}\0{card_class}"
+        f"\0{production_kind}\0{production_way}\0{residence_area}\0{kind}\0{person_number}\0{social.holder.name}"
+    )
+    encoded = texts.encode().split(b"\0")
+    if len(encoded) != _TEXT_COUNT + 3 or (systems not in statuses and "\0" in "".join(systems)):
         raise psycopg.DataError("a text holds a zero byte")
+    holder = subject[:HOLDER_BYTES]
     try:
-        card_bytes = b"".join(
-            (
-                _FORMAT.pack(*fixed),
-                framed([*row[len(_FIXED) : _TEXTS_FROM], *texts[: len(_TEXTS)]]),
-                _NO_PREDECESSOR if card.replaces is None else _predecessor(card.replaces),
-            )
+        fixed = _FORMAT.pack(
+            *(8, social.version, 8, to_ms(social.occurred_time)),
+            *(8, account.version, 8, to_ms(account.occurred_time)),
+            *(4, partition, 4, sequence, 4, issue_day, 4, expiry_day, 4, 0, 4, 0),
+            *(2, participant_code(issuer), 2, participant_code(bank), 2, generation),
+            *(2, state, 2, account.state, 1, is_contactless, 1, has_transit_mark, 16, holder),
         )
-        holder_bytes = _HOLDER_START.pack(6, 4, partition, 16, subject[:16], 16, subject[16:]) + framed(
-            texts[len(_TEXTS) :]
+        variable = framed(
+            [
+                key,
+                data_digest,
+                own_content_digest(social),
+                b"" if account is _NO_ACCOUNT else own_content_digest(account),
+                pack_hex(recognition),
+                pack_hex(institution),
+                pack_hex(serial),
+                photo_digest,
+                *encoded[:_TEXT_COUNT],
+            ]
+        )
+        replaces = _predecessor(card_key(social.replaces)) if social.HasField("replaces") else _NO_PREDECESSOR
+        holder_bytes = _HOLDER_START.pack(6, 4, partition, 16, holder, 16, subject[HOLDER_BYTES:]) + framed(
+            encoded[_TEXT_COUNT:]
         )
         head = _HEAD.pack(
             subject,
             ordinal,
-            row[_KEY],
-            statuses.setdefault(told, len(statuses)),
-            card.is_active,
-            len(card_bytes),
+            key,
+            statuses.setdefault(systems, len(statuses)),
+            state == _ACTIVE,
+            len(fixed) + len(variable) + len(replaces),
             len(holder_bytes),
         )
     except struct.error:
         raise psycopg.DataError("a number is out of the range of its column") from None
-    return head + card_bytes + holder_bytes
+    return b"".join((head, fixed, variable, replaces, holder_bytes))
 
 
 def card_start(social_code_system: int, financial_code_system: int) -> bytes:
@@ -147,7 +204,7 @@ def copied_cards(content: bytes, starts: Sequence[bytes]) -> Iterator[Copied]:
         yield _made((subject, ordinal, key, is_active, card, holder))
 
 
-def _predecessor(key: tuple[str, str, int]) -> bytes:
+def _predecessor(key: CardKey) -> bytes:
     issuer, number, sequence = key
     return framed([struct.pack(">h", participant_code(issuer)), struct.pack(">i", sequence), number.encode()])
 
