@@ -93,8 +93,8 @@ def test_the_figures_name_benchmark_and_log_exactly_and_say_the_rest_beside(
         found.append(tuple(figures[name] for name in named))
     assert found == [
         ("events", "kafka", 3, "sdk", "adaptive", 7, 15),
-        ("calls", "embedded", 0, "sdk", "adaptive", 256, 15),
-        ("settlements", "kafka", 1, "dialects", "adaptive", 96, 4),
+        ("calls", "embedded", 0, "sdk", "adaptive", 512, 15),
+        ("settlements", "kafka", 1, "dialects", "adaptive", 256, 4),
     ]
 
 
