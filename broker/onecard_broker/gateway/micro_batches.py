@@ -20,8 +20,8 @@ class MicroBatches(Generic[Item, Result]):
     """Runs `work` on lists of items of one or several callers; at most `batches_max` lists are under way at once.
 
     `work` gives one result for each item, in their order. An error of `work` goes to every caller of its list.
-    A caller that stops waiting takes nothing back. Lists that are not full begin at least `pause_ms` apart, ten
-    times that on a busy machine: what comes alone goes at once, and under load more callers share the cost of a list.
+    A caller that stops waiting takes nothing back. Lists that are not full begin at least `pause_ms` apart, up
+    to ten times that on a busy machine: what comes alone goes at once, and under load more callers share the cost of a list.
     """
 
     def __init__(
