@@ -21,7 +21,7 @@ class MicroBatches(Generic[Item, Result]):
 
     `work` gives one result for each item, in their order. An error of `work` goes to every caller of its list.
     A caller that stops waiting takes nothing back. Lists that are not full begin at least `pause_ms` apart, up
-    to ten times that on a busy machine: what comes alone goes at once, and under load more callers share the cost of a list.
+    to ten times that on a busy machine: what comes alone goes at once, and under load more callers share a list's cost.
     """
 
     def __init__(

@@ -106,7 +106,7 @@ def copied_card(
 ) -> bytes:
     """A card in the form in which it waits: as these reports leave it if none came before.
 
-    Written out, because it is made by the million, and with the values in which others hold a card it took a third more.
+    Written out: it is made by the million, and by the values in which others hold a card it took a third more.
     Takes the persons out of the reports. Statuses are numbered in the order in which they come.
     Raises psycopg.DataError for what the registry cannot hold.
     """
