@@ -25,7 +25,7 @@ from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios import card_replaced
-from onecard_stubs.scenarios.accounts import take_accounts
+from onecard_stubs.scenarios.accounts import mark, take_accounts
 from onecard_stubs.scenarios.control import command, until
 from onecard_stubs.scenarios.medical import choose_patient
 from tests.e2e.test_kill_kafka_leader import journal_leaders
@@ -50,7 +50,7 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
         await command(running, "cn-51", "tell_all", {"identity_number": person.identity_number})
         old = person.card_number
         await card_replaced.verdict(running, person, old, is_usable=True)
-        since_ms = now_ms()
+        since = await mark(running)
         async with steps_slow(running) as step_begun:
             made = await command(running, "cn-51", "reissue", {"identity_number": person.identity_number})
             for name in ("worker-1", "adapter-cn-51"):
@@ -68,7 +68,7 @@ async def test_a_replacement_goes_on_through_the_death_of_every_process(tmp_path
         hanging = await command(running, "cn-51", "show_cards", {"identity_number": person.identity_number})
         assert hanging["electronic_card_on"] == hanging["medical_account_on"] == made["card_number"]
         assert "原卡失效" in (await card_replaced.verdict(running, person, old, is_usable=False))["reason"]
-        accounts = await take_accounts(running, since_ms, with_stories=False)
+        accounts = await take_accounts(running, since, with_stories=False)
         assert (accounts.lost, accounts.doubled, accounts.unknown) == ((), (), ())
 
 

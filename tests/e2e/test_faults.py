@@ -18,7 +18,7 @@ from onecard_stubs.dev.country import Country
 from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.guangdong.hospital import FeeItem, Hospital, Stay
 from onecard_stubs.population import Population
-from onecard_stubs.scenarios.accounts import take_accounts
+from onecard_stubs.scenarios.accounts import Mark, mark, take_accounts
 from onecard_stubs.scenarios.medical import choose_patient
 
 pytestmark = [
@@ -116,8 +116,8 @@ async def _all_are_connected(counter: Counter) -> None:
     await counter.until_sichuan_reads()
 
 
-async def accounts_are_whole(counter: Counter, since_ms: int) -> None:
-    accounts = await take_accounts(counter.country.running(), since_ms)
+async def accounts_are_whole(counter: Counter, since: Mark) -> None:
+    accounts = await take_accounts(counter.country.running(), since)
     assert (accounts.lost, accounts.doubled, accounts.unknown) == ((), (), ())
 
 
@@ -126,17 +126,17 @@ def now_ms() -> int:
 
 
 async def test_an_answer_lost_after_the_core_settled_still_settles_once(counter: Counter) -> None:
-    since_ms, before = now_ms(), await counter.standing()
+    since, before = await mark(counter.country.running()), await counter.standing()
     stay = await counter.ready_to_settle()
     await counter.core("POST", "behaviour", {"trade": "0304", "lose_answer": True, "calls": 1})
     settled = await counter.hospital.settle(stay)
     assert settled.is_success, settled.text
     assert await counter.standing() == before + 1
-    await accounts_are_whole(counter, since_ms)
+    await accounts_are_whole(counter, since)
 
 
 async def test_the_same_bytes_sent_twice_settle_once_and_get_one_answer(counter: Counter) -> None:
-    since_ms, before = now_ms(), await counter.standing()
+    since, before = await mark(counter.country.running()), await counter.standing()
     stay = await counter.ready_to_settle()
     content = {"data": counter.hospital.bill(stay)}
     request = counter.hospital.message("2304", content, insurance_area=stay.insurance_area)
@@ -144,11 +144,11 @@ async def test_the_same_bytes_sent_twice_settle_once_and_get_one_answer(counter:
     assert first.is_success, first.text
     assert first.output["setlinfo"] == second.output["setlinfo"]
     assert await counter.standing() == before + 1
-    await accounts_are_whole(counter, since_ms)
+    await accounts_are_whole(counter, since)
 
 
 async def test_a_core_that_is_down_executes_nothing_and_the_cashier_is_told(counter: Counter) -> None:
-    since_ms = now_ms()
+    since = await mark(counter.country.running())
     stay = await counter.ready_to_settle()
     await counter.country.kill("stub-sichuan")
     refused = await counter.hospital.settle(stay)
@@ -157,18 +157,18 @@ async def test_a_core_that_is_down_executes_nothing_and_the_cashier_is_told(coun
     await counter.country.restart("stub-sichuan")
     # The stub keeps what it holds in memory only, so nothing can stand but what was settled behind our back.
     assert await counter.standing() == 0
-    accounts = await take_accounts(counter.country.running(), since_ms)
+    accounts = await take_accounts(counter.country.running(), since)
     assert (accounts.lost, accounts.doubled, accounts.unknown) == ((), (), ())
     assert len(accounts.rejected) == 1
 
 
 async def test_an_event_told_while_the_hub_is_down_arrives_when_it_returns(counter: Counter) -> None:
-    since_ms = now_ms()
+    since = await mark(counter.country.running())
     await counter.country.kill("gateway-1")
     told = await counter.file()
     assert told["told"], told
     await counter.country.restart("gateway-1")
-    accounts = await take_accounts(counter.country.running(), since_ms)
+    accounts = await take_accounts(counter.country.running(), since)
     assert (accounts.lost, accounts.doubled, accounts.unknown) == ((), (), ())
     (story,) = accounts.stories
     assert story["method"].endswith("/ReportFiling")
@@ -176,7 +176,7 @@ async def test_an_event_told_while_the_hub_is_down_arrives_when_it_returns(count
 
 
 async def test_while_the_hub_is_down_the_cashier_gets_a_clear_answer_and_later_the_settlement(counter: Counter) -> None:
-    since_ms = now_ms()
+    since = await mark(counter.country.running())
     stay = await counter.ready_to_settle()
     before = await counter.standing()
     await counter.country.kill("gateway-1")
@@ -188,4 +188,4 @@ async def test_while_the_hub_is_down_the_cashier_gets_a_clear_answer_and_later_t
     settled = await counter.hospital.settle(stay)
     assert settled.is_success, settled.text
     assert await counter.standing() == before + 1
-    await accounts_are_whole(counter, since_ms)
+    await accounts_are_whole(counter, since)

@@ -15,9 +15,12 @@ from typing import Any
 
 from onecard_stubs.dev.processes import PROGRAM, inherited_environment
 from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.scenarios.control import now_ms
 
 _SETTLED_SECONDS = 60
 _POLL_SECONDS = 0.3
+_HUB_TIME_BEHIND_MS = 60_000
+"""A message bears its adapter's hub time, which is behind this clock by the way of a tick; never by this much."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,19 @@ class Accounts:
     """Delivered under two numbers, or answered twice."""
     stories: tuple[dict[str, Any], ...] = dataclasses.field(default=(), repr=False)
     """The story of each request and event, as `onecard message trace --json` tells it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where accounts begin: what journal and outboxes held then. The time of a message does not tell old from new,
+    since every adapter's clock is its own."""
+
+    since_ms: int
+    known: frozenset[str] = frozenset()
+    """Messages, as `sender:id`."""
+
+
+EVERYTHING = Mark(since_ms=0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,31 +82,41 @@ async def run_json(*arguments: str) -> Any:
         raise RuntimeError(f"onecard {command} ended with {process.returncode}: {errors.decode()[-2000:]}") from None
 
 
-async def take_accounts(country: RunningCountry, since_ms: int, *, with_stories: bool = True) -> Accounts:
-    """Compare what was created since a time; waits a moment for what is still under way.
+async def mark(country: RunningCountry) -> Mark:
+    """What stands now is before the accounts that are taken from this mark."""
+    since_ms = now_ms()
+    sent, _ = await asyncio.to_thread(_read_stores, country.adapter_stores)
+    # Reads stand in no outbox.
+    audit = await run_json("message", "audit", "--json", "--config", str(country.hub_config))
+    return Mark(since_ms=since_ms, known=frozenset({*(message.name for message in sent), *_journaled(audit)}))
+
+
+async def take_accounts(country: RunningCountry, since: Mark, *, with_stories: bool = True) -> Accounts:
+    """Compare what was created since a mark; waits a moment for what is still under way.
 
     Stories cost several looks into the log for each message: after a load of hundreds do without.
     """
-    stories = ["--stories", "--since-ms", str(since_ms)] if with_stories else []
+    oldest_ms = max(0, since.since_ms - _HUB_TIME_BEHIND_MS)
+    stories = ["--stories", "--since-ms", str(oldest_ms)] if with_stories else []
     deadline = asyncio.get_running_loop().time() + _SETTLED_SECONDS
     while True:
         # The hub first: what the stores then lack of it is under way or lost.
         audit = await run_json("message", "audit", *stories, "--json", "--config", str(country.hub_config))
         sent, received = await asyncio.to_thread(_read_stores, country.adapter_stores)
-        accounts = compare(sent, received, audit, since_ms)
+        accounts = compare(sent, received, audit, since)
         is_settled = not (accounts.lost or accounts.unknown)
         if is_settled or asyncio.get_running_loop().time() > deadline:
             return accounts
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def compare(sent: Sequence[Sent], received: dict[str, int], audit: dict[str, Any], since_ms: int) -> Accounts:
+def compare(sent: Sequence[Sent], received: dict[str, int], audit: dict[str, Any], since: Mark) -> Accounts:
     """The comparison as a pure function: outbox rows, highest received number by inbox partition, the hub's audit."""
 
     def is_new(name: str) -> bool:
-        return int(name.rpartition(":")[2][:12], 16) >= since_ms
+        return name not in since.known
 
-    journaled = [f"{message['sender']}:{message['id']}" for message in audit["messages"]]
+    journaled = _journaled(audit)
     in_journal = set(journaled)
     sent_new = [message for message in sent if is_new(message.name)]
     not_received = [
@@ -116,8 +142,12 @@ def compare(sent: Sequence[Sent], received: dict[str, int], audit: dict[str, Any
         unknown=tuple(name for name in audit["without_outcome"] if is_new(name)),
         lost=tuple(lost),
         doubled=tuple(sorted(doubled)),
-        stories=tuple(story for story in audit["stories"] if story["created_ms"] >= since_ms),
+        stories=tuple(story for story in audit["stories"] if is_new(f"{story['sender']}:{story['id']}")),
     )
+
+
+def _journaled(audit: dict[str, Any]) -> list[str]:
+    return [f"{message['sender']}:{message['id']}" for message in audit["messages"]]
 
 
 def _read_stores(stores: dict[str, Path]) -> tuple[list[Sent], dict[str, int]]:

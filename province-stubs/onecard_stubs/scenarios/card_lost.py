@@ -3,7 +3,6 @@
 The time of the refusal is counted from the commit in Beijing's table; how often the adapter looks there stands beside.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,7 +11,7 @@ import yaml
 
 from onecard_protocol.explained import Text
 from onecard_stubs.dev.running import RunningCountry
-from onecard_stubs.scenarios.accounts import take_accounts
+from onecard_stubs.scenarios.accounts import mark, take_accounts
 from onecard_stubs.scenarios.control import command, now_ms, until
 from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown, same
 
@@ -25,8 +24,6 @@ _RECOGNITION_CODE: Final = "110000" + "0123456789ABCDEF0123456789"
 """What the counter reads from the chip; Beijing's table holds no such code, so the number decides."""
 
 _LOOK_SECONDS: Final = 0.02
-_HUB_TIME_BEHIND_SECONDS: Final = 1.0
-"""An adapter's hub time, which its messages bear, is behind this clock by the way of a tick, at most this."""
 _STEP: Final = Text(en="change of the card", zh="卡状态变更")
 
 
@@ -36,8 +33,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     card = await _card_in_use(country)
     report("a counter in Guilin accepts the card")
     accepted = await _verdict(country, card, is_usable=True)
-    since_ms = now_ms()
-    await asyncio.sleep(_HUB_TIME_BEHIND_SECONDS)
+    since = await mark(country)
     report("the holder calls the hotline in Beijing")
     lost = await command(country, BEIJING, "report_lost", {"card_number": card["card_number"], "is_formal": True})
     refused = await _verdict(country, card, is_usable=False)
@@ -48,7 +44,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     accepted_after_ms = now_ms() - int(found["committed_ms"])
     played_ms = round((time.monotonic() - started) * 1000)
     report("comparing outboxes, journal and inboxes")
-    accounts = await take_accounts(country, since_ms)
+    accounts = await take_accounts(country, since)
     poll_ms = _poll_interval_ms(country)
     changes = [story for story in accounts.stories if story["method"].endswith("/ReportSocialChange")]
     return ScenarioResult(

@@ -16,8 +16,8 @@ from onecard_stubs.dev.processes import PROGRAM, inherited_environment
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.guangdong.hospital import Hospital, Stay
 from onecard_stubs.population import Person, Population
-from onecard_stubs.scenarios.accounts import take_accounts
-from onecard_stubs.scenarios.control import command, now_ms, until
+from onecard_stubs.scenarios.accounts import mark, take_accounts
+from onecard_stubs.scenarios.control import command, until
 from onecard_stubs.scenarios.medical import INSURANCE_KIND, choose_patient, fee_items, file_outwards, require
 from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown, same
 
@@ -56,13 +56,13 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     person = await _choose(country)
     report("Sichuan and the bank tell of the patient's card and account")
     old = await _told(country, person)
-    since_ms = now_ms()
+    since = await mark(country)
     report("the patient is admitted to a hospital in Guangdong, with the old card")
     today = datetime.now(_SHANGHAI).date()
     await file_outwards(country, person, today)
     hospital = Hospital(country.adapter_urls[PLACE_OF_CARE])
     try:
-        stay = await _admitted(hospital, person, today, number=f"ZY{since_ms}1")
+        stay = await _admitted(hospital, person, today, number=f"ZY{since.since_ms}1")
         trial = require("2303", await hospital.pre_settle(stay)).output["setlinfo"]
         report("the old card is lost: a new one is made and enabled in Sichuan")
         made = await command(country, ISSUER, "reissue", {"identity_number": person.identity_number})
@@ -84,7 +84,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     hanging = await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number})
     played_ms = round((time.monotonic() - started) * 1000)
     report("comparing outboxes, journal and inboxes")
-    accounts = await take_accounts(country, since_ms)
+    accounts = await take_accounts(country, since)
     states = [(card["social"]["state"], card["financial"]["state"]) for card in shown["cards"]]
     phases = {step["step"]: step["phase"] for step in waiting["steps"]}
     return ScenarioResult(

@@ -17,8 +17,8 @@ from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
 from onecard_stubs.population import Person, Population
-from onecard_stubs.scenarios.accounts import take_accounts
-from onecard_stubs.scenarios.control import command, not_done, now_ms
+from onecard_stubs.scenarios.accounts import mark, take_accounts
+from onecard_stubs.scenarios.control import command, not_done
 from onecard_stubs.scenarios.result import (
     BillRow,
     Check,
@@ -90,7 +90,7 @@ class _StayRecord:
 async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     """Play it, then compare what everybody holds. Raises Explained where a step is refused."""
     started = time.monotonic()
-    since_ms = now_ms()
+    since = await mark(country)
     before = await command(country, INSURED, "describe")
     # Another one each time: a person with two filings for one place has to say which is meant.
     person = choose_patient(Population(), before["filings"])
@@ -105,16 +105,18 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
         identified = require("1101", await hospital.identify(person, insurance_area=area))
         report("first stay: admission, fee lines, pre-settlement, discharge, settlement")
         first = await _stay(
-            hospital, person, area, number=f"ZY{since_ms}1", day=today - timedelta(days=12), count=LINE_COUNT
+            hospital, person, area, number=f"ZY{since.since_ms}1", day=today - timedelta(days=12), count=LINE_COUNT
         )
         report("second stay: the same, then its settlement is cancelled")
-        second = await _stay(hospital, person, area, number=f"ZY{since_ms}2", day=today - timedelta(days=4), count=12)
+        second = await _stay(
+            hospital, person, area, number=f"ZY{since.since_ms}2", day=today - timedelta(days=4), count=12
+        )
         cancelled = require("2305", await hospital.cancel(second.stay, str(second.settled["setl_id"])))
     finally:
         await hospital.close()
     played_ms = round((time.monotonic() - started) * 1000)
     report("comparing outboxes, journal and inboxes")
-    accounts = await take_accounts(country, since_ms)
+    accounts = await take_accounts(country, since)
     after = await command(country, INSURED, "describe")
     journeys = [Journey(step=_STEPS[_method(story)], story=story) for story in accounts.stories]
     red = cancelled.output["setlinfo"]
