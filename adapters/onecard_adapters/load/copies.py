@@ -28,6 +28,9 @@ from onecard_adapters.settings import AdapterSettings
 from onecard_protocol.card_snapshot import write_snapshot
 
 _WRITTEN_COUNT: Final = 2_000
+_HOME_AREA: Final = "440100"
+_ELSEWHERE_EVERY: Final = 10
+"""Of so many holders one lives in another province than the one that issued the card."""
 KINDS: Final = ("missing-here", "missing-there", "other-version", "other-state", "other-data")
 
 
@@ -46,6 +49,14 @@ class _NoOffice(CardOffice):
         return None
 
 
+def card(serial: int) -> change_pb2.ReportSocialChangeRequest:
+    """A card in use, as its issuer tells of it."""
+    change = card_messages.change(serial, 1)
+    if serial % _ELSEWHERE_EVERY:
+        change.data.residence_area = _HOME_AREA
+    return change
+
+
 def write_cards(file: Path, card_count: int) -> None:
     """The cards as a snapshot of their issuer."""
     with file.open("wb") as stream:
@@ -53,10 +64,7 @@ def write_cards(file: Path, card_count: int) -> None:
             stream,
             card_messages.ISSUER,
             card_count,
-            (
-                snapshot_pb2.SnapshotCard(social=card_messages.change(serial, 1)).SerializeToString()
-                for serial in range(1, card_count + 1)
-            ),
+            (snapshot_pb2.SnapshotCard(social=card(serial)).SerializeToString() for serial in range(1, card_count + 1)),
         )
 
 
@@ -116,7 +124,7 @@ def copied_changes(
     """What the copies hold, card by card."""
     step = max(1, card_count // max(1, differing_count))
     for serial in range(1, card_count + 1):
-        change = card_messages.change(serial, 1)
+        change = card(serial)
         if serial % step or sum(planted.values()) >= differing_count:
             yield change
             continue
@@ -125,7 +133,7 @@ def copied_changes(
         match kind:
             case "missing-here":
                 yield change
-                unknown = card_messages.change(serial, 1)
+                unknown = card(serial)
                 unknown.card.sequence = 2
                 yield unknown
             case "other-version":

@@ -1,4 +1,4 @@
-"""A province's snapshot into the registry: read, checked and encoded by several processes, kept aside, taken over.
+"""A province's snapshot into the registry: several processes check and encode it, and take it over from the spool.
 
 Nothing reaches the registry before the file has proved whole. Cards that contradict themselves or the registry are left
 out and named by their place in the file; personal numbers are in no error.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import itertools
 import multiprocessing
 from collections import deque
@@ -35,14 +36,14 @@ from onecard_broker.records.card_copy import (
     take_over,
 )
 from onecard_broker.records.card_registry import CardRegistry
-from onecard_broker.records.pool import connect
+from onecard_broker.records.pool import Connection, connect
 from onecard_protocol.card_snapshot import SnapshotHeader, SnapshotReader, cards_of
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identity import normalise_identity
 
 PROCESSES: Final = 2
-"""Encoding takes twice as long as all that PostgreSQL does with a card."""
-WRITERS: Final = 2
+"""Each encodes, and later writes some partitions; encoding takes twice as long as all that PostgreSQL does with a card.
+"""
 LEFT_COUNT_MAX: Final = 1_000
 """Cards left out that are named one by one; more of them are only counted."""
 
@@ -102,20 +103,28 @@ class CardLoader:
                         errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
                         "another load of cards is under way / 另一个持卡库导入正在进行",
                     )
-                statuses = await self._read(reader, buckets, spool, loaded)
-                registry = CardRegistry()
-                await registry.prepare(connection, range(self._partition_count))
-                await registry.add_systems(
-                    connection, {pair for piece in statuses for told in piece for pair in (told[:2], told[2:])}
-                )
-                numbers = await registry.systems(connection)
-                starts = [[card_start(numbers[told[:2]], numbers[told[2:]]) for told in piece] for piece in statuses]
-                await self._write(spool, buckets, starts, loaded)
+                with ProcessPoolExecutor(
+                    max_workers=PROCESSES,
+                    mp_context=multiprocessing.get_context("spawn"),
+                    initializer=_begin,
+                    initargs=(self._dsn, self._subject_key, buckets, reader.header.province),
+                ) as pool:
+                    statuses = await self._read(pool, reader, spool, loaded)
+                    registry = CardRegistry()
+                    await registry.prepare(connection, range(self._partition_count))
+                    await registry.add_systems(
+                        connection, {pair for piece in statuses for told in piece for pair in (told[:2], told[2:])}
+                    )
+                    numbers = await registry.systems(connection)
+                    starts = [
+                        [card_start(numbers[told[:2]], numbers[told[2:]]) for told in piece] for piece in statuses
+                    ]
+                    await self._write(pool, spool, buckets, starts, loaded)
         loaded.left.sort(key=lambda one: one.ordinal)
         return loaded
 
     async def _read(
-        self, reader: SnapshotReader, buckets: Buckets, spool: Spool, loaded: Loaded
+        self, pool: ProcessPoolExecutor, reader: SnapshotReader, spool: Spool, loaded: Loaded
     ) -> list[list[Statuses]]:
         """Put the whole file's cards into the spool; returns each piece's statuses by number."""
         total = loaded.header.card_count
@@ -129,44 +138,44 @@ class CardLoader:
             loaded.leave(encoded.left)
             self._progress("read", loaded.read_count, total)
 
-        with ProcessPoolExecutor(
-            max_workers=PROCESSES,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin,
-            initargs=(self._subject_key, buckets, loaded.header.province),
-        ) as pool:
-            waiting: deque[Future[_Encoded]] = deque()
-            try:
-                for ordinal, block in reader.blocks():
-                    waiting.append(pool.submit(_encode, ordinal, block))
-                    if len(waiting) > 2 * PROCESSES:
-                        await take(waiting.popleft())
-                while waiting:
+        waiting: deque[Future[_Encoded]] = deque()
+        try:
+            for ordinal, block in reader.blocks():
+                waiting.append(pool.submit(_encode, ordinal, block))
+                if len(waiting) > 2 * PROCESSES:
                     await take(waiting.popleft())
-            finally:
-                for future in waiting:
-                    future.cancel()
+            while waiting:
+                await take(waiting.popleft())
+        finally:
+            for future in waiting:
+                future.cancel()
         return statuses
 
-    async def _write(self, spool: Spool, buckets: Buckets, starts: Sequence[Sequence[bytes]], loaded: Loaded) -> None:
+    async def _write(
+        self,
+        pool: ProcessPoolExecutor,
+        spool: Spool,
+        buckets: Buckets,
+        starts: Sequence[Sequence[bytes]],
+        loaded: Loaded,
+    ) -> None:
         """Partitions side by side, bucket after bucket; those of one partition would wait for each other's lock."""
         done = 0
 
         async def write(partitions: range) -> None:
             nonlocal done
-            async with await connect(self._dsn, application_name="onecard card load") as connection:
-                for partition in partitions:
-                    for bucket in buckets.of_partition(partition):
-                        pieces = zip(spool.bucket(bucket), starts, strict=True)
-                        persons = persons_of(itertools.chain.from_iterable(itertools.starmap(copied_cards, pieces)))
-                        for at in range(0, len(persons), PERSON_COUNT):
-                            taken, left = await take_over(connection, partition, persons[at : at + PERSON_COUNT])
-                            loaded.taken_count += taken
-                            loaded.leave(left)
-                        done += 1
-                        self._progress("write", done, buckets.count)
+            for partition in partitions:
+                for bucket in buckets.of_partition(partition):
+                    future = pool.submit(_write, partition, list(spool.bucket(bucket)), starts)
+                    taken, left = await asyncio.wrap_future(future)
+                    loaded.taken_count += taken
+                    loaded.leave(left)
+                    done += 1
+                    self._progress("write", done, buckets.count)
 
-        writers = [asyncio.create_task(write(range(index, self._partition_count, WRITERS))) for index in range(WRITERS)]
+        writers = [
+            asyncio.create_task(write(range(index, self._partition_count, PROCESSES))) for index in range(PROCESSES)
+        ]
         try:
             await asyncio.gather(*writers)
         finally:
@@ -175,7 +184,7 @@ class CardLoader:
             await asyncio.gather(*writers, return_exceptions=True)
 
 
-# ---- in the encoding processes -------------------------------------------------------------------------------------
+# ---- in the processes ----------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,14 +195,15 @@ class _Encoded:
     left: list[Left]
 
 
+_dsn: str
 _subjects: Subjects
 _buckets: Buckets
 _province: str
 
 
-def _begin(subject_key: bytes, buckets: Buckets, province: str) -> None:
-    global _subjects, _buckets, _province
-    _subjects, _buckets, _province = Subjects(subject_key, buckets.partition_count), buckets, province
+def _begin(dsn: str, subject_key: bytes, buckets: Buckets, province: str) -> None:
+    global _dsn, _subjects, _buckets, _province
+    _dsn, _subjects, _buckets, _province = dsn, Subjects(subject_key, buckets.partition_count), buckets, province
 
 
 def _encode(first_ordinal: int, block: bytes) -> _Encoded:
@@ -233,3 +243,23 @@ def _encode_one(ordinal: int, raw: bytes, statuses: dict[Statuses, int]) -> tupl
     partition, subject = _subjects.place(identity)
     number = identity.partition("|")[2]
     return _buckets.of(partition, subject), copied_card(partition, subject, kind, number, told, ordinal, statuses)
+
+
+@functools.cache
+def _connected() -> tuple[asyncio.Runner, Connection]:
+    """Made when the process first writes; it ends with the process."""
+    runner = asyncio.Runner()
+    return runner, runner.run(connect(_dsn, application_name="onecard card load"))
+
+
+def _write(partition: int, content: Sequence[bytes], starts: Sequence[Sequence[bytes]]) -> tuple[int, list[Left]]:
+    """Take over the cards of a bucket; `content` and `starts` are by piece."""
+    runner, connection = _connected()
+    pieces = zip(content, starts, strict=True)
+    persons = persons_of(itertools.chain.from_iterable(itertools.starmap(copied_cards, pieces)))
+    taken, left = 0, list[Left]()
+    for at in range(0, len(persons), PERSON_COUNT):
+        new, others = runner.run(take_over(connection, partition, persons[at : at + PERSON_COUNT]))
+        taken += new
+        left += others
+    return taken, left

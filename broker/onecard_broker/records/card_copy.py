@@ -30,7 +30,7 @@ from onecard_broker.records.card_columns import (
     participant_code,
 )
 from onecard_broker.records.pool import Connection
-from onecard_protocol.card_digests import compared_digest, day_number, key_of
+from onecard_protocol.card_digests import DIGEST_BYTES, KEY_BYTES, compared_digest, day_number, key_of
 from onecard_protocol.messages import to_ms
 
 PERSON_COUNT: Final = 10_000
@@ -39,30 +39,33 @@ PERSON_COUNT: Final = 10_000
 # ---- the form in which cards wait ----------------------------------------------------------------------------------
 
 _FIXED_FORMATS: Final = {"bigint": "q", "int": "i", "smallint": "h", "boolean": "?", "uuid": "16s"}
-_NEVER_LOADED: Final = frozenset({"social_missing", "financial_missing"})
-_CARDS: Final = tuple(column for column in CARD_COLUMNS if column.name not in _NEVER_LOADED)
-_FIXED: Final = tuple(column for column in CARD_COLUMNS if column.type in _FIXED_FORMATS)
-_FIXED_NAMES: Final = (
+_BY_NAME: Final = {column.name: column for column in CARD_COLUMNS}
+_FIXED: Final = (
     "social_version social_changed_ms financial_version financial_changed_ms partition sequence issue_day expiry_day"
     " social_late_count financial_late_count issuer bank generation social_state financial_state is_contactless"
     " has_transit_mark holder"
-)
-_BYTES_NAMES: Final = (
-    "key_hash data_digest social_digest financial_digest recognition_code institution_code certificate_serial"
-    " photo_digest"
-)
-_TEXT_NAMES: Final = (
-    "number social_code financial_code electronic_card_id bank_card_number specification_version card_class"
-    " production_kind production_way residence_area"
-)
-_REPLACES_NAMES: Final = "replaces_issuer replaces_sequence replaces_number"
-_TEXT_COUNT: Final = len(_TEXT_NAMES.split())
-assert f"{_FIXED_NAMES} {_BYTES_NAMES} {_TEXT_NAMES} {_REPLACES_NAMES}".split() == [column.name for column in _CARDS], (
-    "`copied_card` writes the columns in another order"
+).split()
+_DIGESTS: Final = {"key_hash": KEY_BYTES, "data_digest": DIGEST_BYTES, "social_digest": DIGEST_BYTES}
+_BYTES: Final = "financial_digest recognition_code certificate_serial photo_digest".split()
+_TEXTS: Final = "number electronic_card_id bank_card_number".split()
+_REPEATED: Final = (
+    "institution_code social_code financial_code specification_version card_class production_kind production_way"
+    " residence_area"
+).split()
+"""Of these columns many cards have the same."""
+_REPLACES: Final = "replaces_issuer replaces_sequence replaces_number".split()
+_CARDS: Final = tuple(map(_BY_NAME.__getitem__, (*_FIXED, *_DIGESTS, *_BYTES, *_TEXTS, *_REPEATED, *_REPLACES)))
+"""The columns in the order in which `copied_card` writes them."""
+assert _BY_NAME.keys() - {column.name for column in _CARDS} == {"social_missing", "financial_missing"}, (
+    "columns of cards that are not loaded"
 )
 
-_FORMAT: Final = struct.Struct(">" + "".join("i" + _FIXED_FORMATS[column.type] for column in _FIXED))
-_NO_PREDECESSOR: Final = framed([None] * len(_REPLACES_NAMES.split()))
+_FORMAT: Final = struct.Struct(
+    ">"
+    + "".join(f"i{_FIXED_FORMATS[_BY_NAME[name].type]}" for name in _FIXED)
+    + "".join(f"i{size}s" for size in _DIGESTS.values())
+)
+_NO_PREDECESSOR: Final = framed([None] * len(_REPLACES))
 _HOLDER: Final = "partition, holder, subject_rest, kind, number, name"
 _HOLDER_START: Final = struct.Struct(">hiii16si16s")
 _CARD_START: Final = struct.Struct(">hihih")
@@ -70,7 +73,9 @@ _HEAD: Final = struct.Struct(">32sq8sH?HH")
 """Pseudonym, place in the file, key, statuses, whether it is ACTIVE; lengths of the card's and the holder's rows."""
 
 _ACTIVE: Final = values_pb2.SOCIAL_STATE_ACTIVE
-_NO_ACCOUNT: Final = change_pb2.ReportFinancialChangeRequest()
+_Account = tuple[int, int, int, str, str, str, str, bytes]
+"""Version, time, state, local status (system, version, code), bank card number and the report's digest."""
+_NO_ACCOUNT: Final[_Account] = (0, 0, 0, "", "", "", "", b"")
 
 Statuses = tuple[str, str, str, str]
 """The two local statuses' code systems with their versions (`card_columns.STATUS_COLUMNS`)."""
@@ -110,8 +115,9 @@ def copied_card(
     Takes the persons out of the reports. Statuses are numbered in the order in which they come.
     Raises psycopg.DataError for what the registry cannot hold.
     """
-    social, account = told.social, told.financial if told.HasField("financial") else _NO_ACCOUNT
-    data, local, account_local = social.data, social.local_status, account.local_status
+    social, data, local = told.social, told.social.data, told.social.local_status
+    account = _account(told.financial) if told.HasField("financial") else _NO_ACCOUNT
+    version, changed_ms, account_state, system, system_version, account_code, bank_card_number, account_digest = account
     issuer, number, sequence = card_key(social.card)
     key, state = key_of(issuer, number, sequence), social.state
     # Each is asked for once: protobuf makes an object of a message within a message whenever it is.
@@ -138,40 +144,46 @@ def copied_card(
         residence_area=residence_area,
         photo_digest=photo_digest,
     )
-    systems = local.system, local.version, account_local.system, account_local.version
+    systems = local.system, local.version, system, system_version
     texts = (
-        f"{number}\0{local.code}\0{account_local.code}\0{data.electronic_card_id}"
-        f"\0{account.bank_card_number or data.bank_card_number}\0{specification}\0{card_class}"
-        f"\0{production_kind}\0{production_way}\0{residence_area}\0{kind}\0{person_number}\0{social.holder.name}"
+        f"{number}\0{data.electronic_card_id}\0{bank_card_number or data.bank_card_number}"
+        f"\0{kind}\0{person_number}\0{social.holder.name}"
     )
     encoded = texts.encode().split(b"\0")
-    if len(encoded) != _TEXT_COUNT + 3 or (systems not in statuses and "\0" in "".join(systems)):
-        raise psycopg.DataError("a text holds a zero byte")
+    if len(encoded) != len(_TEXTS) + 3 or (systems not in statuses and "\0" in "".join(systems)):
+        raise _zero_byte()
+    repeated = _repeated(
+        institution,
+        local.code,
+        account_code,
+        specification,
+        card_class,
+        production_kind,
+        production_way,
+        residence_area,
+    )
     holder = subject[:HOLDER_BYTES]
     try:
         fixed = _FORMAT.pack(
             *(8, social.version, 8, to_ms(social.occurred_time)),
-            *(8, account.version, 8, to_ms(account.occurred_time)),
+            *(8, version, 8, changed_ms),
             *(4, partition, 4, sequence, 4, issue_day, 4, expiry_day, 4, 0, 4, 0),
             *(2, participant_code(issuer), 2, participant_code(bank), 2, generation),
-            *(2, state, 2, account.state, 1, is_contactless, 1, has_transit_mark, 16, holder),
+            *(2, state, 2, account_state, 1, is_contactless, 1, has_transit_mark, 16, holder),
+            *(KEY_BYTES, key, DIGEST_BYTES, data_digest, DIGEST_BYTES, own_content_digest(social)),
         )
         variable = framed(
             [
-                key,
-                data_digest,
-                own_content_digest(social),
-                b"" if account is _NO_ACCOUNT else own_content_digest(account),
+                account_digest,
                 pack_hex(recognition),
-                pack_hex(institution),
                 pack_hex(serial),
                 photo_digest,
-                *encoded[:_TEXT_COUNT],
+                *encoded[: len(_TEXTS)],
             ]
         )
         replaces = _predecessor(card_key(social.replaces)) if social.HasField("replaces") else _NO_PREDECESSOR
         holder_bytes = _HOLDER_START.pack(6, 4, partition, 16, holder, 16, subject[HOLDER_BYTES:]) + framed(
-            encoded[_TEXT_COUNT:]
+            encoded[len(_TEXTS) :]
         )
         head = _HEAD.pack(
             subject,
@@ -179,12 +191,29 @@ def copied_card(
             key,
             statuses.setdefault(systems, len(statuses)),
             state == _ACTIVE,
-            len(fixed) + len(variable) + len(replaces),
+            len(fixed) + len(variable) + len(repeated) + len(replaces),
             len(holder_bytes),
         )
     except struct.error:
         raise psycopg.DataError("a number is out of the range of its column") from None
-    return b"".join((head, fixed, variable, replaces, holder_bytes))
+    return b"".join((head, fixed, variable, repeated, replaces, holder_bytes))
+
+
+def _account(told: change_pb2.ReportFinancialChangeRequest) -> _Account:
+    local, changed_ms = told.local_status, to_ms(told.occurred_time)
+    status = local.system, local.version, local.code
+    return told.version, changed_ms, told.state, *status, told.bank_card_number, own_content_digest(told)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _repeated(institution: str, *texts: str) -> bytes:
+    if any("\0" in text for text in texts):
+        raise _zero_byte()
+    return framed([pack_hex(institution), *(text.encode() for text in texts)])
+
+
+def _zero_byte() -> psycopg.DataError:
+    return psycopg.DataError("a text holds a zero byte")
 
 
 def card_start(social_code_system: int, financial_code_system: int) -> bytes:
