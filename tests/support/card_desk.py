@@ -132,6 +132,19 @@ class DeskWorld:
             if isinstance(event, change_pb2.ReportSocialChangeRequest)
         ]
 
+    def financial(self) -> list[tuple[str, int, str, str]]:
+        """The same of each event of an account."""
+        return [
+            (
+                event.card.number,
+                event.version,
+                change_pb2.FinancialChange.Name(event.change).removeprefix("FINANCIAL_CHANGE_"),
+                values_pb2.FinancialState.Name(event.state).removeprefix("FINANCIAL_STATE_"),
+            )
+            for event in self.told()
+            if isinstance(event, change_pb2.ReportFinancialChangeRequest)
+        ]
+
     async def count(self, table: str) -> int:
         """Rows of a table of the store."""
 
@@ -193,6 +206,16 @@ def standing(card: LocalCard | change_pb2.ReportSocialChangeRequest, *, version:
         social_local_status=card.local_status,
         generation=card.data.generation,
         data_digest=data_digest(card.data),
+    )
+
+
+def account_standing(account: LocalAccount, *, version: int) -> values_pb2.CardStanding:
+    """The account as the registry tells it once it was told just so; of the card itself nobody told."""
+    return values_pb2.CardStanding(
+        card=account.card,
+        financial_state=account.state,
+        financial_version=version,
+        financial_local_status=account.local_status,
     )
 
 

@@ -17,7 +17,17 @@ from onecard_adapters.cards import book
 from onecard_adapters.cards.port import LocalCard
 from onecard_adapters.runtime import outbox
 from onecard_protocol.errors import OneCardError
-from tests.support.card_desk import SEALER, DeskWorld, Registry, desk_world, make_account, make_card, standing, states
+from tests.support.card_desk import (
+    SEALER,
+    DeskWorld,
+    Registry,
+    account_standing,
+    desk_world,
+    make_account,
+    make_card,
+    standing,
+    states,
+)
 
 SOCIAL = change_pb2.CARD_MACHINE_SOCIAL
 
@@ -159,6 +169,31 @@ class TestAfterTheStoreWasLost:
         moved = values_pb2.CardData(generation=3, card_class="1", residence_area="510100")
         assert await world.desk.observe([make_card(data=moved)]) == 1
         assert world.social() == [("A99000080", 8, "DATA_CHANGED", "ACTIVE")]
+
+    async def test_an_account_goes_on_from_its_own_version_and_not_from_the_cards(self, world: DeskWorld) -> None:
+        known = standing(make_card(), version=7)
+        known.MergeFrom(account_standing(make_account(), version=4))
+        world.registry.standings["A99000080"] = known
+        assert await world.desk.observe([make_account()]) == 0
+        assert await world.desk.observe([make_account(state=values_pb2.FINANCIAL_STATE_FROZEN)]) == 1
+        assert world.financial() == [("A99000080", 5, "FROZEN", "FROZEN")]
+
+    @pytest.mark.parametrize(
+        ("changed", "told"),
+        [
+            ({"state": values_pb2.FINANCIAL_STATE_CLOSED}, (5, "CLOSED", "CLOSED")),
+            (
+                {"local_status": exchange_values_pb2.CodedValue(system="bank.account", version="1", code="9")},
+                (5, "DATA_CHANGED", "ACTIVE"),
+            ),
+        ],
+    )
+    async def test_an_account_that_differs_gets_the_next_version(
+        self, world: DeskWorld, changed: dict[str, Any], told: tuple[int, str, str]
+    ) -> None:
+        world.registry.standings["A99000080"] = account_standing(make_account(), version=4)
+        assert await world.desk.observe([make_account(**changed)]) == 1
+        assert [step[1:] for step in world.financial()] == [told]
 
     async def test_a_same_number_card_of_another_sequence_is_another_card(self, world: DeskWorld) -> None:
         world.registry.standings["A99000080"] = standing(make_card(), version=7)
