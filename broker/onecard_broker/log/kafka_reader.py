@@ -36,39 +36,50 @@ _ANSWERS_PER_SECOND = 400
 class Pace:
     """How long brokers gather records before they answer the readers of one log.
 
-    A broker's cost, and ours, is by the answer: while records keep coming, it may gather some. On a busy machine, where
-    several come at once, it gathers longer. Many readers that are busy at once gather longer too, so that all together
-    get no more than so many answers a second.
+    A broker's cost, and ours, is by the answer: while records keep coming, it may gather some; a single one, as a tick
+    is, does not begin that. On a busy machine, where several come at once, it gathers longer. Many readers that are busy
+    at once gather longer too, so that all together get no more than so many answers a second.
     """
 
     def __init__(self, busyness: Busyness = BUSYNESS) -> None:
         """Nobody is busy yet."""
         self._busyness = busyness
         self._records_at: dict[object, float] = {}
+        self._keeps_coming: set[object] = set()
         self._with_company: set[object] = set()
 
     def note_records(self, reader: object, count: int, now: float) -> None:
         """The reader got so many records at once."""
+        is_soon = self._left_s(reader, now) > 0
         self._records_at[reader] = now
-        if count > 1:
-            self._with_company.add(reader)
-        else:
-            self._with_company.discard(reader)
+        for readers, is_one in ((self._keeps_coming, is_soon), (self._with_company, count > 1)):
+            (readers.add if is_one else readers.discard)(reader)
 
     def forget(self, reader: object) -> None:
         """The reader ended."""
         self._records_at.pop(reader, None)
+        self._keeps_coming.discard(reader)
         self._with_company.discard(reader)
 
     def next_wait_ms(self, reader: object, now: float) -> int:
         """How long the reader's next answer may gather; 0 where it comes with the first record."""
+        return self._wait_ms(reader, now) if reader in self._keeps_coming and self._left_s(reader, now) > 0 else 0
+
+    def holds_ms(self, reader: object, now: float) -> int:
+        """How long `next_wait_ms` stays so unless a record comes."""
+        return int(self._left_s(reader, now) * 1000) + 1
+
+    def _left_s(self, reader: object, now: float) -> float:
+        """How much longer a record still comes soon after the last one."""
         records_at = self._records_at.get(reader)
         if records_at is None:
-            return 0
+            return 0.0
+        return records_at + max(_BUSY_SECONDS, 2 * self._wait_ms(reader, now) / 1000) - now
+
+    def _wait_ms(self, reader: object, now: float) -> int:
         count = sum(now - at < _COMPANY_SECONDS for at in self._records_at.values())
         longest = _BUSY_WAIT_MS_MAX if reader in self._with_company else _BUSY_WAIT_MS
-        wait_ms = max(int(self._busyness.wait(_BUSY_WAIT_MS, longest)), count * 1000 // _ANSWERS_PER_SECOND)
-        return wait_ms if now - records_at < max(_BUSY_SECONDS, 2 * wait_ms / 1000) else 0
+        return max(int(self._busyness.wait(_BUSY_WAIT_MS, longest)), count * 1000 // _ANSWERS_PER_SECOND)
 
 
 class KafkaReader:
@@ -146,7 +157,11 @@ class KafkaReader:
     async def _fetch(self, max_records: int, wait_ms: int) -> None:
         try:
             consumer = self._consumer or await self._connect()
-            self._set_pace(consumer)
+            now = asyncio.get_running_loop().time()
+            gathering_ms = self._pace.next_wait_ms(self, now)
+            _set_pace(consumer, gathering_ms)
+            if gathering_ms:  # The consumer fetches on by itself: where nothing comes, it must learn to wait again.
+                wait_ms = min(wait_ms, max(gathering_ms, self._pace.holds_ms(self, now)))
             polled = await consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
         except OffsetOutOfRangeError as error:
             await self._explain(error)
@@ -171,17 +186,6 @@ class KafkaReader:
                 )
                 for record in records
             )
-
-    def _set_pace(self, consumer: AIOKafkaConsumer) -> None:
-        """Say how the next fetch waits; aiokafka has no other way to change it than its fetcher's own fields."""
-        wait_ms = self._pace.next_wait_ms(self, asyncio.get_running_loop().time())
-        fields = (
-            {"_fetch_min_bytes": wait_ms * _BUSY_BYTES_PER_MS, "_fetch_max_wait_ms": wait_ms} if wait_ms else _QUIET
-        )
-        for name, value in fields.items():
-            if not hasattr(consumer._fetcher, name):
-                raise LogMisconfigured(f"this release of aiokafka has no {name}: install the locked one")
-            setattr(consumer._fetcher, name, value)
 
     async def _connect(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
@@ -225,3 +229,12 @@ class KafkaReader:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             self._leaving.let_go(consumer)
+
+
+def _set_pace(consumer: AIOKafkaConsumer, wait_ms: int) -> None:
+    """Say how the next fetch waits; aiokafka has no other way to change it than its fetcher's own fields."""
+    fields = {"_fetch_min_bytes": wait_ms * _BUSY_BYTES_PER_MS, "_fetch_max_wait_ms": wait_ms} if wait_ms else _QUIET
+    for name, value in fields.items():
+        if not hasattr(consumer._fetcher, name):
+            raise LogMisconfigured(f"this release of aiokafka has no {name}: install the locked one")
+        setattr(consumer._fetcher, name, value)
