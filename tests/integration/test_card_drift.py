@@ -242,21 +242,3 @@ async def test_a_registry_that_has_nothing_does_not_read_the_whole_copy(
     comparison = await comparing(hubei, database, ISSUED).compare()
     assert (comparison.here_count, comparison.there_count, comparison.is_cut_off) == (0, 2_000, True)
     assert 0 < len(comparison.differences) < 100
-
-
-async def test_each_part_of_the_registry_has_its_index(database: LiveConnection) -> None:
-    connection = await database.get()
-    holders = [make_holder(serial, "cn-11" if serial % 50 else HUBEI, "110000") for serial in range(4_000)]
-    await fill_registry(connection, holders)
-    await connection.execute("ANALYZE cards, cardholders")
-    await connection.execute("SET enable_seqscan = off")
-    for scope, indexes in ((ISSUED, {"issuer_key_hash"}), (FOLLOWED, {"left_key_hash", "followers"})):
-        selection = select_cards(HUBEI, scope)
-        ranges = CardRanges(database, selection)
-        cursor = await connection.execute(
-            f"EXPLAIN {ranges._united('c.key_hash')}",
-            {**selection.parameters, "first": b"\1" + bytes(7), "last": b"\2" + bytes(7)},
-        )
-        plan = "\n".join(row[0] for row in await cursor.fetchall())
-        for index in indexes:
-            assert index in plan, plan

@@ -1,9 +1,8 @@
-"""The cardholder registry on PostgreSQL: what is saved is loaded, only what differs is written, by its indexes."""
+"""The cardholder registry on PostgreSQL: what is saved is loaded, and only what differs is written."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -13,9 +12,7 @@ from hypothesis import strategies as st
 
 from onecard.card.v1 import values_pb2
 from onecard_broker.domain.card_state import Card, Cardholder, LocalStatus, Machine, holder_key
-from onecard_broker.records import card_copy, card_registry
-from onecard_broker.records.arrays import int4s, uuids
-from onecard_broker.records.card_columns import data_digest_of, holder_of, pack_hex, unpack_hex
+from onecard_broker.records.card_columns import data_digest_of, pack_hex, unpack_hex
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import Connection, connect
 from onecard_protocol.card_digests import key_of
@@ -147,101 +144,3 @@ async def test_cards_carry_what_copies_are_compared_by(connection: Connection) -
 @given(HEX)
 def test_hex_digits_are_packed_and_any_text_comes_back(text: str) -> None:
     assert unpack_hex(pack_hex(text)) == text
-
-
-@pytest.mark.parametrize(
-    ("statement", "indexes"),
-    [
-        (card_registry.LOAD_HOLDERS, {"cardholders_p{}_pkey"}),
-        (card_registry.LOAD_CARDS, {"cards_p{}_pkey"}),
-        (card_registry.LOAD_REPLACEMENTS, {"card_replacements_pkey"}),
-        (card_registry.LOAD_STEPS, {"card_replacement_steps_pkey"}),
-    ],
-    ids=["holders", "cards", "replacements", "steps"],
-)
-async def test_a_batch_is_loaded_by_indexes(connection: Connection, statement: str, indexes: set[str]) -> None:
-    await fill(connection)
-    wanted = int4s([0, 1]), uuids([holder_of(f"{index:032x}" + "0" * 32) for index in (7, 8)])
-
-    plan = await plan_of(connection, statement, wanted)
-
-    assert not scanned(plan) & {f"{table}_p{part:04d}" for table in card_registry.PARTITIONED for part in range(4)}
-    assert {f"{name}" for name in used(plan)} >= {index.format("0000") for index in indexes}
-
-
-async def test_what_a_load_asks_about_persons_is_answered_by_indexes(connection: Connection) -> None:
-    await fill(connection)
-    holders = uuids([holder_of(f"{index:032x}" + "0" * 32) for index in range(4, 40, 4)])
-
-    plan = await plan_of(connection, card_copy.KNOWN, (0, holders))
-
-    assert not scanned(plan)
-    assert used(plan) == {"cardholders_p0000_pkey", "cards_p0000_pkey"}
-
-
-async def test_cards_of_an_issuer_are_read_in_the_order_of_their_keys_by_an_index(connection: Connection) -> None:
-    await fill(connection)
-
-    plan = await plan_of(
-        connection,
-        "SELECT key_hash, data_digest FROM cards WHERE issuer = 11 AND key_hash >= %b ORDER BY key_hash LIMIT 100",
-        (bytes(8),),
-    )
-
-    assert any(str(name).endswith("_issuer_key_hash_idx") for name in used(plan))
-    assert not any(node["Node Type"] == "Sort" for node in nodes(plan))
-
-
-async def test_a_replacement_is_found_by_its_id_through_an_index(connection: Connection) -> None:
-    await fill(connection)
-
-    plan = await plan_of(connection, "SELECT partition, holder FROM card_replacements WHERE id = %b", (bytes(16),))
-
-    assert "card_replacements_id" in used(plan)
-
-
-async def fill(connection: Connection) -> None:
-    """Rows enough that a plan without an index would be a bad one."""
-    await connection.execute(
-        "INSERT INTO cardholders SELECT n % 4, lpad(to_hex(n), 32, '0')::uuid, '', '', '', ''"
-        " FROM generate_series(1, 8000) AS n"
-    )
-    await connection.execute("INSERT INTO card_code_systems (system, version) VALUES ('', '')")
-    await connection.execute(
-        "INSERT INTO cards SELECT 1, 1, 0, 0, n % 4, 1, 0, 0, 0, 0, 11 + n % 5, 0, 3, 1, 1, 0, 1, false, false,"
-        " lpad(to_hex(n), 32, '0')::uuid, decode(md5(n::text), 'hex'), '', '', '', '', '', '', '', '', '', '', '', '',"
-        " '', '', '', '', '' FROM generate_series(1, 8000) AS n"
-    )
-    await connection.execute(
-        "INSERT INTO card_replacements SELECT n % 4, lpad(to_hex(n), 32, '0')::uuid, decode(md5(n::text), 'hex'), '',"
-        " 11, '', 1, 11, '', 1, 0, 0, 0, false FROM generate_series(1, 8000) AS n"
-    )
-    await connection.execute(
-        "INSERT INTO card_replacement_steps SELECT n % 4, lpad(to_hex(n), 32, '0')::uuid, decode(md5(n::text), 'hex'),"
-        " s, '', 11, 0, NULL, 0, 0, '' FROM generate_series(1, 4000) AS n, generate_series(1, 5) AS s"
-    )
-    await connection.execute("ANALYZE")
-
-
-async def plan_of(connection: Connection, statement: str, parameters: tuple[object, ...]) -> dict[str, object]:
-    cursor = await connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
-    row = await cursor.fetchone()
-    assert row is not None
-    found = row[0] if isinstance(row[0], list) else json.loads(row[0])
-    return found[0]["Plan"]  # type: ignore[no-any-return]
-
-
-def nodes(plan: dict[str, object]) -> list[dict[str, object]]:
-    below = plan.get("Plans", [])
-    assert isinstance(below, list)
-    return [plan, *(node for part in below for node in nodes(part))]
-
-
-def used(plan: dict[str, object]) -> set[object]:
-    """Indexes of a plan."""
-    return {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
-
-
-def scanned(plan: dict[str, object]) -> set[object]:
-    """Tables that are read from end to end."""
-    return {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}

@@ -15,6 +15,7 @@ from onecard_broker.domain.card_state import Card, Cardholder, CardKey, holder_k
 from onecard_broker.records.card_columns import participant_code, participant_name
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.live_connection import LiveConnection
+from onecard_protocol.identifiers import PROVINCES
 
 KEY_SPACE: Final = 1 << 16
 """Keys are read by their first two bytes."""
@@ -26,6 +27,10 @@ _COLUMNS: Final = (
 _SAMPLED: Final = KEY_SPACE // 256
 _SAMPLED_COUNT_MIN: Final = 64
 
+_ISSUED: Final = "c.issuer = %(own)s"
+# Named, so that a range of keys is looked up under each in `cards_key`: "another than" gives an index nothing to find,
+# and releases of PostgreSQL before 18 would read the whole registry for each range.
+_ISSUED_ELSEWHERE: Final = "c.issuer = ANY(%(others)s)"
 _LIVING_ELSEWHERE: Final = (
     "c.issuer <> %(own)s AND left(c.residence_area, 2) = ANY(%(areas)s) AND left(c.residence_area, 2) <> c.issuer::text"
 )
@@ -41,7 +46,11 @@ LeafRow = tuple[bytes, int, int, int, int, bytes]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CardSelection:
-    """Conditions on cards `c`, whose union is a province's part of the registry; each has an index of its own."""
+    """Conditions on cards `c`, whose union is a province's part of the registry.
+
+    Each is served by an index, within a range of keys: by issuer (`cards_key`) those of issuers, by place
+    (`cards_elsewhere`) that of residents, by followers (`cardholders_followers`) that of persons followed.
+    """
 
     conditions: Sequence[str]
     parameters: dict[str, Any]
@@ -60,9 +69,10 @@ def select_cards(
     """
     code = participant_code(participant)
     if scope == comparison_pb2.COMPARISON_SCOPE_ISSUED:
-        return CardSelection(conditions=("c.issuer = %(own)s",), parameters={"own": code})
+        return CardSelection(conditions=(_ISSUED,), parameters={"own": code})
     if has_everything:
-        return CardSelection(conditions=("c.issuer <> %(own)s",), parameters={"own": code})
+        others = [participant_code(province) for province in sorted(PROVINCES - {participant})]
+        return CardSelection(conditions=(_ISSUED_ELSEWHERE,), parameters={"others": others})
     places = sorted({participant, *residents_of})
     conditions = [_LIVING_ELSEWHERE, _FOLLOWED]
     if residents_of:
@@ -110,7 +120,7 @@ class CardRanges:
         )
         keys = [(partition, holder_key(subject)) for partition, subject in await cursor.fetchall()]
         wanted: set[CardKey] = {(participant_name(row[8]), row[9], row[10]) for row in rows}
-        holders = await self._registry.load(connection, keys)
+        holders = await self._registry.load(connection, keys, has_replacements=False)
         return [(holder, card) for holder in holders.values() for card in holder.cards if card.key in wanted]
 
     async def _count(self, end: int) -> int:
