@@ -17,6 +17,8 @@ from onecard_protocol.identity import (
 )
 
 CITIZEN = "11010519491231002X"  # The example of GB 11643-1999, given to nobody.
+RESIDENT = "91199919800101001X"  # A permanent resident's number since 2023; no nation has the code 999.
+RESIDENT_BEFORE = "UTO110080010118"  # Of the 15 characters before; Utopians are found in specimens of passports only.
 
 
 def test_the_standards_examples_have_their_check_digits() -> None:
@@ -52,6 +54,35 @@ def test_every_way_to_write_one_citizen_gives_one_normal_form() -> None:
     assert forms == {f"citizen|{CITIZEN}"}
     assert to_18_digits("110105491231002") == CITIZEN
     assert normalise_identity("01", "110105491231002") == f"citizen|{CITIZEN}"
+
+
+def test_a_permanent_residents_number_is_checked_as_a_citizens_though_it_begins_with_no_area() -> None:
+    """Eighteen digits beginning with 9, since 2023: date and check digit are looked at (domain.md, section 4)."""
+    assert RESIDENT[17] == check_digit(RESIDENT[:17])
+    assert is_citizen_number(RESIDENT)
+    assert not is_citizen_number(RESIDENT[:17] + "1")
+    no_day = "91199919801301001"
+    assert not is_citizen_number(no_day + check_digit(no_day))
+    no_area = "10" + RESIDENT[2:17]
+    assert not is_citizen_number(no_area + check_digit(no_area))
+    for kind in ("", "1", "01", "90"):
+        assert normalise_identity(kind, f" {RESIDENT.lower()} ") == f"citizen|{RESIDENT}"
+        with pytest.raises(OneCardError) as caught:
+            normalise_identity(kind, RESIDENT[:17] + "1")
+        assert caught.value.reason == errors_pb2.ERROR_REASON_IDENTITY_INVALID
+        assert RESIDENT[:17] not in str(caught.value)
+
+
+def test_a_permanent_residents_old_number_is_taken_as_it_is_and_for_no_citizens() -> None:
+    """Fifteen characters with letters: not lengthened like the first generation's, refused as an identity card's."""
+    assert to_18_digits(RESIDENT_BEFORE) == RESIDENT_BEFORE
+    assert not is_citizen_number(RESIDENT_BEFORE)
+    assert normalise_identity("07", f" {RESIDENT_BEFORE.lower()} ") == f"07|{RESIDENT_BEFORE}"
+    assert normalise_identity("", RESIDENT_BEFORE) == f"unknown|{RESIDENT_BEFORE}"
+    with pytest.raises(OneCardError) as caught:
+        normalise_identity("01", RESIDENT_BEFORE)
+    assert caught.value.reason == errors_pb2.ERROR_REASON_IDENTITY_INVALID
+    assert RESIDENT_BEFORE not in str(caught.value)
 
 
 def test_other_certificates_keep_their_kind() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard.card.v1 import change_pb2, comparison_pb2, feed_pb2, replacement_pb2, status_pb2
+from onecard.card.v1 import change_pb2, comparison_pb2, replacement_pb2, status_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.domain.card_state import reference_of
 from onecard_broker.domain.checks import check
@@ -29,9 +29,11 @@ from tests.support.holders import (
     UNLINK,
     SyntheticHolder,
 )
-from tests.support.stays import day
+from tests.support.stays import coded, day
 
 HOLDER = SyntheticHolder()
+RESIDENTS = {"UTO110080010118": ("", "07", "90"), "91199919800101001X": ("", "01", "07", "90")}
+"""A permanent resident's numbers, of the form before 2023 and of that since, with the types that they come under."""
 IDENTITY_INVALID = errors_pb2.ERROR_REASON_IDENTITY_INVALID
 PAYLOAD_INVALID = errors_pb2.ERROR_REASON_PAYLOAD_INVALID
 STATUS = "/onecard.card.v1.CardStatusService/"
@@ -189,9 +191,38 @@ def test_no_violation_holds_a_value() -> None:
     assert "6228480000000000001" not in refused(SOCIAL, payload).describe("zh")
 
 
-def test_a_foreigner_and_a_permanent_resident_are_persons_as_well() -> None:
-    for number in ("E12345678", HOLDER.number):
-        payload = feed_pb2.FollowPersonRequest(person=HOLDER.person, purpose="benefit-payment")
-        payload.person.number = number
-        payload.person.kind.code = "08"
-        check(METHODS[FOLLOW], payload)
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("08", "E12345678"), *((kind, number) for number, kinds in RESIDENTS.items() for kind in kinds)],
+)
+@pytest.mark.parametrize("method", [SOCIAL, FINANCIAL, FOLLOW, STATUS + "VerifyCard"])
+def test_a_foreigner_and_a_permanent_resident_are_persons_as_well(method: str, kind: str, number: str) -> None:
+    check(METHODS[method], changed(method, lambda it: name_person(it.person, kind, number)))
+
+
+@pytest.mark.parametrize(
+    ("field", "old_kind", "last"), [("", "07", "X"), ("primary.number", "07", "1"), ("person.number", "01", "X")]
+)
+def test_a_permanent_residents_old_and_new_number_may_be_linked(field: str, old_kind: str, last: str) -> None:
+    def name_both(link: Any) -> None:
+        old, new = RESIDENTS
+        name_person(link.person, old_kind, old)
+        name_person(link.primary, "01", new[:17] + last)
+
+    if not field:
+        check(METHODS[LINK], changed(LINK, name_both))
+    else:
+        error = refused(LINK, changed(LINK, name_both))
+        assert (error.reason, [name for name, _ in error.violations]) == (IDENTITY_INVALID, [field])
+
+
+@pytest.mark.parametrize("number", ["UTO123456789012", *RESIDENTS])
+def test_a_foreigners_social_security_number_may_be_printed(number: str) -> None:
+    check(METHODS[SOCIAL], changed(SOCIAL, lambda it: setattr(it.holder, "social_security_number", number)))
+
+
+def name_person(person: Any, kind: str, number: str) -> None:
+    person.number = number
+    person.ClearField("kind")
+    if kind:
+        person.kind.CopyFrom(coded("nhsa.psn_cert_type", kind))

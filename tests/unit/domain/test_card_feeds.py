@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 import pytest
 
 from onecard.card.v1 import feed_pb2, values_pb2
 from onecard.exchange.v1 import message_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_broker.domain.card_codec import decode_holder, encode_holder
+from onecard_broker.domain.card_holding import person_of
 from onecard_broker.domain.card_state import holder_key
 from onecard_broker.domain.replacement_states import ReplacementPhase, StepPhase
 from onecard_protocol import limits
 from onecard_protocol.identifiers import HUB, id_text
+from onecard_protocol.identity import normalise_identity
 from onecard_protocol.messages import Message
+from onecard_protocol.signatures.sm3 import sm3
 from tests.support.domain import Delivery
 from tests.support.holders import (
     BEIJING,
@@ -29,6 +34,7 @@ from tests.support.holders import (
     step_in,
     step_name,
 )
+from tests.support.stays import coded
 
 FORMER, PRIMARY, THIRD = SyntheticHolder(1), SyntheticHolder(2), SyntheticHolder(3)
 
@@ -253,6 +259,44 @@ def test_an_operator_takes_a_link_back_and_cards_stay_where_they_are(registry: R
     registry.tell(FORMER.social("PRODUCED", 1, card=NEW), FORMER)
     assert [card.key for card in registry.holder(FORMER).cards] == [NEW]
     assert refusals(registry.link(PRIMARY, FORMER)) == []
+
+
+class Resident(SyntheticHolder):
+    """A foreign permanent resident under one of two numbers: the old one by serial 7, the new one by 8."""
+
+    NUMBERS: Final = {7: ("07", "UTO110080010118"), 8: ("01", "91199919800101001X")}
+
+    @property
+    def number(self) -> str:
+        return self.NUMBERS[self.serial][1]
+
+    @property
+    def subject(self) -> str:
+        """From the number's normal form, as at a gateway."""
+        return sm3(normalise_identity(*self.NUMBERS[self.serial]).encode()).hex()
+
+    @property
+    def person(self) -> exchange_values_pb2.PersonIdentity:
+        kind, number = self.NUMBERS[self.serial]
+        return exchange_values_pb2.PersonIdentity(kind=coded("nhsa.psn_cert_type", kind), number=number)
+
+
+def test_a_foreign_permanent_residents_old_and_new_number_are_one_person() -> None:
+    old, new, registry = Resident(7), Resident(8), Registry()
+    registry.tell(old.social("ENABLED", 1), old)
+    assert person_of(registry.holder(old)) == old.person
+    registry.tell(new.social("PRODUCED", 1, card=NEW), new)
+    assert person_of(registry.holder(new)).number == new.number
+
+    assert refusals(registry.link(old, new)) == []
+
+    assert (registry.holder(old).linked_to, registry.holder(old).cards) == (new.subject, ())
+    assert {card.key for card in registry.holder(new).cards} == {OLD, NEW}
+    registry.tell(old.social("LOST", 2), old)
+    assert registry.social_state(OLD, new) == "LOST"
+    registry.tell(new.social("ENABLED", 2, card=NEW, replaces=OLD), new)
+    assert (registry.social_state(OLD, new), registry.social_state(NEW, new)) == ("SUPERSEDED", "ACTIVE")
+    assert {step_in(asked).person.number for asked in registry.steps_asked()} == {new.number}
 
 
 # ---- the form in which a holder moves ------------------------------------------------------------------------------
