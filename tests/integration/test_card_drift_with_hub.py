@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
 from onecard.card.v1 import change_pb2, comparison_pb2, values_pb2
 from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
@@ -29,6 +32,7 @@ from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.settings import TlsSettings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import ExitCode
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 from tests.support.card_copies import NotingOffice
@@ -36,6 +40,7 @@ from tests.support.card_drift import fill_registry, make_holder
 from tests.support.card_reports import CARDS, recognition_code, social_report
 from tests.support.directories import MEDICAL, NETWORK, certificate_name, numbered, put_participant
 from tests.support.gateway import METHODS, Hub, eventually, running_hub
+from tests.support.operators import Operator
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -120,6 +125,11 @@ async def country(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Country]:
         )
 
 
+@pytest.fixture
+def operator(country: Country, postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    return Operator(country.hub, postgres_dsn, tmp_path, monkeypatch)
+
+
 def province(hub: Hub, directory: Path) -> Exchange:
     signer = hub.signers["cn-00"]
     store = directory / "province.sqlite"
@@ -189,6 +199,53 @@ async def test_a_card_that_breaks_a_rule_is_left_to_a_person_and_holds_up_no_oth
     assert followed.found == {"missing-there": 30}
     assert followed.repaired == {"missing-there": 29}
     assert [case.number for case in await list_cases(await country.database.get())] == ["A00000013"]
+
+
+@pytest.mark.timeout(180)
+async def test_the_command_finds_and_repairs_and_says_by_its_exit_code_what_is_left(
+    country: Country, operator: Operator
+) -> None:
+    resident, own = make_holder(7, "cn-11", "510100"), make_holder(8, PROVINCE, "510100")
+    await fill_registry(await country.database.get(), [resident, *strangers(5)])
+    unheard = social_report(991, issuer=PROVINCE)
+    unheard.data.recognition_code = recognition_code(991, "510100")
+    await told_once(country, unheard)
+
+    looked = await operator.run("drift", PROVINCE, "--no-repair", "--json")
+    assert looked.exit_code == ExitCode.FOUND_WRONG
+    assert not country.office.told
+    assert counted(looked) == [({"missing-here": 1}, {}, {}), ({"missing-there": 1}, {}, {})]
+
+    repaired = await operator.run("drift", PROVINCE)
+    assert repaired.exit_code == ExitCode.DONE
+    assert {change.card.number for change in country.office.told} == {resident.cards[0].number}
+    for scope, kind in (("issued", "missing-here"), ("followed", "missing-there")):
+        assert re.search(rf"{scope}\W+{kind}\W+1\W+1\W+0\W", repaired.stdout), repaired.stdout
+
+    again = await operator.run("drift", PROVINCE, "--json")
+    assert (again.exit_code, counted(again)) == (ExitCode.DONE, [({}, {}, {})] * 2)
+
+    await fill_registry(await country.database.get(), [own])
+    left = await operator.run("drift", PROVINCE, "--json")
+    assert left.exit_code == ExitCode.FOUND_WRONG
+    assert counted(left) == [({"missing-there": 1}, {}, {"missing-there": 1}), ({}, {}, {})]
+    assert [case.number for case in await list_cases(await country.database.get(), PROVINCE)] == [own.cards[0].number]
+
+    told = [unheard.person.number, unheard.card.number, unheard.data.recognition_code, unheard.holder.name]
+    for holder in (resident, own):
+        card = holder.cards[0]
+        told += [holder.number, holder.subject, holder.name]
+        told += [card.number, card.recognition_code, card.bank_card_number]
+    printed = "".join(result.output for result in (looked, repaired, again, left))
+    assert all(told)
+    assert not [one for one in told if one in printed]
+
+
+def counted(result: Result) -> list[tuple[dict[str, int], ...]]:
+    """What was found, repaired and listed, by scope, of a command's JSON."""
+    told = json.loads(result.stdout)
+    assert told["participant"] == PROVINCE
+    return [(scope["found"], scope["repaired"], scope["listed"]) for scope in told["scopes"]]
 
 
 def enabled(serial: int, number: str) -> change_pb2.ReportSocialChangeRequest:
