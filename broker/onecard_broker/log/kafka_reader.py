@@ -36,9 +36,9 @@ _ANSWERS_PER_SECOND = 400
 class Pace:
     """How long brokers gather records before they answer the readers of one log.
 
-    A broker's cost, and ours, is by the answer: while records keep coming, it may gather some; a single one, as a tick
-    is, does not begin that. On a busy machine, where several come at once, it gathers longer. Many readers that are busy
-    at once gather longer too, so that all together get no more than so many answers a second.
+    A broker's cost, and ours, is by the answer: while records keep coming, it may gather some; a single one, such as a
+    tick, does not begin that. On a busy machine, where several come at once, it gathers longer. Many readers that are
+    busy at once gather longer too, so that all together get no more than so many answers a second.
     """
 
     def __init__(self, busyness: Busyness = BUSYNESS) -> None:
