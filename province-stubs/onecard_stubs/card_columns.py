@@ -250,7 +250,7 @@ class ColumnsCards:
         hanging = self.hanging.get(number, Hanging())
         return {
             "cards": [
-                {"card_number": card.number, "status": card.status}
+                {"card_number": card.number, "recognition_code": card.recognition_code, "status": card.status}
                 for card in self.cards.values()
                 if card.person.identity_number == number
             ],

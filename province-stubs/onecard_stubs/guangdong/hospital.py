@@ -50,11 +50,39 @@ class FeeItem:
         return wire.fen(self.quantity * self.price)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What a patient shows at the counter."""
+
+    kind: str
+    """mdtrt_cert_type: 02 identity card, 03 social security card."""
+    number: str
+    recognition_code: str = ""
+    """card_sn, which goes with a social security card alone."""
+
+    @classmethod
+    def identity_card(cls, person: Person) -> "Credential":
+        """The person's identity card."""
+        return cls(kind="02", number=person.identity_number)
+
+    @classmethod
+    def card(cls, number: str, recognition_code: str) -> "Credential":
+        """A social security card."""
+        return cls(kind="03", number=number, recognition_code=recognition_code)
+
+    def fields(self) -> dict[str, str]:
+        """The fields of a request that tell it."""
+        told = {"mdtrt_cert_type": self.kind, "mdtrt_cert_no": self.number}
+        return told | {"card_sn": self.recognition_code} if self.recognition_code else told
+
+
 @dataclass(slots=True, kw_only=True)
 class Stay:
     """A visit or stay at the counter."""
 
     person: Person
+    credential: Credential
+    """What it began with; its bills tell the same, whatever becomes of it."""
     insurance_area: str
     insurance_kind: str
     visit_id: str
@@ -159,8 +187,7 @@ class Hospital:
     async def identify(self, person: Person, *, insurance_area: str) -> Answer:
         """1101 with the identity card."""
         data = {
-            "mdtrt_cert_type": "02",
-            "mdtrt_cert_no": person.identity_number,
+            **Credential.identity_card(person).fields(),
             "card_sn": "",
             "begntime": "",
             "psn_cert_type": "1",
@@ -169,12 +196,11 @@ class Hospital:
         }
         return await self.trade("1101", {"data": data}, insurance_area=insurance_area)
 
-    async def identify_by_card(self, person: Person, *, insurance_area: str) -> Answer:
-        """1101 with the social security card, which needs its recognition code."""
+    async def identify_by_card(self, person: Person, *, insurance_area: str, card: Credential | None = None) -> Answer:
+        """1101 with a social security card, the person's first one unless another is shown."""
+        shown = card or Credential.card(person.card_number, person.card_recognition_code)
         data = {
-            "mdtrt_cert_type": "03",
-            "mdtrt_cert_no": person.card_number,
-            "card_sn": person.card_recognition_code,
+            **shown.fields(),
             "begntime": "",
             "psn_cert_type": "01",
             "certno": person.identity_number,
@@ -213,17 +239,25 @@ class Hospital:
         return await self.trade("2502", {"data": data}, insurance_area=insurance_area)
 
     async def admit(
-        self, person: Person, *, insurance_area: str, insurance_kind: str, number: str, day: date, med_type: str = "21"
+        self,
+        person: Person,
+        *,
+        insurance_area: str,
+        insurance_kind: str,
+        number: str,
+        day: date,
+        med_type: str = "21",
+        credential: Credential | None = None,
     ) -> tuple[Answer, Stay]:
-        """2401; the stay has no visit_id if the admission was refused."""
+        """2401, with the identity card unless another credential is shown; without visit_id if it was refused."""
+        shown = credential or Credential.identity_card(person)
         info = {
             "psn_no": person.personal_number,
             "insutype": insurance_kind,
             "coner_name": "",
             "tel": person.telephone,
             "begntime": f"{day.isoformat()} 08:30:00",
-            "mdtrt_cert_type": "02",
-            "mdtrt_cert_no": person.identity_number,
+            **shown.fields(),
             "med_type": med_type,
             "ipt_no": number,
             "medrcdno": "",
@@ -252,18 +286,18 @@ class Hospital:
         content = {"mdtrtinfo": info, "diseinfo": [diagnosis]}
         answer = await self.trade("2401", content, insurance_area=insurance_area)
         visit_id = str(answer.output["result"]["mdtrt_id"]) if answer.is_success else ""
-        return answer, self._stay(person, insurance_area, insurance_kind, visit_id, is_inpatient=True)
+        return answer, self._stay(person, shown, insurance_area, insurance_kind, visit_id, is_inpatient=True)
 
     async def register(
         self, person: Person, *, insurance_area: str, insurance_kind: str, number: str, day: date
     ) -> tuple[Answer, Stay]:
-        """2201."""
+        """2201, with the identity card."""
+        shown = Credential.identity_card(person)
         data = {
             "psn_no": person.personal_number,
             "insutype": insurance_kind,
             "begntime": f"{day.isoformat()} 09:05:07",
-            "mdtrt_cert_type": "02",
-            "mdtrt_cert_no": person.identity_number,
+            **shown.fields(),
             "ipt_otp_no": number,
             "atddr_no": "D440300000001",
             "dr_name": "李四",
@@ -273,12 +307,21 @@ class Hospital:
         }
         answer = await self.trade("2201", {"data": data}, insurance_area=insurance_area)
         visit_id = str(answer.output["data"]["mdtrt_id"]) if answer.is_success else ""
-        return answer, self._stay(person, insurance_area, insurance_kind, visit_id, is_inpatient=False)
+        return answer, self._stay(person, shown, insurance_area, insurance_kind, visit_id, is_inpatient=False)
 
     @staticmethod
-    def _stay(person: Person, insurance_area: str, insurance_kind: str, visit_id: str, *, is_inpatient: bool) -> Stay:
+    def _stay(
+        person: Person,
+        credential: Credential,
+        insurance_area: str,
+        insurance_kind: str,
+        visit_id: str,
+        *,
+        is_inpatient: bool,
+    ) -> Stay:
         return Stay(
             person=person,
+            credential=credential,
             insurance_area=insurance_area,
             insurance_kind=insurance_kind,
             visit_id=visit_id,
@@ -342,8 +385,7 @@ class Hospital:
         total, full, over, preceding, scope = stay.totals
         return {
             "psn_no": stay.person.personal_number,
-            "mdtrt_cert_type": "02",
-            "mdtrt_cert_no": stay.person.identity_number,
+            **stay.credential.fields(),
             "med_type": "21" if stay.is_inpatient else "11",
             "medfee_sumamt": f"{wire.yuan(total)}",
             "psn_setlway": "01",

@@ -1,7 +1,8 @@
 """The drill `card-replaced`: a Sichuan patient's card is replaced while the patient lies in a Guangdong hospital.
 
 The new card is enabled and the old one refused; e-card, medical credential and account follow step by step; the stay is
-settled on the credential that it began with; the saga closes when the agency confirms the benefit account.
+settled on the old card, with which it began, when that has ended at the hub and in Sichuan; the saga closes when the
+agency confirms the benefit account.
 """
 
 import asyncio
@@ -12,14 +13,16 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
 from onecard_protocol.explained import Text
+from onecard_protocol.redaction import mask_number
 from onecard_stubs.dev.processes import PROGRAM, inherited_environment
 from onecard_stubs.dev.running import RunningCountry
-from onecard_stubs.guangdong.hospital import Hospital, Stay
+from onecard_stubs.guangdong.hospital import Credential, Hospital, Stay
 from onecard_stubs.population import Person, Population
 from onecard_stubs.scenarios.accounts import mark, take_accounts
 from onecard_stubs.scenarios.control import command, until
 from onecard_stubs.scenarios.medical import INSURANCE_KIND, choose_patient, fee_items, file_outwards, require
 from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown, same
+from onecard_stubs.sichuan.cards import STATUSES
 
 ISSUER: Final = "cn-51"
 PLACE_OF_CARE: Final = "cn-44"
@@ -27,6 +30,8 @@ BANK: Final = "bank-102"
 
 _SHANGHAI: Final = timezone(timedelta(hours=8))
 _ACTIVE_ACCOUNT: Final = "1"
+_STEP_FIGURES: Final = ("step", "phase", "recipient", "attempt", "changed_time")
+"""What is told of a step for machines, by the names of `onecard card saga --json`."""
 _STEPS: Final[Mapping[str, Text]] = {
     "NEW_ENABLED": Text(en="the new card is enabled", zh="新卡启用"),
     "OLD_SUPERSEDED": Text(en="the old card ends", zh="原卡失效"),
@@ -62,13 +67,14 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     await file_outwards(country, person, today)
     hospital = Hospital(country.adapter_urls[PLACE_OF_CARE])
     try:
-        stay = await _admitted(hospital, person, today, number=f"ZY{since.since_ms}1")
+        stay = await _admitted(hospital, person, old, today, number=f"ZY{since.since_ms}1")
         trial = require("2303", await hospital.pre_settle(stay)).output["setlinfo"]
         report("the old card is lost: a new one is made and enabled in Sichuan")
         made = await command(country, ISSUER, "reissue", {"identity_number": person.identity_number})
         await _open_account(country, person, made["card_number"])
-        await verdict(country, person, old, is_usable=False)
-        report("the patient is discharged, and the stay settled")
+        await verdict(country, person, old.number, is_usable=False)
+        await _ended_in_sichuan(country, person, old.number)
+        report("the patient is discharged, and the stay settled on the old card")
         require("2402", await hospital.discharge(stay, day=today))
         settled = require("2304", await hospital.settle(stay)).output["setlinfo"]
     finally:
@@ -79,9 +85,10 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     report("the agency confirms the benefit account")
     await command(country, ISSUER, "confirm_benefit_account", {"identity_number": person.identity_number})
     saga = await saga_in(country, person, "completed")
-    refused = await verdict(country, person, old, is_usable=False)
+    refused = await verdict(country, person, old.number, is_usable=False)
     shown = await _show(country, person)
     hanging = await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number})
+    reached = await _credentials(country, person, stay)
     played_ms = round((time.monotonic() - started) * 1000)
     report("comparing outboxes, journal and inboxes")
     accounts = await take_accounts(country, since)
@@ -95,6 +102,14 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
             Check(
                 what=Text(en="the stay was settled as it was pre-settled", zh="住院按预结算结果完成结算"),
                 holds=trial["fund_pay_sumamt"] == settled["fund_pay_sumamt"],
+            ),
+            Check(
+                what=Text(
+                    en="Sichuan's core was told the old card at admission and, when it had ended, at settlement",
+                    zh="四川核心系统在入院登记时和原卡失效后的结算时收到的凭证均为原卡",
+                ),
+                holds=reached == [old, old],
+                found=" ".join(f"{credential.kind} {mask_number(credential.number)}" for credential in reached),
             ),
             Check(
                 what=Text(en="one card is in use, the old one has ended", zh="仅一张卡在用，原卡失效"),
@@ -129,7 +144,11 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
         ],
         patient=f"{person.name[0]}**",
         tables=(_steps_table(saga),),
-        own_figures={"replacement": saga["id"], "refused_reason": refused["reason"]},
+        own_figures={
+            "replacement": saga["id"],
+            "refused_reason": refused["reason"],
+            "steps": [{name: step[name] for name in _STEP_FIGURES} for step in saga["steps"]],
+        },
     )
 
 
@@ -142,20 +161,20 @@ async def _choose(country: RunningCountry) -> Person:
     return choose_patient(Population(), filings)
 
 
-async def _told(country: RunningCountry, person: Person) -> str:
-    """Let the registry know of the patient's card and its account; returns the card's number."""
+async def _told(country: RunningCountry, person: Person) -> Credential:
+    """Let the registry know of the patient's card and its account; returns the card."""
     cards = (await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number}))["cards"]
-    number: str = cards[-1]["card_number"]
+    card = Credential.card(cards[-1]["card_number"], cards[-1]["recognition_code"])
     await command(country, ISSUER, "tell_all", {"identity_number": person.identity_number})
-    await verdict(country, person, number, is_usable=True)
-    await _open_account(country, person, number)
+    await verdict(country, person, card.number, is_usable=True)
+    await _open_account(country, person, card.number)
 
     async def look() -> bool | None:
         known = (await _show(country, person))["cards"]
         return True if any(card["financial"]["state"] == "ACTIVE" for card in known) else None
 
     await until(look, Text(en="The bank's account did not come.", zh="未收到金融账户信息。"), seconds=60)
-    return number
+    return card
 
 
 async def _open_account(country: RunningCountry, person: Person, number: str) -> None:
@@ -166,17 +185,38 @@ async def _open_account(country: RunningCountry, person: Person, number: str) ->
 # ---- the stay ------------------------------------------------------------------------------------------------------
 
 
-async def _admitted(hospital: Hospital, person: Person, today: date, *, number: str) -> Stay:
+async def _admitted(hospital: Hospital, person: Person, card: Credential, today: date, *, number: str) -> Stay:
     area = person.active_enrolments[0].insurance_area
     require("9001", await hospital.sign_in())
-    require("1101", await hospital.identify(person, insurance_area=area))
+    require("1101", await hospital.identify_by_card(person, insurance_area=area, card=card))
     day = today - timedelta(days=3)
     admitted, stay = await hospital.admit(
-        person, insurance_area=area, insurance_kind=INSURANCE_KIND, number=number, day=day
+        person, insurance_area=area, insurance_kind=INSURANCE_KIND, number=number, day=day, credential=card
     )
     require("2401", admitted)
     require("2301", await hospital.upload_fees(stay, fee_items(12), day=day + timedelta(days=1)))
     return stay
+
+
+async def _ended_in_sichuan(country: RunningCountry, person: Person, number: str) -> None:
+    """Wait until Sichuan has ended the old card at the hub's word, in the system that will settle."""
+
+    async def look() -> bool | None:
+        cards = (await command(country, ISSUER, "show_cards", {"identity_number": person.identity_number}))["cards"]
+        return (number, STATUSES.superseded) in {(card["card_number"], card["status"]) for card in cards} or None
+
+    await until(look, Text(en="The old card did not end in Sichuan.", zh="四川的原卡未失效。"), seconds=60)
+
+
+async def _credentials(country: RunningCountry, person: Person, stay: Stay) -> list[Credential]:
+    """What Sichuan's core was told in the registration of a stay and in its settlement."""
+    told = await command(country, ISSUER, "show_credentials", {"identity_number": person.identity_number})
+    return [
+        Credential(**settlement[when])
+        for settlement in told["settlements"]
+        if settlement["visit_id"] == stay.visit_id
+        for when in ("registered", "settled")
+    ]
 
 
 # ---- looking -------------------------------------------------------------------------------------------------------

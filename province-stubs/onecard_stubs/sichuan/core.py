@@ -81,6 +81,7 @@ class SichuanCore:
                 "withdraw_outwards": self.withdraw_outwards,
                 "describe": self._describe,
                 "settlements_standing": self._standing,
+                "show_credentials": self._credentials,
                 **self.cards.columns.commands(),
             },
         )
@@ -111,6 +112,9 @@ class SichuanCore:
 
     async def _standing(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.state.standing()
+
+    async def _credentials(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"settlements": self.state.credentials(str(arguments["identity_number"]))}
 
     async def _tell(self, trade: str, fields: soap.Fields) -> dict[str, Any]:
         if not self.adapter_url:

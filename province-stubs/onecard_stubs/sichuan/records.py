@@ -47,6 +47,15 @@ class Line:
     in_scope_fen: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What the patient showed, as it was told: kept for the record, and never looked up."""
+
+    kind: str
+    number: str
+    recognition_code: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Visit:
     """A visit or stay."""
@@ -61,6 +70,7 @@ class Visit:
     first_day: date
     filing_id: str
     is_emergency: bool
+    credential: Credential
     lines: dict[str, Line] = field(default_factory=dict)
     is_discharged: bool = False
 
@@ -95,6 +105,7 @@ class Settlement:
     visit: Visit
     split: Split
     year: int
+    credential: Credential
     is_cancelled: bool = False
     is_reversed: bool = False
 

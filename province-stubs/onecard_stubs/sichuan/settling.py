@@ -17,7 +17,7 @@ from onecard_stubs.population import Enrolment, Person
 from onecard_stubs.sichuan.amounts import from_text, to_text
 from onecard_stubs.sichuan.records import EMERGENCY_CARE, Settlement, Transaction, Visit
 from onecard_stubs.sichuan.soap import Message
-from onecard_stubs.sichuan.state import SHANGHAI, CoreState, Output, Refused, day_from
+from onecard_stubs.sichuan.state import SHANGHAI, CoreState, Output, Refused, credential_of, day_from
 
 _FILING_KINDS: Final = {
     "01": FilingKind.LONG_TERM,
@@ -44,7 +44,12 @@ def settle(state: CoreState, message: Message, transid: str) -> Output:
         raise Refused(-32, "该次就诊已结算，请勿重复结算")
     visit, split, year = _computed(state, message)
     settlement = Settlement(
-        settlement_id=state.new_number("A", visit.insurance_area), transid=transid, visit=visit, split=split, year=year
+        settlement_id=state.new_number("A", visit.insurance_area),
+        transid=transid,
+        visit=visit,
+        split=split,
+        year=year,
+        credential=credential_of(message),
     )
     _post(state, settlement, sign=1)
     state.settlements[settlement.settlement_id] = settlement

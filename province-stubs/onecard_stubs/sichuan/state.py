@@ -1,12 +1,13 @@
 """What the core holds, and how it finds it; the trades stand in trades.py and settling.py."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
-from typing import Final
+from typing import Any, Final
 
 from onecard_stubs.population import Person, Population
-from onecard_stubs.sichuan.records import OPEN_END, Account, Filing, Settlement, Transaction, Visit
+from onecard_stubs.sichuan.records import OPEN_END, Account, Credential, Filing, Settlement, Transaction, Visit
 from onecard_stubs.sichuan.soap import Message
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
@@ -132,10 +133,29 @@ class CoreState:
             number: settlement.visit.visit_id for number, settlement in self.settlements.items() if settlement.stands
         }
 
+    def credentials(self, identity_number: str) -> list[dict[str, Any]]:
+        """What each settlement of a person that stands was registered and settled with."""
+        return [
+            {
+                "visit_id": settlement.visit.visit_id,
+                "registered": dataclasses.asdict(settlement.visit.credential),
+                "settled": dataclasses.asdict(settlement.credential),
+            }
+            for settlement in self.settlements.values()
+            if settlement.stands and settlement.visit.identity_number == identity_number
+        ]
+
     def keep(self, transid: str, trade: str, output: Output, settlement: Settlement | None = None) -> Output:
         """Note a transaction; gives its output."""
         self.transactions[transid] = Transaction(transid=transid, trade=trade, output=output, settlement=settlement)
         return output
+
+
+def credential_of(message: Message) -> Credential:
+    """The credential of a request; empty where none is told."""
+    return Credential(
+        kind=message.value("ykc911"), number=message.value("ykc912"), recognition_code=message.value("ykc913")
+    )
 
 
 def filing_fields(filing: Filing) -> dict[str, str]:

@@ -16,6 +16,7 @@ from onecard_stubs.sichuan.state import (
     CoreState,
     Output,
     Refused,
+    credential_of,
     day_from,
     filing_fields,
     person_details,
@@ -104,6 +105,7 @@ def register(state: CoreState, message: Message, transid: str) -> Output:
         first_day=day_from(message.value("aae030")),
         filing_id=message.value("ykc901"),
         is_emergency=message.value("ykc904") == "1",
+        credential=credential_of(message),
     )
     return state.keep(transid, message.trade, {"ykc700": visit_id})
 

@@ -142,7 +142,14 @@ class Counter:
 def load_of(*visits: str, unanswered: str = "") -> HospitalLoad:
     load = HospitalLoad(cast(Hospital, Counter(unanswered=unanswered)), "")
     load._stays = [
-        Stay(person=cast(Any, None), insurance_area="510100", insurance_kind="310", visit_id=visit, is_inpatient=False)
+        Stay(
+            person=cast(Any, None),
+            credential=cast(Any, None),
+            insurance_area="510100",
+            insurance_kind="310",
+            visit_id=visit,
+            is_inpatient=False,
+        )
         for visit in visits
     ]
     return load

@@ -32,6 +32,14 @@ def _rule(local: str, national: str, codec: object = TEXT, *, required: bool = F
     return Rule(local=local, national=national, codec=codec, is_required=required, absent_as="")  # type: ignore[arg-type]
 
 
+_CREDENTIAL: Final = (
+    _rule("ykc911", "credential.kind", code("mdtrt_cert_type")),
+    _rule("ykc912", "credential.number"),
+    _rule("ykc913", "credential.card_recognition_code"),
+)
+"""What the patient showed: when registered, and again with the bill."""
+
+
 PERSON_DETAILS: Final = FieldMap(
     values_pb2.PersonDetails,
     [
@@ -96,9 +104,7 @@ REGISTRATION: Final = FieldMap(
         _rule("ykc901", "filing_id"),
         _rule("ykc904", "is_emergency", FLAG),
         _rule("ykc905", "department_name"),
-        _rule("ykc911", "credential.kind", code("mdtrt_cert_type")),
-        _rule("ykc912", "credential.number"),
-        _rule("ykc913", "credential.card_recognition_code"),
+        *_CREDENTIAL,
     ],
 )
 
@@ -163,6 +169,7 @@ TERMS: Final = FieldMap(
         _rule("ykc690", "line_count", COUNT),
         _rule("ykc916", "uses_personal_account", FLAG),
         _rule("ykc917", "settlement_way", code("psn_setlway")),
+        *_CREDENTIAL,
     ],
 )
 

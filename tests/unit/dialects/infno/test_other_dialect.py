@@ -9,7 +9,7 @@ import pytest
 from onecard_adapters.connectors.http import LocalHttpClient, LocalHttpServer
 from onecard_adapters.dialects.infno.care import build_care
 from onecard_stubs.guangdong.core import GuangdongCore
-from onecard_stubs.guangdong.hospital import Hospital, Stay
+from onecard_stubs.guangdong.hospital import Credential, Hospital, Stay
 from onecard_stubs.population import Population
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, care_settings, open_memory
 from tests.support.sichuan import Sichuan, sichuan
@@ -34,7 +34,7 @@ async def ends(tmp_path: Path) -> AsyncIterator[tuple[Hospital, Sichuan]]:
         yield hospital, insured
 
 
-async def _ready(hospital: Hospital, insured: Sichuan) -> Stay:
+async def _ready(hospital: Hospital, insured: Sichuan, credential: Credential | None = None) -> Stay:
     person = insured.person
     area = person.active_enrolments[0].insurance_area
     await hospital.sign_in()
@@ -44,7 +44,7 @@ async def _ready(hospital: Hospital, insured: Sichuan) -> Stay:
     ):
         assert answer.is_success, answer.text
     answer, stay = await hospital.admit(
-        person, insurance_area=area, insurance_kind="310", number="ZY2403010001", day=ADMITTED
+        person, insurance_area=area, insurance_kind="310", number="ZY2403010001", day=ADMITTED, credential=credential
     )
     assert answer.is_success, answer.text
     for answer in (
@@ -80,3 +80,21 @@ async def test_a_settlement_is_reversed_across_the_dialects(ends: tuple[Hospital
     assert first.is_success, first.text
     assert first.output["result"]["reversal_result"] == "REVERSED"
     assert (await hospital.reverse(stay, msgid, "2304")).output == first.output
+
+
+@pytest.mark.parametrize("is_card", [True, False], ids=["social security card", "identity card"])
+async def test_the_credential_of_admission_and_bill_reaches_the_core_across_the_dialects(
+    ends: tuple[Hospital, Sichuan], is_card: bool
+) -> None:
+    hospital, insured = ends
+    person = insured.person
+    card = Credential.card(person.card_number, person.card_recognition_code)
+    stay = await _ready(hospital, insured, card if is_card else None)
+    assert (await hospital.settle(stay)).is_success
+    (told,) = insured.core.state.credentials(person.identity_number)
+    shown = (
+        {"kind": "03", "number": person.card_number, "recognition_code": person.card_recognition_code}
+        if is_card
+        else {"kind": "02", "number": person.identity_number, "recognition_code": ""}
+    )
+    assert told == {"visit_id": stay.visit_id, "registered": shown, "settled": shown}
