@@ -121,28 +121,24 @@ class DeskWorld:
 
     def social(self) -> list[tuple[str, int, str, str]]:
         """(card number, version, change, state) of each social event."""
-        return [
-            (
-                event.card.number,
-                event.version,
-                change_pb2.SocialChange.Name(event.change).removeprefix("SOCIAL_CHANGE_"),
-                values_pb2.SocialState.Name(event.state).removeprefix("SOCIAL_STATE_"),
-            )
-            for event in self.told()
-            if isinstance(event, change_pb2.ReportSocialChangeRequest)
-        ]
+        return self._steps(change_pb2.ReportSocialChangeRequest, change_pb2.SocialChange, values_pb2.SocialState)
 
     def financial(self) -> list[tuple[str, int, str, str]]:
         """The same of each event of an account."""
+        return self._steps(
+            change_pb2.ReportFinancialChangeRequest, change_pb2.FinancialChange, values_pb2.FinancialState
+        )
+
+    def _steps(self, kind: Any, changes: Any, states: Any) -> list[tuple[str, int, str, str]]:
         return [
             (
                 event.card.number,
                 event.version,
-                change_pb2.FinancialChange.Name(event.change).removeprefix("FINANCIAL_CHANGE_"),
-                values_pb2.FinancialState.Name(event.state).removeprefix("FINANCIAL_STATE_"),
+                changes.Name(event.change).partition("_CHANGE_")[2],
+                states.Name(event.state).partition("_STATE_")[2],
             )
             for event in self.told()
-            if isinstance(event, change_pb2.ReportFinancialChangeRequest)
+            if isinstance(event, kind)
         ]
 
     async def count(self, table: str) -> int:

@@ -28,7 +28,7 @@ from onecard_broker.domain.medical_state import Encounter, Transaction, decode_e
 from onecard_broker.domain.settlement_states import Kind, Phase
 from onecard_stubs.dev.country import Country
 from onecard_stubs.dev.running import RunningCountry
-from onecard_stubs.scenarios.accounts import EVERYTHING, take_accounts
+from onecard_stubs.scenarios.accounts import Mark, take_accounts
 from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.core import PATH
 from tests.support.load import CANCEL, INSURED, REFUSED, SETTLE, SteadfastHospital, Trade, Ward
@@ -81,7 +81,7 @@ async def everything_agrees(country: Country, ward: Ward, *, timeout_s: float = 
         await asyncio.sleep(_POLL_S)
         open_ = await what_is_open(country, running)
     _require_none("still open", open_)
-    accounts = await take_accounts(running, EVERYTHING, with_stories=False)
+    accounts = await take_accounts(running, Mark(since_ms=0), with_stories=False)
     _require_none("lost", accounts.lost)
     _require_none("doubled", accounts.doubled)
     _require_none("unknown", accounts.unknown)

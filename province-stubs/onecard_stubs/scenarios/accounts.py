@@ -52,9 +52,6 @@ class Mark:
     """Messages, as `sender:id`."""
 
 
-EVERYTHING = Mark(since_ms=0)
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """A message of an adapter's outbox."""
