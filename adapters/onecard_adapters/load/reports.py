@@ -11,6 +11,7 @@ from typing import Any
 
 from onecard_adapters.load.receiving import Received
 from onecard_adapters.load.sending import Sent
+from onecard_protocol.whole_files import write_whole
 
 
 def sent_report(sent: Sent) -> dict[str, Any]:
@@ -52,6 +53,4 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 def write(file: Path, report: dict[str, Any]) -> None:
     """Write a report; it appears whole, because its reader waits for the file."""
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(report), encoding="ascii")
-    part.replace(file)
+    write_whole(file, json.dumps(report))

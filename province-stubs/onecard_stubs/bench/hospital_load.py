@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from onecard_protocol.whole_files import write_whole
 from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
 from onecard_stubs.population import Person, Population
 
@@ -207,14 +208,8 @@ async def hospital_load(
         await load.run(until_ms=until_ms, concurrency=concurrency, rate_per_s=rate_per_s)
     finally:
         await hospital.close()
-    _write(report, _figures(load, begun_ms, until_ms))
+    write_whole(report, json.dumps(_figures(load, begun_ms, until_ms)))
     return len(load.failures) + bool(load.shortfall)
-
-
-def _write(report: Path, figures: dict[str, Any]) -> None:
-    part = report.with_suffix(".part")  # It appears whole, because its reader waits for the file.
-    part.write_text(json.dumps(figures), encoding="utf-8")
-    part.replace(report)
 
 
 def _figures(load: HospitalLoad, begun_ms: int, until_ms: int) -> dict[str, Any]:

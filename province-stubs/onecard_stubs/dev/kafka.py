@@ -16,6 +16,7 @@ from types import TracebackType
 
 import psutil
 
+from onecard_protocol.whole_files import write_whole
 from onecard_stubs.dev.free_ports import free_ports
 from onecard_stubs.dev.kafka_jars import ensure_jars, find_program
 
@@ -164,7 +165,7 @@ class KafkaCluster:
                 "cluster_id": urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
                 "ports": list(zip(ports[::2], ports[1::2], strict=True)),
             }
-            state_file.write_text(json.dumps(state), encoding="utf-8")
+            write_whole(state_file, json.dumps(state))
         self._cluster_id = state["cluster_id"]
         self._brokers = [
             _Broker(

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.whole_files import write_whole
 
 _FILE = "country.json"
 
@@ -33,9 +34,9 @@ class RunningCountry:
         return sorted(path for path in (*own, *brokers, *database) if path.is_file())
 
     def save(self) -> None:
-        """Write it into the country's directory."""
+        """Write it into the country's directory, where others wait for it."""
         text = json.dumps(dataclasses.asdict(self), default=str, indent=1)
-        (self.directory / _FILE).write_text(text, encoding="utf-8")
+        write_whole(self.directory / _FILE, text)
 
     @classmethod
     def load(cls, directory: Path) -> "RunningCountry":
