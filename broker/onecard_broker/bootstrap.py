@@ -38,15 +38,15 @@ from onecard_protocol.signatures.signer import EngineSigner
 log = logging.getLogger(__name__)
 
 
-async def open_log(settings: HubSettings) -> Log:
-    """The log that the configuration names."""
+async def open_log(settings: HubSettings, *, gathers: bool = False) -> Log:
+    """The log that the configuration names; it `gathers` where many callers append one by one."""
     if isinstance(settings.log, EmbeddedLogSettings):
         from onecard_broker.log.embedded import EmbeddedLog
 
         return await EmbeddedLog.open(settings.database, partition_count=settings.log.partition_count)
     from onecard_broker.log.kafka import KafkaLog
 
-    return await KafkaLog.open(settings.log.kafka, partition_count=settings.log.partition_count)
+    return await KafkaLog.open(settings.log.kafka, partition_count=settings.log.partition_count, gathers=gathers)
 
 
 def hub_signer(settings: HubSettings) -> EngineSigner:
@@ -104,7 +104,7 @@ async def gateway(settings: HubSettings) -> AsyncIterator[Gateway]:
     signer = hub_signer(settings)
     subject_key = read_subject_key(settings.subject_key_file)
     await asyncio.to_thread(check, settings.database)
-    journal = await open_log(settings)
+    journal = await open_log(settings, gathers=True)
     write_access_log(settings.gateway.access_log_file)
     database = LiveConnection(settings.database, application_name="onecard gateway")
     # Of its own, so that rows of cards never wait behind what the gateway asks for once a second.

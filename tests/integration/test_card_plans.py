@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
-import re
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 import pytest
 
@@ -22,6 +19,7 @@ from onecard_broker.records.card_waiting import list_waiting
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.pool import Connection
 from onecard_protocol.identifiers import PROVINCE_CODES
+from tests.support.plans import Plans
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -47,67 +45,6 @@ LOADED: Final = [{"cardholders_pkey"}, {"cards_pkey"}, {"card_replacements_pkey"
 FIFTEEN_CARDS: Final = bytes(8), bytes([0, 40]) + bytes(6)
 """About as many as a range of the comparison has."""
 
-Node = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """What PostgreSQL would do with a statement."""
-
-    nodes: Sequence[Node]
-
-    @property
-    def scanned(self) -> set[str]:
-        """Tables that are read from end to end, without their partitions' numbers."""
-        return {_whole(node["Relation Name"]) for node in self.nodes if node["Node Type"] == "Seq Scan"}
-
-    @property
-    def used(self) -> set[str]:
-        """Indexes, without their partitions' numbers."""
-        return {_whole(node["Index Name"]) for node in self.nodes if "Index Name" in node}
-
-    def looks_up(self, index: str, *conditions: str) -> bool:
-        """Whether an index is asked for what meets the conditions, not gone through."""
-        return any(
-            _whole(node.get("Index Name", "")) == index
-            and all(condition in node.get("Index Cond", "") for condition in conditions)
-            for node in self.nodes
-        )
-
-
-class Plans:
-    """The plans of all that a connection sends, each asked for before its statement is sent."""
-
-    def __init__(self, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._made: list[Plan] = []
-        execute = connection.execute
-
-        async def explained(statement: Any, parameters: Any = None, **options: Any) -> Any:
-            cursor = await execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters, prepare=False)
-            row = await cursor.fetchone()
-            assert row is not None
-            found = row[0] if isinstance(row[0], list) else json.loads(row[0])
-            self._made.append(Plan(_nodes(found[0]["Plan"])))
-            return await execute(statement, parameters, **options)
-
-        monkeypatch.setattr(connection, "execute", explained)
-
-    def take(self) -> list[Plan]:
-        """The plans since the last look; none of them reads a large table from end to end."""
-        made, self._made = self._made, []
-        assert made
-        for plan in made:
-            assert not plan.scanned & LARGE, plan
-        return made
-
-
-def _nodes(plan: Node) -> list[Node]:
-    return [plan, *(node for part in plan.get("Plans", []) for node in _nodes(part))]
-
-
-def _whole(name: str) -> str:
-    return re.sub(r"_p\d{4}", "", name)
-
 
 @pytest.fixture
 async def database(postgres_dsn: str) -> AsyncIterator[LiveConnection]:
@@ -119,7 +56,7 @@ async def database(postgres_dsn: str) -> AsyncIterator[LiveConnection]:
 
 @pytest.fixture
 async def plans(database: LiveConnection, monkeypatch: pytest.MonkeyPatch) -> Plans:
-    return Plans(await database.get(), monkeypatch)
+    return Plans(await database.get(), monkeypatch, large=LARGE)
 
 
 async def fill(connection: Connection) -> None:

@@ -22,15 +22,12 @@ from typing import Any, Final, TypeVar
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime.schema import SCHEMA, SCHEMA_VERSION
-from onecard_protocol.busyness import BUSYNESS
 from onecard_protocol.errors import OneCardError
 
 _Result = TypeVar("_Result")
 Operation = Callable[[sqlite3.Connection], _Result]
 
 OPERATIONS_PER_COMMIT_MAX: Final = 512
-PAUSE_SECONDS_MAX: Final = 0.02
-"""Between transactions on a busy machine; elsewhere there is none."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +49,6 @@ class Store:
         self._gathered: list[_Job] = []
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._handed_over_at = float("-inf")
         self.commit_count = 0
 
     async def open(self) -> None:
@@ -76,11 +72,7 @@ class Store:
         future: asyncio.Future[_Result] = self._loop.create_future()
         if not self._gathered:
             # After this turn of the loop: what other tasks ask for in it belongs to the same transaction.
-            pause = self._handed_over_at + BUSYNESS.wait(0, PAUSE_SECONDS_MAX) - self._loop.time()
-            if pause > 0:
-                self._loop.call_later(pause, self._hand_over)
-            else:
-                self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._hand_over)
         self._gathered.append(_Job(operation, future))
         return future
 
@@ -94,7 +86,6 @@ class Store:
 
     def _hand_over(self) -> None:
         if self._gathered and self._loop is not None:
-            self._handed_over_at = self._loop.time()
             self._jobs.put(self._gathered)
             self._gathered = []
 

@@ -7,10 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
-from onecard_protocol.busyness import BUSYNESS
-
 PAUSE_SECONDS: Final = 0.005
-PAUSE_SECONDS_MAX: Final = 0.05
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -19,8 +16,8 @@ _Result = TypeVar("_Result")
 class ThreadBatches(Generic[_Item, _Result]):
     """Collects items of one event loop into batches. One item alone is worked on at once.
 
-    Batches that are not full begin at least `PAUSE_SECONDS` apart, up to ten times that on a busy machine: under load
-    more items share the cost of one.
+    Batches that are not full begin at least `PAUSE_SECONDS` apart: under load more items share
+    the cost of one.
     """
 
     def __init__(self, name: str, work: Callable[[list[_Item]], Sequence[_Result]], *, batch_max: int) -> None:
@@ -50,7 +47,7 @@ class ThreadBatches(Generic[_Item, _Result]):
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        earliest = self._begun_at + BUSYNESS.wait(PAUSE_SECONDS, PAUSE_SECONDS_MAX)
+        earliest = self._begun_at + PAUSE_SECONDS
         if earliest <= loop.time() or len(self._waiting) >= self._batch_max:
             # After this turn of the loop: what other tasks add in it belongs to the same batch.
             loop.call_soon(self._start, loop)

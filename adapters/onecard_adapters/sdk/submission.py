@@ -26,7 +26,6 @@ from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.verification import Verification
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
-from onecard_protocol.busyness import BUSYNESS
 from onecard_protocol.errors import OneCardError, policy, reason_name
 from onecard_protocol.identifiers import id_text
 from onecard_protocol.signatures.sm3 import sm3
@@ -34,9 +33,8 @@ from onecard_protocol.signatures.sm3 import sm3
 HELD_COUNT_MAX: Final = 4_096
 BATCHES_IN_FLIGHT_MAX: Final = 4
 _TIMEOUT_S: Final = 20.0
-# Batches begin at least so far apart, on a busy machine farther: more messages share a call, a signature, an append.
+# Batches begin at least so far apart: more messages share a call, a signature, an append.
 _BATCH_PAUSE_S: Final = 0.01
-_BATCH_PAUSE_S_MAX: Final = 0.05
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MOST_S: Final = 5.0
 
@@ -107,8 +105,7 @@ class Submission:
             while True:
                 if self._is_more_stored and not self._queue:
                     await self._load()
-                next_s = begun_s + BUSYNESS.wait(_BATCH_PAUSE_S, _BATCH_PAUSE_S_MAX)
-                pause_s = max(self._paused_until_s, next_s) - loop.time()
+                pause_s = max(self._paused_until_s, begun_s + _BATCH_PAUSE_S) - loop.time()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
                 batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []

@@ -6,11 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Final, Generic, TypeVar
-
-from onecard_protocol.busyness import BUSYNESS
-
-BUSY_PAUSES: Final = 10
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,8 +16,8 @@ class MicroBatches(Generic[Item, Result]):
     """Runs `work` on lists of items of one or several callers; at most `batches_max` lists are under way at once.
 
     `work` gives one result for each item, in their order. An error of `work` goes to every caller of its list.
-    A caller that stops waiting takes nothing back. Lists that are not full begin at least `pause_ms` apart, up
-    to ten times that on a busy machine: what comes alone goes at once, and under load more callers share a list's cost.
+    A caller that stops waiting takes nothing back. Lists that are not full begin at least `pause_ms` apart: what comes
+    alone goes at once, and under load more callers share a list's cost.
     """
 
     def __init__(
@@ -68,7 +64,7 @@ class MicroBatches(Generic[Item, Result]):
                 return
             self._beginning.cancel()
         # At the earliest one turn of the loop later, so that calls that arrived together share a list.
-        earliest = self._begun_at + BUSYNESS.wait(self._pause_seconds, BUSY_PAUSES * self._pause_seconds)
+        earliest = self._begun_at + self._pause_seconds
         if is_full or earliest <= loop.time():
             self._beginning = loop.call_soon(self._begin)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from aiokafka.util import NO_EXTENSIONS
 
 from onecard_broker.log.kafka_appender import KafkaAppender
-from onecard_broker.log.kafka_reader import KafkaReader, Pace
+from onecard_broker.log.kafka_reader import KafkaReader
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.kafka_topics import KafkaTopics
 from onecard_broker.log.port import Appended, ForeignEpoch, LogMisconfigured, Reader, Record, TopicSpec
@@ -33,14 +33,20 @@ class KafkaLog:
         self._topics = topics
         self._appender = appender
         self._readers: set[KafkaReader] = set()
-        self._pace = Pace()
         self._closed = False
 
     @classmethod
     async def open(
-        cls, settings: KafkaSettings, *, partition_count: int = 96, epoch_topic: str = "onecard.journal"
+        cls,
+        settings: KafkaSettings,
+        *,
+        partition_count: int = 96,
+        epoch_topic: str = "onecard.journal",
+        gathers: bool = False,
     ) -> "KafkaLog":
         """Open the log; the topics need not exist yet (`ensure_topics`).
+
+        Where it `gathers`, what many callers append one by one is sent together, `linger_ms` apart and more.
 
         Raises LogMisconfigured when the compiled record codec is not installed, LogUnavailable when Kafka
         does not answer.
@@ -52,7 +58,7 @@ class KafkaLog:
         except BaseException:
             await topics.close()
             raise
-        return cls(settings, partition_count, epoch_topic, epoch, topics, KafkaAppender(settings))
+        return cls(settings, partition_count, epoch_topic, epoch, topics, KafkaAppender(settings, gathers=gathers))
 
     @property
     def epoch(self) -> str:
@@ -77,7 +83,6 @@ class KafkaLog:
             topic=topic,
             positions=positions,
             settings=self._settings,
-            pace=self._pace,
             closed=self._readers.discard,
         )
         self._readers.add(reader)

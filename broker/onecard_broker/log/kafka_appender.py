@@ -15,11 +15,11 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from onecard_broker.log.busyness import BUSYNESS
 from onecard_broker.log.in_flight import AppendCall, InFlight
 from onecard_broker.log.kafka_clients import Leaving, start
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import Appended
-from onecard_protocol.busyness import BUSYNESS
 
 _logger = logging.getLogger(__name__)
 
@@ -53,9 +53,10 @@ class _Lane:
 class KafkaAppender:
     """Takes calls in their order and ends each by `InFlight.finish`. Everything runs on the event loop."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        """Connects at the first append."""
+    def __init__(self, settings: KafkaSettings, *, gathers: bool) -> None:
+        """Connects at the first append; where it `gathers`, batches begin apart."""
         self._settings = settings
+        self._gathers = gathers
         self._loop = asyncio.get_running_loop()
         self.in_flight = InFlight(
             bytes_max=settings.in_flight_bytes_max, record_bytes_max=settings.record_bytes_max, start=self._take
@@ -102,13 +103,14 @@ class KafkaAppender:
     async def _run(self) -> None:
         while True:
             await self._wakeup.wait()
-            # An idle log sends at once; a busy one waits a little, as everybody's cost is by the batch, and longer
-            # where the machine has no time left.
-            shortest = self._settings.linger_ms / 1000
-            linger = BUSYNESS.wait(shortest, max(shortest, _LINGER_SECONDS_MAX))
-            pause = self._begun_at + linger - self._loop.time()
-            if pause > 0:
-                await asyncio.sleep(pause)
+            if self._gathers:
+                # An idle log sends at once; a busy one waits, longer where the machine has less time left, as what
+                # goes together goes through all that follows together (docs/adr/0009).
+                shortest = self._settings.linger_ms / 1000
+                linger = BUSYNESS.wait(shortest, max(shortest, _LINGER_SECONDS_MAX))
+                pause = self._begun_at + linger - self._loop.time()
+                if pause > 0:
+                    await asyncio.sleep(pause)
             self._wakeup.clear()
             self._begun_at = self._loop.time()
             lanes, self._ready = list(self._ready), {}

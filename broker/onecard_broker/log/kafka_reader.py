@@ -11,75 +11,17 @@ from onecard_broker.log.kafka_clients import Leaving, start
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import (
     LoggedRecord,
-    LogMisconfigured,
     LogUnavailable,
     PositionAfterEnd,
     PositionBeforeStart,
     record_size_bytes,
 )
-from onecard_protocol.busyness import BUSYNESS, Busyness
 
 # A waiting read looks this often whether the reader was closed.
 _POLL_MS = 200
 _FETCH_BYTES = 4 * 1024 * 1024
 _PARTITION_FETCH_BYTES = 1024 * 1024
 _CONNECT_SECONDS = 10.0
-_QUIET = {"_fetch_min_bytes": 1, "_fetch_max_wait_ms": 500}
-_BUSY_BYTES_PER_MS = 1024
-_BUSY_WAIT_MS = 15
-_BUSY_WAIT_MS_MAX = 100
-_BUSY_SECONDS = 0.05
-_COMPANY_SECONDS = 0.2
-_ANSWERS_PER_SECOND = 400
-
-
-class Pace:
-    """How long brokers gather records before they answer the readers of one log.
-
-    A broker's cost, and ours, is by the answer: while records keep coming, it may gather some; a single one, such as a
-    tick, does not begin that. On a busy machine, where several come at once, it gathers longer. Many readers that are
-    busy at once gather longer too, so that all together get no more than so many answers a second.
-    """
-
-    def __init__(self, busyness: Busyness = BUSYNESS) -> None:
-        """Nobody is busy yet."""
-        self._busyness = busyness
-        self._records_at: dict[object, float] = {}
-        self._keeps_coming: set[object] = set()
-        self._with_company: set[object] = set()
-
-    def note_records(self, reader: object, count: int, now: float) -> None:
-        """The reader got so many records at once."""
-        is_soon = self._left_s(reader, now) > 0
-        self._records_at[reader] = now
-        for readers, is_one in ((self._keeps_coming, is_soon), (self._with_company, count > 1)):
-            (readers.add if is_one else readers.discard)(reader)
-
-    def forget(self, reader: object) -> None:
-        """The reader ended."""
-        self._records_at.pop(reader, None)
-        self._keeps_coming.discard(reader)
-        self._with_company.discard(reader)
-
-    def next_wait_ms(self, reader: object, now: float) -> int:
-        """How long the reader's next answer may gather; 0 where it comes with the first record."""
-        return self._wait_ms(reader, now) if reader in self._keeps_coming and self._left_s(reader, now) > 0 else 0
-
-    def holds_ms(self, reader: object, now: float) -> int:
-        """How long `next_wait_ms` stays so unless a record comes."""
-        return int(self._left_s(reader, now) * 1000) + 1
-
-    def _left_s(self, reader: object, now: float) -> float:
-        """How much longer a record still comes soon after the last one."""
-        records_at = self._records_at.get(reader)
-        if records_at is None:
-            return 0.0
-        return records_at + max(_BUSY_SECONDS, 2 * self._wait_ms(reader, now) / 1000) - now
-
-    def _wait_ms(self, reader: object, now: float) -> int:
-        count = sum(now - at < _COMPANY_SECONDS for at in self._records_at.values())
-        longest = _BUSY_WAIT_MS_MAX if reader in self._with_company else _BUSY_WAIT_MS
-        return max(int(self._busyness.wait(_BUSY_WAIT_MS, longest)), count * 1000 // _ANSWERS_PER_SECOND)
 
 
 class KafkaReader:
@@ -91,10 +33,9 @@ class KafkaReader:
         topic: str,
         positions: Mapping[int, int],
         settings: KafkaSettings,
-        pace: Pace,
         closed: Callable[["KafkaReader"], None],
     ) -> None:
-        """Connects at the first read; `pace` is the log's."""
+        """Connects at the first read."""
         self._topic = topic
         self._settings = settings
         self._positions = dict(positions)
@@ -104,7 +45,6 @@ class KafkaReader:
         self._leaving = Leaving()
         self._closing = False
         self._closed = closed
-        self._pace = pace
 
     async def read(self, max_records: int, max_bytes: int, wait_ms: int) -> list[LoggedRecord]:
         """Return the next records; see `Reader.read`."""
@@ -136,7 +76,6 @@ class KafkaReader:
     async def close(self) -> None:
         """Close the consumer."""
         self._closing = True
-        self._pace.forget(self)
         self._disconnect()
         await self._leaving.all_gone()
         self._closed(self)
@@ -157,11 +96,6 @@ class KafkaReader:
     async def _fetch(self, max_records: int, wait_ms: int) -> None:
         try:
             consumer = self._consumer or await self._connect()
-            now = asyncio.get_running_loop().time()
-            gathering_ms = self._pace.next_wait_ms(self, now)
-            _set_pace(consumer, gathering_ms)
-            if gathering_ms:  # The consumer fetches on by itself: where nothing comes, it must learn to wait again.
-                wait_ms = min(wait_ms, max(gathering_ms, self._pace.holds_ms(self, now)))
             polled = await consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
         except OffsetOutOfRangeError as error:
             await self._explain(error)
@@ -169,8 +103,6 @@ class KafkaReader:
         except (KafkaError, OSError, TimeoutError) as error:
             self._disconnect()
             raise LogUnavailable(f"Kafka at {self._settings.bootstrap_servers} cannot be read: {error!r}") from error
-        if polled:
-            self._pace.note_records(self, sum(map(len, polled.values())), asyncio.get_running_loop().time())
         topic = self._topic
         for tp, records in polled.items():
             partition = tp.partition
@@ -229,12 +161,3 @@ class KafkaReader:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             self._leaving.let_go(consumer)
-
-
-def _set_pace(consumer: AIOKafkaConsumer, wait_ms: int) -> None:
-    """Say how the next fetch waits; aiokafka has no other way to change it than its fetcher's own fields."""
-    fields = {"_fetch_min_bytes": wait_ms * _BUSY_BYTES_PER_MS, "_fetch_max_wait_ms": wait_ms} if wait_ms else _QUIET
-    for name, value in fields.items():
-        if not hasattr(consumer._fetcher, name):
-            raise LogMisconfigured(f"this release of aiokafka has no {name}: install the locked one")
-        setattr(consumer._fetcher, name, value)

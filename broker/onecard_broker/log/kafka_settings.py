@@ -29,7 +29,7 @@ class KafkaSettings(BaseModel):
     in_flight_bytes_max: int = Field(default=32 * 1024 * 1024, ge=1, description="appends wait beyond this")
     record_bytes_max: int = Field(default=2 * 1024 * 1024, ge=1024)
     linger_ms: int = Field(
-        default=10, ge=0, le=100, description="between batches under load; an idle log sends at once"
+        default=30, ge=0, le=100, description="between a gateway's batches, at least; an idle log sends at once"
     )
     delivery_timeout_ms: int = Field(
         default=30_000, ge=1000, description="a leader's loss is waited out this long before an append fails"

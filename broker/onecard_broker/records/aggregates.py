@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from onecard_broker.domain.model import AggregateKey
 from onecard_broker.records.arrays import byteas, int4s, texts
+from onecard_broker.records.lookups import looked_up
 from onecard_broker.records.pool import Connection
 
 
@@ -25,7 +26,7 @@ class Aggregates:
         wanted = list(keys)
         cursor = await connection.execute(
             "SELECT a.partition, a.key, a.data FROM unnest(%b::int[], %b::text[]) AS w(partition, key)"
-            " JOIN aggregates a ON a.partition = w.partition AND a.key = w.key",
+            + looked_up("aggregates", "a", "partition", "key"),
             (int4s([partition for partition, _ in wanted]), texts([key for _, key in wanted])),
             binary=True,
         )

@@ -34,6 +34,7 @@ from onecard_broker.records.card_columns import (
     values,
 )
 from onecard_broker.records.card_waiting import warn_of_new
+from onecard_broker.records.lookups import looked_up
 from onecard_broker.records.pool import Connection
 from onecard_protocol.card_digests import key_of
 
@@ -106,8 +107,7 @@ _PUT_CARDS: Final = (
     )
 )
 
-_WANTED: Final = " FROM unnest(%b::int[], %b::uuid[]) AS w(partition, holder) JOIN "
-_OF_HOLDER: Final = "{0}.partition = w.partition AND {0}.holder = w.holder"
+_WANTED: Final = " FROM unnest(%b::int[], %b::uuid[]) AS w(partition, holder)"
 
 
 def _selected(columns: Iterable[Column], prefix: str) -> str:
@@ -116,19 +116,19 @@ def _selected(columns: Iterable[Column], prefix: str) -> str:
     )
 
 
-LOAD_HOLDERS: Final = f"SELECT {_selected(HOLDER_COLUMNS, 'h.')}{_WANTED} cardholders h ON {_OF_HOLDER.format('h')}"
+def _of_holders(table: str, alias: str) -> str:
+    return _WANTED + looked_up(table, alias, "partition", "holder")
+
+
+LOAD_HOLDERS: Final = f"SELECT {_selected(HOLDER_COLUMNS, 'h.')}" + _of_holders("cardholders", "h")
 LOAD_CARDS: Final = (
-    f"SELECT {_selected(CARD_COLUMNS, 'c.')}, s.system, s.version, f.system, f.version{_WANTED} cards c"
-    f" ON {_OF_HOLDER.format('c')}"
-    " JOIN card_code_systems s ON s.id = c.social_code_system"
+    f"SELECT {_selected(CARD_COLUMNS, 'c.')}, s.system, s.version, f.system, f.version"
+    + _of_holders("cards", "c")
+    + " JOIN card_code_systems s ON s.id = c.social_code_system"
     " JOIN card_code_systems f ON f.id = c.financial_code_system"
 )
-LOAD_REPLACEMENTS: Final = (
-    f"SELECT {_selected(_REPLACEMENT_COLUMNS, 'r.')}{_WANTED} card_replacements r ON {_OF_HOLDER.format('r')}"
-)
-LOAD_STEPS: Final = (
-    f"SELECT {_selected(_STEP_COLUMNS, 't.')}{_WANTED} card_replacement_steps t ON {_OF_HOLDER.format('t')}"
-)
+LOAD_REPLACEMENTS: Final = f"SELECT {_selected(_REPLACEMENT_COLUMNS, 'r.')}" + _of_holders("card_replacements", "r")
+LOAD_STEPS: Final = f"SELECT {_selected(_STEP_COLUMNS, 't.')}" + _of_holders("card_replacement_steps", "t")
 
 
 class CardRegistry:

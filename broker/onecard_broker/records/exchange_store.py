@@ -12,6 +12,7 @@ from typing import Final
 
 from onecard_broker.domain.model import AggregateKey, KnownMessage, KnownState, MessageKey, Timer, TimerPurpose
 from onecard_broker.records.arrays import byteas, int4s, int8s, texts
+from onecard_broker.records.lookups import looked_up
 from onecard_broker.records.pool import Connection, Cursor
 from onecard_broker.records.schema import day_of
 from onecard_protocol.identifiers import message_time_ms
@@ -113,7 +114,7 @@ async def load_known(
         "SELECT k.partition, k.sender, k.id, k.digest, k.recipient, k.method, k.subject, k.state, k.answer_sender,"
         " k.answer_id, k.aggregates"
         " FROM unnest(%b::int[], %b::int[], %b::text[], %b::bytea[]) AS w(day, partition, sender, id)"
-        " JOIN known_messages k ON k.day = w.day AND k.partition = w.partition AND k.sender = w.sender AND k.id = w.id",
+        + looked_up("known_messages", "k", "day", "partition", "sender", "id"),
         (
             int4s([day_of(message_time_ms(key[1])) for _, key in wanted]),
             int4s([partition for partition, _ in wanted]),
@@ -193,7 +194,7 @@ async def load_timers(connection: Connection, ids: Collection[tuple[int, bytes]]
     wanted = list(ids)
     cursor = await connection.execute(
         f"SELECT {_TIMER_COLUMNS} FROM unnest(%b::int[], %b::bytea[]) AS w(partition, id)"
-        " JOIN timers t ON t.partition = w.partition AND t.id = w.id",
+        + looked_up("timers", "t", "partition", "id"),
         (int4s([partition for partition, _ in wanted]), byteas([timer_id for _, timer_id in wanted])),
         binary=True,
     )
@@ -256,9 +257,9 @@ async def load_messages(connection: Connection, keys: Collection[MessageKey]) ->
     if not keys:
         return {}
     cursor = await connection.execute(
-        "SELECT DISTINCT ON (sender, id) sender, id, header, payload, signature FROM outputs"
-        " WHERE id = ANY(%b::bytea[])",
-        ([key[1] for key in keys],),
+        "SELECT DISTINCT ON (o.sender, o.id) o.sender, o.id, o.header, o.payload, o.signature"
+        " FROM unnest(%b::bytea[]) AS w(id)" + looked_up("outputs", "o", "id"),
+        (byteas([key[1] for key in keys]),),
         binary=True,
     )
     return {(row[0], row[1]): trusted_message(row[2], row[3], row[4]) for row in await cursor.fetchall()}

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.runtime import store as store_module
 from onecard_adapters.runtime.schema import SCHEMA_VERSION
 from onecard_adapters.runtime.store import Store, read_store
-from onecard_protocol.busyness import BUSYNESS
 from onecard_protocol.errors import OneCardError
 
 INSERT = "INSERT INTO tombstones (original_id, made_ms) VALUES (?, ?)"
@@ -42,25 +40,6 @@ async def test_writers_that_wait_together_share_one_commit(store: Store) -> None
 
     assert store.commit_count == 1
     assert await count(store) == 100
-
-
-async def test_on_a_busy_machine_transactions_begin_apart_and_closing_waits_for_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "PAUSE_SECONDS_MAX", 3_600)
-    monkeypatch.setattr(BUSYNESS, "share", lambda: 1.0)
-    store = Store(tmp_path / "store.sqlite")
-    await store.open()
-
-    await insert(store, b"a")
-    waiting = [insert(store, b"b")]
-    await asyncio.sleep(0)
-    waiting.append(insert(store, b"c"))
-    assert store.commit_count == 1
-
-    await store.close()
-    await asyncio.gather(*waiting)
-    assert store.commit_count == 2
 
 
 async def test_an_operation_that_fails_undoes_only_itself(store: Store) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from onecard_protocol.busyness import Busyness, _machine_seconds
+from onecard_broker.log.busyness import Busyness, _machine_seconds
 
 
 @dataclasses.dataclass
@@ -40,7 +40,7 @@ def test_with_time_to_spare_a_batch_gathers_the_shortest_time() -> None:
     busyness = machine.busyness()
     assert busyness.wait(15, 100) == 15
 
-    ask_often(machine, busyness, busy_cores=1.4)
+    ask_often(machine, busyness, busy_cores=0.9)
 
     assert busyness.wait(15, 100) == 15
 
@@ -49,7 +49,7 @@ def test_with_none_left_it_gathers_the_longest_and_between_by_measure() -> None:
     machine = Machine()
     busyness = machine.busyness()
 
-    ask_often(machine, busyness, busy_cores=1.7)
+    ask_often(machine, busyness, busy_cores=1.3)
     assert busyness.wait(15, 100) == pytest.approx(57.5, abs=1)
 
     ask_often(machine, busyness, busy_cores=2)
@@ -60,7 +60,7 @@ def test_a_process_that_fills_its_core_gathers_too() -> None:
     machine = Machine()
     busyness = machine.busyness()
 
-    ask_often(machine, busyness, busy_cores=1.2, own=1.2)
+    ask_often(machine, busyness, busy_cores=0.9, own=0.9)
 
     assert busyness.wait(0.005, 0.05) == pytest.approx(0.05, rel=0.01)
 

@@ -1,7 +1,7 @@
 """How busy the machine is, and how long work may wait for company because of it.
 
-Signing, a call, a transaction, a broker's answer: each costs by the batch. On a machine with time to spare a batch is
-whatever waits; on one that has none left the next batch gathers longer, so that more share its cost.
+Everything that a message passes costs by the batch. On a machine with time to spare a batch is whatever waits; on one
+that has less the next batch gathers longer, so that more share its cost.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 import psutil
 
 _WINDOW_SECONDS: Final = 0.25
-_QUIET_SHARE: Final = 0.75
-_FULL_SHARE: Final = 0.95
+_QUIET_SHARE: Final = 0.5
+_FULL_SHARE: Final = 0.8
 
 
 def _machine_seconds() -> tuple[float, float]:
@@ -59,7 +59,7 @@ class Busyness:
         return self._share
 
     def wait(self, shortest: float, longest: float) -> float:
-        """How long a batch may gather, in the unit given: the longest where all is in use, the shortest up to 3/4."""
+        """How long a batch may gather, in the unit given: the shortest up to half the share, the longest from 4/5."""
         pressure = (self.share() - _QUIET_SHARE) / (_FULL_SHARE - _QUIET_SHARE)
         return shortest + (longest - shortest) * min(max(pressure, 0.0), 1.0)
 
