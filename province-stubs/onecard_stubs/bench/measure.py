@@ -189,8 +189,9 @@ async def _observe(
     after, memory_mb = before, {name: list(use.memory_mb) for name, use in before.items()}
     while _now_ms() < until_ms:
         await asyncio.sleep(0.5)
-        after = _uses(country)
-        for name, use in after.items():
+        uses = _uses(country)
+        after = {**after, **uses}  # The load may end just before the last look.
+        for name, use in uses.items():
             memory_mb.setdefault(name, []).extend(use.memory_mb)
     await sender.wait_until(_is_there(sent_file), _END_SECONDS)
     sent = _read(sent_file)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
+import types
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -182,3 +184,30 @@ def test_memory_has_grown_by_what_the_last_quarter_held_above_the_second() -> No
 
     assert use.grown_mb == 71.0 - 61.0
     assert measure._Use(cpu_s=0.0, memory_mb=[10.0, 50.0]).grown_mb == 0.0
+
+
+async def test_a_load_that_ends_before_the_last_look_keeps_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([{"gateway-1": 1.0, "load-sender": 1.0}, {"gateway-1": 2.0, "load-sender": 4.0}])
+    sent_file = tmp_path / "sent.json"
+    sent_file.write_text("{}")
+
+    async def announced(sender: Any) -> tuple[int, int]:
+        now_ms = time.time_ns() // 1_000_000
+        return now_ms, now_ms + 700  # Two looks, half a second apart, after the first.
+
+    def uses(country: Any) -> dict[str, measure._Use]:
+        return {name: measure._Use(cpu_s, [50.0]) for name, cpu_s in next(looks, {"gateway-1": 3.0}).items()}
+
+    async def wait_until(condition: Any, seconds: float) -> None:
+        assert await condition()
+
+    monkeypatch.setattr(measure, "_announced", announced)
+    monkeypatch.setattr(measure, "_uses", uses)
+    sender: Any = types.SimpleNamespace(wait_until=wait_until)
+    country: Any = None
+
+    _, used = await measure._observe(Benchmark(kind="calls"), country, sender, sent_file, lambda text: None)
+
+    assert {name: use.cpu_s for name, use in used.items()} == {"gateway-1": 2.0, "load-sender": 3.0}
