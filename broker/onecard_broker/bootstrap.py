@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 async def open_log(settings: HubSettings, *, gathers: bool = False) -> Log:
-    """The log that the configuration names; it `gathers` where many callers append one by one."""
+    """The log that the configuration names; with Kafka it `gathers` where many callers append one by one."""
     if isinstance(settings.log, EmbeddedLogSettings):
         from onecard_broker.log.embedded import EmbeddedLog
 
@@ -108,7 +108,7 @@ async def gateway(settings: HubSettings) -> AsyncIterator[Gateway]:
     write_access_log(settings.gateway.access_log_file)
     database = LiveConnection(settings.database, application_name="onecard gateway")
     # Of its own, so that rows of cards never wait behind what the gateway asks for once a second.
-    cards = LiveConnection(settings.database, application_name="onecard gateway cards")
+    cards = LiveConnection(settings.database, application_name="onecard gateway cards", looks_up=True)
     try:
         history = DirectoryStore(database)
         clock = ClockWatch()

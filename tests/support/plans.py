@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Collection, Sequence
@@ -31,6 +32,11 @@ class Plan:
         """Indexes, without their partitions' numbers."""
         return {_whole(node["Index Name"]) for node in self.nodes if "Index Name" in node}
 
+    @property
+    def searched(self) -> set[str]:
+        """Indexes that are asked for what meets a condition, not gone through."""
+        return {_whole(node["Index Name"]) for node in self.nodes if "Index Name" in node and "Index Cond" in node}
+
     def looks_up(self, index: str, *conditions: str) -> bool:
         """Whether an index is asked for what meets the conditions, not gone through."""
         return any(
@@ -43,14 +49,29 @@ class Plan:
 class Plans:
     """The plans of all that a connection sends, each asked for before its statement is sent."""
 
-    def __init__(self, connection: Connection, monkeypatch: pytest.MonkeyPatch, *, large: Collection[str]) -> None:
-        """`large` are the tables that no statement may read from end to end, without their partitions' numbers."""
+    def __init__(
+        self,
+        connection: Connection,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        large: Collection[str],
+        kept_by: Connection | None = None,
+    ) -> None:
+        """`large` are the tables that no statement may read from end to end, without their partitions' numbers.
+
+        With `kept_by`, plans are those of prepared statements, made without their parameters on that connection.
+        """
         self._made: list[Plan] = []
         self._large = frozenset(large)
         execute = connection.execute
 
         async def explained(statement: Any, parameters: Any = None, **options: Any) -> Any:
-            cursor = await execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters, prepare=False)
+            if kept_by is not None:
+                numbers = itertools.count(1)
+                kept = re.sub("%b", lambda _: f"${next(numbers)}", statement)
+                cursor = await kept_by.execute(f"EXPLAIN (FORMAT JSON, GENERIC_PLAN) {kept}")
+            else:
+                cursor = await execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters, prepare=False)
             row = await cursor.fetchone()
             assert row is not None
             found = row[0] if isinstance(row[0], list) else json.loads(row[0])

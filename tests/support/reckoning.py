@@ -7,9 +7,6 @@ rows, and the core's ledger, which is asked for each transaction by the number t
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sqlite3
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +21,7 @@ from onecard.medical.v1 import settlement_pb2
 from onecard_adapters.runtime.context import local_transaction_id_of
 from onecard_adapters.runtime.inbox import InboxState
 from onecard_adapters.runtime.outbox import OutboxState
+from onecard_adapters.runtime.store import read_store
 from onecard_broker.domain.medical_state import Encounter, Transaction, decode_encounter
 from onecard_broker.domain.settlement_states import Kind, Phase
 from onecard_stubs.dev.country import Country
@@ -208,27 +206,14 @@ async def _in_ledger(session: aiohttp.ClientSession, url: str, message_id: bytes
 
 
 def _open_in_store(file: Path) -> list[str]:
-    with tempfile.TemporaryDirectory(prefix="onecard-") as place:
-        store = copy_store(file, Path(place))
-        connection = sqlite3.connect(store)
-        try:
-            outbox = connection.execute(
-                "SELECT method, state, hex(id) FROM outbox WHERE state < ?", (int(OutboxState.ENDED),)
-            ).fetchall()
-            inbox = connection.execute(
-                "SELECT state, hex(id) FROM inbox WHERE state < ?", (int(InboxState.DONE),)
-            ).fetchall()
-        finally:
-            connection.close()
+    with read_store(file) as connection:
+        outbox = connection.execute(
+            "SELECT method, state, hex(id) FROM outbox WHERE state < ?", (int(OutboxState.ENDED),)
+        ).fetchall()
+        inbox = connection.execute(
+            "SELECT state, hex(id) FROM inbox WHERE state < ?", (int(InboxState.DONE),)
+        ).fetchall()
     return [
         *(f"outbox {OutboxState(state).name} {method} {message_id}" for method, state, message_id in outbox),
         *(f"inbox {InboxState(state).name} {message_id}" for state, message_id in inbox),
     ]
-
-
-def copy_store(file: Path, directory: Path) -> Path:
-    """A copy of an adapter's store with its write-ahead log: the adapter holds the store for itself."""
-    for name in (file.name, f"{file.name}-wal"):
-        if file.with_name(name).exists():
-            shutil.copyfile(file.with_name(name), directory / name)
-    return directory / file.name

@@ -16,8 +16,8 @@ _Result = TypeVar("_Result")
 class ThreadBatches(Generic[_Item, _Result]):
     """Collects items of one event loop into batches. One item alone is worked on at once.
 
-    Batches that are not full begin at least `PAUSE_SECONDS` apart: under load more items share
-    the cost of one.
+    Batches that are not full begin at least `PAUSE_SECONDS` apart: under load more items share the cost
+    of one.
     """
 
     def __init__(self, name: str, work: Callable[[list[_Item]], Sequence[_Result]], *, batch_max: int) -> None:

@@ -172,7 +172,7 @@ class Upkeep:
         if not now_by_partition:
             return []
         if self._connection is None or self._connection.closed:
-            self._connection = await connect(self._dsn, application_name="onecard upkeep")
+            self._connection = await connect(self._dsn, application_name="onecard upkeep", looks_up=True)
         try:
             due = await store.due_timers(self._connection, now_by_partition, DUE_COUNT_MAX)
         except psycopg.Error:

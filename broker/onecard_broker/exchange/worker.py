@@ -216,7 +216,7 @@ class ExchangeWorker:
         """Load where the owned partitions stand, publish what was decided but not published, and open the reader."""
         owned = sorted(int(name.rpartition("-")[2]) for name in self._leases.owned if name != CONTROL_LEASE)
         if self._connection is None or self._connection.closed:
-            self._connection = await connect(self._dsn, application_name=f"onecard worker {self._owner}")
+            self._connection = await connect(self._dsn, application_name=f"onecard worker {self._owner}", looks_up=True)
         await self._states.prepare(self._connection, owned)
         rows = await store.load_partitions(self._connection, owned, self._log.epoch)
         for row in rows.values():

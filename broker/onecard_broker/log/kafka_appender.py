@@ -105,9 +105,8 @@ class KafkaAppender:
             await self._wakeup.wait()
             if self._gathers:
                 # An idle log sends at once; a busy one waits, longer where the machine has less time left, as what
-                # goes together goes through all that follows together (docs/adr/0009).
-                shortest = self._settings.linger_ms / 1000
-                linger = BUSYNESS.wait(shortest, max(shortest, _LINGER_SECONDS_MAX))
+                # goes together goes through all that follows together (docs/adr/0010).
+                linger = BUSYNESS.wait(self._settings.linger_ms / 1000, _LINGER_SECONDS_MAX)
                 pause = self._begun_at + linger - self._loop.time()
                 if pause > 0:
                     await asyncio.sleep(pause)
@@ -146,6 +145,7 @@ class KafkaAppender:
 
     async def _send(self, producer: AIOKafkaProducer, lane: _Lane) -> None:
         lane.under_way_since = self._loop.time()
+        sent = lane.sending
         batch = producer.create_batch()
         now_ms = time.time_ns() // 1_000_000  # The broker writes its own time; the format wants one.
         size_bytes = 0
@@ -153,7 +153,7 @@ class KafkaAppender:
         try:
             while lane.waiting and size_bytes < _BATCH_BYTES:
                 call, index = lane.waiting.popleft()
-                lane.sending.append((call, index))
+                sent.append((call, index))
                 record = call.records[index]
                 size_bytes += call.sizes[index]
                 batch.append(timestamp=now_ms, key=record.key, value=record.value, headers=list(record.headers))
@@ -161,20 +161,23 @@ class KafkaAppender:
                 acknowledged = await producer.send_batch(batch, topic, partition=lane.partition)
         # An unknown partition is an assertion of aiokafka's.
         except (KafkaError, TimeoutError, AssertionError, TypeError, ValueError) as error:
-            self._fail(lane, f"{lane}: {error!r}")
+            if lane.sending is sent:
+                self._fail(lane, f"{lane}: {error!r}")
             return
-        acknowledged.add_done_callback(functools.partial(self._done, producer, lane))
+        acknowledged.add_done_callback(functools.partial(self._done, producer, lane, sent))
 
-    def _done(self, producer: AIOKafkaProducer, lane: _Lane, acknowledged: "asyncio.Future[Any]") -> None:
+    def _done(
+        self, producer: AIOKafkaProducer, lane: _Lane, sent: list[_Entry], acknowledged: "asyncio.Future[Any]"
+    ) -> None:
         error = acknowledged.exception()
-        if not lane.sending:
-            return  # It failed before, for want of time.
+        if lane.sending is not sent:
+            return  # It failed before, for want of time; what is under way now is another batch.
         if error is not None:
             self._break(producer)
             self._fail(lane, f"{lane}: {error!r}")
             return
         metadata = acknowledged.result()
-        sent, lane.sending = lane.sending, []
+        lane.sending = []
         for offset, (call, index) in enumerate(sent, metadata.offset):
             call.results[index] = Appended(position=offset, append_time_ms=metadata.timestamp)
             self._end(call, None)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from onecard_broker.domain.model import AggregateKey
 from onecard_broker.records.arrays import byteas, int4s, texts
-from onecard_broker.records.lookups import looked_up
+from onecard_broker.records.lookups import deleted, looked_up
 from onecard_broker.records.pool import Connection
 
 
@@ -53,7 +53,6 @@ class Aggregates:
             )
         if gone:
             await connection.execute(
-                "DELETE FROM aggregates a USING unnest(%b::int[], %b::text[]) AS w(partition, key)"
-                " WHERE a.partition = w.partition AND a.key = w.key",
+                deleted("aggregates", "unnest(%b::int[], %b::text[]) AS w(partition, key)", "partition", "key"),
                 (int4s([key[0] for key in gone]), texts([key[1] for key in gone])),
             )

@@ -12,7 +12,7 @@ from typing import Final
 
 from onecard_broker.domain.model import AggregateKey, KnownMessage, KnownState, MessageKey, Timer, TimerPurpose
 from onecard_broker.records.arrays import byteas, int4s, int8s, texts
-from onecard_broker.records.lookups import looked_up
+from onecard_broker.records.lookups import deleted, looked_up
 from onecard_broker.records.pool import Connection, Cursor
 from onecard_broker.records.schema import day_of
 from onecard_protocol.identifiers import message_time_ms
@@ -246,8 +246,7 @@ async def save_timers(
         )
     if cancelled:
         await connection.execute(
-            "DELETE FROM timers t USING unnest(%b::int[], %b::bytea[]) AS w(partition, id)"
-            " WHERE t.partition = w.partition AND t.id = w.id",
+            deleted("timers", "unnest(%b::int[], %b::bytea[]) AS w(partition, id)", "partition", "id"),
             (int4s([partition for partition, _ in cancelled]), byteas([timer_id for _, timer_id in cancelled])),
         )
 

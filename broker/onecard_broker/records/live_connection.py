@@ -12,9 +12,10 @@ from onecard_broker.records.pool import Connection, connect
 class LiveConnection:
     """One connection for tasks that ask now and then; what was under way when it broke fails and is the caller's."""
 
-    def __init__(self, dsn: str, *, application_name: str) -> None:
-        """Connects at the first `get`."""
+    def __init__(self, dsn: str, *, application_name: str, looks_up: bool = False) -> None:
+        """Connects at the first `get`; `looks_up` as of `connect`."""
         self._dsn = dsn
+        self._looks_up = looks_up
         self._application_name = application_name
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
@@ -26,7 +27,9 @@ class LiveConnection:
             if self._is_closed:
                 raise psycopg.OperationalError("the connection was closed for good")
             if self._connection is None or self._connection.closed:
-                self._connection = await connect(self._dsn, application_name=self._application_name)
+                self._connection = await connect(
+                    self._dsn, application_name=self._application_name, looks_up=self._looks_up
+                )
             return self._connection
 
     async def close(self) -> None:

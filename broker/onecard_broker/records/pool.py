@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -11,17 +13,23 @@ Connection = psycopg.AsyncConnection[TupleRow]
 Cursor = psycopg.AsyncCursor[TupleRow]
 
 
-async def connect(dsn: str, *, application_name: str) -> Connection:
+_SETTINGS: Final = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
+# A plan that was made for a small table is kept while the table grows. JIT would be begun for the penalty alone.
+_LOOKING_UP: Final = " -c enable_seqscan=off -c jit=off"
+
+
+async def connect(dsn: str, *, application_name: str, looks_up: bool = False) -> Connection:
     """A connection in autocommit mode, so that every transaction is an explicit block.
 
-    The session gives up on a statement after 30 s and on a lock after 10 s: a stuck database shows as an error.
+    The session gives up on a statement after 30 s and on a lock after 10 s: a stuck database shows as an error. One
+    that `looks_up` asks for rows by their keys alone, for months, and reads no table from end to end.
     """
     connection = await psycopg.AsyncConnection.connect(
         dsn,
         autocommit=True,
         connect_timeout=10,
         application_name=application_name,
-        options="-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC",
+        options=_SETTINGS + (_LOOKING_UP if looks_up else ""),
     )
     arrays.register(connection)
     return connection

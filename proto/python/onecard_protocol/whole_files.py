@@ -1,4 +1,4 @@
-"""Files that another process waits for: they appear with all their content, or not at all."""
+"""Files that another process waits for: they appear with all their content, or not at all. Each has one writer."""
 
 from pathlib import Path
 

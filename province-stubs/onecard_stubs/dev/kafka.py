@@ -219,7 +219,7 @@ class KafkaCluster:
                 start_new_session=True,
             )
         self._children[broker.number] = process
-        broker.pid_file.write_text(str(process.pid), encoding="utf-8")
+        write_whole(broker.pid_file, str(process.pid))
 
     async def _format(self, broker: _Broker) -> None:
         process = await asyncio.create_subprocess_exec(

@@ -193,9 +193,10 @@ async def test_a_load_that_ends_before_the_last_look_keeps_its_figures(
     sent_file = tmp_path / "sent.json"
     sent_file.write_text("{}")
 
+    times = iter([0, 0, 1, 2])
+
     async def announced(sender: Any) -> tuple[int, int]:
-        now_ms = time.time_ns() // 1_000_000
-        return now_ms, now_ms + 700  # Two looks, half a second apart, after the first.
+        return 0, 2  # Two looks after the first.
 
     def uses(country: Any) -> dict[str, measure._Use]:
         return {name: measure._Use(cpu_s, [50.0]) for name, cpu_s in next(looks, {"gateway-1": 3.0}).items()}
@@ -204,6 +205,7 @@ async def test_a_load_that_ends_before_the_last_look_keeps_its_figures(
         assert await condition()
 
     monkeypatch.setattr(measure, "_announced", announced)
+    monkeypatch.setattr(measure, "_now_ms", lambda: next(times))
     monkeypatch.setattr(measure, "_uses", uses)
     sender: Any = types.SimpleNamespace(wait_until=wait_until)
     country: Any = None
