@@ -117,7 +117,8 @@ def test_the_files_of_a_message_verify_with_the_openssl_command_alone(country: R
 
     assert verifies()
     signed = tmp_path / "signed.bin"
-    signed.write_bytes(signed.read_bytes()[:-1] + b"\0")
+    content = signed.read_bytes()
+    signed.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert not verifies()
 
 
