@@ -11,7 +11,7 @@ import pytest
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log
-from onecard_broker.records import exchange_store
+from onecard_broker.records import exchange_store, pool
 from onecard_broker.records.exchange_store import OwnershipLost, PartitionRow
 from onecard_broker.records.pool import Connection, Cursor
 from tests.support.exchange import Exchange, eventually, make_message
@@ -33,6 +33,7 @@ async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first worker stops before its transaction, the second takes over, the first goes on: one outcome each."""
+    monkeypatch.setattr(pool, "_LOOKING_UP", "")  # A session that waits longer than a lease would be ended.
     real_advance, real_check = exchange_store.advance, exchange_store.check_advanced
     paused, go_on = asyncio.Event(), asyncio.Event()
     losses: list[OwnershipLost] = []
@@ -74,6 +75,24 @@ async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
     for worker, task in ((first, first_task), (second, second_task)):
         worker.stop()
         await asyncio.wait_for(task, 20)
+
+
+async def test_a_worker_that_hangs_within_its_transaction_locks_nobody_out(exchange: Exchange) -> None:
+    """Stopped between its writes and its commit it holds the partition's row, until the server ends its session."""
+    hanging = await pool.connect(exchange.dsn, application_name="test", looks_up=True)
+    rows = await exchange_store.load_partitions(hanging, [3], exchange.log.epoch)
+    await hanging.execute("BEGIN")
+    await exchange_store.advance(hanging, [(rows[3].position, rows[3])])
+    message = make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query())
+    await exchange.append([(3, "aa", message)])
+
+    await exchange.start()
+    await exchange.drained()
+    assert [one.message.key for one in await exchange.inbox("cn-51")] == [message.key]
+    with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+        await hanging.execute("COMMIT")
+    await exchange.stop()
+    await hanging.close()
 
 
 async def test_workers_share_the_partitions_and_one_that_ends_gives_its_share_back(exchange: Exchange) -> None:

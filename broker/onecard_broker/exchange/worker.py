@@ -41,6 +41,8 @@ from onecard_protocol.signatures.signer import Signer
 log = logging.getLogger(__name__)
 
 READ_WAIT_MS: Final = 200
+_BROKEN: Final = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.IdleInTransactionSessionTimeout)
+"""How a connection fails; the last where this process hung within a transaction."""
 RETRY_SECONDS: Final = 0.5
 REPUBLISH_COUNT: Final = 500
 HUB_TICK_SECONDS: Final = 0.25
@@ -156,7 +158,7 @@ class ExchangeWorker:
             except store.OwnershipLost as error:
                 log.warning("%s: %s", self._owner, error)
                 await self._leases.drop()
-            except (psycopg.OperationalError, psycopg.InterfaceError, LogUnavailable) as error:
+            except (*_BROKEN, LogUnavailable) as error:
                 log.warning("%s waits for database or log: %s", self._owner, type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
             await self._close()

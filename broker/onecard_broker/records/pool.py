@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from onecard_broker.records import arrays
+from onecard_protocol import limits
 
 Connection = psycopg.AsyncConnection[TupleRow]
 Cursor = psycopg.AsyncCursor[TupleRow]
@@ -15,14 +16,16 @@ Cursor = psycopg.AsyncCursor[TupleRow]
 
 _SETTINGS: Final = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
 # A plan that was made for a small table is kept while the table grows. JIT would be begun for the penalty alone.
-_LOOKING_UP: Final = " -c enable_seqscan=off -c jit=off"
+# A worker that hangs within a transaction must not lock out who takes its leases over.
+_LOOKING_UP: Final = f" -c enable_seqscan=off -c jit=off -c idle_in_transaction_session_timeout={limits.LEASE_MS}"
 
 
 async def connect(dsn: str, *, application_name: str, looks_up: bool = False) -> Connection:
     """A connection in autocommit mode, so that every transaction is an explicit block.
 
     The session gives up on a statement after 30 s and on a lock after 10 s: a stuck database shows as an error. One
-    that `looks_up` asks for rows by their keys alone, for months, and reads no table from end to end.
+    that `looks_up` asks for rows by their keys alone, for months: it reads no table from end to end, and the server
+    ends it where a transaction waits for us longer than a lease lasts.
     """
     connection = await psycopg.AsyncConnection.connect(
         dsn,
