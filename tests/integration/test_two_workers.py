@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from onecard.medical.v1 import coverage_pb2
+from onecard_broker.exchange.leases import LeaseKeeper
+from onecard_broker.exchange.worker import lease_names
 from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log
 from onecard_broker.records import exchange_store, pool
@@ -93,6 +95,31 @@ async def test_a_worker_that_hangs_within_its_transaction_locks_nobody_out(excha
         await hanging.execute("COMMIT")
     await exchange.stop()
     await hanging.close()
+
+
+async def test_a_worker_that_hangs_while_it_renews_its_leases_locks_nobody_out(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row among the workers is locked: the others could neither renew their leases nor take its over."""
+    keeper = LeaseKeeper(exchange.dsn, owner="hanging", names=lease_names(exchange.log.partition_count))
+    await keeper.start()
+    renewed, hangs = keeper._renewed, asyncio.Event()
+
+    async def hang(connection: Connection) -> frozenset[str]:
+        await renewed(connection)
+        hangs.set()
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(keeper, "_renewed", hang)
+    await asyncio.wait_for(hangs.wait(), 20)
+    message = make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query())
+    await exchange.append([(3, "aa", message)])
+
+    await exchange.start()
+    await exchange.drained()
+    assert [one.message.key for one in await exchange.inbox("cn-51")] == [message.key]
+    await exchange.stop()
+    await keeper.stop()
 
 
 async def test_workers_share_the_partitions_and_one_that_ends_gives_its_share_back(exchange: Exchange) -> None:

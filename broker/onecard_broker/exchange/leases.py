@@ -82,7 +82,7 @@ class LeaseKeeper:
 
     async def _renew(self) -> None:
         if self._connection is None:
-            self._connection = await connect(self._dsn, application_name="onecard leases")
+            self._connection = await connect(self._dsn, application_name="onecard leases", looks_up=True)
         begun = time.monotonic()
         async with self._connection.transaction():
             owned = await self._renewed(self._connection)
