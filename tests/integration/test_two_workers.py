@@ -106,9 +106,10 @@ async def test_a_worker_that_hangs_while_it_renews_its_leases_locks_nobody_out(
     renewed, hangs = keeper._renewed, asyncio.Event()
 
     async def hang(connection: Connection) -> frozenset[str]:
-        await renewed(connection)
+        owned = await renewed(connection)
         hangs.set()
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.Event().wait()
+        return owned
 
     monkeypatch.setattr(keeper, "_renewed", hang)
     await asyncio.wait_for(hangs.wait(), 20)
