@@ -18,6 +18,8 @@ from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
 SUBMIT_SECONDS: Final = 15.0
+DEADLINE_MARGIN_S: Final = 1.0
+"""How long before its caller's own deadline a held call is answered: both ends may be busy, and the way is long."""
 SUBMIT_METHOD: Final = "/onecard.exchange.v1.SubmissionService/SubmitBatch"
 OUTCOME_METHOD: Final = "/onecard.exchange.v1.SubmissionService/GetOutcome"
 
@@ -119,7 +121,7 @@ def held_seconds(context: ServicerContext[Any, Any]) -> float:
     """
     limit = limits.TYPED_CALL_MS / 1000
     remaining = context.time_remaining()
-    return limit if remaining is None else max(0.0, min(limit, remaining - min(0.2, remaining / 10)))
+    return limit if remaining is None else max(0.0, min(limit, remaining - min(DEADLINE_MARGIN_S, remaining / 4)))
 
 
 def refusal_message(error: OneCardError) -> service_pb2.Refusal:
