@@ -17,9 +17,8 @@ from onecard_protocol.signatures.encodings import raw_to_der
 from onecard_protocol.signatures.engine import Engine, native_engine, pure_engine
 from onecard_protocol.signatures.pure import gmssl_key
 from tests.support import sm2_reference
+from tests.support.sm2_engines import every_engine
 from tests.vectors.national import RECOMMENDED, VECTOR_A
-
-both_engines = pytest.mark.parametrize("engine", [native_engine(), pure_engine()], ids=lambda engine: engine.name)
 
 
 def raw(r: int, s: int) -> bytes:
@@ -75,13 +74,13 @@ BAD_PRIVATE_KEYS = {
 }
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize("signature", BAD_SIGNATURES.values(), ids=BAD_SIGNATURES)
 def test_a_signature_out_of_form_or_range_or_changed_is_refused(engine: Engine, signature: bytes) -> None:
     assert not engine.verify(VECTOR_A.public_key, VECTOR_A.message, signature)
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize("public_key", BAD_PUBLIC_KEYS.values(), ids=BAD_PUBLIC_KEYS)
 def test_a_public_key_that_is_no_point_in_the_one_form_is_refused(engine: Engine, public_key: bytes) -> None:
     assert not engine.verify(public_key, VECTOR_A.message, VECTOR_A.signature)
@@ -89,7 +88,7 @@ def test_a_public_key_that_is_no_point_in_the_one_form_is_refused(engine: Engine
         check_public_key(public_key)
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize("private_key", BAD_PRIVATE_KEYS.values(), ids=BAD_PRIVATE_KEYS)
 def test_a_private_key_out_of_range_signs_nothing_and_stays_out_of_the_error(
     engine: Engine, private_key: bytes
@@ -101,7 +100,7 @@ def test_a_private_key_out_of_range_signs_nothing_and_stays_out_of_the_error(
     assert not private_key or private_key.hex() not in str(raised.value)
 
 
-@both_engines
+@every_engine
 def test_the_smallest_and_the_largest_private_key_sign(engine: Engine) -> None:
     for number in (1, ORDER - 2):
         private_key = number.to_bytes(32, "big")
@@ -109,7 +108,7 @@ def test_the_smallest_and_the_largest_private_key_sign(engine: Engine) -> None:
         assert engine.verify(engine.public_key(private_key), b"content", engine.sign(private_key, b"content"))
 
 
-@both_engines
+@every_engine
 def test_another_content_or_another_key_is_refused(engine: Engine) -> None:
     other_key = engine.public_key(engine.generate_private_key())
     assert not engine.verify(VECTOR_A.public_key, VECTOR_A.message + b"\x00", VECTOR_A.signature)
@@ -117,7 +116,7 @@ def test_another_content_or_another_key_is_refused(engine: Engine) -> None:
     assert not engine.verify(other_key, VECTOR_A.message, VECTOR_A.signature)
 
 
-@both_engines
+@every_engine
 def test_a_signature_whose_point_is_infinity_is_refused_and_raises_nothing(engine: Engine) -> None:
     # sG + tP = (s + (r+s)d)G: the owner of d can choose r so that this is infinity, which has no x to compare.
     s, d = 5, VECTOR_A.private_key
@@ -134,7 +133,7 @@ def test_no_bytes_whatever_raise_an_error(public_key: bytes, signature: bytes, c
     assert not engine.verify(VECTOR_A.public_key, content, signature[:64].rjust(64, b"\x01"))
 
 
-@both_engines
+@every_engine
 def test_a_content_signed_twice_has_two_signatures(engine: Engine) -> None:
     first, second = (engine.sign(VECTOR_A.private_key_bytes, b"content") for _ in range(2))
     assert first != second

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from onecard_protocol.signatures.curve import signed_digest
 from onecard_protocol.signatures.encodings import raw_to_der
-from onecard_protocol.signatures.engine import Engine, native_engine, pure_engine
+from onecard_protocol.signatures.engine import Engine
 from onecard_protocol.signatures.pure import gmssl_key
 from onecard_protocol.signatures.sm3 import (
     CryptographyHash,
@@ -18,6 +18,7 @@ from onecard_protocol.signatures.sm3 import (
     sm3_after,
 )
 from tests.support import openssl, sm2_reference
+from tests.support.sm2_engines import every_engine
 from tests.vectors.national import (
     SM3_DIGESTS,
     SM4_BLOCK,
@@ -34,16 +35,14 @@ from tests.vectors.national import (
     SignatureVector,
 )
 
-both_engines = pytest.mark.parametrize("engine", [native_engine(), pure_engine()], ids=lambda engine: engine.name)
 
-
-@both_engines
+@every_engine
 def test_an_engine_accepts_vector_a_and_derives_its_key(engine: Engine) -> None:
     assert engine.public_key(VECTOR_A.private_key_bytes) == VECTOR_A.public_key
     assert engine.verify(VECTOR_A.public_key, VECTOR_A.message, VECTOR_A.signature)
 
 
-@both_engines
+@every_engine
 def test_an_engine_refuses_vector_c_which_was_made_with_the_empty_user_id(engine: Engine) -> None:
     assert not engine.verify(VECTOR_C.public_key, VECTOR_C.message, VECTOR_C.signature)
 
