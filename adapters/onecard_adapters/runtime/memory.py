@@ -69,9 +69,9 @@ class EdgeMemory:
         key = self._sealer.lookup("person", insurance_area, personal_number)
         await self._put("persons", key, self._sealer.seal(_PERSON, _dumped(_person_values(person))))
 
-    async def find_person(self, insurance_area: str, personal_number: str) -> PersonRecord | None:
+    def find_person(self, insurance_area: str, personal_number: str) -> PersonRecord | None:
         """The person of (insurance area, personal number); None if nothing told of it."""
-        value = await self._get("persons", self._sealer.lookup("person", insurance_area, personal_number))
+        value = self._get("persons", self._sealer.lookup("person", insurance_area, personal_number))
         return None if value is None else _person(json.loads(self._sealer.open(_PERSON, value)))
 
     async def remember_encounter(self, institution_code: str, visit_id: str, encounter: EncounterRecord) -> None:
@@ -85,9 +85,9 @@ class EdgeMemory:
         }
         await self._put("encounters", key, self._sealer.seal(_ENCOUNTER, _dumped(values)))
 
-    async def find_encounter(self, institution_code: str, visit_id: str) -> EncounterRecord | None:
+    def find_encounter(self, institution_code: str, visit_id: str) -> EncounterRecord | None:
         """The encounter of (institution, local visit number); None if it is not known."""
-        value = await self._get("encounters", self._sealer.lookup("encounter", institution_code, visit_id))
+        value = self._get("encounters", self._sealer.lookup("encounter", institution_code, visit_id))
         if value is None:
             return None
         values = json.loads(self._sealer.open(_ENCOUNTER, value))
@@ -136,15 +136,15 @@ class EdgeMemory:
 
         return await self._store.run(remember)
 
-    async def find_transactions(self, institution_code: str, local_transaction_id: str) -> list[Transaction]:
+    def find_transactions(self, institution_code: str, local_transaction_id: str) -> list[Transaction]:
         """All transactions under a local number, oldest first: two originals are for the caller to refuse."""
         local_key = self._sealer.lookup("transaction", institution_code, local_transaction_id)
-        return await self._all("WHERE local_key = ?", (local_key,))
+        return self._all("WHERE local_key = ?", (local_key,))
 
-    async def find_transactions_of_encounter(self, encounter_id: str, method: str) -> list[Transaction]:
+    def find_transactions_of_encounter(self, encounter_id: str, method: str) -> list[Transaction]:
         """All transactions of one method of an encounter, oldest first."""
         encounter_key = self._sealer.lookup("transactions of", encounter_id)
-        return await self._all("WHERE encounter_key = ? AND method = ?", (encounter_key, method))
+        return self._all("WHERE encounter_key = ? AND method = ?", (encounter_key, method))
 
     async def update_transaction(self, message_id: bytes, attributes: Mapping[str, str]) -> None:
         """Add attributes to a transaction, or replace those of the same names. Raises KeyError if it is not known."""
@@ -184,14 +184,14 @@ class EdgeMemory:
             )
         )
 
-    async def _get(self, table: str, key: bytes) -> bytes | None:
-        row = await self._store.run(
+    def _get(self, table: str, key: bytes) -> bytes | None:
+        row = self._store.read(
             lambda connection: connection.execute(f"SELECT value FROM {table} WHERE key = ?", (key,)).fetchone()
         )
         return None if row is None else row[0]
 
-    async def _all(self, where: str, parameters: tuple[object, ...]) -> list[Transaction]:
-        rows = await self._store.run(
+    def _all(self, where: str, parameters: tuple[object, ...]) -> list[Transaction]:
+        rows = self._store.read(
             lambda connection: connection.execute(
                 f"SELECT value FROM transactions {where} ORDER BY message_id", parameters
             ).fetchall()

@@ -48,6 +48,7 @@ class Store:
         self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._gathered: list[_Job] = []
         self._thread: threading.Thread | None = None
+        self._reading: sqlite3.Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.commit_count = 0
 
@@ -58,7 +59,7 @@ class Store:
         STORE_TOO_NEW if a newer release made it.
         """
         self._loop = asyncio.get_running_loop()
-        lock, connection = await asyncio.to_thread(_connect, self._path)
+        lock, connection, self._reading = await asyncio.to_thread(_connect, self._path)
         self._thread = threading.Thread(target=self._work, args=(lock, connection), name="store", daemon=True)
         self._thread.start()
 
@@ -76,13 +77,25 @@ class Store:
         self._gathered.append(_Job(operation, future))
         return future
 
+    def read(self, question: Operation[_Result]) -> _Result:
+        """What is committed, at once: for questions by a key, which take microseconds.
+
+        The way to the writer's thread and back costs several times that, and it may be writing to the disk.
+        """
+        if self._reading is None:
+            raise RuntimeError("the store is not open")
+        return question(self._reading)
+
     async def close(self) -> None:
         """Finish what was asked for, then close the file."""
         thread, self._thread = self._thread, None
+        reading, self._reading = self._reading, None
         if thread is not None:
             self._hand_over()
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
+        if reading is not None:
+            reading.close()
 
     def _hand_over(self) -> None:
         if self._gathered and self._loop is not None:
@@ -157,8 +170,8 @@ def read_store(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-    """The lock, and the store."""
+def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection, sqlite3.Connection]:
+    """The lock, the store, and the store to read from."""
     with _explained(path), contextlib.ExitStack() as opened:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = opened.enter_context(contextlib.closing(_open(path.with_name(f"{path.name}.lock"))))
@@ -166,8 +179,10 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         lock.execute("BEGIN EXCLUSIVE")
         connection = opened.enter_context(contextlib.closing(_open(path)))
         _prepare(connection, path)
+        reading = opened.enter_context(contextlib.closing(_open(path)))
+        reading.execute("PRAGMA query_only=ON")
         opened.pop_all()
-    return lock, connection
+    return lock, connection, reading
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -61,17 +61,17 @@ async def test_persons_and_encounters_are_found_by_their_local_numbers_only(memo
     await memory.remember_person("510100", PERSONAL_NUMBER, make_person())
     await memory.remember_encounter("H1", "v-1", make_encounter())
 
-    assert await memory.find_person("510100", PERSONAL_NUMBER) == make_person()
-    assert await memory.find_person("510200", PERSONAL_NUMBER) is None
-    assert await memory.find_encounter("H1", "v-1") == make_encounter()
-    assert await memory.find_encounter("H2", "v-1") is None
+    assert memory.find_person("510100", PERSONAL_NUMBER) == make_person()
+    assert memory.find_person("510200", PERSONAL_NUMBER) is None
+    assert memory.find_encounter("H1", "v-1") == make_encounter()
+    assert memory.find_encounter("H2", "v-1") is None
 
 
 async def test_the_newest_word_about_a_person_holds(memory: EdgeMemory) -> None:
     await memory.remember_person("510100", PERSONAL_NUMBER, make_person("旧名"))
     await memory.remember_person("510100", PERSONAL_NUMBER, make_person("新名"))
 
-    found = await memory.find_person("510100", PERSONAL_NUMBER)
+    found = memory.find_person("510100", PERSONAL_NUMBER)
     assert found is not None
     assert found.name == "新名"
 
@@ -88,9 +88,9 @@ async def test_a_repeat_keeps_its_national_message_id(memory: EdgeMemory) -> Non
 async def test_two_originals_under_one_number_are_both_told(memory: EdgeMemory) -> None:
     first, second = await remember(memory), await remember(memory, digest=b"other")
 
-    found = await memory.find_transactions("H1", "t-1")
+    found = memory.find_transactions("H1", "t-1")
     assert {item.message_id for item in found} == {first.message_id, second.message_id}
-    assert await memory.find_transactions("H2", "t-1") == []
+    assert memory.find_transactions("H2", "t-1") == []
 
 
 async def test_one_message_is_one_transaction_whatever_local_number_it_comes_under(memory: EdgeMemory) -> None:
@@ -105,9 +105,9 @@ async def test_attributes_are_added_to_a_transaction(memory: EdgeMemory) -> None
     made = await remember(memory, a="1", b="1")
     await memory.update_transaction(made.message_id, {"b": "2", "c": "3"})
 
-    (found,) = await memory.find_transactions_of_encounter("e-1", SETTLE)
+    (found,) = memory.find_transactions_of_encounter("e-1", SETTLE)
     assert found.attributes == {"a": "1", "b": "2", "c": "3"}
-    assert await memory.find_transactions_of_encounter("e-2", SETTLE) == []
+    assert memory.find_transactions_of_encounter("e-2", SETTLE) == []
     with pytest.raises(KeyError):
         await memory.update_transaction(b"unknown", {})
 
@@ -123,9 +123,9 @@ async def test_everything_is_there_after_a_restart_and_no_number_stands_in_the_f
         await memory.remember_encounter("H1", "v-1", make_encounter())
         made = await remember(memory, answer=f"psn_no {PERSONAL_NUMBER}")
     async with opened(tmp_path) as memory:
-        assert await memory.find_person("510100", PERSONAL_NUMBER) == make_person()
-        assert await memory.find_encounter("H1", "v-1") == make_encounter()
-        assert await memory.find_transactions("H1", "t-1") == [made]
+        assert memory.find_person("510100", PERSONAL_NUMBER) == make_person()
+        assert memory.find_encounter("H1", "v-1") == make_encounter()
+        assert memory.find_transactions("H1", "t-1") == [made]
         for content in contents(tmp_path):
             assert content
             for secret in (NUMBER, PERSONAL_NUMBER, "张三"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -55,6 +56,43 @@ async def test_an_operation_sees_what_those_before_it_wrote(store: Store) -> Non
     writing, reading = insert(store, b"a"), count(store)
     await writing
     assert await reading == 1
+
+
+async def test_a_question_is_answered_at_once_with_what_is_committed_whatever_the_writer_does(store: Store) -> None:
+    def keys(connection: sqlite3.Connection) -> list[bytes]:
+        return [key for (key,) in connection.execute("SELECT original_id FROM tombstones ORDER BY original_id")]
+
+    await insert(store, b"a")
+    assert store.read(keys) == [b"a"]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write_slowly(connection: sqlite3.Connection) -> None:
+        connection.execute(INSERT, (b"b", 1))
+        begun.set()
+        go_on.wait()
+
+    writing = store.run(write_slowly)
+    await asyncio.to_thread(begun.wait)
+    assert store.read(keys) == [b"a"]
+    go_on.set()
+    await writing
+    assert store.read(keys) == [b"a", b"b"]
+
+
+async def test_a_question_writes_nothing(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store.read(lambda connection: connection.execute(INSERT, (b"a", 1)))
+    assert await count(store) == 0
+
+
+async def test_a_closed_store_answers_no_question(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.sqlite")
+    with pytest.raises(RuntimeError):
+        store.read(lambda connection: connection.total_changes)
+    await store.open()
+    await store.close()
+    with pytest.raises(RuntimeError):
+        store.read(lambda connection: connection.total_changes)
 
 
 async def test_what_was_awaited_is_in_the_file_for_another_process_after_closing(tmp_path: Path) -> None:

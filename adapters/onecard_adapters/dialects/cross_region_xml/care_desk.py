@@ -115,12 +115,12 @@ class CareDesk:
 
         Raises NEVER_EXECUTED for a transid that was reversed before it came.
         """
-        transid = asked.transid = asked.transid or await self._derived_transid(asked, encounter_id)
+        transid = asked.transid = asked.transid or self._derived_transid(asked, encounter_id)
         if len(transid) > _TRANSID_CHARACTERS_MAX or not (transid.isascii() and transid.isprintable()):
             raise form_invalid(f"input.transid: at most {_TRANSID_CHARACTERS_MAX} printable ASCII characters")
         digest = sm3(asked.call.inner)
         async with self.number(asked, transid):
-            known = await self.memory.find_transactions(asked.place.code, transid)
+            known = self.memory.find_transactions(asked.place.code, transid)
             if any(item.method == REVERSED_BEFORE for item in known):
                 raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "transid was reversed before it came")
             message_id = new_message_id(self.national.hub_time_ms())
@@ -139,13 +139,13 @@ class CareDesk:
         """Held while it is told whether a transid came, so that an original and its reversal never both find none."""
         return self.locks.hold(f"{asked.place.code}/{transid}")
 
-    async def _derived_transid(self, asked: Asked, encounter_id: str) -> str:
+    def _derived_transid(self, asked: Asked, encounter_id: str) -> str:
         """A number in the form of the samples: area, day, ten digits; equal for an equal document."""
         digest = sm3(asked.call.inner)
         others = 0
         if encounter_id:
             for method in _METHODS_WITH_EFFECT:
-                for item in await self.memory.find_transactions_of_encounter(encounter_id, method):
+                for item in self.memory.find_transactions_of_encounter(encounter_id, method):
                     others += _ANSWER in item.attributes and item.body_digest != digest
         content = sm3(f"{asked.trade}/{others}/".encode() + asked.call.inner)
         day = asked.input.value("aae036") or asked.input.value("ake007")
@@ -181,19 +181,19 @@ class CareDesk:
         normalise_identity(identity.kind.code, identity.number)
         return identity
 
-    async def person(self, asked: Asked) -> PersonRecord:
+    def person(self, asked: Asked) -> PersonRecord:
         """The person that 0211 told of, by the personal number or by the social security number of the head."""
         for number in (asked.input.value("aac001"), asked.input.value("aac002"), asked.input.value("aac044")):
-            found = await self.memory.find_person(asked.insurance_area, number) if number else None
+            found = self.memory.find_person(asked.insurance_area, number) if number else None
             if found is not None:
                 self._require_same(found, asked)
                 return found
         raise OneCardError(errors_pb2.ERROR_REASON_PERSON_NOT_IDENTIFIED, "0211 was not asked for this person")
 
-    async def encounter(self, asked: Asked) -> EncounterRecord:
+    def encounter(self, asked: Asked) -> EncounterRecord:
         """The visit of this person at this institution; ENCOUNTER_UNKNOWN if there is none."""
         visit_id = asked.input.value(VISIT_ID)
-        found = await self.memory.find_encounter(asked.place.code, visit_id) if visit_id else None
+        found = self.memory.find_encounter(asked.place.code, visit_id) if visit_id else None
         if found is None:
             raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN, "input.ykc700 is not registered here")
         self._require_same(found.person, asked)

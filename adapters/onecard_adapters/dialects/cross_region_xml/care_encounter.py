@@ -63,7 +63,7 @@ class EncounterTrades:
         request = RegisterRequest(institution=asked.place)
         forms.read_into(forms.REGISTRATION, asked.input, request, desk.tables)
         self._read_diagnoses(asked, request.diagnoses)
-        person = await desk.person(asked)
+        person = desk.person(asked)
         request.person.CopyFrom(person.identity)
         request.insured_number.CopyFrom(insured_number(person))
         transaction = await desk.transaction(asked)
@@ -116,7 +116,7 @@ class EncounterTrades:
         rows = forms.rows_of(asked.input, "detail")
         if not 1 <= len(rows) <= limits.FEE_LINE_COUNT_MAX:
             raise form_invalid(f"input.detail: {len(rows)} lines; a call carries 1 to {limits.FEE_LINE_COUNT_MAX}")
-        encounter = await desk.encounter(asked)
+        encounter = desk.encounter(asked)
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(asked, encounter.encounter_id)
             if (stored := desk.stored_answer(transaction)) is not None:
@@ -178,7 +178,7 @@ class EncounterTrades:
     async def withdraw(self, asked: Asked) -> Element:
         """0302: all lines (otransid 0), those of one upload (otransid), or those named by ykc610."""
         desk = self._desk
-        encounter = await desk.encounter(asked)
+        encounter = desk.encounter(asked)
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(asked, encounter.encounter_id)
             if (stored := desk.stored_answer(transaction)) is not None:
@@ -188,7 +188,7 @@ class EncounterTrades:
                 person=encounter.person.identity,
                 insured_number=insured_number(encounter.person),
                 encounter=reference(asked, encounter),
-                line_ids=await self._lines_meant(asked),
+                line_ids=self._lines_meant(asked),
                 local_transaction_id=transid,
             )
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
@@ -197,7 +197,7 @@ class EncounterTrades:
             result = await desk.ask_core(TradeNumber.WITHDRAW_LINES, children, transid)
             return await desk.answered(transaction, result.output)
 
-    async def _lines_meant(self, asked: Asked) -> list[str]:
+    def _lines_meant(self, asked: Asked) -> list[str]:
         """Line ids; none means all."""
         named = [row.value("ykc610") for row in forms.rows_of(asked.input, "detail")]
         if asked.input.value("ykc610"):
@@ -207,7 +207,7 @@ class EncounterTrades:
             return named
         if not otransid:
             raise form_invalid("input.otransid: missing, and no ykc610 names lines; 0 means all lines")
-        found = await self._desk.memory.find_transactions(asked.place.code, otransid)
+        found = self._desk.memory.find_transactions(asked.place.code, otransid)
         uploads = [item for item in found if item.method == _UPLOAD and _LINES in item.attributes]
         if not uploads:
             raise form_invalid("input.otransid: no upload was carried out under it")
@@ -220,7 +220,7 @@ class EncounterTrades:
     async def discharge(self, asked: Asked) -> Element:
         """0214."""
         desk = self._desk
-        encounter = await desk.encounter(asked)
+        encounter = desk.encounter(asked)
         request = DischargeRequest(
             person=encounter.person.identity,
             insured_number=insured_number(encounter.person),
@@ -243,7 +243,7 @@ class EncounterTrades:
 
     async def query_own_core(self, asked: Asked) -> Element:
         """0706 and 0707: what the own core holds of a visit, as it says it."""
-        encounter = await self._desk.encounter(asked)
+        encounter = self._desk.encounter(asked)
         result = await self._desk.ask_core(asked.trade, self._forwarded(asked, encounter.person, ""), "")
         return result.output
 
@@ -262,7 +262,7 @@ class EncounterTrades:
 
 async def remember_care(desk: CareDesk, asked: Asked, changes: Mapping[str, str]) -> None:
     """Add to the dialect's own attributes of an encounter, as they stand now; call it under the encounter's lock."""
-    encounter = await desk.encounter(asked)
+    encounter = desk.encounter(asked)
     changed = EncounterRecord(
         encounter_id=encounter.encounter_id,
         person=encounter.person,

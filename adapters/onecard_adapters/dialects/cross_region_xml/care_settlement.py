@@ -59,7 +59,7 @@ class SettlementTrades:
     async def trial(self, asked: Asked) -> Element:
         """0303: the split that settling would give; asked anew each time, for the lines may have changed."""
         desk = self._desk
-        encounter = await desk.encounter(asked)
+        encounter = desk.encounter(asked)
         async with desk.locks.hold(encounter.encounter_id):
             message_id = new_message_id(desk.national.hub_time_ms())
             request = PreSettleRequest(
@@ -75,7 +75,7 @@ class SettlementTrades:
     async def settle(self, asked: Asked) -> Element:
         """0304."""
         desk = self._desk
-        encounter = await desk.encounter(asked)
+        encounter = desk.encounter(asked)
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(asked, encounter.encounter_id)
             if (stored := desk.stored_answer(transaction)) is not None:
@@ -94,12 +94,12 @@ class SettlementTrades:
     async def cancel(self, asked: Asked) -> Element:
         """0305: the red record of the settlement named by ykc618."""
         desk = self._desk
-        encounter = await desk.encounter(asked)
+        encounter = desk.encounter(asked)
         settlement_id = asked.input.value(SETTLEMENT_ID)
         if not settlement_id:
             raise form_invalid("input.ykc618: missing")
         async with desk.locks.hold(encounter.encounter_id):
-            original = await self._settlement(encounter, settlement_id)
+            original = self._settlement(encounter, settlement_id)
             transaction = await desk.transaction(asked, encounter.encounter_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
@@ -128,7 +128,7 @@ class SettlementTrades:
         if not otransid:
             raise form_invalid("input.otransid: missing")
         async with desk.number(asked, otransid):
-            originals = await self._sent_under(asked, otransid)
+            originals = self._sent_under(asked, otransid)
             if not originals:
                 message_id = new_message_id(desk.national.hub_time_ms())
                 await desk.memory.remember_transaction(
@@ -136,7 +136,7 @@ class SettlementTrades:
                 )
                 return parent("output", [leaf("otransid", otransid), leaf("ykc701", STATE_ABSENT)])
         original = _the_one(originals, "otransid")
-        encounter = await self._encounter_of(asked, original)
+        encounter = self._encounter_of(asked, original)
         # No lock: a settlement that hangs must not keep its own reversal waiting.
         transaction = await desk.transaction(asked, encounter.encounter_id)
         if (stored := desk.stored_answer(transaction)) is not None:
@@ -166,8 +166,8 @@ class SettlementTrades:
     async def query(self, asked: Asked) -> Element:
         """0708: by otransid, or by ykc618 with ykc700; asked anew each time, for the answer changes."""
         desk = self._desk
-        original = await self._meant_by_query(asked)
-        encounter = await self._encounter_of(asked, original)
+        original = self._meant_by_query(asked)
+        encounter = self._encounter_of(asked, original)
         request = QuerySettlementRequest(
             person=encounter.person.identity,
             insured_number=insured_number(encounter.person),
@@ -197,8 +197,8 @@ class SettlementTrades:
             found = self._settled(asked, answer.settlement)
         return parent("output", [*head, *found.children])
 
-    async def _sent_under(self, asked: Asked, otransid: str) -> list[Transaction]:
-        found = await self._desk.memory.find_transactions(asked.place.code, otransid)
+    def _sent_under(self, asked: Asked, otransid: str) -> list[Transaction]:
+        found = self._desk.memory.find_transactions(asked.place.code, otransid)
         others = [item for item in found if item.method not in {SETTLE, CANCEL, REVERSED_BEFORE}]
         if others and len(others) == len(found):
             raise OneCardError(
@@ -206,27 +206,27 @@ class SettlementTrades:
             )
         return [item for item in found if item.method in {SETTLE, CANCEL}]
 
-    async def _meant_by_query(self, asked: Asked) -> Transaction:
+    def _meant_by_query(self, asked: Asked) -> Transaction:
         otransid, settlement_id = asked.input.value("otransid"), asked.input.value(SETTLEMENT_ID)
         if otransid:
-            return _the_one(await self._sent_under(asked, otransid), "otransid")
+            return _the_one(self._sent_under(asked, otransid), "otransid")
         if not settlement_id:
             raise form_invalid("input.otransid: missing, and no ykc618 names a settlement")
-        return await self._settlement(await self._desk.encounter(asked), settlement_id)
+        return self._settlement(self._desk.encounter(asked), settlement_id)
 
-    async def _encounter_of(self, asked: Asked, original: Transaction) -> EncounterRecord:
-        encounter = await self._desk.encounter(asked)
+    def _encounter_of(self, asked: Asked, original: Transaction) -> EncounterRecord:
+        encounter = self._desk.encounter(asked)
         if encounter.encounter_id != original.encounter_id:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_SETTLEMENT_UNKNOWN, "the original belongs to another visit than input.ykc700"
             )
         return encounter
 
-    async def _settlement(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:
+    def _settlement(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:
         found = [
             item
             for method in (SETTLE, CANCEL)
-            for item in await self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, method)
+            for item in self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, method)
             if item.attributes.get(SETTLEMENT_ID) == settlement_id
         ]
         return _the_one(found, SETTLEMENT_ID)

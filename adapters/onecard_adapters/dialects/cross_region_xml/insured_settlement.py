@@ -80,7 +80,7 @@ class InsuredSettlement:
     ) -> settlement_pb2.ReverseResponse:
         """Undoes an original once; whoever asks again gets the same answer."""
         original_id = _original_id(request.original_id)
-        original = await self._originals.find(request.original_id)
+        original = self._originals.find(request.original_id)
         if original is None:
             original = await self._originals.bury(
                 original_id, request.original_method, request.encounter.encounter_id, _moment()
@@ -121,7 +121,7 @@ class InsuredSettlement:
             # Asked by the settlement's own number: nothing to bury, for nobody could execute it again.
             return self._found(await self._executor.core.find("", request.settlement_id), method, local_id)
         original_id = _original_id(request.original_id)
-        original = await self._originals.find(request.original_id)
+        original = self._originals.find(request.original_id)
         if original is None:
             original = await self._originals.bury(original_id, method, request.encounter.encounter_id, _moment())
         if original.ending is Ending.BURIED:

@@ -55,9 +55,9 @@ class Originals:
             message_id, method, encounter_id, {"transid": "", "ending": Ending.BURIED.value, "ended": when}
         )
 
-    async def find(self, original_id: str) -> Original | None:
+    def find(self, original_id: str) -> Original | None:
         """The original of a national id, given as 32 hex digits."""
-        found = await self._memory.find_transactions(_SCOPE, original_id)
+        found = self._memory.find_transactions(_SCOPE, original_id)
         return _original(found[0]) if found else None
 
     async def end(self, original: Original, ending: Ending, when: str) -> Original:

@@ -92,7 +92,7 @@ class Care:
         if institution is None or not institution.is_open:
             raise OneCardError(errors_pb2.ERROR_REASON_INSTITUTION_NOT_OPEN, "fixmedins_code is not in the profile")
         call = Call(request=request, institution=institution)
-        await self._sign_ins.check(call)
+        self._sign_ins.check(call)
         key = (request.institution_code, request.msgid, request.digest)
         task = self._in_progress.get(key)
         if task is None:

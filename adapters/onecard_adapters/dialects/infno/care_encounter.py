@@ -74,7 +74,7 @@ class EncounterTrades:
                 raise invalid("input.mdtrtinfo.med_type", "missing")
             asked.care_kind.CopyFrom(desk.tables["med_type"].coded(DEFAULT_VISIT_KIND))
         self._read_diagnoses(call, asked.diagnoses.diagnoses)
-        person = await desk.person(call, asked.insured_number.personal_number)
+        person = desk.person(call, asked.insured_number.personal_number)
         asked.person.CopyFrom(person.identity)
         asked.insured_number.CopyFrom(insured_number(person))
         transaction = await desk.transaction(call)
@@ -151,7 +151,7 @@ class EncounterTrades:
         rows = call.request.rows("feedetail")
         if not 1 <= len(rows) <= limits.FEE_LINE_COUNT_MAX:
             raise invalid("input.feedetail", f"{len(rows)} lines; a call carries 1 to {limits.FEE_LINE_COUNT_MAX}")
-        encounter, visit_id = await self._encounter_of_rows(call, rows)
+        encounter, visit_id = self._encounter_of_rows(call, rows)
         lines = [self._line(row, index) for index, row in enumerate(rows)]
         if len({line.line_id for line in lines}) != len(lines):
             raise invalid("input.feedetail", "a feedetl_sn stands twice")
@@ -184,14 +184,14 @@ class EncounterTrades:
             output = core_answer.output if isinstance(core_answer.output, dict) else {}
             return await desk.answered(transaction, output, fees.upload_attributes(lines, batches))
 
-    async def _encounter_of_rows(self, call: Call, rows: Sequence[Mapping[str, Any]]) -> tuple[EncounterRecord, str]:
+    def _encounter_of_rows(self, call: Call, rows: Sequence[Mapping[str, Any]]) -> tuple[EncounterRecord, str]:
         visits = {
             (required_text(row, VISIT_ID, "input.feedetail"), personal_number(row, "input.feedetail")) for row in rows
         }
         if len(visits) != 1:
             raise invalid("input.feedetail", "lines of more than one visit or person in one call")
         ((visit_id, number),) = visits
-        return await self._desk.encounter(call, visit_id, number), visit_id
+        return self._desk.encounter(call, visit_id, number), visit_id
 
     def _line(self, row: Mapping[str, Any], index: int) -> FeeLine:
         line = FeeLine()
@@ -229,12 +229,12 @@ class EncounterTrades:
         """2205, 2302: lines by their numbers, by batch, or all ("0000")."""
         desk = self._desk
         rows = call.request.rows("data") or [call.request.input]
-        encounter, visit_id = await self._encounter_of_rows(call, rows)
+        encounter, visit_id = self._encounter_of_rows(call, rows)
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            line_ids = await self._lines_meant(encounter, rows)
+            line_ids = self._lines_meant(encounter, rows)
             asked = WithdrawFeeLinesRequest(
                 person=encounter.person.identity,
                 insured_number=insured_number(encounter.person),
@@ -247,9 +247,9 @@ class EncounterTrades:
             await desk.ask_core(call, call.request.infno, call.request.input)
             return await desk.answered(transaction, {}, fees.withdrawal_attributes(line_ids))
 
-    async def _lines_meant(self, encounter: EncounterRecord, rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    def _lines_meant(self, encounter: EncounterRecord, rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
         """Line ids to take back; None means all. Numbers that the encounter does not hold are refused."""
-        held = await self._desk.ledger.held(encounter.encounter_id)
+        held = self._desk.ledger.held(encounter.encounter_id)
         meant: list[str] = []
         for row in rows:
             line_id = optional_text(row, "feedetl_sn", "input.data")
@@ -269,7 +269,7 @@ class EncounterTrades:
         desk = self._desk
         node = call.request.node("dscginfo", "data")
         visit_id = required_text(node, VISIT_ID, "input.dscginfo")
-        encounter = await desk.encounter(call, visit_id, personal_number(node, "input.dscginfo"))
+        encounter = desk.encounter(call, visit_id, personal_number(node, "input.dscginfo"))
         asked = DischargeRequest(local_transaction_id=call.request.msgid)
         maps.DISCHARGE.read(node, asked, desk.tables, "input.dscginfo")
         asked.person.CopyFrom(encounter.person.identity)

@@ -124,7 +124,7 @@ class PersonTrades:
         if desk.is_own(call.request.insurance_area):
             return await self._file_at_home(call, asked)
         if not asked.person.number:
-            person = await desk.person(call, asked.insured_number.personal_number)
+            person = desk.person(call, asked.insured_number.personal_number)
             asked.person.CopyFrom(person.identity)
             asked.details.name = person.name
         normalise_identity(asked.person.kind.code, asked.person.number)
@@ -184,7 +184,7 @@ class PersonTrades:
         maps.WITHDRAW_FILING.read(call.request.node("data"), asked, desk.tables, "input.data")
         if desk.is_own(call.request.insurance_area):
             return await self._withdraw_at_home(call, asked)
-        person = await desk.person(call, asked.insured_number.personal_number)
+        person = desk.person(call, asked.insured_number.personal_number)
         asked.person.CopyFrom(person.identity)
         asked.insured_number.CopyFrom(insured_number(person))
         transaction = await desk.transaction(call)
@@ -199,7 +199,7 @@ class PersonTrades:
         filed = next(
             (
                 item.attributes
-                for item in await desk.memory.find_transactions("", asked.filing_id)
+                for item in desk.memory.find_transactions("", asked.filing_id)
                 if item.method == _FILED_AT_HOME
                 and item.attributes["personal_number"] == asked.insured_number.personal_number
             ),

@@ -59,7 +59,7 @@ class SettlementTrades:
     async def pre_settle(self, call: Call) -> dict[str, Any]:
         """2206, 2303: the split that settling would give."""
         desk = self._desk
-        data, visit_id, encounter = await self._visit(call)
+        data, visit_id, encounter = self._visit(call)
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
@@ -76,7 +76,7 @@ class SettlementTrades:
     async def settle(self, call: Call) -> dict[str, Any]:
         """2207, 2304."""
         desk = self._desk
-        data, visit_id, encounter = await self._visit(call)
+        data, visit_id, encounter = self._visit(call)
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
@@ -84,7 +84,7 @@ class SettlementTrades:
             asked = SettleRequest(
                 person=encounter.person.identity,
                 terms=await self._terms.build(call, data, visit_id, encounter),
-                pre_settlement_id=await self._last_pre_settlement(encounter),
+                pre_settlement_id=self._last_pre_settlement(encounter),
                 invoice_number=optional_text(data, "invono", "input.data"),
             )
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
@@ -106,10 +106,10 @@ class SettlementTrades:
     async def cancel(self, call: Call) -> dict[str, Any]:
         """2208, 2305: the red record of the settlement named by setl_id."""
         desk = self._desk
-        data, visit_id, encounter = await self._visit(call)
+        data, visit_id, encounter = self._visit(call)
         settlement_id = required_text(data, SETTLEMENT_ID, "input.data")
         async with desk.locks.hold(encounter.encounter_id):
-            original = await self._settlement(encounter, settlement_id)
+            original = self._settlement(encounter, settlement_id)
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
@@ -154,7 +154,7 @@ class SettlementTrades:
         if original is None:
             return _reversed(omsgid, ReversalResult.REVERSAL_RESULT_NEVER_EXECUTED)
         visit_id = original.attributes[VISIT_ID]
-        encounter = await desk.encounter(call, visit_id, personal_number(data, "input.data"))
+        encounter = desk.encounter(call, visit_id, personal_number(data, "input.data"))
         # No lock: a settlement that hangs must not keep its own reversal waiting.
         transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
         if (stored := desk.stored_answer(transaction)) is not None:
@@ -179,7 +179,7 @@ class SettlementTrades:
         """
         desk = self._desk
         async with desk.number(call, omsgid):
-            sent = await desk.memory.find_transactions(call.institution.code, omsgid)
+            sent = desk.memory.find_transactions(call.institution.code, omsgid)
             reversible = [item for item in sent if item.method in trades.REVERSIBLE_METHODS]
             found = [item for item in reversible if oinfno in ("", item.attributes.get(INFNO))]
             if found:
@@ -196,9 +196,9 @@ class SettlementTrades:
     async def query(self, call: Call) -> dict[str, Any]:
         """5203: the settlement or red record named by setl_id; without setl_id the visit's only settlement."""
         desk = self._desk
-        data, visit_id, encounter = await self._visit(call)
+        data, visit_id, encounter = self._visit(call)
         settlement_id = optional_text(data, SETTLEMENT_ID, "input.data")
-        original = await self._meant_by_query(encounter, settlement_id)
+        original = self._meant_by_query(encounter, settlement_id)
         asked = QuerySettlementRequest(
             person=encounter.person.identity,
             insured_number=insured_number(encounter.person),
@@ -233,27 +233,27 @@ class SettlementTrades:
         )
         return output
 
-    async def _visit(self, call: Call) -> tuple[Mapping[str, Any], str, EncounterRecord]:
+    def _visit(self, call: Call) -> tuple[Mapping[str, Any], str, EncounterRecord]:
         data = call.request.node("data")
         visit_id = required_text(data, VISIT_ID, "input.data")
-        return data, visit_id, await self._desk.encounter(call, visit_id, personal_number(data, "input.data"))
+        return data, visit_id, self._desk.encounter(call, visit_id, personal_number(data, "input.data"))
 
-    async def _last_pre_settlement(self, encounter: EncounterRecord) -> str:
+    def _last_pre_settlement(self, encounter: EncounterRecord) -> str:
         """Id of the pre-settlement that the patient saw last; "" if there was none."""
-        found = await self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, trades.PRE_SETTLE)
+        found = self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, trades.PRE_SETTLE)
         answered = [item.message_id for item in found if self._desk.is_answered(item)]
         return max(answered).hex() if answered else ""
 
-    async def _settlement(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:
-        found = await self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, trades.SETTLE)
+    def _settlement(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:
+        found = self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, trades.SETTLE)
         return _the_one([item for item in found if item.attributes.get(SETTLEMENT_ID) == settlement_id], SETTLEMENT_ID)
 
-    async def _meant_by_query(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:
+    def _meant_by_query(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:
         memory = self._desk.memory
-        settlements = await memory.find_transactions_of_encounter(encounter.encounter_id, trades.SETTLE)
+        settlements = memory.find_transactions_of_encounter(encounter.encounter_id, trades.SETTLE)
         if not settlement_id:
             return _the_one([item for item in settlements if _REFUSED not in item.attributes], VISIT_ID)
-        cancellations = await memory.find_transactions_of_encounter(encounter.encounter_id, trades.CANCEL_SETTLEMENT)
+        cancellations = memory.find_transactions_of_encounter(encounter.encounter_id, trades.CANCEL_SETTLEMENT)
         found = [*settlements, *cancellations]
         return _the_one([item for item in found if item.attributes.get(SETTLEMENT_ID) == settlement_id], SETTLEMENT_ID)
 

@@ -54,12 +54,12 @@ class TermsOfBills:
         if optional_text(data, "mid_setl_flag", "input.data") == _INTERIM:
             terms.interim_period.first_day.CopyFrom(day_from(data.get("begntime"), "input.data.begntime"))
             terms.interim_period.last_day.CopyFrom(day_from(data.get("endtime"), "input.data.endtime"))
-        await self._check_fees(data, terms, encounter)
+        self._check_fees(data, terms, encounter)
         await self._complete_filing(call, terms, visit_id, encounter)
         return terms
 
-    async def _check_fees(self, data: Mapping[str, Any], terms: SettlementTerms, encounter: EncounterRecord) -> None:
-        held = await self._desk.ledger.held(encounter.encounter_id)
+    def _check_fees(self, data: Mapping[str, Any], terms: SettlementTerms, encounter: EncounterRecord) -> None:
+        held = self._desk.ledger.held(encounter.encounter_id)
         lines = totals_of(held.values())
         stated = terms.fees
         wrong = []

@@ -103,7 +103,7 @@ class CareDesk:
         method = TRADES[request.infno].method or f"infno/{request.infno}"
         async with self.number(call, request.msgid):
             if method in REVERSIBLE_METHODS:
-                known = await self.memory.find_transactions(request.institution_code, request.msgid)
+                known = self.memory.find_transactions(request.institution_code, request.msgid)
                 if any(item.method == REVERSED_BEFORE for item in known):
                     raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "msgid was reversed before it came")
             return await self.memory.remember_transaction(
@@ -157,16 +157,16 @@ class CareDesk:
         """Add to what is remembered of a transaction."""
         await self.memory.update_transaction(transaction.message_id, dict(attributes))
 
-    async def person(self, call: Call, personal_number: str) -> PersonRecord:
+    def person(self, call: Call, personal_number: str) -> PersonRecord:
         """The person that 1101 told of; PERSON_NOT_IDENTIFIED if none did."""
-        person = await self.memory.find_person(call.request.insurance_area, personal_number)
+        person = self.memory.find_person(call.request.insurance_area, personal_number)
         if person is None:
             raise OneCardError(errors_pb2.ERROR_REASON_PERSON_NOT_IDENTIFIED)
         return person
 
-    async def encounter(self, call: Call, visit_id: str, personal_number: str) -> EncounterRecord:
+    def encounter(self, call: Call, visit_id: str, personal_number: str) -> EncounterRecord:
         """The visit of this person at this institution; ENCOUNTER_UNKNOWN if there is none."""
-        encounter = await self.memory.find_encounter(call.institution.code, visit_id) if visit_id else None
+        encounter = self.memory.find_encounter(call.institution.code, visit_id) if visit_id else None
         if encounter is None or encounter.person.personal_number != personal_number:
             raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN, "mdtrt_id is not registered for this psn_no")
         return encounter
@@ -200,7 +200,7 @@ def reference(call: Call, encounter: EncounterRecord, visit_id: str) -> Encounte
 
 async def remember_care(desk: CareDesk, call: Call, visit_id: str, changes: Mapping[str, str]) -> None:
     """Add to the dialect's own attributes of an encounter, as they stand now; call it under the encounter's lock."""
-    encounter = await desk.memory.find_encounter(call.institution.code, visit_id)
+    encounter = desk.memory.find_encounter(call.institution.code, visit_id)
     if encounter is None:
         raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN)
     changed = EncounterRecord(

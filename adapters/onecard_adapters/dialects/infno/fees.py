@@ -4,7 +4,6 @@ The transactions in the adapter's memory are the record; nothing is summed up be
 once and a crash between two writes leaves no wrong total.
 """
 
-import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -60,12 +59,11 @@ class FeeLedger:
     def __init__(self, memory: EdgeMemory) -> None:
         self._memory = memory
 
-    async def held(self, encounter_id: str) -> dict[str, HeldLine]:
+    def held(self, encounter_id: str) -> dict[str, HeldLine]:
         """The lines of an encounter by their id, withdrawn ones left out."""
-        uploads, withdrawals = await asyncio.gather(
-            self._memory.find_transactions_of_encounter(encounter_id, trades.UPLOAD_FEE_LINES),
-            self._memory.find_transactions_of_encounter(encounter_id, trades.WITHDRAW_FEE_LINES),
-        )
+        find = self._memory.find_transactions_of_encounter
+        uploads = find(encounter_id, trades.UPLOAD_FEE_LINES)
+        withdrawals = find(encounter_id, trades.WITHDRAW_FEE_LINES)
         lines: dict[str, HeldLine] = {}
         # Message ids begin with their time, and one encounter's trades are carried out one after the other.
         for transaction in sorted([*uploads, *withdrawals], key=lambda item: item.message_id):

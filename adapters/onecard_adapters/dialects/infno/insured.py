@@ -153,7 +153,7 @@ class EncounterServicer(EncounterServiceServicer):
             )
         )
         async with desk.locks.hold(f"{institution.code}/{visit_id}"):
-            known = await desk.memory.find_encounter(institution.code, visit_id)
+            known = desk.memory.find_encounter(institution.code, visit_id)
             if known is not None:
                 if known.encounter_id != encounter_id:
                     raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_DUPLICATE)
@@ -213,7 +213,7 @@ class EncounterServicer(EncounterServiceServicer):
         """Gives the lines to the core as the place of care classified them."""
         desk, reference = self._desk, request.encounter
         async with desk.locks.hold(reference.encounter_id):
-            visit = await desk.visit(reference)
+            visit = desk.visit(reference)
             desk.check_repeatable(context)
             transaction = await desk.begin(
                 context, trades.UPLOAD_FEE_LINES, reference.institution_code, reference.encounter_id
@@ -229,7 +229,7 @@ class EncounterServicer(EncounterServiceServicer):
             ]
             await desk.effect(context, transaction, visit.trades.upload, {"feedetail": rows}, visit.place)
             await desk.note(transaction, {STATE: EXECUTED, **fees.upload_attributes(request.lines, {})})
-            held = await desk.ledger.held(reference.encounter_id)
+            held = desk.ledger.held(reference.encounter_id)
         return encounter_pb2.UploadFeeLinesResponse(line_count=len(held), totals=fees.totals_of(held.values()))
 
     async def WithdrawFeeLines(  # noqa: N802 - the service's name
@@ -238,7 +238,7 @@ class EncounterServicer(EncounterServiceServicer):
         """Takes lines back, all that are not settled if none is named."""
         desk, reference = self._desk, request.encounter
         async with desk.locks.hold(reference.encounter_id):
-            visit = await desk.visit(reference)
+            visit = desk.visit(reference)
             desk.check_repeatable(context)
             transaction = await desk.begin(
                 context, trades.WITHDRAW_FEE_LINES, reference.institution_code, reference.encounter_id
@@ -253,7 +253,7 @@ class EncounterServicer(EncounterServiceServicer):
             ]
             await desk.effect(context, transaction, visit.trades.withdraw, {"data": rows}, visit.place)
             await desk.note(transaction, {STATE: EXECUTED, **fees.withdrawal_attributes(request.line_ids or None)})
-            held = await desk.ledger.held(reference.encounter_id)
+            held = desk.ledger.held(reference.encounter_id)
         return encounter_pb2.WithdrawFeeLinesResponse(line_count=len(held), totals=fees.totals_of(held.values()))
 
     async def Discharge(  # noqa: N802 - the service's name
@@ -262,7 +262,7 @@ class EncounterServicer(EncounterServiceServicer):
         """Tells the core of a discharge."""
         desk, reference = self._desk, request.encounter
         async with desk.locks.hold(reference.encounter_id):
-            visit = await desk.visit(reference)
+            visit = desk.visit(reference)
             desk.check_repeatable(context)
             transaction = await desk.begin(
                 context, trades.DISCHARGE, reference.institution_code, reference.encounter_id

@@ -145,9 +145,9 @@ class InsuredDesk:
                 await self.note(transaction, {STATE: REFUSED})
             raise
 
-    async def visit(self, reference: EncounterReference) -> Visit:
+    def visit(self, reference: EncounterReference) -> Visit:
         """The encounter as the core numbered it; ENCOUNTER_UNKNOWN if it was not registered here."""
-        found = await self.memory.find_encounter(reference.institution_code, reference.visit_id)
+        found = self.memory.find_encounter(reference.institution_code, reference.visit_id)
         if found is None or found.encounter_id != reference.encounter_id:
             raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN)
         care = found.care
@@ -162,9 +162,9 @@ class InsuredDesk:
             trades=trades.INPATIENT if care["is_stay"] else trades.OUTPATIENT,
         )
 
-    async def find(self, encounter_id: str, method: str, message_id: bytes) -> Transaction | None:
+    def find(self, encounter_id: str, method: str, message_id: bytes) -> Transaction | None:
         """What is remembered of a national message."""
-        found = await self.memory.find_transactions_of_encounter(encounter_id, method)
+        found = self.memory.find_transactions_of_encounter(encounter_id, method)
         return next((item for item in found if item.message_id == message_id), None)
 
     async def begin(

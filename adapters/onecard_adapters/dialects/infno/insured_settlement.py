@@ -52,7 +52,7 @@ class SettlementServicer(SettlementServiceServicer):
     ) -> settlement_pb2.PreSettleResponse:
         """The split that settling would give."""
         desk, reference = self._desk, request.terms.encounter
-        visit = await desk.visit(reference)
+        visit = desk.visit(reference)
         content = {"data": self._terms(request.terms, visit)}
         answer = await desk.ask_core(context, visit.trades.pre_settle, content, visit.place)
         split = read_split(answer.node("setlinfo"), answer.rows("setldetail"), desk.tables)
@@ -65,7 +65,7 @@ class SettlementServicer(SettlementServiceServicer):
         desk, reference = self._desk, request.terms.encounter
         local_id = request.terms.local_transaction_id
         async with desk.locks.hold(reference.encounter_id):
-            visit = await desk.visit(reference)
+            visit = desk.visit(reference)
             number = request.terms.insured_number.personal_number
             found = await self._recovery.before(context, trades.SETTLE, reference, visit, number, local_id)
             if isinstance(found, Row):
@@ -86,7 +86,7 @@ class SettlementServicer(SettlementServiceServicer):
         """Makes the red record; after a crash finds out first whether the core has."""
         desk, reference = self._desk, request.encounter
         async with desk.locks.hold(reference.encounter_id):
-            visit = await desk.visit(reference)
+            visit = desk.visit(reference)
             number = request.insured_number.personal_number
             found = await self._recovery.before(
                 context, trades.CANCEL_SETTLEMENT, reference, visit, number, request.local_transaction_id
@@ -112,14 +112,14 @@ class SettlementServicer(SettlementServiceServicer):
         desk, reference = self._desk, request.encounter
         original_id = _original_id(request.original_id)
         async with desk.locks.hold(reference.encounter_id):
-            original = await desk.find(reference.encounter_id, request.original_method, original_id)
+            original = desk.find(reference.encounter_id, request.original_method, original_id)
             if original is None or original.attributes[STATE] in (TOMBSTONE, REFUSED):
                 buried_ms = await desk.bury(original_id, request.original_method, reference)
                 return _reversed(request, settlement_pb2.REVERSAL_RESULT_NEVER_EXECUTED, buried_ms)
             if _REVERSED_MS in original.attributes:
                 reversed_ms = int(original.attributes[_REVERSED_MS])
                 return _reversed(request, settlement_pb2.REVERSAL_RESULT_REVERSED, reversed_ms)
-            visit = await desk.visit(reference)
+            visit = desk.visit(reference)
             is_undone = False
             # A core that is declared to reverse need not know 5203.
             if desk.settings.recovery.settlement != "reverse":
@@ -163,12 +163,12 @@ class SettlementServicer(SettlementServiceServicer):
         """What became of a settlement or cancellation; NOT_FOUND makes sure that it will not be executed later."""
         desk, reference = self._desk, request.encounter
         async with desk.locks.hold(reference.encounter_id):
-            original_id = await self._asked_about(request)
-            original = await desk.find(reference.encounter_id, request.original_method, original_id)
+            original_id = self._asked_about(request)
+            original = desk.find(reference.encounter_id, request.original_method, original_id)
             if original is None or original.attributes[STATE] in (TOMBSTONE, REFUSED):
                 await desk.bury(original_id, request.original_method, reference)
                 return settlement_pb2.QuerySettlementResponse(finding=Finding.SETTLEMENT_FINDING_NOT_FOUND)
-            visit = await desk.visit(reference)
+            visit = desk.visit(reference)
             try:
                 row = await self._recovery.find(context, original, visit, request.insured_number.personal_number)
                 if row is None and not desk.is_conclusive(original, desk.now_ms()):
@@ -183,11 +183,11 @@ class SettlementServicer(SettlementServiceServicer):
                 return settlement_pb2.QuerySettlementResponse(finding=Finding.SETTLEMENT_FINDING_NOT_FOUND)
             return self._told(original, row)
 
-    async def _asked_about(self, request: settlement_pb2.QuerySettlementRequest) -> bytes:
+    def _asked_about(self, request: settlement_pb2.QuerySettlementRequest) -> bytes:
         """The original's message id; by its settlement id where the asker does not know it."""
         if request.original_id:
             return _original_id(request.original_id)
-        found = await self._desk.memory.find_transactions_of_encounter(
+        found = self._desk.memory.find_transactions_of_encounter(
             request.encounter.encounter_id, request.original_method
         )
         for transaction in found:
@@ -210,7 +210,7 @@ class SettlementServicer(SettlementServiceServicer):
     async def _note_executed(
         self, context: ExchangeContext, method: str, reference: EncounterReference, settlement_id: str
     ) -> None:
-        transaction = await self._desk.find(reference.encounter_id, method, context.message_id)
+        transaction = self._desk.find(reference.encounter_id, method, context.message_id)
         if transaction is not None and transaction.attributes[STATE] == ATTEMPTED:
             await self._desk.note(transaction, {STATE: EXECUTED, SETTLEMENT_ID: settlement_id})
 

@@ -66,7 +66,7 @@ class Recovery:
         desk = self._desk
         known = None
         if context.is_recovery:
-            known = await desk.find(reference.encounter_id, method, context.message_id)
+            known = desk.find(reference.encounter_id, method, context.message_id)
         transaction = await desk.begin(context, method, reference.institution_code, reference.encounter_id, asked_under)
         # Without a record of an attempt the core was never asked, crash or not.
         if known is None:

@@ -44,22 +44,22 @@ class SignIns:
         """9002: closes the sign_no; one that is closed already is closed."""
         desk = self._desk
         sign_no = required_text(call.request.node("signOut", "data"), "sign_no", "input.signOut")
-        sign_in = await self._find(call, sign_no)
+        sign_in = self._find(call, sign_no)
         if sign_in is None:
             raise OneCardError(errors_pb2.ERROR_REASON_SIGN_IN_REQUIRED, "this sign_no was never given")
         await desk.note(sign_in, {_STATE: _CLOSED})
         return {"signinoutb": {"sign_no": sign_no, "sign_time": clock_time(desk.national.hub_time_ms())}}
 
-    async def check(self, call: Call) -> None:
+    def check(self, call: Call) -> None:
         """SIGN_IN_REQUIRED for a trade without an open sign_no, where the profile asks for one."""
         if call.request.infno in (trades.SIGN_IN, trades.SIGN_OUT) or not self._desk.settings.requires_sign_in:
             return
-        sign_in = await self._find(call, call.request.head["sign_no"])
+        sign_in = self._find(call, call.request.head["sign_no"])
         if sign_in is None or sign_in.attributes.get(_STATE) != _OPEN:
             raise OneCardError(errors_pb2.ERROR_REASON_SIGN_IN_REQUIRED, "sign_no is missing, unknown or signed out")
 
-    async def _find(self, call: Call, sign_no: str) -> Transaction | None:
+    def _find(self, call: Call, sign_no: str) -> Transaction | None:
         if not sign_no:
             return None
-        found = await self._desk.memory.find_transactions(call.institution.code, sign_no)
+        found = self._desk.memory.find_transactions(call.institution.code, sign_no)
         return next((item for item in found if item.method == _METHOD), None)

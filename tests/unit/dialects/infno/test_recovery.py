@@ -330,7 +330,7 @@ async def test_the_msgid_is_of_the_published_form_and_kept_before_the_call(two_p
     with pytest.raises(OutcomeInDoubt):
         await settle(request, _context(message_id))
     encounter_id = request.terms.encounter.encounter_id
-    found = await two_provinces.insured_memory.find_transactions_of_encounter(encounter_id, trades.SETTLE)
+    found = two_provinces.insured_memory.find_transactions_of_encounter(encounter_id, trades.SETTLE)
     (kept,) = (item.attributes["local_id"] for item in found if item.message_id == message_id)
     assert re.fullmatch(r"S51000099901\d{14}\d{4}", kept)
     await settle(request, _context(message_id, is_recovery=True))
