@@ -8,6 +8,7 @@ lookup keys are HMAC-SM3 (`sealing`): no personal number stands in the file.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from onecard.exchange.v1 import values_pb2
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 
+# One call asks for the same rows again and again; opened anew each time they were a quarter of an adapter's work.
+_OPENED_MAX = 2_048
 _PERSON = b"memory.person"
 _ENCOUNTER = b"memory.encounter"
 _TRANSACTION = b"memory.transaction"
@@ -38,7 +41,7 @@ class EncounterRecord:
     encounter_id: str
     person: PersonRecord
     insured_participant: str
-    care: dict[str, str]
+    care: Mapping[str, str]
     """The dialect's own attributes."""
 
 
@@ -52,17 +55,23 @@ class Transaction:
     message_id: bytes
     method: str
     encounter_id: str
-    attributes: dict[str, str]
+    attributes: Mapping[str, str]
     """The dialect's own attributes."""
 
 
 class EdgeMemory:
-    """The memory in an adapter's store; each awaited change is durable."""
+    """The memory in an adapter's store; each awaited change is durable.
+
+    What is found is shared with others who find the same: it is to be copied, never changed.
+    """
 
     def __init__(self, store: Store, sealer: Sealer) -> None:
         """The store must be open when the memory is used."""
         self._store = store
         self._sealer = sealer
+        # By the sealed bytes, which a change replaces.
+        self._opened = functools.lru_cache(_OPENED_MAX)(self._open_transaction)
+        self._opened_encounter = functools.lru_cache(_OPENED_MAX)(self._open_encounter)
 
     async def remember_person(self, insurance_area: str, personal_number: str, person: PersonRecord) -> None:
         """Remember, or replace, the person of (insurance area, personal number)."""
@@ -88,10 +97,7 @@ class EdgeMemory:
     def find_encounter(self, institution_code: str, visit_id: str) -> EncounterRecord | None:
         """The encounter of (institution, local visit number); None if it is not known."""
         value = self._get("encounters", self._sealer.lookup("encounter", institution_code, visit_id))
-        if value is None:
-            return None
-        values = json.loads(self._sealer.open(_ENCOUNTER, value))
-        return EncounterRecord(**{**values, "person": _person(values["person"])})
+        return None if value is None else self._opened_encounter(value)
 
     async def remember_transaction(
         self,
@@ -204,7 +210,11 @@ class EdgeMemory:
             values[name] = values[name].hex()
         return self._sealer.seal(_TRANSACTION, _dumped(values))
 
-    def _opened(self, sealed: bytes) -> Transaction:
+    def _open_encounter(self, sealed: bytes) -> EncounterRecord:
+        values = json.loads(self._sealer.open(_ENCOUNTER, sealed))
+        return EncounterRecord(**{**values, "person": _person(values["person"])})
+
+    def _open_transaction(self, sealed: bytes) -> Transaction:
         values = json.loads(self._sealer.open(_TRANSACTION, sealed))
         for name in ("body_digest", "message_id"):
             values[name] = bytes.fromhex(values[name])

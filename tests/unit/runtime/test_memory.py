@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -74,6 +75,20 @@ async def test_the_newest_word_about_a_person_holds(memory: EdgeMemory) -> None:
     found = memory.find_person("510100", PERSONAL_NUMBER)
     assert found is not None
     assert found.name == "新名"
+
+
+async def test_what_was_found_before_a_change_is_not_found_after_it(memory: EdgeMemory) -> None:
+    made = await remember(memory, a="1")
+    await memory.remember_encounter("H1", "v-1", make_encounter())
+    before = memory.find_encounter("H1", "v-1"), memory.find_transactions("H1", "t-1")
+    assert before == (make_encounter(), [made])
+    changed = dataclasses.replace(make_encounter(), care={"filing_id": "f-2"})
+    await memory.remember_encounter("H1", "v-1", changed)
+    await memory.update_transaction(made.message_id, {"a": "2"})
+
+    assert memory.find_encounter("H1", "v-1") == changed
+    assert [item.attributes for item in memory.find_transactions("H1", "t-1")] == [{"a": "2"}]
+    assert made.attributes == {"a": "1"}
 
 
 async def test_a_repeat_keeps_its_national_message_id(memory: EdgeMemory) -> None:
