@@ -18,6 +18,7 @@ from aiohttp import web
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
+from onecard_protocol.value_class import value_class
 
 BODY_BYTES_MAX: Final = 4 * 1_024 * 1_024
 # A caller that takes longer than this to send its body holds a connection for nothing.
@@ -31,7 +32,7 @@ _IDLE_CONNECTION_S: Final = 4.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """What a local system sent. Header names are lower case."""
 
@@ -42,7 +43,7 @@ class HttpRequest:
     """From arrival until the handler must have answered: a dialect says by itself that the outcome is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
     """What goes back, or came back."""
 

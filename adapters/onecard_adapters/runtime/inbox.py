@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_protocol.messages import Message, trusted_message
+from onecard_protocol.value_class import value_class
 
 _PAYLOAD = b"inbox.payload"
 _UNDO = b"inbox.undo"
@@ -34,7 +35,7 @@ class InboxState(enum.IntEnum):
     """It did not pass verification and was never executed."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Received:
     """A verified request or event with the place that it was delivered from."""
 
@@ -47,7 +48,7 @@ class Received:
     local_transaction_id: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class KnownReceived:
     """What the inbox knows of a message that comes again."""
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from onecard.exchange.v1 import values_pb2
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
+from onecard_protocol.value_class import value_class
 
 # One call asks for the same rows again and again; opened anew each time they were a quarter of an adapter's work.
 _OPENED_MAX = 2_048
@@ -24,7 +25,7 @@ _ENCOUNTER = b"memory.encounter"
 _TRANSACTION = b"memory.transaction"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class PersonRecord:
     """A person as the insured area told of him or her."""
 
@@ -34,7 +35,7 @@ class PersonRecord:
     personal_number: str = dataclasses.field(repr=False)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class EncounterRecord:
     """A visit or stay."""
 
@@ -45,7 +46,7 @@ class EncounterRecord:
     """The dialect's own attributes."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Transaction:
     """A transaction of a local system and the national message that it became."""
 

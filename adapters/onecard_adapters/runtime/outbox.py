@@ -16,6 +16,7 @@ from onecard.exchange.v1 import message_pb2
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_protocol.identifiers import message_time_ms
 from onecard_protocol.messages import Message, trusted_message
+from onecard_protocol.value_class import value_class
 
 REFUSED_KEPT_MS: Final = 90 * 24 * 3_600_000
 """How much longer than others a refused event is kept."""
@@ -36,7 +37,7 @@ class OutboxState(enum.IntEnum):
     """Answered, refused for good, or accepted where no answer is owed."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Outgoing:
     """A message of ours before its signature."""
 
@@ -56,7 +57,7 @@ class Outgoing:
         return self.kind == message_pb2.MESSAGE_KIND_REQUEST
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class StoredOutgoing:
     """A row of the outbox; the payload is gone once nothing is owed for a request."""
 

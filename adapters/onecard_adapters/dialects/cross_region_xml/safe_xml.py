@@ -6,12 +6,12 @@ system and mean nothing here.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 from xml.parsers import expat
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.value_class import value_class
 
 DOCUMENT_BYTES_MAX: Final = 2 * 1024 * 1024
 """Of one document; 100 fee lines with every field filled take a tenth of it."""
@@ -26,7 +26,7 @@ _ESCAPES: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")
 """The first one first: the others bring what it escapes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Element:
     """An element with text or children; mixed content keeps both, the text joined."""
 
