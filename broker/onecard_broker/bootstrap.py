@@ -1,4 +1,7 @@
-"""The composition root of the hub: the one place that knows every concrete class (conventions.md)."""
+"""The composition root of the hub: the one place that knows every concrete class (conventions.md).
+
+Each part is imported where it is put together: a command that needs one of them starts in half the time.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,12 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import SUBJECT_KEY_BYTES
-from onecard_broker.directory.follower import DirectoryFollower
-from onecard_broker.directory.store import DirectoryStore
-from onecard_broker.exchange.worker import ExchangeWorker
-from onecard_broker.gateway.access_log import write_access_log
-from onecard_broker.gateway.card_rows import CardRows
-from onecard_broker.gateway.readiness import ClockWatch
-from onecard_broker.gateway.server import Gateway
-from onecard_broker.gateway.store import GatewayStore
 from onecard_broker.journal import topics
 from onecard_broker.log.port import Log
-from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.records.schema import check, ensure_days, migrate
 from onecard_broker.settings import EmbeddedLogSettings, HubSettings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
@@ -34,6 +28,10 @@ from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.keyfile import find_passphrase, load_signer
 from onecard_protocol.signatures.signer import EngineSigner
+
+if TYPE_CHECKING:
+    from onecard_broker.exchange.worker import ExchangeWorker
+    from onecard_broker.gateway.server import Gateway
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +60,8 @@ def hub_signer(settings: HubSettings) -> EngineSigner:
 
 def prepare_database(settings: HubSettings) -> list[str]:
     """Migrate the database and make today's partitions; returns the names of the migrations applied."""
+    from onecard_broker.records.schema import ensure_days, migrate
+
     applied = migrate(settings.database)
     ensure_days(settings.database, now_ms())
     return applied
@@ -81,6 +81,9 @@ async def prepare_topics(settings: HubSettings) -> list[str]:
 @contextlib.asynccontextmanager
 async def worker(settings: HubSettings) -> AsyncIterator[ExchangeWorker]:
     """A worker with its log, ready to run."""
+    from onecard_broker.exchange.worker import ExchangeWorker
+    from onecard_broker.records.schema import check
+
     signer = hub_signer(settings)
     await asyncio.to_thread(check, settings.database)
     journal = await open_log(settings)
@@ -101,6 +104,16 @@ async def worker(settings: HubSettings) -> AsyncIterator[ExchangeWorker]:
 @contextlib.asynccontextmanager
 async def gateway(settings: HubSettings) -> AsyncIterator[Gateway]:
     """A gateway with its log and database, ready to start."""
+    from onecard_broker.directory.follower import DirectoryFollower
+    from onecard_broker.directory.store import DirectoryStore
+    from onecard_broker.gateway.access_log import write_access_log
+    from onecard_broker.gateway.card_rows import CardRows
+    from onecard_broker.gateway.readiness import ClockWatch
+    from onecard_broker.gateway.server import Gateway
+    from onecard_broker.gateway.store import GatewayStore
+    from onecard_broker.records.live_connection import LiveConnection
+    from onecard_broker.records.schema import check
+
     signer = hub_signer(settings)
     subject_key = read_subject_key(settings.subject_key_file)
     await asyncio.to_thread(check, settings.database)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from aiokafka.helpers import create_ssl_context
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
@@ -86,6 +85,8 @@ class KafkaSettings(BaseModel):
             "client_id": "onecard",
         }
         if self.security_protocol in ("SSL", "SASL_SSL"):
+            from aiokafka.helpers import create_ssl_context  # A tenth of a second that few of these settings need.
+
             password = None if self.ssl_key_password is None else self.ssl_key_password.get_secret_value()
             try:
                 options["ssl_context"] = create_ssl_context(

@@ -12,7 +12,6 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from yoyo import get_backend, read_migrations
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol import limits
@@ -32,6 +31,8 @@ def migrate(dsn: str) -> list[str]:
 
     Raises OneCardError STORE_TOO_NEW when the schema no longer serves this program.
     """
+    from yoyo import get_backend, read_migrations  # Here, for most who look at the schema only check it.
+
     with importlib.resources.as_file(importlib.resources.files("onecard_broker.records") / "migrations") as directory:
         migrations = read_migrations(str(directory))
         with get_backend(_yoyo_uri(dsn)) as backend:
