@@ -14,7 +14,16 @@ from onecard_protocol.signatures.engine import Engine, native_engine, pure_engin
 def engine_without_tables() -> Engine:
     """The native engine where a build of tongsuopy gives no access to Tongsuo's arithmetic."""
     with mock.patch.object(native, "TableVerifier", side_effect=AttributeError("EC_GROUP_precompute_mult")):
+        return new_engine()
+
+
+def new_engine() -> Engine:
+    """The native engine as the first of a process makes it."""
+    native._table_verifier.cache_clear()
+    try:
         return native.NativeEngine()
+    finally:
+        native._table_verifier.cache_clear()
 
 
 _ENGINES: Sequence[tuple[str, Engine]] = (

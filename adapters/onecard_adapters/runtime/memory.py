@@ -20,6 +20,7 @@ from onecard_protocol.value_class import value_class
 
 # One call asks for the same rows again and again; opened anew each time they were a quarter of an adapter's work.
 _OPENED_MAX = 2_048
+_OPENED_BYTES_MAX = 8 * 1_024
 _PERSON = b"memory.person"
 _ENCOUNTER = b"memory.encounter"
 _TRANSACTION = b"memory.transaction"
@@ -71,8 +72,8 @@ class EdgeMemory:
         self._store = store
         self._sealer = sealer
         # By the sealed bytes, which a change replaces.
-        self._opened = functools.lru_cache(_OPENED_MAX)(self._open_transaction)
-        self._opened_encounter = functools.lru_cache(_OPENED_MAX)(self._open_encounter)
+        self._known_transaction = functools.lru_cache(_OPENED_MAX)(self._open_transaction)
+        self._known_encounter = functools.lru_cache(_OPENED_MAX)(self._open_encounter)
 
     async def remember_person(self, insurance_area: str, personal_number: str, person: PersonRecord) -> None:
         """Remember, or replace, the person of (insurance area, personal number)."""
@@ -98,7 +99,9 @@ class EdgeMemory:
     def find_encounter(self, institution_code: str, visit_id: str) -> EncounterRecord | None:
         """The encounter of (institution, local visit number); None if it is not known."""
         value = self._get("encounters", self._sealer.lookup("encounter", institution_code, visit_id))
-        return None if value is None else self._opened_encounter(value)
+        if value is None:
+            return None
+        return (self._known_encounter if len(value) <= _OPENED_BYTES_MAX else self._open_encounter)(value)
 
     async def remember_transaction(
         self,
@@ -210,6 +213,9 @@ class EdgeMemory:
         for name in ("body_digest", "message_id"):
             values[name] = values[name].hex()
         return self._sealer.seal(_TRANSACTION, _dumped(values))
+
+    def _opened(self, sealed: bytes) -> Transaction:
+        return (self._known_transaction if len(sealed) <= _OPENED_BYTES_MAX else self._open_transaction)(sealed)
 
     def _open_encounter(self, sealed: bytes) -> EncounterRecord:
         values = json.loads(self._sealer.open(_ENCOUNTER, sealed))

@@ -90,12 +90,12 @@ class Store:
         """Finish what was asked for, then close the file."""
         thread, self._thread = self._thread, None
         reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.close()  # First, so that the last one to close, which cleans up, is the writer under the lock.
         if thread is not None:
             self._hand_over()
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
-        if reading is not None:
-            reading.close()
 
     def _hand_over(self) -> None:
         if self._gathered and self._loop is not None:

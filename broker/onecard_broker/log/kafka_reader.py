@@ -17,8 +17,8 @@ from onecard_broker.log.port import (
     record_size_bytes,
 )
 
-# An empty answer costs both ends milliseconds, and a hub has a reader for each stream: most are idle most of the time.
-_FETCH_WAIT_MS = 2_000
+# A waiting read looks this often whether the reader was closed.
+_POLL_MS = 200
 _FETCH_BYTES = 4 * 1024 * 1024
 _PARTITION_FETCH_BYTES = 1024 * 1024
 _CONNECT_SECONDS = 10.0
@@ -55,8 +55,7 @@ class KafkaReader:
             if records:
                 return records
             left_ms = max(0, int((deadline - loop.time()) * 1000))
-            # Closing the consumer ends its waiting.
-            await self._fetch(max_records, left_ms)
+            await self._fetch(max_records, min(left_ms, _POLL_MS))
             if not left_ms:
                 return self._take(max_records, max_bytes)
         return []
@@ -67,8 +66,8 @@ class KafkaReader:
             raise ValueError(f"the reader of {self._topic} was not opened for partition {partition}")
         self._positions[partition] = position
         self._fetched = deque(record for record in self._fetched if record.partition != partition)
-        # A fetch that waits at the old position would hold up the next one.
-        self._disconnect()
+        if self._consumer is not None:
+            self._consumer.seek(TopicPartition(self._name, partition), position)
 
     def positions(self) -> dict[int, int]:
         """Return the next position to read of each partition."""
@@ -125,7 +124,6 @@ class KafkaReader:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
             fetch_max_bytes=_FETCH_BYTES,
             max_partition_fetch_bytes=max(_PARTITION_FETCH_BYTES, self._settings.record_bytes_max + 64 * 1024),
             request_timeout_ms=10_000,

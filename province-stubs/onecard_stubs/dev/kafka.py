@@ -265,7 +265,7 @@ class KafkaCluster:
             # on a busy machine must not lose it for a late heartbeat: there is no other to lead instead.
             "broker.session.timeout.ms": 4000 if self._broker_count == 3 else 9000,
             "broker.heartbeat.interval.ms": 1000,
-            # Two records a second by which standby controllers would see how far they are behind: a third of an idle broker.
+            # Two records a second that only standby controllers look at: a third of what an idle broker costs.
             "metadata.max.idle.interval.ms": 0,
             "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
         }

@@ -72,9 +72,11 @@ async def test_a_question_is_answered_at_once_with_what_is_committed_whatever_th
         go_on.wait()
 
     writing = store.run(write_slowly)
-    await asyncio.to_thread(begun.wait)
-    assert store.read(keys) == [b"a"]
-    go_on.set()
+    try:
+        await asyncio.to_thread(begun.wait)
+        assert store.read(keys) == [b"a"]
+    finally:
+        go_on.set()
     await writing
     assert store.read(keys) == [b"a", b"b"]
 

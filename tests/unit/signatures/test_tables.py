@@ -17,7 +17,7 @@ from onecard_protocol.signatures.curve import ORDER
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.tables import TableVerifier
 from tests.support import sm2_reference
-from tests.support.sm2_engines import engine_without_tables
+from tests.support.sm2_engines import engine_without_tables, new_engine
 from tests.vectors.national import RECOMMENDED, VECTOR_A
 
 TABLES = TableVerifier(_tongsuo.__file__)
@@ -112,8 +112,19 @@ def tables_digest(key: bytes, content: bytes) -> bytes:
 
 def test_the_locked_wheel_gives_access_to_the_functions(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        native_engine()
+        new_engine()
     assert not caplog.records
+
+
+def test_tables_that_tell_a_known_signature_wrong_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for answer in (True, False):
+        monkeypatch.setattr(TableVerifier, "is_signed", lambda *_, answer=answer: answer)
+        engine = new_engine()
+        assert engine.verify(VECTOR_A.public_key, VECTOR_A.message, VECTOR_A.signature)
+        assert not engine.verify(VECTOR_A.public_key, b"another", VECTOR_A.signature)
+    assert caplog.text.count("a known signature is told wrong") == 2
 
 
 def test_a_build_without_the_functions_checks_all_the_same_and_says_that_it_is_slower(

@@ -72,7 +72,8 @@ class Recovery:
         if known is None:
             self._check_time(context)
             return transaction
-        if known.attributes[STATE] != EXECUTED:
+        # The state as `begin` found it, behind whatever an attempt that was cut off still had to write.
+        if transaction.attributes[STATE] != EXECUTED:
             match desk.settings.recovery.settlement:
                 case "none":
                     raise OutcomeInDoubt("the profile declares no recovery for settlements; a person decides")

@@ -23,6 +23,16 @@ from onecard_protocol.signatures.tables import TableVerifier
 # A process signs with few keys and meets the keys of all participants, some in rotation.
 _PRIVATE_KEYS_MAX: Final = 64
 _PUBLIC_KEYS_MAX: Final = 1024
+# GB/T 32918.5, annex A.2: public key, e, and (r, s).
+_KNOWN_KEY: Final = bytes.fromhex(
+    "0409F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020"
+    "CCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13"
+)
+_KNOWN_DIGEST: Final = bytes.fromhex("F0B43E94BA45ACCAACE692ED534382EB17E6AB5A19CE7B31F4486FDFC0D28640")
+_KNOWN_SIGNATURE: Final = (
+    0xF5A03B0648D2C4630EEAC513E1BB81A15944DA3827D5B74143AC7EACEEE720B3,
+    0xB1B6AA29DF212FD8763182BC0D421CA1BB9038FD1F7F42D4840B69C485BBC1AA,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -67,12 +77,20 @@ class NativeEngine:
         return True
 
 
+@functools.cache
 def _table_verifier() -> TableVerifier | None:
+    """The process's tables; None where this build of tongsuopy gives no access to them, or they tell a wrong answer."""
     try:
-        return TableVerifier(_tongsuo.__file__)
-    except (OSError, AttributeError) as error:
-        _log.info("SM2 checks without tables, which take twice as long: this build of tongsuopy has no %s", error)
-        return None
+        verifier = TableVerifier(_tongsuo.__file__)
+        if verifier.is_signed(_KNOWN_KEY, _KNOWN_DIGEST, *_KNOWN_SIGNATURE) and not verifier.is_signed(
+            _KNOWN_KEY, bytes(32), *_KNOWN_SIGNATURE
+        ):
+            return verifier
+        error: Exception = ValueError("a known signature is told wrong")
+    except Exception as failure:  # Whatever fails in a foreign library: tongsuopy itself checks as well.
+        error = failure
+    _log.warning("SM2 checks take twice as long, without tables of this build of tongsuopy (%r)", error)
+    return None
 
 
 def _parse_private_key(private: bytes) -> Any:

@@ -40,6 +40,7 @@ _QUICK: Final = {
     "EC_GROUP_set_generator": (_INT, _POINTER, _POINTER, _POINTER, _POINTER),
     "EC_POINT_new": (_POINTER, _POINTER),
     "EC_POINT_free": (None, _POINTER),
+    "EC_POINT_is_at_infinity": (_INT, _POINTER, _POINTER),
     "EC_POINT_oct2point": (_INT, _POINTER, _POINTER, _BYTES, ctypes.c_size_t, _POINTER),
 }
 # These take long enough to let other threads run meanwhile.
@@ -144,9 +145,9 @@ class TableVerifier:
             library.EC_POINT_mul(self._base.group, work.partial, work.s, work.nowhere, work.zero, work.context)
         )
         library.done(library.EC_POINT_mul(table.group, work.sum, work.t, work.partial, work.one, work.context))
-        if not library.EC_POINT_get_affine_coordinates(self._base.group, work.sum, work.x, None, work.context):
-            library.ERR_clear_error()  # The sum is the point at infinity, which has none.
+        if library.EC_POINT_is_at_infinity(self._base.group, work.sum):
             return False
+        library.done(library.EC_POINT_get_affine_coordinates(self._base.group, work.sum, work.x, None, work.context))
         library.BN_bn2binpad(work.x, work.x_bytes, SCALAR_BYTES)
         return (int.from_bytes(digest, "big") + int.from_bytes(work.x_bytes.raw, "big")) % ORDER == r
 
