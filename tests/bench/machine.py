@@ -19,7 +19,7 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from onecard_protocol.signatures.engine import native_engine
+from tests.bench.plain import plain_tongsuopy
 
 THERE: Final = {"sm2 sign": 275, "sm2 verify": 242, "unary call, client": 171, "unary call, server": 236}
 """CPU µs on the machine of the goals."""
@@ -44,7 +44,7 @@ def best_us(step: Callable[[], object], count: int) -> float:
 
 def signatures() -> dict[str, float]:
     """SM2 with SM3 over the bytes of a header."""
-    engine = native_engine()
+    engine = plain_tongsuopy()
     key = engine.generate_private_key()
     public = engine.public_key(key)
     content = bytes(251)

@@ -24,8 +24,9 @@ from onecard_protocol.clock import now_ms
 from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.messages import MESSAGE_CONTEXT, build_header
 from onecard_protocol.signatures.blocks import BlockVerifier, sign_one
-from onecard_protocol.signatures.engine import Engine, native_engine, pure_engine
+from onecard_protocol.signatures.engine import Engine, pure_engine
 from onecard_protocol.signatures.signer import EngineSigner
+from tests.bench.plain import plain_tongsuopy
 
 JOURNAL: Final = "obvious.journal"
 INBOX: Final = "obvious.inbox"
@@ -40,7 +41,7 @@ CREATE TABLE outputs (id bytea PRIMARY KEY, message bytea NOT NULL);
 
 def engine_of(name: str) -> Engine:
     """The SM2 engine by the name of its library."""
-    return native_engine() if name == "tongsuopy" else pure_engine()
+    return plain_tongsuopy() if name == "tongsuopy" else pure_engine()
 
 
 def is_genuine(verifier: BlockVerifier, signed: message_pb2.SignedMessage, public_key: bytes) -> bool:
