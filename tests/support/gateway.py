@@ -12,9 +12,10 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.protobuf.message import Message as ProtoMessage
+from google.rpc import status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from onecard.exchange.v1 import message_pb2, service_pb2, service_pb2_grpc
+from onecard.exchange.v1 import control_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.follower import DirectoryFollower
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.exchange.worker import ExchangeWorker
@@ -28,13 +29,14 @@ from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import ensure_days
 from onecard_broker.settings import GatewaySettings, TlsSettings
 from onecard_protocol.clock import now_ms
+from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_status, reason_name
 from onecard_protocol.messages import Message, from_wire, reference_to
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.signer import EngineSigner
 from tests.support.certificates import Authority
-from tests.support.directories import MEDICAL, NETWORK, certificate_name, country, new_signer
+from tests.support.directories import MEDICAL, NETWORK, certificate_name, country, new_signer, numbered
 from tests.support.messages import make_signed
 
 PARTICIPANTS = ("cn-00", "cn-44", "cn-51", "cn-33")
@@ -282,3 +284,27 @@ async def eventually_async(condition: Callable[[], Awaitable[bool]], timeout_s: 
     async with asyncio.timeout(timeout_s):
         while not await condition():  # noqa: ASYNC110 - what is waited for lies behind the wire
             await asyncio.sleep(0.02)
+
+
+def refusal_of(error: grpc.aio.AioRpcError) -> OneCardError:
+    """The catalogue's error in a failed call."""
+    details = dict(error.trailing_metadata() or ())[STATUS_DETAILS_KEY]
+    assert isinstance(details, bytes)
+    return from_status(status_pb2.Status.FromString(details))
+
+
+def reasons(results: list[service_pb2.SubmitResult]) -> list[str]:
+    """RECEIPT, or the reason, for each message of a batch."""
+    return [reason_name(result.refusal.reason) if result.HasField("refusal") else "RECEIPT" for result in results]
+
+
+async def change_directory(hub: Hub, *records: control_pb2.ControlRecord) -> None:
+    database = LiveConnection(hub.dsn, application_name="test")
+    try:
+        store = DirectoryStore(database)
+        version = (await store.load()).version
+        await store.append(
+            numbered(*records, first=version + 1), hub.signers["cn-00"], network=NETWORK, now_ms=now_ms()
+        )
+    finally:
+        await database.close()

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from unittest import mock
 
 import pytest
 
 from onecard_protocol.signatures import native
 from onecard_protocol.signatures.engine import Engine, native_engine, pure_engine
-
-
-def engine_without_tables() -> Engine:
-    """The native engine where a build of tongsuopy gives no access to Tongsuo's arithmetic."""
-    with mock.patch.object(native, "TableVerifier", side_effect=AttributeError("EC_GROUP_precompute_mult")):
-        return new_engine()
+from tests.bench.plain import plain_tongsuopy
 
 
 def new_engine() -> Engine:
@@ -28,7 +22,7 @@ def new_engine() -> Engine:
 
 _ENGINES: Sequence[tuple[str, Engine]] = (
     ("tongsuopy", native_engine()),
-    ("tongsuopy without tables", engine_without_tables()),
+    ("tongsuopy without tables", plain_tongsuopy()),
     ("gmssl", pure_engine()),
 )
 

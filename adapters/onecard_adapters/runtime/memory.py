@@ -11,13 +11,15 @@ import dataclasses
 import functools
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from onecard.exchange.v1 import values_pb2
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 from onecard_protocol.value_class import value_class
 
+_Row = TypeVar("_Row")
 # One call asks for the same rows again and again; opened anew each time they were a quarter of an adapter's work.
 _OPENED_MAX = 2_048
 _OPENED_BYTES_MAX = 8 * 1_024
@@ -72,8 +74,8 @@ class EdgeMemory:
         self._store = store
         self._sealer = sealer
         # By the sealed bytes, which a change replaces.
-        self._known_transaction = functools.lru_cache(_OPENED_MAX)(self._open_transaction)
-        self._known_encounter = functools.lru_cache(_OPENED_MAX)(self._open_encounter)
+        self._opened = _kept(self._open_transaction)
+        self._opened_encounter = _kept(self._open_encounter)
 
     async def remember_person(self, insurance_area: str, personal_number: str, person: PersonRecord) -> None:
         """Remember, or replace, the person of (insurance area, personal number)."""
@@ -99,9 +101,7 @@ class EdgeMemory:
     def find_encounter(self, institution_code: str, visit_id: str) -> EncounterRecord | None:
         """The encounter of (institution, local visit number); None if it is not known."""
         value = self._get("encounters", self._sealer.lookup("encounter", institution_code, visit_id))
-        if value is None:
-            return None
-        return (self._known_encounter if len(value) <= _OPENED_BYTES_MAX else self._open_encounter)(value)
+        return None if value is None else self._opened_encounter(value)
 
     async def remember_transaction(
         self,
@@ -214,9 +214,6 @@ class EdgeMemory:
             values[name] = values[name].hex()
         return self._sealer.seal(_TRANSACTION, _dumped(values))
 
-    def _opened(self, sealed: bytes) -> Transaction:
-        return (self._known_transaction if len(sealed) <= _OPENED_BYTES_MAX else self._open_transaction)(sealed)
-
     def _open_encounter(self, sealed: bytes) -> EncounterRecord:
         values = json.loads(self._sealer.open(_ENCOUNTER, sealed))
         return EncounterRecord(**{**values, "person": _person(values["person"])})
@@ -226,6 +223,12 @@ class EdgeMemory:
         for name in ("body_digest", "message_id"):
             values[name] = bytes.fromhex(values[name])
         return Transaction(**values)
+
+
+def _kept(open_row: Callable[[bytes], _Row]) -> Callable[[bytes], _Row]:
+    """The same, with the rows that were opened last remembered, large ones left out."""
+    kept = functools.lru_cache(_OPENED_MAX)(open_row)
+    return lambda sealed: kept(sealed) if len(sealed) <= _OPENED_BYTES_MAX else open_row(sealed)
 
 
 def _dumped(values: Mapping[str, object]) -> bytes:
