@@ -1,6 +1,6 @@
 """The composition root of the hub: the one place that knows every concrete class (conventions.md).
 
-Each part is imported where it is put together: a command that needs one of them starts in half the time.
+Each part is imported where it is put together: a command that needs one of them starts without the others.
 """
 
 from __future__ import annotations
