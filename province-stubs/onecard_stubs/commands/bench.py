@@ -124,8 +124,12 @@ _KIND_OF_CARD_LOAD: Final = {CardLoad.CHANGES: "cards"}
 _CONCURRENCY_OF_CARD_LOAD: Final = {CardLoad.STATUSES: 16, CardLoad.STATUS: 64}
 
 
+_OF_THE_LOAD: Final = ("what", "signing", "seconds", "concurrency", "rate")
+
+
 @app.command()
 def cards(
+    context: typer.Context,
     what: Annotated[CardLoad, typer.Option(help="What to measure of them.")] = CardLoad.CHANGES,
     log: LogOption = LogKind.KAFKA,
     brokers: BrokersOption = 1,
@@ -144,11 +148,29 @@ def cards(
 ) -> None:
     """Card changes applied and delivered, statuses read, losses refused; drift, and the registry's size."""
     if drift or registry:
+        _refuse_given(context, "--registry" if registry else "--drift", *_OF_THE_LOAD)
+        if registry:
+            # The loader writes to PostgreSQL alone.
+            _refuse_given(context, "--registry", "log", "brokers", "drift")
         _run_registry(log, brokers, count, drift=drift, as_json=as_json)
         return
     kind = _KIND_OF_CARD_LOAD.get(what, what.value)
     at_once = concurrency or _CONCURRENCY_OF_CARD_LOAD.get(what, 4)
     _run(kind, log, brokers, signing, Through.SDK, seconds, at_once, rate, as_json=as_json)
+
+
+def _refuse_given(context: typer.Context, beside: str, *names: str) -> None:
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            refuse(
+                Text(
+                    en=f"--{name} has no meaning beside {beside}: leave it out.",
+                    zh=f"--{name} 与 {beside} 同时使用没有意义：请去掉。",
+                ),
+                f"--{name} / {beside}",
+                "bench cards",
+            )
 
 
 def _run_registry(log: LogKind, brokers: int, count: int, *, drift: bool, as_json: bool) -> None:

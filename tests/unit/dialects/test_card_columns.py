@@ -162,6 +162,11 @@ async def test_a_card_is_found_as_it_stands_and_one_that_was_never_made_is_none(
         assert found.state == values_pb2.SOCIAL_STATE_ACTIVE
         assert await office.find(values_pb2.CardReference(issuer=ISSUERS[place], number="A00000000")) is None
         assert await office.find(values_pb2.CardReference(issuer="cn-11", number=card.number)) is None
+        if ISSUERS[place] == "cn-51":
+            card.status = "6"  # 特殊制卡数据作废: the card has ended, and the hub must hear of it.
+            ended = await office.find(reference)
+            assert isinstance(ended, LocalCard)
+            assert ended.state == values_pb2.SOCIAL_STATE_CANCELLED
         card.status = "Q"
         with pytest.raises(OneCardError) as refused:
             await office.find(reference)

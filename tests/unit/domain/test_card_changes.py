@@ -191,10 +191,22 @@ def test_a_lost_card_is_found_again_but_not_after_its_replacement_was_produced(r
     assert registry.social_state() == "LOST"
 
 
-def test_an_old_card_that_is_not_replaced_keeps_working_beside_a_produced_one(registry: Registry) -> None:
+def test_an_old_card_that_is_not_replaced_keeps_working_beside_a_produced_one() -> None:
+    registry = Registry()
+    registry.tell(HOLDER.social("PRODUCED", 1, generation=2))
+    registry.tell(HOLDER.social("ENABLED", 2, generation=2))
     registry.tell(HOLDER.social("PRODUCED", 1, card=NEW, replaces=OLD, generation=3))
-    assert registry.social_state() == "ACTIVE"
+    assert (registry.card(OLD).generation, registry.card(NEW).generation) == (2, 3)
+    assert (registry.social_state(OLD), registry.social_state(NEW)) == ("ACTIVE", "PRODUCED")
     assert registry.holder().replacements == ()
+
+
+def test_a_temporary_loss_lasts_until_its_issuer_ends_it(registry: Registry) -> None:
+    registry.tell(HOLDER.social("TEMPORARILY_LOST", 3))
+    assert not registry.timers
+    assert registry.social_state() == "TEMPORARILY_LOST"
+    registry.tell(HOLDER.social("FOUND", 4))
+    assert registry.social_state() == "ACTIVE"
 
 
 # ---- one card in use -----------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Benchmark]:
 
     async def nothing(benchmark: Benchmark, report: object) -> dict[str, Any]:
         asked.append(benchmark)
-        sent = {"begun_ms": 0, "until_ms": 1, "failures": 0, "failure_examples": []}
+        sent = {"begun_ms": 0, "until_ms": 1, "failures": 0, "failure_examples": [], "stale": 0}
         return measure._figures(benchmark, sent, [], [], lost=0, doubled=0, used={})
 
     monkeypatch.setattr(measure, "measure", nothing)
@@ -155,6 +155,45 @@ def load_of(*visits: str, unanswered: str = "") -> HospitalLoad:
         for visit in visits
     ]
     return load
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--registry", "--log", "embedded"),
+        ("--registry", "--brokers", "3"),
+        ("--registry", "--drift"),
+        ("--registry", "--seconds", "15"),
+        ("--drift", "--what", "status"),
+        ("--drift", "--rate", "0"),
+        ("--drift", "--concurrency", "4"),
+        ("--drift", "--signing", "single"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(
+    options: tuple[str, ...], measured: list[Benchmark], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("cards", *options) == ExitCode.USAGE
+    assert "has no meaning beside" in " ".join(capsys.readouterr().err.split())
+    assert not measured
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "at_once"),
+    [
+        ((), "cards", 4),
+        (("--what", "everyone", "--rate", "300"), "everyone", 4),
+        (("--what", "statuses"), "statuses", 16),
+        (("--what", "status"), "status", 64),
+        (("--what", "loss", "--concurrency", "2"), "loss", 2),
+    ],
+)
+def test_each_load_of_cards_is_measured_by_its_name(
+    options: tuple[str, ...], kind: str, at_once: int, measured: list[Benchmark]
+) -> None:
+    assert run("cards", "--json", *options) == ExitCode.DONE
+    (benchmark,) = measured
+    assert (benchmark.kind, benchmark.concurrency, benchmark.log) == (kind, at_once, "kafka")
 
 
 @pytest.mark.parametrize("rate_per_s", [0.0, 1_000.0])
