@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import psycopg
@@ -106,6 +107,25 @@ def test_a_persons_cards_are_shown_with_masked_numbers_and_the_look_is_kept(conf
     assert "测试人" not in result.output
     assert "A00000002" not in result.output
     assert kept_reads(postgres_dsn) == [(SUBJECT, False, "")]
+
+
+def test_what_did_not_come_and_what_came_late_is_shown_and_told_as_data(config: Path, postgres_dsn: str) -> None:
+    even = run(config, "show", "--subject", SUBJECT)
+    before = holder()
+    old, new = before.cards
+    uneven = dataclasses.replace(new, social=dataclasses.replace(new.social, missing=((4, 6),), late_count=2))
+    asyncio.run(fill(postgres_dsn, before, dataclasses.replace(before, cards=(old, uneven))))
+
+    shown = run(config, "show", "--subject", SUBJECT)
+    told = run(config, "show", "--subject", SUBJECT, "--json")
+
+    assert "late or again" not in even.stdout
+    assert re.search(r"\*\*\*02 +social +4-6 +2", shown.stdout)
+    person = json.loads(told.stdout[told.stdout.index("{") :])
+    assert [(card["social"]["missing"], card["social"]["late_count"]) for card in person["cards"]] == [
+        ([[4, 6]], 2),
+        ([], 0),
+    ]
 
 
 def test_numbers_in_full_need_a_reason_which_is_kept(config: Path, postgres_dsn: str) -> None:

@@ -178,6 +178,18 @@ async def test_a_batch_keeps_its_order_and_reads_all_that_is_missing_at_once(hub
     assert stats["card_statements"] == before + 1
 
 
+async def test_a_batch_of_500_is_answered_one_by_one_in_one_statement(hub: Hub, counter: Counter) -> None:
+    await enabled(hub, counter, 1)
+    await counter.fresh(3)
+    before = hub.gateways[0].stats["card_statements"]
+
+    answers = await counter.statuses(*range(100, 599), 1)
+
+    assert len(answers) == 500
+    assert [len(answer.cards) for answer in answers] == [0] * 499 + [1]
+    assert hub.gateways[0].stats["card_statements"] == before + 1
+
+
 async def test_one_card_of_a_person_can_be_asked_for(hub: Hub, counter: Counter) -> None:
     await enabled(hub, counter, 1)
 

@@ -31,6 +31,14 @@ _CARD: Final = {
     "expiry_day": Text(en="expires", zh="有效期"),
     "changed_time": Text(en="changed", zh="变更时间"),
 }
+_UNEVEN: Final = Text(en="events that did not come, or came late or again", zh="未到、迟到或重复的事件")
+_UNEVEN_ROW: Final = {
+    "issuer": Text(en="issuer", zh="发卡地"),
+    "number": Text(en="number", zh="卡号"),
+    "machine": Text(en="of", zh="所属"),
+    "missing": Text(en="versions asked for", zh="已索要版本"),
+    "late_count": Text(en="late or again", zh="迟到或重复"),
+}
 _NEVER: Final = Text(en="never", zh="长期")
 _REPLACEMENTS: Final = Text(en="replacements", zh="换卡业务")
 _REPLACEMENT: Final = {
@@ -97,6 +105,20 @@ def shown_person(person: Mapping[str, Any], language: Language) -> Group:
         "",
         listing(tuple(_CARD.values()), cards, language, title=_CARDS.of(language), whole=(0, 1, 8)),
     ]
+    uneven = [
+        (
+            card["issuer"],
+            card["number"],
+            _CARD[name].of(language),
+            ", ".join(f"{first}-{last}" for first, last in card[name]["missing"]),
+            str(card[name]["late_count"]),
+        )
+        for card in person["cards"]
+        for name in ("social", "financial")
+        if card[name]["missing"] or card[name]["late_count"]
+    ]
+    if uneven:
+        parts += ["", listing(tuple(_UNEVEN_ROW.values()), uneven, language, title=_UNEVEN.of(language))]
     if person["replacements"]:
         rows = [
             (one["id"], one["phase"], one["old_card"], one["new_card"], one["began_time"][:19])
