@@ -10,6 +10,7 @@ import pytest
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.card_tables.office import build_office
 from onecard_adapters.runtime import outbox
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import ExitCode
 from onecard_protocol.identifiers import id_text
 from tests.support.adapter_files import AdapterCommand, write_beijing
@@ -39,9 +40,13 @@ async def test_rows_and_reports_that_did_not_get_through_are_listed_with_what_to
         await eventually(lambda: bool(world.submitted and office.reader.dead_rows))
         (told,) = world.submitted
 
+        refusal = OneCardError(
+            errors_pb2.ERROR_REASON_ANOTHER_CARD_ACTIVE, "issued by cn-45", violations=[("card", "is the second")]
+        )
+
         def refuse(store: sqlite3.Connection) -> None:
             outbox.accept(store, [told.id], ask_ms=0)
-            outbox.refuse_event(store, told.id, errors_pb2.ERROR_REASON_ANOTHER_CARD_ACTIVE)
+            outbox.refuse_event(store, told.id, refusal)
 
         await world.store.run(refuse)
 
@@ -56,7 +61,14 @@ async def test_rows_and_reports_that_did_not_get_through_are_listed_with_what_to
         assert row["detail"].endswith(f"version {version}")
         assert (event["report"], event["reason"], event["version"]) == ("ReportSocialChange", "ANOTHER_CARD_ACTIVE", 1)
         assert (event["id"], event["card"]) == (id_text(told.id), "cn-11 A9*****01 1")
-        for words in ("What to do", "Correct the row", "is not sent again", "The person has another card in use"):
+        assert event["detail"] == "issued by cn-45; card: is the second"
+        for words in (
+            "What to do",
+            "issued by cn-45; card",
+            "Correct the row",
+            "is not sent again",
+            "The person has another card in use",
+        ):
             assert words in shown["C"]
         for words in ("怎么办", "请更正该行数据", "不会重发", "该人员另有在用的社保卡"):
             assert words in shown["zh_CN"]

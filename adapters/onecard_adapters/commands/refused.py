@@ -107,6 +107,7 @@ def _event(one: StoredOutgoing) -> dict[str, Any]:
         "version": payload.version if "version" in fields else None,
         "made_time": _time(message_time_ms(one.outgoing.id)),
         **_reason(one.reason),
+        "detail": one.detail,
         "id": id_text(one.outgoing.id),
     }
 
@@ -128,19 +129,21 @@ def _time(time_ms: int) -> str:
 
 
 def _show(rows: list[dict[str, Any]], events: list[dict[str, Any]], console: Console, language: Language) -> None:
-    def told(one: dict[str, Any]) -> str:
+    def why(one: dict[str, Any]) -> str:
         return f"{one['reason']}: {one[f'text_{language}']}"
 
     if not rows and not events:
         console.print(f"[bold green]{_NOTHING.of(language)}[/]")
     if rows:
-        rows_told = [
-            (f"{one['source']} {one['row']}", one["since_time"][:19], told(one), one["detail"]) for one in rows
-        ]
+        rows_told = [(f"{one['source']} {one['row']}", one["since_time"][:19], why(one), one["detail"]) for one in rows]
         _print(console, language, _ROWS, _ROW_TITLES, rows_told, _ROW_REMEDY)
     if events:
         events_told = [
-            (one["report"], one["card"], str(one["version"] or ""), one["made_time"][:19], told(one), one["id"])
+            (
+                *(one["report"], one["card"], str(one["version"] or ""), one["made_time"][:19]),
+                "\n".join(filter(None, (why(one), one["detail"]))),
+                one["id"],
+            )
             for one in events
         ]
         _print(console, language, _EVENTS, _EVENT_TITLES, events_told, _EVENT_REMEDY)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import message_pb2
 from onecard_adapters.runtime.sealing import Sealer
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import message_time_ms
 from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.value_class import value_class
@@ -65,11 +66,14 @@ class StoredOutgoing:
     state: OutboxState
     reason: int
     """ErrorReason for which it ended without an answer; 0 if none."""
+    detail: str
+    """What exactly, beside the reason's text."""
     attempts: int
     answer: Message | None
 
 
 _COLUMNS = "id, recipient, method, kind, header, payload, subject, execute_before_ms"
+_STORED_COLUMNS = f"{_COLUMNS}, state, reason, detail, attempts"
 
 
 def insert(
@@ -101,9 +105,7 @@ def insert(
 
 def find(connection: sqlite3.Connection, sealer: Sealer, message_id: bytes) -> StoredOutgoing | None:
     """The row of a message with its stored answer."""
-    row = connection.execute(
-        f"SELECT {_COLUMNS}, state, reason, attempts FROM outbox WHERE id = ?", (message_id,)
-    ).fetchone()
+    row = connection.execute(f"SELECT {_STORED_COLUMNS} FROM outbox WHERE id = ?", (message_id,)).fetchone()
     return None if row is None else _stored(connection, sealer, row)
 
 
@@ -163,14 +165,14 @@ def accept(connection: sqlite3.Connection, message_ids: Sequence[bytes], *, ask_
     )
 
 
-def end(connection: sqlite3.Connection, message_id: bytes, reason: int = 0) -> None:
-    """Nothing more is owed; requests let go of their payload."""
+def end(connection: sqlite3.Connection, message_id: bytes, error: OneCardError | None = None) -> None:
+    """Nothing more is owed, or nothing can be had for that reason; requests let go of their payload."""
     connection.execute(
-        "UPDATE outbox SET state = ?, reason = ?, payload = CASE kind WHEN ? THEN NULL ELSE payload END "
+        "UPDATE outbox SET state = ?, reason = ?, detail = ?, payload = CASE kind WHEN ? THEN NULL ELSE payload END "
         "WHERE id = ? AND state < ?",
         (
             int(OutboxState.ENDED),
-            reason,
+            *_why(error),
             int(message_pb2.MESSAGE_KIND_REQUEST),
             message_id,
             int(OutboxState.ENDED),
@@ -201,7 +203,7 @@ def answer(connection: sqlite3.Connection, sealer: Sealer, request_id: bytes, me
 def to_ask_about(connection: sqlite3.Connection, sealer: Sealer, now_ms: int, limit: int) -> list[StoredOutgoing]:
     """Requests whose answer is overdue and whose next question is due."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS}, state, reason, attempts FROM outbox "
+        f"SELECT {_STORED_COLUMNS} FROM outbox "
         "WHERE state IN (?, ?) AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
         (int(OutboxState.CALLED), int(OutboxState.ACCEPTED), now_ms, limit),
     ).fetchall()
@@ -215,10 +217,11 @@ def ask_again(connection: sqlite3.Connection, message_id: bytes, next_attempt_ms
     )
 
 
-def refuse_event(connection: sqlite3.Connection, message_id: bytes, reason: int) -> None:
+def refuse_event(connection: sqlite3.Connection, message_id: bytes, error: OneCardError) -> None:
     """An event of ours was refused after it had been accepted: a person must see to it."""
     connection.execute(
-        "UPDATE outbox SET state = ?, reason = ? WHERE id = ?", (int(OutboxState.ENDED), reason, message_id)
+        "UPDATE outbox SET state = ?, reason = ?, detail = ? WHERE id = ?",
+        (int(OutboxState.ENDED), *_why(error), message_id),
     )
 
 
@@ -234,8 +237,7 @@ def refused_events(connection: sqlite3.Connection) -> dict[tuple[str, int], int]
 def list_refused_events(connection: sqlite3.Connection, sealer: Sealer) -> list[StoredOutgoing]:
     """The events of ours that were refused, in the order in which they were made."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS}, state, reason, attempts FROM outbox WHERE state = ? AND kind = ? AND reason != 0"
-        " ORDER BY sequence",
+        f"SELECT {_STORED_COLUMNS} FROM outbox WHERE state = ? AND kind = ? AND reason != 0 ORDER BY sequence",
         (int(OutboxState.ENDED), int(message_pb2.MESSAGE_KIND_EVENT)),
     ).fetchall()
     return [_stored(connection, sealer, row) for row in rows]
@@ -252,6 +254,10 @@ def forget_before(connection: sqlite3.Connection, created_ms: int) -> int:
     old = "state = :ended AND created_ms < CASE WHEN kind = :event AND reason != 0 THEN :refused ELSE :created END"
     connection.execute(f"DELETE FROM answers WHERE request_id IN (SELECT id FROM outbox WHERE {old})", parameters)
     return connection.execute(f"DELETE FROM outbox WHERE {old}", parameters).rowcount
+
+
+def _why(error: OneCardError | None) -> tuple[int, str]:
+    return (0, "") if error is None else (error.reason, "; ".join(error.particulars))
 
 
 def _outgoing(sealer: Sealer, row: Sequence[Any]) -> Outgoing:
@@ -276,6 +282,7 @@ def _stored(connection: sqlite3.Connection, sealer: Sealer, row: Sequence[Any]) 
         outgoing=_outgoing(sealer, row),
         state=OutboxState(row[8]),
         reason=row[9],
-        attempts=row[10],
+        detail=row[10],
+        attempts=row[11],
         answer=None if found is None else trusted_message(found[0], sealer.open(_ANSWER, found[1]), found[2]),
     )

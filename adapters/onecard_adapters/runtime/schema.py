@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
+
+COLUMNS_SINCE: Final = {3: "ALTER TABLE outbox ADD COLUMN detail TEXT NOT NULL DEFAULT ''"}
+"""What a version added to tables that an older store has already."""
 
 SCHEMA: Final = (
     # Our own messages. The header is fixed when the row is made (rule 1); signatures are made when it is sent.
@@ -23,7 +26,8 @@ SCHEMA: Final = (
         state INTEGER NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0,
         next_attempt_ms INTEGER NOT NULL DEFAULT 0,
-        reason INTEGER NOT NULL DEFAULT 0
+        reason INTEGER NOT NULL DEFAULT 0,
+        detail TEXT NOT NULL DEFAULT ''
     )
     """,
     "CREATE INDEX IF NOT EXISTS outbox_open ON outbox (state, next_attempt_ms) WHERE state < 3",

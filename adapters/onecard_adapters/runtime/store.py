@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.runtime.schema import SCHEMA, SCHEMA_VERSION
+from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
 from onecard_protocol.errors import OneCardError
 
 _Result = TypeVar("_Result")
@@ -206,8 +206,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("BEGIN IMMEDIATE")
-    _checked_version(connection, path)
-    for statement in SCHEMA:
+    before = _checked_version(connection, path)
+    added = [statement for version, statement in sorted(COLUMNS_SINCE.items()) if 0 < before < version]
+    for statement in (*added, *SCHEMA):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.execute("COMMIT")

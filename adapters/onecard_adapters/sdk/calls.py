@@ -162,7 +162,7 @@ class Calls:
         failure = pending.answer.exception()
         if isinstance(failure, CallFailed) and failure.reason != errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN:
             if failure.answer is None:
-                await self._store.run(lambda connection: outbox.end(connection, outgoing.id, failure.reason))
+                await self._store.run(lambda connection: outbox.end(connection, outgoing.id, failure))
             return
         if outgoing.execute_before_ms is not None:
             return  # The row is asked about when its time comes.

@@ -25,7 +25,7 @@ from onecard_adapters.sdk.answers import FINAL_KINDS, Waiting, check_binding
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.outgoing import Writer
 from onecard_adapters.sdk.verification import Verification
-from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.errors import OneCardError, from_rejection, reason_name
 from onecard_protocol.identifiers import HUB, id_text, is_message_id, is_participant
 from onecard_protocol.messages import Message, from_wire, reference_to, trusted_message
 from onecard_protocol.methods import Method
@@ -209,10 +209,10 @@ class Reception:
     def _take_event_refusal(
         self, connection: sqlite3.Connection, rejection: Message, event: message_pb2.MessageHeader
     ) -> None:
-        reason = message_pb2.Rejection.FromString(rejection.payload).reason
-        if reason not in _STANDS_ALREADY:
-            _log.error("our event %s, %s, was refused: %s", id_text(event.id), event.method, reason_name(reason))
-            outbox.refuse_event(connection, event.id, reason)
+        error = from_rejection(message_pb2.Rejection.FromString(rejection.payload))
+        if error.reason not in _STANDS_ALREADY:
+            _log.error("our event %s, %s, was refused: %s", id_text(event.id), event.method, error)
+            outbox.refuse_event(connection, event.id, error)
 
     def _report(self, connection: sqlite3.Connection, received: Received, error: OneCardError) -> Outgoing:
         message = received.message

@@ -91,7 +91,7 @@ class Resolution:
             return answer
         if content.state == message_pb2.OUTCOME_STATE_NEVER_SEEN:
             _log.warning("the hub never saw %s to %s; it is closed", id_text(outgoing.id), outgoing.recipient)
-            await self._end(stored, errors_pb2.ERROR_REASON_OUTCOME_ALREADY_TOLD)
+            await self._end(stored, OneCardError(errors_pb2.ERROR_REASON_OUTCOME_ALREADY_TOLD))
         else:
             await self._later(stored, _OPEN_DELAYS_MS[min(stored.attempts, len(_OPEN_DELAYS_MS) - 1)])
         return None
@@ -120,7 +120,7 @@ class Resolution:
         elif isinstance(error, OneCardError):
             refusal = error
         if refusal is not None and refusal.reason == errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL:
-            await self._end(stored, refusal.reason)
+            await self._end(stored, refusal)
             return
         _log.warning(
             "the outcome of %s was not told: %s",
@@ -129,8 +129,8 @@ class Resolution:
         )
         await self._later(stored, _UNREACHABLE_MS)
 
-    async def _end(self, stored: StoredOutgoing, reason: int) -> None:
-        await self._store.run(lambda connection: outbox.end(connection, stored.outgoing.id, reason))
+    async def _end(self, stored: StoredOutgoing, error: OneCardError) -> None:
+        await self._store.run(lambda connection: outbox.end(connection, stored.outgoing.id, error))
 
     async def _later(self, stored: StoredOutgoing, delay_ms: int) -> None:
         due_ms = self._clock.now_ms() + delay_ms

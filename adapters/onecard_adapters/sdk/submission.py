@@ -26,7 +26,7 @@ from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.verification import Verification
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, policy, reason_name
+from onecard_protocol.errors import OneCardError, from_rejection, policy, reason_name
 from onecard_protocol.identifiers import id_text
 from onecard_protocol.signatures.sm3 import sm3
 
@@ -205,7 +205,7 @@ class Submission:
     ) -> list[Outgoing]:
         accepted: list[Outgoing] = []
         again: list[Outgoing] = []
-        refused: list[tuple[Outgoing, int]] = []
+        refused: list[tuple[Outgoing, OneCardError]] = []
         checks = await asyncio.gather(
             *[
                 self._is_receipted(outgoing, result.receipt)
@@ -222,7 +222,7 @@ class Submission:
                 retry_after_ms = max(retry_after_ms, result.refusal.retry_after_ms)
                 again.append(outgoing)
             else:
-                refused.append((outgoing, result.refusal.reason))
+                refused.append((outgoing, from_rejection(result.refusal)))
         if again:
             self._pause(gateway, OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY, retry_after_ms=retry_after_ms))
         else:
@@ -238,19 +238,17 @@ class Submission:
             return False
         return True
 
-    async def _note(self, accepted: list[Outgoing], refused: list[tuple[Outgoing, int]]) -> None:
+    async def _note(self, accepted: list[Outgoing], refused: list[tuple[Outgoing, OneCardError]]) -> None:
         ask_ms = self._clock.now_ms() + limits.ADAPTER_ANSWER_MS
-        for outgoing, reason in refused:
-            _log.error(
-                "%s to %s was refused for good: %s", id_text(outgoing.id), outgoing.recipient, reason_name(reason)
-            )
+        for outgoing, error in refused:
+            _log.error("%s to %s was refused for good: %s", id_text(outgoing.id), outgoing.recipient, error)
         # A request was in a caller's hands before it came here: it may have been sent, so its refusal tells nothing.
         unknown = [outgoing.id for outgoing, _ in refused if outgoing.is_request]
-        final = [(outgoing.id, reason) for outgoing, reason in refused if not outgoing.is_request]
+        final = [(outgoing.id, error) for outgoing, error in refused if not outgoing.is_request]
 
         def write(connection: sqlite3.Connection) -> None:
             outbox.accept(connection, [outgoing.id for outgoing in accepted] + unknown, ask_ms=ask_ms)
-            for message_id, reason in final:
-                outbox.end(connection, message_id, reason)
+            for message_id, error in final:
+                outbox.end(connection, message_id, error)
 
         await self._store.run(write)

@@ -13,7 +13,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from onecard.exchange.v1 import errors_pb2, message_pb2, options_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2, options_pb2, service_pb2
 from onecard_protocol import limits
 
 ERROR_DOMAIN: Final = "onecard"
@@ -78,11 +78,13 @@ class OneCardError(Exception):
 
     def describe(self, language: Language) -> str:
         """One line for a person: reason, text and detail."""
-        parts = [f"{reason_name(self.reason)}: {text(self.reason, language)}"]
-        if self.detail:
-            parts.append(self.detail)
-        parts += [f"{field}: {description}" for field, description in self.violations]
-        return " | ".join(parts)
+        return " | ".join((f"{reason_name(self.reason)}: {text(self.reason, language)}", *self.particulars))
+
+    @property
+    def particulars(self) -> tuple[str, ...]:
+        """What exactly, beside the catalogue's text: the detail, and each field with what is wrong with it."""
+        violations = [f"{field}: {description}" for field, description in self.violations]
+        return (self.detail, *violations) if self.detail else tuple(violations)
 
 
 class OutcomeInDoubt(OneCardError):
@@ -151,8 +153,8 @@ def to_rejection(error: OneCardError) -> message_pb2.Rejection:
     )
 
 
-def from_rejection(rejection: message_pb2.Rejection) -> OneCardError:
-    """The error that a rejection tells."""
+def from_rejection(rejection: message_pb2.Rejection | service_pb2.Refusal) -> OneCardError:
+    """The error that a rejection or a refusal tells."""
     return OneCardError(
         rejection.reason,
         rejection.detail,

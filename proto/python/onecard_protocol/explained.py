@@ -116,8 +116,6 @@ def _explain_reason(error: BaseException) -> Explanation:
     reason: int = error.reason  # type: ignore[attr-defined]
     policy = errors.policy(reason)
     name: str = errors.reason_name(reason)
-    detail: str = error.detail  # type: ignore[attr-defined]
-    violations = [f"{field}: {description}" for field, description in error.violations]  # type: ignore[attr-defined]
     if name in {"CONFIGURATION_INVALID", "STORE_TOO_NEW"}:
         exit_code, remedy = ExitCode.NOT_SET_UP, _CORRECT
     elif name == "OUTCOME_UNKNOWN":
@@ -128,7 +126,7 @@ def _explain_reason(error: BaseException) -> Explanation:
         exit_code, remedy = ExitCode.REFUSED, _LOOK_AT_WHY
     return Explanation(
         what=Text(en=policy.text_en, zh=policy.text_zh),
-        why=tuple(filter(None, (detail, *violations))),
+        why=error.particulars,  # type: ignore[attr-defined]
         remedy=remedy,
         exit_code=exit_code,
         reason=name,

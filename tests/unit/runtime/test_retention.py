@@ -10,6 +10,7 @@ from onecard_adapters.runtime import inbox, outbox
 from onecard_adapters.runtime.outbox import OutboxState, Outgoing
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
 
 SEALER = Sealer(bytes(32))
@@ -58,7 +59,7 @@ async def test_a_refused_event_is_counted_and_kept_longer(tmp_path: Path) -> Non
         for item in (refused, taken):
             outbox.insert(connection, SEALER, item, OutboxState.QUEUED)
             outbox.accept(connection, [item.id], ask_ms=0)
-        outbox.refuse_event(connection, refused.id, 225)
+        outbox.refuse_event(connection, refused.id, OneCardError(225))
         before = outbox.refused_events(connection)
         forgotten = (
             outbox.forget_before(connection, 5_000),

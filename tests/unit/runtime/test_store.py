@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.runtime.schema import SCHEMA_VERSION
+from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
 from onecard_adapters.runtime.store import Store, read_store
 from onecard_protocol.errors import OneCardError
 
@@ -157,6 +159,28 @@ async def test_a_store_that_was_closed_can_be_opened_again(store: Store, tmp_pat
     again = Store(tmp_path / "folder" / "store.sqlite")
     await again.open()
     await again.close()
+
+
+async def test_a_store_of_an_older_release_gets_the_columns_that_came_later(store: Store, tmp_path: Path) -> None:
+    """Every version that added one: the store is put back to what it was, and opened again."""
+    await insert(store, b"kept")
+    await store.close()
+    path = tmp_path / "folder" / "store.sqlite"
+    for version, statement in sorted(COLUMNS_SINCE.items(), reverse=True):
+        table, column = re.findall(r"TABLE (\w+) ADD COLUMN (\w+)", statement)[0]
+        with contextlib.closing(sqlite3.connect(path)) as before:
+            before.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+            before.execute(f"PRAGMA user_version={version - 1}")
+    again = Store(path)
+    await again.open()
+    assert await count(again) == 1
+    await again.close()
+    with contextlib.closing(sqlite3.connect(path)) as after, contextlib.closing(sqlite3.connect(":memory:")) as new:
+        for statement in SCHEMA:
+            new.execute(statement)
+        shapes = "SELECT m.name, c.name, c.type FROM sqlite_master m, pragma_table_info(m.name) c ORDER BY 1, 2"
+        assert after.execute(shapes).fetchall() == new.execute(shapes).fetchall()
+        assert after.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
 async def test_a_store_of_a_newer_release_is_refused(tmp_path: Path) -> None:
