@@ -159,6 +159,13 @@ async def test_a_revoked_key_is_refused_from_its_revocation_in_the_partition_on(
     assert message_pb2.Rejection.FromString(refused.message.payload).reason == errors_pb2.ERROR_REASON_KEY_REVOKED
     assert refused.message.header.reply_to.id == behind.header.id
 
+    await exchange.append_records([admitted(message, now_ms()) for message in (behind, before)])
+    await exchange.drained()
+    _, again, open_still = await exchange.inbox("cn-44")
+    assert again == dataclasses.replace(refused, number=2)
+    assert message_pb2.Notice.FromString(open_still.message.payload).state == message_pb2.OPEN_STATE_WAITING
+    assert len(await exchange.inbox("cn-51")) == 2
+
 
 async def test_a_control_record_that_the_hub_did_not_sign_is_passed_over(
     exchange: Exchange, caplog: pytest.LogCaptureFixture

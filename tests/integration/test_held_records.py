@@ -20,6 +20,7 @@ from onecard_broker.records.parking import find_held, list_held
 from onecard_protocol.clock import now_ms
 from onecard_protocol.messages import Message
 from onecard_protocol.signatures.signer import EngineSigner
+from tests.support.directories import put_key, put_participant, revoke_key
 from tests.support.exchange import NETWORK, Delivered, Exchange, make_message, new_signer, running_exchange
 
 pytest_plugins = ("tests.support.engines",)
@@ -52,12 +53,12 @@ async def exchange(log_opener: Callable[[], Awaitable[Log]], postgres_dsn: str) 
         yield running
 
 
-def query() -> Message:
+def query(signer: EngineSigner | None = None) -> Message:
     """A coverage query about a synthetic person."""
     request = coverage_pb2.QueryCoverageRequest(insurance_area="510100")
     request.person.number = "510000199001019918"
     return make_message(
-        sender="cn-44", recipient="cn-51", method=QUERY, payload=request, created_ms=now_ms() + AHEAD_MS
+        sender="cn-44", recipient="cn-51", method=QUERY, payload=request, created_ms=now_ms() + AHEAD_MS, signer=signer
     )
 
 
@@ -164,6 +165,29 @@ async def test_release_lets_the_others_go_and_keeps_the_offender_held(
     rules.is_mended = True
     await dispose(exchange, offender, control_pb2.DISPOSITION_REPLAY, number=2)
     assert [one.message.key for one in await exchange.inbox("cn-51")] == [behind.key, offender.key]
+
+
+async def test_a_held_message_whose_key_was_revoked_is_refused_for_good_when_it_is_replayed(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 15 at the replay's position; a repeat is told the same, and no longer that it is held."""
+    signer = new_signer("cn-44-1")
+    number = await exchange.change_directory(put_participant("cn-44"), put_key("cn-44", signer))
+    offender = query(signer)
+    rules = Rules(monkeypatch, offender)
+    await exchange.append([(3, "aa", offender)])
+    await exchange.drained()
+    rules.is_mended = True
+    await exchange.change_directory(revoke_key("cn-44-1", now_ms() - 10_000))
+    await dispose(exchange, offender, control_pb2.DISPOSITION_REPLAY, number=number + 2)
+    await exchange.append([(3, "aa", offender)])
+    await exchange.drained()
+
+    notice, refusal, repeated = await exchange.inbox("cn-44")
+    assert notice.message.header.kind == message_pb2.MESSAGE_KIND_NOTICE
+    assert rejection_of(refusal).reason == errors_pb2.ERROR_REASON_KEY_REVOKED
+    assert repeated.message == refusal.message
+    assert await exchange.inbox("cn-51") == []
 
 
 async def copy_decision(

@@ -76,6 +76,22 @@ def test_a_command_that_is_too_old_ends_before_it_writes_and_says_so(
     assert "Traceback" not in ended.errors
 
 
+def test_what_was_written_before_its_day_was_made_moves_into_it(postgres_dsn: str) -> None:
+    """A hub that did not keep house for days wrote into the default partitions; then its days are made all the same."""
+    now_ms = 1_790_000_000_000
+    days = {"early": day_of(now_ms), "of no day": day_of(now_ms) + 30}
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        for sender, day in days.items():
+            connection.execute(
+                "INSERT INTO known_messages (day, partition, sender, id, digest, recipient, method, subject, state,"
+                " aggregates) VALUES (%s, 0, %s, '', '', '', '', '', '', '')",
+                (day, sender),
+            )
+        ensure_days(postgres_dsn, now_ms)
+        rows = connection.execute("SELECT sender, tableoid::regclass::text FROM known_messages ORDER BY 1").fetchall()
+    assert rows == [("early", f"known_messages_d{days['early']}"), ("of no day", "known_messages_rest")]
+
+
 def test_days_are_made_ahead_and_dropped_when_their_time_is_over(postgres_dsn: str) -> None:
     """Known messages live seven days, outputs thirty (rules 2 and 8)."""
     start_ms = 1_790_000_000_000

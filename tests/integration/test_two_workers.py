@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import psycopg
 import pytest
 
+from onecard.exchange.v1 import message_pb2
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.exchange.leases import LeaseKeeper
 from onecard_broker.exchange.worker import lease_names
@@ -15,6 +16,7 @@ from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log
 from onecard_broker.records import exchange_store, pool
 from onecard_broker.records.exchange_store import OwnershipLost, PartitionRow
+from onecard_broker.records.parking import list_held
 from onecard_broker.records.pool import Connection, Cursor
 from tests.support.exchange import Exchange, eventually, make_message
 
@@ -34,9 +36,13 @@ async def exchange(log_opener: Callable[[], Awaitable[Log]], postgres_dsn: str) 
 async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first worker stops before its transaction, the second takes over, the first goes on: one outcome each."""
+    """The first worker stops before its transaction, the second takes over, the first goes on: one outcome each.
+
+    The second has written to the sender and to the recipient, so that each delivery number of the first is taken: the
+    first sees that it is not the owner, holds nobody's record, and lives on to take partitions again.
+    """
     monkeypatch.setattr(pool, "_LOOKING_UP", "")  # A session that waits longer than a lease would be ended.
-    real_advance, real_check = exchange_store.advance, exchange_store.check_advanced
+    real_advance, real_check = exchange_store.advance, exchange_store.check_owned
     paused, go_on = asyncio.Event(), asyncio.Event()
     losses: list[OwnershipLost] = []
 
@@ -46,9 +52,9 @@ async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
             await go_on.wait()
         return await real_advance(connection, moves)
 
-    def check_advanced(cursor: Cursor, moves: Sequence[tuple[int, PartitionRow]]) -> None:
+    async def check_owned(connection: Connection, positions: Mapping[int, int]) -> None:
         try:
-            real_check(cursor, moves)
+            await real_check(connection, positions)
         except OwnershipLost as loss:
             losses.append(loss)
             raise
@@ -57,9 +63,12 @@ async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
         return any(row.partition == 3 and row.position > 0 for _, row in moves)
 
     monkeypatch.setattr(exchange_store, "advance", advance)
-    monkeypatch.setattr(exchange_store, "check_advanced", check_advanced)
+    monkeypatch.setattr(exchange_store, "check_owned", check_owned)
     messages = [make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query()) for _ in range(20)]
-    await exchange.append([(3, "aa", message) for message in messages])
+    copy = make_message(
+        sender="cn-44", recipient="cn-51", method=QUERY, payload=query("620100"), message_id=messages[0].header.id
+    )
+    await exchange.append([(3, "aa", message) for message in (*messages, copy)])
 
     first = exchange.new_worker("first")
     first_task = asyncio.create_task(first.run())
@@ -74,6 +83,10 @@ async def test_a_worker_that_wakes_after_losing_its_partitions_writes_nothing(
 
     delivered = [one.message.key for one in await exchange.inbox("cn-51")]
     assert delivered == [message.key for message in messages]
+    assert [one.message.header.kind for one in await exchange.inbox("cn-44")] == [message_pb2.MESSAGE_KIND_REJECTION]
+    async with await psycopg.AsyncConnection.connect(exchange.dsn) as connection:
+        assert await list_held(connection) == []
+    assert not first_task.done()
     for worker, task in ((first, first_task), (second, second_task)):
         worker.stop()
         await asyncio.wait_for(task, 20)
@@ -143,9 +156,9 @@ async def test_workers_share_the_partitions_and_one_that_ends_gives_its_share_ba
     await tasks[1]
 
 
-def query() -> coverage_pb2.QueryCoverageRequest:
+def query(area: str = "510100") -> coverage_pb2.QueryCoverageRequest:
     """A coverage query about a synthetic person."""
-    request = coverage_pb2.QueryCoverageRequest(insurance_area="510100")
+    request = coverage_pb2.QueryCoverageRequest(insurance_area=area)
     request.person.number = "510000199001019918"
     return request
 

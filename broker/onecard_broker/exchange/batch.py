@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from onecard_broker.directory.model import Directory
 from onecard_broker.domain.model import (
@@ -35,11 +35,15 @@ from onecard_broker.journal import answers_text, journal_recipient, partition_of
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.exchange_store import Output, PartitionRow
 from onecard_broker.records.parking import Blocker, Parked
+from onecard_protocol import limits
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import MESSAGE_CONTEXT, Message, build_header, trusted_message
 from onecard_protocol.signatures.blocks import sign_batch
 from onecard_protocol.signatures.signer import Signer
 from onecard_protocol.value_class import value_class
+
+_NEVER_MS: Final = 253_402_214_400_000
+"""The last day of the year 9999."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -199,7 +203,6 @@ class Batch:
                 case SetTimer():
                     overlay.timers.setdefault(effect.timer.id, effect.timer)
                     self.timers_set[(partition, effect.timer.id)] = effect.timer
-                    self.timers_gone.discard((partition, effect.timer.id))
                 case CancelTimer():
                     self.spend_timer(partition, effect.id)
                 case KeepDeadLetter(of=(sender, message_id)):
@@ -270,13 +273,20 @@ class Batch:
         self.timers_set.pop((partition, timer_id), None)
         self.timers_gone.add((partition, timer_id))
 
-    def outputs(self, signer: Signer, number_of: Callable[[str, int], int]) -> list[Output]:
-        """Sign the hub's own messages as one batch and number all outputs.
+    def keep_timer(self, partition: int, timer: Timer) -> None:
+        """Keep the spent timer of a record that is held: it is not due by itself, and a replay finds it."""
+        self.timers_set[(partition, timer.id)] = dataclasses.replace(timer, due_ms=_NEVER_MS)
 
-        `number_of` gives the next number of (recipient, partition). CPU-bound by the one signature.
+    def outputs(self, signer: Signer, number_of: Callable[[str, int], int]) -> list[Output]:
+        """Sign the hub's own messages by the batch and number all outputs.
+
+        `number_of` gives the next number of (recipient, partition). CPU-bound by the signature.
         """
         own = [index for index, draft in enumerate(self.drafts) if draft.is_own]
-        blocks = sign_batch(signer, MESSAGE_CONTEXT, [self.drafts[index].message.header_bytes for index in own])
+        headers = [self.drafts[index].message.header_bytes for index in own]
+        most = limits.BATCH_LEAF_COUNT_MAX
+        batches = [headers[start : start + most] for start in range(0, len(headers), most)]
+        blocks = [block for batch in batches for block in sign_batch(signer, MESSAGE_CONTEXT, batch)]
         signatures = dict(zip(own, blocks, strict=True))
         return [
             Output(

@@ -22,6 +22,7 @@ from onecard_broker.domain.model import (
     AggregateKey,
     Effect,
     Inbound,
+    KnownMessage,
     KnownState,
     MessageKey,
     Needs,
@@ -111,6 +112,8 @@ class Decider:
                 self._decide(batch, entries)
                 outputs += await self._commit(connection, batch, partitions, numbers, published)
             except (psycopg.DataError, psycopg.IntegrityError) as error:
+                # What another owner has written meanwhile is refused too: its delivery numbers are ours.
+                await store.check_owned(connection, {part: owned.position for part, owned in partitions.items()})
                 originals = [entry for entry in undone if not entry.is_disposed]
                 log.warning("the database refused %d records (%s): bisecting", len(originals), type(error).__name__)
                 for owned in partitions.values():
@@ -285,9 +288,12 @@ class Decider:
                 self._apply_control(batch, entry)
                 continue
             inbound = self._complete(batch, entry)
-            if entry.timer_id is not None and entry.record.partition in batch.owned:
+            if entry.timer_id is not None:
+                entry.timer = batch.overlay(partition).timers.get(entry.timer_id)
                 batch.spend_timer(partition, entry.timer_id)
-            if entry.held_because:
+            if entry.disposition:
+                self._dispose(batch, entry, now_ms)
+            elif entry.held_because:
                 holding.hold(batch, entry, now_ms)
             elif inbound is not None:
                 self._decide_one(batch, entry, inbound, now_ms)
@@ -310,14 +316,6 @@ class Decider:
 
     def _decide_one(self, batch: Batch, entry: Entry, inbound: Inbound, now_ms: int) -> None:
         owned = batch.owned[inbound.partition]
-        if entry.disposition == control_pb2.DISPOSITION_RELEASE:
-            # Parked under its own key from here on: it holds nobody up and can still be replayed or discarded.
-            holding.park(batch, entry, answers_text(holding.message_of(inbound).key), "released", is_offender=True)
-            return
-        if entry.disposition == control_pb2.DISPOSITION_DISCARD:
-            final = holding.final_refusal(inbound, errors_pb2.ERROR_REASON_DISCARDED, now_ms)
-            batch.apply(inbound, entry.record, final, now_ms)
-            return
         if inbound.subject in owned.blockers and inbound.origin is Origin.MESSAGE and self._waits(batch, inbound):
             holding.park(batch, entry, inbound.subject, "waits behind a held record or dead letter", is_offender=False)
             message = holding.message_of(inbound)
@@ -326,11 +324,11 @@ class Decider:
                 batch.apply(inbound, entry.record, [waiting], now_ms)
             return
         try:
-            revoked = self._revocation(inbound, owned.directory, entry.claimed_ms)
+            overlay = batch.overlay(inbound.partition)
+            revoked = self._revocation(inbound, owned.directory, entry.claimed_ms, overlay.known)
             if revoked:
-                effects: list[Effect] = [holding.refusal(inbound, revoked)]
+                effects: list[Effect] = holding.final_refusal(inbound, revoked, now_ms)
             else:
-                overlay = batch.overlay(inbound.partition)
                 effects = conversation.decide(overlay.state(owned.directory.feeds), inbound, now_ms)
             batch.apply(inbound, entry.record, effects, now_ms)
         except Exception as error:  # A rule that fails is a fault of ours; the record waits for an operator.
@@ -341,15 +339,32 @@ class Decider:
             entry.held_because = type(error).__name__
             holding.hold(batch, entry, now_ms)
 
+    def _dispose(self, batch: Batch, entry: Entry, now_ms: int) -> None:
+        """What an operator decided about a held record, where that is not to decide it again."""
+        if entry.disposition == control_pb2.DISPOSITION_RELEASE:
+            # Parked under its own key from here on: it holds nobody up and can still be replayed or discarded.
+            holding.park(batch, entry, answers_text(holding.key_of(entry)), "released", is_offender=True)
+        elif entry.inbound is not None and entry.inbound.message is not None:
+            final = holding.final_refusal(entry.inbound, errors_pb2.ERROR_REASON_DISCARDED, now_ms)
+            batch.apply(entry.inbound, entry.record, final, now_ms)
+
     def _waits(self, batch: Batch, inbound: Inbound) -> bool:
         """Behind a held record everything waits; behind dead letters what the rules say."""
         blockers = batch.owned[inbound.partition].blockers[inbound.subject]
         stuck = [blocker.dead_letter_of for blocker in blockers if blocker.dead_letter_of is not None]
         return len(stuck) < len(blockers) or conversation.waits(inbound, batch.overlay(inbound.partition).known, stuck)
 
-    def _revocation(self, inbound: Inbound, directory: Directory, admitted_ms: int) -> int:
-        """KEY_REVOKED if the message's key was revoked by the directory in force here (rule 15); 0 otherwise."""
+    def _revocation(
+        self, inbound: Inbound, directory: Directory, admitted_ms: int, known: Mapping[MessageKey, KnownMessage]
+    ) -> int:
+        """KEY_REVOKED if the message's key was revoked by the directory in force here (rule 15); 0 otherwise.
+
+        A repeat of what was decided before is told what was decided.
+        """
         if inbound.origin is not Origin.MESSAGE or inbound.message is None or not directory.revocations:
+            return 0
+        first = known.get(inbound.message.key)
+        if first is not None and first.state is not KnownState.HELD:
             return 0
         key_id = message_pb2.SignatureBlock.FromString(inbound.message.signature).key_id
         status = directory.key_status(key_id, admitted_ms)

@@ -8,28 +8,25 @@ from __future__ import annotations
 import dataclasses
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
-from onecard_broker.domain.model import Effect, Inbound, KnownMessage, KnownState, Remember, Say
+from onecard_broker.domain.model import Effect, Inbound, KnownMessage, KnownState, MessageKey, Remember, Say
 from onecard_broker.exchange.batch import Batch
 from onecard_broker.exchange.inbounds import Entry
 from onecard_broker.journal import answers_text
 from onecard_broker.records.parking import Parked
 from onecard_protocol.errors import OneCardError, to_rejection
-from onecard_protocol.identifiers import HUB
+from onecard_protocol.identifiers import HUB, message_id_from
 from onecard_protocol.messages import Message, reference_to
+from onecard_protocol.signatures.sm3 import sm3
 
 
 def hold(batch: Batch, entry: Entry, now_ms: int) -> None:
     """Park a record that cannot be decided; its sender gets a notice, once, and whoever asks is told of it."""
     inbound = entry.inbound
-    if inbound is None or inbound.message is None:
-        subject = "" if inbound is None else inbound.subject
-        place = f"record:{entry.record.partition}:{entry.record.position}"
-        park(batch, entry, subject or place, entry.held_because, is_offender=True)
+    subject = "" if inbound is None else inbound.subject
+    park(batch, entry, subject or answers_text(key_of(entry)), entry.held_because, is_offender=True)
+    if inbound is None or inbound.message is None or entry.is_replay:
         return
     message = inbound.message
-    park(batch, entry, inbound.subject or answers_text(message.key), entry.held_because, is_offender=True)
-    if entry.is_replay:
-        return
     notice = message_pb2.Notice(
         state=message_pb2.OPEN_STATE_HELD, reason=errors_pb2.ERROR_REASON_HELD, detail=entry.held_because
     )
@@ -41,17 +38,27 @@ def hold(batch: Batch, entry: Entry, now_ms: int) -> None:
 
 def park(batch: Batch, entry: Entry, subject: str, cause: str, *, is_offender: bool) -> None:
     """Keep a record under a subject; behind an offender that subject waits."""
-    message = None if entry.inbound is None else entry.inbound.message
+    sender, message_id = key_of(entry)
     batch.park(
         Parked(
             record=entry.record,
             subject=subject,
-            sender="" if message is None else message.header.sender,
-            id=b"" if message is None else message.header.id,
+            sender=sender,
+            id=message_id,
             is_offender=is_offender,
             cause=cause,
         )
     )
+    if entry.timer is not None:
+        batch.keep_timer(entry.record.partition, entry.timer)
+
+
+def key_of(entry: Entry) -> MessageKey:
+    """Under what an operator finds a parked record: its message, or for a timer or what cannot be read, its place."""
+    if entry.inbound is not None and entry.inbound.message is not None:
+        return entry.inbound.message.key
+    record = entry.record
+    return HUB, message_id_from(record.append_time_ms, sm3(f"{record.partition}|{record.position}".encode()))
 
 
 def refusal(inbound: Inbound, reason: int) -> Say:

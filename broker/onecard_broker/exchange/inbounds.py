@@ -10,7 +10,7 @@ from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import control_pb2, message_pb2
 from onecard_broker import journal
-from onecard_broker.domain.model import Inbound, Origin
+from onecard_broker.domain.model import Inbound, Origin, Timer
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.parking import Parked
@@ -34,6 +34,8 @@ class Entry:
     """The gateway's admitted time, or the append time where no gateway was involved."""
     inbound: Inbound | None = None
     timer_id: bytes | None = None
+    timer: Timer | None = None
+    """The timer itself, once it is taken; None for one that was cancelled or spent."""
     control: control_pb2.ControlRecord | None = None
     control_message: Message | None = None
     parked: Parked | None = None

@@ -51,6 +51,7 @@ class Publisher:
     def start(self) -> None:
         """Begin to publish."""
         self._task = asyncio.create_task(self._run(), name="publisher")
+        self._task.add_done_callback(self._let_everybody_see)
 
     async def stop(self) -> None:
         """Stop at once; what is not published stays in the outputs table and is published by the next owner."""
@@ -59,8 +60,12 @@ class Publisher:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def put(self, outputs: Sequence[Output | HubTick]) -> None:
-        """Publish these behind what waits already; waits while the backlog is full."""
+        """Publish these behind what waits already; waits while the backlog is full.
+
+        Raises what ended the publisher, if anything did: then nothing is published any more.
+        """
         await self._room.wait()
+        self._raise_what_ended_it()
         if outputs:
             self._backlog.extend(outputs)
             self._idle.clear()
@@ -69,8 +74,9 @@ class Publisher:
                 self._room.clear()
 
     async def drained(self) -> None:
-        """Wait until everything put so far is published."""
+        """Wait until everything put so far is published; raises as `put` does."""
         await self._idle.wait()
+        self._raise_what_ended_it()
 
     def take_published(self) -> dict[tuple[str, int], int]:
         """Watermarks reached since the last call, for the next transaction."""
@@ -81,6 +87,14 @@ class Publisher:
         """Return watermarks whose transaction was not committed."""
         for key, number in published.items():
             self._published[key] = max(number, self._published.get(key, 0))
+
+    def _let_everybody_see(self, _: asyncio.Task[None]) -> None:
+        self._room.set()
+        self._idle.set()
+
+    def _raise_what_ended_it(self) -> None:
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            self._task.result()
 
     async def _run(self) -> None:
         while True:

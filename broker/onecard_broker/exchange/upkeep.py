@@ -108,6 +108,9 @@ class Upkeep:
             except (psycopg.Error, LogError) as error:
                 log.warning("upkeep waits for database or log: %s", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # A fault of ours in one step must not end the others, or timers stop without a word.
+                log.exception("a step of upkeep failed")
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _tick_control(self) -> None:
         now = time.monotonic()

@@ -103,6 +103,19 @@ def check_advanced(cursor: Cursor, moves: Sequence[tuple[int, PartitionRow]]) ->
         raise OwnershipLost(f"{len(moves) - cursor.rowcount} of {len(moves)} partitions have another writer")
 
 
+async def check_owned(connection: Connection, positions: Mapping[int, int]) -> None:
+    """Raise OwnershipLost unless every partition stands where its owner believes."""
+    cursor = await connection.execute(
+        "SELECT count(*) FROM unnest(%b::int[], %b::bigint[]) AS w(partition, position)"
+        " JOIN partitions p ON p.partition = w.partition AND p.position = w.position",
+        (int4s(list(positions)), int8s(list(positions.values()))),
+        binary=True,
+    )
+    ((still,),) = await cursor.fetchall()
+    if still != len(positions):
+        raise OwnershipLost(f"{len(positions) - still} of {len(positions)} partitions have another writer")
+
+
 async def load_known(
     connection: Connection, keys: Collection[tuple[int, MessageKey]]
 ) -> dict[tuple[int, MessageKey], KnownMessage]:
@@ -224,7 +237,12 @@ async def due_timers(
 async def save_timers(
     connection: Connection, set_rows: Collection[tuple[int, Timer]], cancelled: Collection[tuple[int, bytes]]
 ) -> None:
-    """Set and cancel timers; a timer that exists already keeps its first time."""
+    """Cancel timers, then set some; one that exists keeps its first time, one that is cancelled here gets a new one."""
+    if cancelled:
+        await connection.execute(
+            deleted("timers", "unnest(%b::int[], %b::bytea[]) AS w(partition, id)", "partition", "id"),
+            (int4s([partition for partition, _ in cancelled]), byteas([timer_id for _, timer_id in cancelled])),
+        )
     if set_rows:
         await connection.execute(
             "INSERT INTO timers (partition, id, due_ms, purpose, request_sender, request_id, attempt, aggregate, what,"
@@ -243,11 +261,6 @@ async def save_timers(
                 texts([timer.what for _, timer in set_rows]),
                 texts([timer.method for _, timer in set_rows]),
             ),
-        )
-    if cancelled:
-        await connection.execute(
-            deleted("timers", "unnest(%b::int[], %b::bytea[]) AS w(partition, id)", "partition", "id"),
-            (int4s([partition for partition, _ in cancelled]), byteas([timer_id for _, timer_id in cancelled])),
         )
 
 

@@ -75,10 +75,7 @@ def ensure_days(dsn: str, now_ms: int) -> None:
         connection.execute("SELECT pg_advisory_lock(hashtext('onecard.ensure_days'))")
         for table, kept_ms in (("known_messages", limits.MESSAGE_AGE_MS_MAX), ("outputs", limits.OUTPUT_KEPT_MS)):
             for day in range(today - 1, today + 3):
-                connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {table}_d{day} PARTITION OF {table} FOR VALUES FROM ({day})"
-                    f" TO ({day + 1})"
-                )
+                _ensure_day(connection, table, day)
             oldest = today - kept_ms // _DAY_MS - 1
             for (name,) in connection.execute(
                 "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
@@ -88,6 +85,20 @@ def ensure_days(dsn: str, now_ms: int) -> None:
                 if int(name.rpartition("_d")[2]) < oldest:
                     connection.execute(f"DROP TABLE {name}")
         connection.execute("SELECT pg_advisory_unlock(hashtext('onecard.ensure_days'))")
+
+
+def _ensure_day(connection: psycopg.Connection, table: str, day: int) -> None:
+    """Create a day's partition; what came before there was one lies in the default partition and moves over."""
+    if connection.execute("SELECT to_regclass(%s)", (f"{table}_d{day}",)).fetchone() != (None,):
+        return
+    with connection.transaction():
+        connection.execute(f"LOCK TABLE {table}_rest IN ACCESS EXCLUSIVE MODE")
+        connection.execute(
+            f"CREATE TEMPORARY TABLE early ON COMMIT DROP AS SELECT * FROM {table}_rest WHERE day = {day}"
+        )
+        connection.execute(f"DELETE FROM {table}_rest WHERE day = {day}")
+        connection.execute(f"CREATE TABLE {table}_d{day} PARTITION OF {table} FOR VALUES FROM ({day}) TO ({day + 1})")
+        connection.execute(f"INSERT INTO {table} SELECT * FROM early")
 
 
 def day_of(time_ms: int) -> int:
