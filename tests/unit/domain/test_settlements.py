@@ -83,6 +83,23 @@ def test_the_hub_asks_at_once_then_after_1_5_and_30_minutes_and_then_a_person_de
     assert not worker.timers
 
 
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_who_asks_is_told_that_a_person_decides_or_that_it_is_being_reversed(
+    worker: InMemoryWorker, is_reversed: bool
+) -> None:
+    """Rule 3: OPEN with the state that the business is in."""
+    submit(worker, SETTLEMENT)
+    if is_reversed:
+        submit(worker, STAY.reverse(SETTLEMENT))
+    else:
+        worker.advance(worker.now_ms + 3_600_000)
+    assert phase(worker) is (Phase.REVERSING if is_reversed else Phase.MANUAL)
+    assert worker.ask(SETTLEMENT).payload == message_pb2.OutcomeReport(
+        state=message_pb2.OUTCOME_STATE_OPEN,
+        open_state=message_pb2.OPEN_STATE_REVERSING if is_reversed else message_pb2.OPEN_STATE_MANUAL,
+    )
+
+
 def test_an_answer_found_by_query_is_told_as_a_reply_of_the_hub_that_a_stub_understands(worker: InMemoryWorker) -> None:
     submit(worker, SETTLEMENT)
     worker.advance(START_MS + 30_000)
