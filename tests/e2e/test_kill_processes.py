@@ -1,4 +1,7 @@
-"""kill -9 and worse of each process of a country in mid-flow, on the embedded log: nothing is lost, nothing doubled."""
+"""kill -9 and worse of each process of a country in mid-flow: nothing is lost, nothing doubled.
+
+On the embedded log; of the gateway and the worker, which write to the log, on Kafka too.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,20 @@ _PATIENT_COUNT = 4
 _SLOW_SETTLEMENT = Switches(delay_ms=1_500)
 
 
+_EMBEDDED = pytest.mark.parametrize("country", ["embedded"], indirect=True, scope="module")
+_EACH_LOG = pytest.mark.parametrize(
+    "country",
+    ["embedded", pytest.param("kafka", marks=pytest.mark.needs("java", "mvn"))],
+    indirect=True,
+    scope="module",
+)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def country(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Country]:
-    """One country for all faults: each leaves it whole, or the next test shows that it did not."""
+async def country(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Country]:
+    """One country of each log for all faults: each leaves it whole, or the next test shows that it did not."""
     directory: Path = tmp_path_factory.mktemp("country")
-    async with Country(CountryPlan(gateway_count=2, worker_count=2), directory) as started:
+    async with Country(CountryPlan(log=request.param, gateway_count=2, worker_count=2), directory) as started:
         yield started
 
 
@@ -42,6 +54,7 @@ async def ward(country: Country) -> AsyncIterator[Ward]:
         yield made
 
 
+@_EACH_LOG
 async def test_a_killed_gateway_costs_its_callers_nothing_but_time(country: Country, ward: Ward) -> None:
     known = set(ward.hospital.trades)
     async with steady_load(ward, patients(_PATIENT_COUNT)):
@@ -60,6 +73,7 @@ async def test_a_killed_gateway_costs_its_callers_nothing_but_time(country: Coun
     assert all(answer.code != IN_DOUBT for trade in settled for answer in trade.answers)
 
 
+@_EACH_LOG
 async def test_a_killed_worker_is_replaced_when_its_leases_run_out(country: Country, ward: Ward) -> None:
     async with steady_load(ward, patients(_PATIENT_COUNT)):
         await flows_go_on(ward, 2)
@@ -71,6 +85,7 @@ async def test_a_killed_worker_is_replaced_when_its_leases_run_out(country: Coun
     await everything_agrees(country, ward)
 
 
+@_EMBEDDED
 async def test_a_worker_that_hangs_beyond_its_leases_decides_nothing_when_it_goes_on(
     country: Country, ward: Ward
 ) -> None:
@@ -85,6 +100,7 @@ async def test_a_worker_that_hangs_beyond_its_leases_decides_nothing_when_it_goe
     await everything_agrees(country, ward)
 
 
+@_EMBEDDED
 @pytest.mark.parametrize("province", ["cn-44", "cn-51"])
 async def test_a_killed_adapter_goes_on_where_it_was(country: Country, ward: Ward, province: str) -> None:
     async with steady_load(ward, patients(_PATIENT_COUNT)):
@@ -99,6 +115,7 @@ async def test_a_killed_adapter_goes_on_where_it_was(country: Country, ward: War
     await everything_agrees(country, ward)
 
 
+@_EMBEDDED
 async def test_a_database_that_crashes_is_taken_up_again(country: Country, ward: Ward) -> None:
     async with steady_load(ward, patients(_PATIENT_COUNT)):
         await flows_go_on(ward, 2)

@@ -298,17 +298,22 @@ def _messages(benchmark: Benchmark, units: float) -> float:
 
 
 def _uses(country: Country) -> dict[str, _Use]:
-    """CPU time and memory of every process; PostgreSQL's are added up, with memory that its processes share."""
+    """CPU time and memory of every process.
+
+    Of PostgreSQL the CPU time of all its processes, those that ended since included, and the memory of the largest: they
+    share most of it.
+    """
     uses: dict[str, _Use] = {}
     for name, process_id in country.process_ids.items():
         try:
             process = psutil.Process(process_id)
             family = [process, *process.children(recursive=True)] if name == "postgres" else [process]
             times = [one.cpu_times() for one in family]
+            ended = times[0].children_user + times[0].children_system if name == "postgres" else 0.0
             memory = [one.memory_info().rss for one in family]
         except psutil.Error:
             continue
-        uses[name] = _Use(sum(time.user + time.system for time in times), [max(memory) / 1e6])
+        uses[name] = _Use(ended + sum(time.user + time.system for time in times), [max(memory) / 1e6])
     return uses
 
 

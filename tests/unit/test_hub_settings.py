@@ -1,0 +1,109 @@
+"""The configuration of a hub process: what is wrong is named, with its place and never with its value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.settings import load_hub_settings, with_listen
+from onecard_protocol import cli
+from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import ExitCode
+
+SECRET = "postgresql://hub:not-to-be-shown@localhost/hub"
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    whole: dict[str, Any] = {
+        "network": "test-x",
+        "database": SECRET,
+        "signing_key": {"file": "keys/hub.json"},
+        "subject_key_file": "keys/subject.hex",
+        "gateway": {
+            "listen": "127.0.0.1:7443",
+            "tls": {"certificate_file": "a.pem", "private_key_file": "b.pem", "client_authority_file": "c.pem"},
+        },
+        **changes,
+    }
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def write(directory: Path, value: object) -> Path:
+    file = directory / "hub.yaml"
+    file.write_text(value if isinstance(value, str) else yaml.safe_dump(value))
+    return file
+
+
+def test_paths_start_at_the_files_own_directory(tmp_path: Path) -> None:
+    settings = load_hub_settings(write(tmp_path, content()))
+    assert settings.signing_key.file == tmp_path / "keys/hub.json"
+    assert settings.gateway.tls.certificate_file == tmp_path / "a.pem"
+    assert settings.log.kind == "embedded"
+
+
+def test_a_variable_replaces_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONECARD_GATEWAY__LISTEN", "127.0.0.1:7444")
+    assert load_hub_settings(write(tmp_path, content())).gateway.listen == "127.0.0.1:7444"
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"network": "Test X"}, "network"),
+        ({"database": None}, "database"),
+        ({"databse": "a misspelt name"}, "databse"),
+        ({"log": {"kind": "kafak"}}, "log"),
+        ({"log": {"kind": "kafka"}}, "log.kafka.kafka"),
+        ({"log": {"kind": "embedded", "partition_count": 0}}, "log.embedded.partition_count"),
+        ({"signing_key": {}}, "signing_key.file"),
+        ({"gateway": {"listen": "7443", "tls": {}}}, "gateway.listen"),
+        ({"gateway": {"listen": "127.0.0.1:7443", "tls": {}}}, "gateway.tls.private_key_file"),
+    ],
+)
+def test_each_setting_at_fault_is_named_without_its_value(
+    tmp_path: Path, changes: dict[str, Any], setting: str
+) -> None:
+    with pytest.raises(OneCardError) as refused:
+        load_hub_settings(write(tmp_path, content(**changes)))
+    assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+    assert setting in [field for field, _ in refused.value.violations]
+    assert "not-to-be-shown" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("network: [test-x", "is no YAML, line"), ("", "holds no settings"), ("- a list", "holds no settings")],
+)
+def test_a_file_that_is_no_configuration_is_told_so(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(OneCardError, match=told):
+        load_hub_settings(write(tmp_path, text))
+
+
+def test_an_address_on_the_command_line_is_checked_as_one_in_the_file(tmp_path: Path) -> None:
+    settings = load_hub_settings(write(tmp_path, content()))
+    assert with_listen(settings, "127.0.0.1:7555").gateway.listen == "127.0.0.1:7555"
+    with pytest.raises(OneCardError, match="--listen is not host:port"):
+        with_listen(settings, "7555")
+
+
+@pytest.mark.parametrize(("locale", "remedy"), [("C.UTF-8", "What to do"), ("zh_CN.UTF-8", "怎么办")])
+def test_who_starts_a_gateway_reads_what_to_correct(
+    tmp_path: Path,
+    locale: str,
+    remedy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    file = write(tmp_path, content(network="Test X"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["hub", "gateway", "--config", str(file)])
+    told = capsys.readouterr().err
+    assert ended.value.code == ExitCode.NOT_SET_UP
+    for words in ("CONFIGURATION_INVALID", "network", remedy):
+        assert words in told
+    assert "Traceback" not in told
