@@ -19,7 +19,7 @@ from onecard_adapters.dialects.cross_region_xml.care_encounter import EncounterT
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.care_settlement import SettlementTrades
 from onecard_adapters.dialects.cross_region_xml.core import PostsBytes, ProvincialCore
-from onecard_adapters.dialects.cross_region_xml.envelope import Call, Operation, Result
+from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber, trade_of
@@ -60,24 +60,23 @@ class Care:
 
     async def handle(self, http: HttpRequest) -> HttpAnswer:
         """Answer one request; every failure becomes an answer of the dialect with HTTP 200, as callers expect."""
-        operation, transid = Operation.TEXT, ""
+        call = None
         try:
             call = envelope.read_call(http.body)
-            operation, transid = call.operation, call.input.value("transid")
             async with asyncio.timeout(http.answer_ms_max / 1_000):
                 result = await self._answered_once(call)
-            body = envelope.write_result(operation, result)
+            body = envelope.write_result(call.operation, result)
         except TimeoutError:
             late = OutcomeInDoubt(f"no outcome within {http.answer_ms_max} ms")
             _log.warning("a trade goes on behind its answer: %s", log_text(late))
-            body = self._failure(operation, transid, late)
+            body = self._failure(http, call, late)
         except OneCardError as error:
             _log.info("a trade was answered with a failure: %s", log_text(error))
-            body = self._failure(operation, transid, error)
+            body = self._failure(http, call, error)
         except Exception as error:
             # The message of an unforeseen error may quote the document: only its kind is logged.
             _log.error("a trade failed unforeseen: %s", type(error).__name__)
-            body = self._failure(operation, transid, OneCardError(errors_pb2.ERROR_REASON_INTERNAL))
+            body = self._failure(http, call, OneCardError(errors_pb2.ERROR_REASON_INTERNAL))
         return HttpAnswer(body=body, content_type=envelope.CONTENT_TYPE)
 
     async def _answered_once(self, call: Call) -> Result:
@@ -108,12 +107,14 @@ class Care:
             raise OneCardError(errors_pb2.ERROR_REASON_INSTITUTION_NOT_OPEN, "akb026 is not in the profile")
         return Institution(code=institution.code, name=institution.name, area=institution.area)
 
-    def _failure(self, operation: Operation, transid: str, error: OneCardError) -> bytes:
+    def _failure(self, http: HttpRequest, call: Call | None, error: OneCardError) -> bytes:
         local_text = ""
         if isinstance(error, CoreRefused):
             local_text = error.local_text
         elif isinstance(error, CallFailed) and error.rejection is not None:
             local_text = error.rejection.local_text
+        transid = call.input.value("transid") if call is not None else ""
+        operation = call.operation if call is not None else envelope.operation_asked(http.body)
         result = Result(
             error_code=IN_DOUBT if is_in_doubt(error) else REFUSED,
             error_message=failure_text(error, local_text),

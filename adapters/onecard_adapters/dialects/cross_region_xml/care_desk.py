@@ -3,9 +3,11 @@
 A transaction is known by (institution, transid, SM3 of the inner document as received): a repeat gets its national
 message id and its stored answer; the same transid over other bytes is another transaction (domain.md 0.4). The forms of
 the samples carry no transid: then one is derived from the document and from what else happened in this visit, so that
-the same document is a repeat while nothing came between, and a new transaction after a cancellation.
+the same document is a repeat while nothing came between, and a new transaction after a cancellation. A document whose
+refusal is final and left nothing behind is a new wish when it comes again: the cause may have passed.
 """
 
+import itertools
 import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -140,16 +142,22 @@ class CareDesk:
         return self.locks.hold(f"{asked.place.code}/{transid}")
 
     def _derived_transid(self, asked: Asked, encounter_id: str) -> str:
-        """A number in the form of the samples: area, day, ten digits; equal for an equal document."""
+        """A number in the form of the samples: area, day, ten digits; equal for an equal document, unless refused."""
         digest = sm3(asked.call.inner)
         others = 0
         if encounter_id:
             for method in _METHODS_WITH_EFFECT:
                 for item in self.memory.find_transactions_of_encounter(encounter_id, method):
                     others += _ANSWER in item.attributes and item.body_digest != digest
-        content = sm3(f"{asked.trade}/{others}/".encode() + asked.call.inner)
         day = asked.input.value("aae036") or asked.input.value("ake007")
-        return f"{asked.input.value('aab299')[:6]:0<6}{day[2:8]:0<6}{int.from_bytes(content[:8], 'big') % 10**10:010d}"
+        for number in itertools.count(others):
+            content = sm3(f"{asked.trade}/{number}/".encode() + asked.call.inner)
+            serial = int.from_bytes(content[:8], "big") % 10**10
+            transid = f"{asked.input.value('aab299')[:6]:0<6}{day[2:8]:0<6}{serial:010d}"
+            known = self.memory.find_transactions(asked.place.code, transid)
+            if not any(item.body_digest == digest and _REFUSAL in item.attributes for item in known):
+                break
+        return transid
 
     @staticmethod
     def stored_answer(transaction: Transaction) -> Element | None:
