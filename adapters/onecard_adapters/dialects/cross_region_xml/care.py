@@ -14,7 +14,7 @@ from onecard.medical.v1.values_pb2 import Institution
 from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest
 from onecard_adapters.dialects.cashier_text import log_text
 from onecard_adapters.dialects.cross_region_xml import envelope
-from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, CoreRefused, failure_text, is_in_doubt
+from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, failure_text, is_in_doubt
 from onecard_adapters.dialects.cross_region_xml.care_encounter import EncounterTrades
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.care_settlement import SettlementTrades
@@ -25,7 +25,6 @@ from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCa
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber, trade_of
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
-from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 SUCCESS: Final = 0
@@ -108,16 +107,11 @@ class Care:
         return Institution(code=institution.code, name=institution.name, area=institution.area)
 
     def _failure(self, http: HttpRequest, call: Call | None, error: OneCardError) -> bytes:
-        local_text = ""
-        if isinstance(error, CoreRefused):
-            local_text = error.local_text
-        elif isinstance(error, CallFailed) and error.rejection is not None:
-            local_text = error.rejection.local_text
         transid = call.input.value("transid") if call is not None else ""
         operation = call.operation if call is not None else envelope.operation_asked(http.body)
         result = Result(
             error_code=IN_DOUBT if is_in_doubt(error) else REFUSED,
-            error_message=failure_text(error, local_text),
+            error_message=failure_text(error),
             # Only what the envelope can carry is echoed.
             transaction_id=transid if transid.isascii() and transid.isprintable() else "",
         )

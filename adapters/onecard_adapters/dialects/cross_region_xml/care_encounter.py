@@ -27,7 +27,7 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import (
     Asked,
     CareDesk,
     insured_number,
-    is_in_doubt,
+    is_final,
     reference,
 )
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
@@ -37,7 +37,6 @@ from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.infno.care_person import choose_filing
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
-from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
@@ -173,7 +172,7 @@ class EncounterTrades:
 
         In doubt it stays, and the hospital repeats its request.
         """
-        if is_in_doubt(error) or may_be_sent_again(error):
+        if not is_final(error):
             return
         await self._desk.refused(transaction, error)
         fields = forms.leaves({**head, "otransid": transaction.local_transaction_id})
@@ -202,7 +201,8 @@ class EncounterTrades:
                 local_transaction_id=transid,
             )
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            await EncounterServiceStub(channel).WithdrawFeeLines(request, timeout=CALL_S)
+            async with desk.noting_refusal(transaction):
+                await EncounterServiceStub(channel).WithdrawFeeLines(request, timeout=CALL_S)
             children = self._forwarded(asked, encounter.person, transid)
             result = await desk.ask_core(TradeNumber.WITHDRAW_LINES, children, transid)
             return await desk.answered(transaction, result.output)
@@ -245,7 +245,8 @@ class EncounterTrades:
             transid = transaction.local_transaction_id
             request.local_transaction_id = transid
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            await EncounterServiceStub(channel).Discharge(request, timeout=CALL_S)
+            async with desk.noting_refusal(transaction):
+                await EncounterServiceStub(channel).Discharge(request, timeout=CALL_S)
             children = self._forwarded(asked, encounter.person, transid)
             result = await desk.ask_core(TradeNumber.DISCHARGE, children, transid)
             await remember_care(desk, asked, {"akc194": day_text(request.last_day)})

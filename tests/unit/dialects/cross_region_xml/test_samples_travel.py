@@ -222,6 +222,11 @@ async def test_the_refused_settlement_of_the_samples_reaches_the_cashier_with_it
     refusal: Any = ends.exchange.calls[-1].error
     assert refusal.reason == errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM
     assert (refusal.local_code, refusal.local_text) == ("-1", "费用总额与已上传明细合计不一致！")
+    # The same form, which has no number, is a new wish once it was refused for good.
+    ends.insured_core.script["0304"] = answered("xml-legacy/gd-0304-settle-resp.xml", ends.operation)
+    again = await ends.send_sample(SETTLE, "0304")
+    assert again.is_success, again.error_message
+    assert again.output.value("ykc618") == "A4414002403120990001"
 
 
 @pytest.mark.parametrize(
