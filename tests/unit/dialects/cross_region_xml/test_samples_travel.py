@@ -215,6 +215,20 @@ async def test_the_settlement_of_the_samples_brings_back_the_answer_of_the_sampl
     assert ends.exchange.methods_called().count("Settle") == 1
 
 
+async def test_the_settlement_of_the_samples_is_cancelled_at_its_place(ends: Ends) -> None:
+    settled = await _settled(ends, "xml-legacy/gd-0304-settle-resp.xml")
+    settlement_id = settled.output.value("ykc618")
+    amounts = {"akc264": "-5000.10", "akc253": "-200.00", "akc254": "-300.10", "ykc624": "-4500.00"}
+    funds = {"ake039": "-3510.00", "akb068": "-3510.00"}
+    red = {"ykc618": "A4414002403120990002", "yzc001": settlement_id, **amounts, **funds}
+    ends.insured_core.script["0305"] = ends.told(red)
+    cancellation = {**REGISTRATION, "ykc700": VISIT_ID, "ykc618": settlement_id}
+    cancelled = await ends.send(soap.write_call(ends.operation.value, "0305", cancellation))
+    assert cancelled.is_success, cancelled.error_message
+    assert cancelled.output.value("akb067") == "-1490.10"
+    assert _place_of(ends.insured_core.requests[-1]) == PLACE_TOLD
+
+
 async def test_the_refused_settlement_of_the_samples_reaches_the_cashier_with_its_own_text(ends: Ends) -> None:
     result = await _settled(ends, "xml-legacy/gd-0304-settle-resp-failed.xml")
     assert result.error_code == -1
