@@ -25,7 +25,7 @@ from tests.support.edge_memory import edge_memory
 from tests.support.fake_exchange import FakeExchange
 from tests.support.samples import sample
 from tests.support.scripted_core import ScriptedCore
-from tests.support.sichuan import coded, insured_settings
+from tests.support.sichuan import SETTLEMENT, coded, insured_settings
 from tests.support.sichuan_care import care_settings
 
 PLACE = Institution(code="99900000044080011A1001", name="示例市第一医院", area="440800")
@@ -227,6 +227,15 @@ async def test_the_settlement_of_the_samples_is_cancelled_at_its_place(ends: End
     assert cancelled.is_success, cancelled.error_message
     assert cancelled.output.value("akb067") == "-1490.10"
     assert _place_of(ends.insured_core.requests[-1]) == PLACE_TOLD
+
+
+async def test_a_doubt_about_the_settlement_of_the_samples_tells_its_number_and_the_repeat_ends_it(ends: Ends) -> None:
+    ends.exchange.lose_answers(f"{SETTLEMENT}Settle")
+    doubtful = await _settled(ends, "xml-legacy/gd-0304-settle-resp.xml")
+    assert doubtful.error_code == -9
+    assert doubtful.transaction_id.startswith("440800240312")
+    found = await ends.send_sample(SETTLE, "0304")
+    assert (found.error_code, found.transaction_id) == (0, doubtful.transaction_id)
 
 
 async def test_the_refused_settlement_of_the_samples_reaches_the_cashier_with_its_own_text(ends: Ends) -> None:
