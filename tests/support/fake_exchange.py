@@ -16,6 +16,7 @@ from google.protobuf.message import Message as ProtoMessage
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime.context import ExchangeContext, local_transaction_id_of, rejection_of
 from onecard_adapters.sdk.failures import CallFailed
+from onecard_broker.domain.medical_checks import check_payload
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import new_message_id
 
@@ -74,6 +75,18 @@ class FakeExchange:
     def methods_called(self) -> list[str]:
         """The names of the methods called, in order, without their services."""
         return [call.method.rpartition("/")[2] for call in self.calls]
+
+    def check_traffic(self) -> None:
+        """Raise what the hub would have refused of all that travelled, were it medical.
+
+        A request that its recipient refused by itself as PAYLOAD_INVALID was made so on purpose.
+        """
+        for call in self.calls:
+            if call.error is not None and call.error.reason == errors_pb2.ERROR_REASON_PAYLOAD_INVALID:
+                continue
+            for payload in (call.request, call.response):
+                if payload is not None:
+                    check_payload(payload)
 
     async def call(
         self,

@@ -18,7 +18,6 @@ from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoIns
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
-from onecard_broker.domain.medical_checks import check_payload
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.guangdong.hospital import FeeItem, Hospital, Stay
@@ -192,8 +191,4 @@ async def country(
             insured=served,
             handler=handler,
         )
-        # What any test made travel must pass the hub's admission.
-        for call in exchange.calls:
-            for payload in (call.request, call.response):
-                if payload is not None:
-                    check_payload(payload)
+        exchange.check_traffic()

@@ -6,15 +6,20 @@ from typing import Any
 
 from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpServer
 
-Script = Mapping[str, bytes | Callable[[dict[str, Any]], bytes]]
+
+def read_infno(body: bytes) -> tuple[str, Any]:
+    """Trade and message of infno JSON."""
+    message = json.loads(body)
+    return message["infno"], message
 
 
 class ScriptedCore:
-    """Start it, point a client at `url`, read `requests` afterwards."""
+    """Start it, point a client at `url`, read `requests` afterwards; `read` knows the dialect."""
 
-    def __init__(self) -> None:
-        self.script: dict[str, bytes | Callable[[dict[str, Any]], bytes]] = {}
-        self.requests: list[dict[str, Any]] = []
+    def __init__(self, read: Callable[[bytes], tuple[str, Any]] = read_infno) -> None:
+        self.script: dict[str, bytes | Callable[[Any], bytes]] = {}
+        self.requests: list[Any] = []
+        self._read = read
         self._server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/core": self._answer})
 
     async def start(self) -> None:
@@ -31,9 +36,9 @@ class ScriptedCore:
         return f"http://127.0.0.1:{self._server.port}/core"
 
     async def _answer(self, request: HttpRequest) -> HttpAnswer:
-        message = json.loads(request.body)
+        trade, message = self._read(request.body)
         self.requests.append(message)
-        answer = self.script[message["infno"]]
+        answer = self.script[trade]
         return HttpAnswer(body=answer if isinstance(answer, bytes) else answer(message))
 
 

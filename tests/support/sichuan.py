@@ -104,6 +104,7 @@ async def sichuan(
         exchange.serve("cn-51", servicers.coverage, servicers.filing, servicers.encounter, servicers.settlement)
         try:
             yield Sichuan(core, exchange, servicers)
+            exchange.check_traffic()
         finally:
             await client.close()
             await core.stop()
@@ -325,7 +326,7 @@ class Stay:
 def line(
     line_id: str, amount_fen: int, *, full_self_pay_fen: int = 0, preceding_self_pay_fen: int = 0
 ) -> encounter_pb2.FeeLine:
-    """A fee line of quantity 1 as the place of care split it; what is not named is in scope."""
+    """A fee line of quantity 1, or -1 if it takes back, as the place of care split it; the rest is in scope."""
     return encounter_pb2.FeeLine(
         line_id=line_id,
         item_code="XN05CDD158A001010100001",
@@ -333,8 +334,8 @@ def line(
         item_name="示例药品",
         charge_class=coded("nhsa.med_chrgitm_type", "09"),
         charge_level=coded("nhsa.chrgitm_lv", "02"),
-        quantity_e4=10_000,
-        unit_price_e6=amount_fen * 10_000,
+        quantity_e4=10_000 if amount_fen >= 0 else -10_000,
+        unit_price_e6=abs(amount_fen) * 10_000,
         amount_fen=amount_fen,
         full_self_pay_fen=full_self_pay_fen,
         preceding_self_pay_fen=preceding_self_pay_fen,

@@ -21,7 +21,7 @@ from tests.support.sichuan import CODE_TABLES, core_settings, insured_settings
 PATH = "/sichuan"
 
 
-def care_settings(core_url: str, operation: Operation) -> CrossRegionXmlCareSettings:
+def care_settings(core_url: str, operation: Operation, **changes: object) -> CrossRegionXmlCareSettings:
     """Settings of the role against a core at this address."""
     return CrossRegionXmlCareSettings.model_validate(
         {
@@ -34,6 +34,7 @@ def care_settings(core_url: str, operation: Operation) -> CrossRegionXmlCareSett
                 {"code": "H51010099901", "name": "示例市人民医院", "area": "510100"},
                 {"code": "H51010099902", "name": "示例市第二医院", "area": "510100", "is_open": False},
             ],
+            **changes,
         }
     )
 
@@ -133,3 +134,4 @@ async def sichuan_care(tmp_path: Path, operation: Operation = Operation.TEXT) ->
         own_core.adapter_url = url
         hospital = SichuanHospital(url, operation=operation.value)
         yield SichuanCare(exchange, own_core, insured_core, hospital, handler)
+        exchange.check_traffic()

@@ -63,8 +63,8 @@ def _filing(message: Any, path: str, faults: Faults) -> None:
 
 
 def _enrolment(message: Any, path: str, faults: Faults) -> None:
+    # Its kind may be absent: the older generation's answer tells none, and nobody may guess it.
     check_area(message.insurance_area, path, "insurance_area", faults)
-    required(message, path, faults, "insurance_kind")
 
 
 def _coverage(message: Any, path: str, faults: Faults) -> None:

@@ -30,6 +30,7 @@ PERSON_CLASS_TO_LOCAL: Final = {"1101": "11", "1102": "12", "1201": "21", "1405"
 STATUS_TO_LOCAL: Final = {"1": "1", "2": "2", "4": "3"}
 
 _ABSENT, _EXECUTED, _UNDONE = "0", "1", "2"
+_REGISTER: Final = "0212"
 
 
 def identify(state: CoreState, message: Message, _: str) -> Output:
@@ -185,7 +186,7 @@ def query_transaction(state: CoreState, message: Message, _: str) -> Output:
 
 
 def reverse(state: CoreState, message: Message, transid: str) -> Output:
-    """0306: undo a settlement or a cancellation; a transid that never came is closed for ever."""
+    """0306: undo a settlement, a cancellation or a registration; a transid that never came is closed for ever."""
     original = message.value("otransid")
     if not original:
         raise Refused(-36, "缺少原流水号")
@@ -197,9 +198,20 @@ def reverse(state: CoreState, message: Message, transid: str) -> Output:
         return state.keep(transid, message.trade, {"ykc701": _ABSENT})
     if transaction.is_undone:
         raise Refused(-36, "该交易已冲正")
-    settling.reverse(state, transaction)
+    if transaction.trade == _REGISTER:
+        _strike_out(state, str(transaction.output["ykc700"]))
+    else:
+        settling.reverse(state, transaction)
     transaction.is_undone = True
     return state.keep(transid, message.trade, {"ykc701": _UNDONE})
+
+
+def _strike_out(state: CoreState, visit_id: str) -> None:
+    """A visit as if it had never been registered."""
+    visit = state.visits[visit_id]
+    if visit.lines or visit.is_discharged or any(item.visit is visit for item in state.settlements.values()):
+        raise Refused(-36, "该次就诊已发生业务，不可冲正登记")
+    del state.visits[visit_id]
 
 
 def _line_as_told(row: Mapping[str, str], transid: str) -> Line:

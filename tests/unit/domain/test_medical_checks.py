@@ -34,6 +34,7 @@ from tests.support.stays import (
 )
 
 STAY = SyntheticStay()
+COVERAGE = "/onecard.medical.v1.CoverageService/QueryCoverage"
 SETTLEMENT = STAY.settle()
 CANCELLATION = STAY.cancel(SETTLEMENT)
 IDENTITY_INVALID = errors_pb2.ERROR_REASON_IDENTITY_INVALID
@@ -79,12 +80,12 @@ def make_filing() -> filing_pb2.FileRequest:
     )
 
 
-def make_coverage() -> coverage_pb2.QueryCoverageResponse:
+def make_coverage(**enrolment: Any) -> coverage_pb2.QueryCoverageResponse:
     return coverage_pb2.QueryCoverageResponse(
         person=STAY.person,
         insured_number=STAY.insured_number,
         enrolments=[
-            coverage_pb2.Enrolment(insurance_kind=coded("nhsa.insutype", "310"), insurance_area="510100"),
+            coverage_pb2.Enrolment(**({"insurance_kind": coded("nhsa.insutype", "310")} | enrolment)),
         ],
     )
 
@@ -116,7 +117,8 @@ GOOD: dict[str, tuple[str, ProtoMessage]] = {
     "found": (QUERY, STAY.found(SETTLEMENT, EXECUTED)),
     "cancellation found": (QUERY, STAY.found(CANCELLATION, EXECUTED, settlement=SETTLEMENT)),
     "file": ("/onecard.medical.v1.FilingService/File", make_filing()),
-    "covered": ("/onecard.medical.v1.CoverageService/QueryCoverage", make_coverage()),
+    "covered": (COVERAGE, make_coverage(insurance_area="510100")),
+    "covered, of a kind not told": (COVERAGE, make_coverage(insurance_area="510100", insurance_kind=None)),
 }
 
 
@@ -216,7 +218,6 @@ def test_a_wrong_check_digit_is_refused_without_the_number() -> None:
         ("file", lambda p: setattr(p.filing, "destination_area", "44"), "filing.destination_area"),
         ("file", lambda p: p.filing.ClearField("filing_type"), "filing.filing_type"),
         ("file", lambda p: setattr(p.filing.last_day, "year", 2025), "filing.last_day"),
-        ("covered", lambda p: p.enrolments[0].ClearField("insurance_kind"), "enrolments[0].insurance_kind"),
         ("covered", lambda p: setattr(p.enrolments[0], "insurance_area", ""), "enrolments[0].insurance_area"),
     ],
 )

@@ -16,7 +16,7 @@ from onecard_adapters.dialects.cross_region_xml import envelope, forms
 from onecard_adapters.dialects.cross_region_xml.care import REFUSED, SUCCESS
 from onecard_adapters.dialects.cross_region_xml.care_desk import CoreRefused
 from onecard_adapters.dialects.cross_region_xml.core import CoreRefusal, ProvincialCore
-from onecard_adapters.dialects.cross_region_xml.envelope import Operation, Result
+from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import parent
 from onecard_adapters.dialects.cross_region_xml.settings import CoreSettings
 from onecard_adapters.dialects.infno.settings import ListenSettings
@@ -78,18 +78,19 @@ class _Served:
         self._handlers = {NUMBERS[trade]: handler for trade, handler in columns.handlers().items()}
 
     async def __call__(self, http: HttpRequest) -> HttpAnswer:
-        operation, transid = Operation.TEXT, ""
+        call = None
         try:
             call = envelope.read_call(http.body)
-            operation, transid = call.operation, call.input.value("transid")
+            transid = call.input.value("transid")
             handler = self._handlers.get(call.trade)
             if handler is None:
                 raise OneCardError(errors_pb2.ERROR_REASON_UNSUPPORTED_TRADE, f"TransNo {call.trade}")
             output = await handler({child.name: child.text.strip() for child in call.input.children})
             result = Result(error_code=SUCCESS, transaction_id=transid, output=parent("output", forms.leaves(output)))
-            body = envelope.write_result(operation, result)
+            body = envelope.write_result(call.operation, result)
         except OneCardError as error:
             _log.info("a card trade was answered with a failure: %s", log_text(error))
             text = cashier_text(error, error.local_text if isinstance(error, CoreRefused) else "")
+            operation = call.operation if call is not None else envelope.operation_asked(http.body)
             body = envelope.write_result(operation, Result(error_code=REFUSED, error_message=text))
         return HttpAnswer(body=body, content_type=envelope.CONTENT_TYPE)

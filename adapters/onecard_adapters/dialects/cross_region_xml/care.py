@@ -14,18 +14,17 @@ from onecard.medical.v1.values_pb2 import Institution
 from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest
 from onecard_adapters.dialects.cashier_text import log_text
 from onecard_adapters.dialects.cross_region_xml import envelope
-from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, CoreRefused, failure_text, is_in_doubt
+from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, failure_text, is_in_doubt
 from onecard_adapters.dialects.cross_region_xml.care_encounter import EncounterTrades
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.care_settlement import SettlementTrades
 from onecard_adapters.dialects.cross_region_xml.core import PostsBytes, ProvincialCore
-from onecard_adapters.dialects.cross_region_xml.envelope import Call, Operation, Result
+from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber, trade_of
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
-from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 SUCCESS: Final = 0
@@ -56,45 +55,45 @@ class Care:
         self._is_own_area = desk.settings.is_own_area
         self._handlers = _handlers(desk)
         # Requests in progress by their bytes: a repeat that overtakes the answer waits for it.
-        self._in_progress: dict[tuple[str, bytes], asyncio.Task[Result]] = {}
+        self._in_progress: dict[tuple[str, bytes], tuple[Asked, asyncio.Task[Result]]] = {}
 
     async def handle(self, http: HttpRequest) -> HttpAnswer:
         """Answer one request; every failure becomes an answer of the dialect with HTTP 200, as callers expect."""
-        operation, transid = Operation.TEXT, ""
+        call = asked = None
         try:
             call = envelope.read_call(http.body)
-            operation, transid = call.operation, call.input.value("transid")
+            asked, task = self._begun_once(call)
             async with asyncio.timeout(http.answer_ms_max / 1_000):
-                result = await self._answered_once(call)
-            body = envelope.write_result(operation, result)
+                # A caller that gives up does not end the trade: its repeat finds the answer.
+                result = await asyncio.shield(task)
+            body = envelope.write_result(call.operation, result)
         except TimeoutError:
             late = OutcomeInDoubt(f"no outcome within {http.answer_ms_max} ms")
             _log.warning("a trade goes on behind its answer: %s", log_text(late))
-            body = self._failure(operation, transid, late)
+            body = self._failure(http, call, asked, late)
         except OneCardError as error:
             _log.info("a trade was answered with a failure: %s", log_text(error))
-            body = self._failure(operation, transid, error)
+            body = self._failure(http, call, asked, error)
         except Exception as error:
             # The message of an unforeseen error may quote the document: only its kind is logged.
             _log.error("a trade failed unforeseen: %s", type(error).__name__)
-            body = self._failure(operation, transid, OneCardError(errors_pb2.ERROR_REASON_INTERNAL))
+            body = self._failure(http, call, asked, OneCardError(errors_pb2.ERROR_REASON_INTERNAL))
         return HttpAnswer(body=body, content_type=envelope.CONTENT_TYPE)
 
-    async def _answered_once(self, call: Call) -> Result:
+    def _begun_once(self, call: Call) -> tuple[Asked, asyncio.Task[Result]]:
         trade = trade_of(call.trade)
         handler = self._handlers.get(trade.number) if trade is not None else None
         if trade is None or handler is None:
             raise OneCardError(errors_pb2.ERROR_REASON_UNSUPPORTED_TRADE, f"TransNo {call.trade}")
         place = self._place(call, trade.number)
-        asked = Asked(call=call, trade=trade.number, place=place, transid=call.input.value("transid"))
         key = (call.trade, call.inner)
-        task = self._in_progress.get(key)
-        if task is None:
+        begun = self._in_progress.get(key)
+        if begun is None:
+            asked = Asked(call=call, trade=trade.number, place=place, transid=call.input.value("transid"))
             task = asyncio.ensure_future(_answer(handler, asked))
-            self._in_progress[key] = task
+            begun = self._in_progress[key] = (asked, task)
             task.add_done_callback(lambda _: self._in_progress.pop(key, None))
-        # A caller that gives up does not end the trade: its repeat finds the answer.
-        return await asyncio.shield(task)
+        return begun
 
     def _place(self, call: Call, trade: TradeNumber) -> Institution:
         """The institution that asks, as the profile has it; none where the own core tells of its own filings."""
@@ -108,15 +107,14 @@ class Care:
             raise OneCardError(errors_pb2.ERROR_REASON_INSTITUTION_NOT_OPEN, "akb026 is not in the profile")
         return Institution(code=institution.code, name=institution.name, area=institution.area)
 
-    def _failure(self, operation: Operation, transid: str, error: OneCardError) -> bytes:
-        local_text = ""
-        if isinstance(error, CoreRefused):
-            local_text = error.local_text
-        elif isinstance(error, CallFailed) and error.rejection is not None:
-            local_text = error.rejection.local_text
+    def _failure(self, http: HttpRequest, call: Call | None, asked: Asked | None, error: OneCardError) -> bytes:
+        sent = call.input.value("transid") if call is not None else ""
+        # One that was derived is told with a doubt too: by it the outcome can be asked for, or reversed.
+        transid = asked.transid if asked is not None else sent
+        operation = call.operation if call is not None else envelope.operation_asked(http.body)
         result = Result(
             error_code=IN_DOUBT if is_in_doubt(error) else REFUSED,
-            error_message=failure_text(error, local_text),
+            error_message=failure_text(error),
             # Only what the envelope can carry is echoed.
             transaction_id=transid if transid.isascii() and transid.isprintable() else "",
         )

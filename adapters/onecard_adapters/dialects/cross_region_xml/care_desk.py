@@ -3,16 +3,19 @@
 A transaction is known by (institution, transid, SM3 of the inner document as received): a repeat gets its national
 message id and its stored answer; the same transid over other bytes is another transaction (domain.md 0.4). The forms of
 the samples carry no transid: then one is derived from the document and from what else happened in this visit, so that
-the same document is a repeat while nothing came between, and a new transaction after a cancellation.
+the same document is a repeat while nothing came between, and a new transaction after a cancellation. A document whose
+refusal is final and left nothing behind is a new wish when it comes again: the cause may have passed.
 """
 
+import contextlib
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.exchange.v1.values_pb2 import PersonIdentity
 from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
 from onecard_adapters.dialects.cashier_text import cashier_text
@@ -26,6 +29,7 @@ from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumbe
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
+from onecard_adapters.sdk.failures import CallFailed, may_be_sent_again
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import new_message_id, participant_of_area
@@ -38,6 +42,7 @@ CALL_S: Final = limits.TYPED_CALL_MS / 1_000
 _TRANSID_CHARACTERS_MAX: Final = 32
 _ANSWER: Final = "answer"
 _REFUSAL: Final = "refusal"
+_REFUSED: Final = "refused"
 _IN_DOUBT: Final = frozenset(
     {
         errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN,
@@ -140,23 +145,32 @@ class CareDesk:
         return self.locks.hold(f"{asked.place.code}/{transid}")
 
     def _derived_transid(self, asked: Asked, encounter_id: str) -> str:
-        """A number in the form of the samples: area, day, ten digits; equal for an equal document."""
+        """A number in the form of the samples: area, day, ten digits; equal for an equal document, unless refused."""
         digest = sm3(asked.call.inner)
         others = 0
         if encounter_id:
             for method in _METHODS_WITH_EFFECT:
                 for item in self.memory.find_transactions_of_encounter(encounter_id, method):
                     others += _ANSWER in item.attributes and item.body_digest != digest
-        content = sm3(f"{asked.trade}/{others}/".encode() + asked.call.inner)
         day = asked.input.value("aae036") or asked.input.value("ake007")
-        return f"{asked.input.value('aab299')[:6]:0<6}{day[2:8]:0<6}{int.from_bytes(content[:8], 'big') % 10**10:010d}"
+        for number in itertools.count(others):
+            content = sm3(f"{asked.trade}/{number}/".encode() + asked.call.inner)
+            serial = int.from_bytes(content[:8], "big") % 10**10
+            transid = f"{asked.input.value('aab299')[:6]:0<6}{day[2:8]:0<6}{serial:010d}"
+            known = self.memory.find_transactions(asked.place.code, transid)
+            if not any(item.body_digest == digest and _REFUSED in item.attributes for item in known):
+                break
+        return transid
 
     @staticmethod
     def stored_answer(transaction: Transaction) -> Element | None:
         """The output that this transaction was answered with, if it was; raises the final refusal that it met."""
         refusal = transaction.attributes.get(_REFUSAL)
         if refusal is not None:
-            raise OneCardError(**json.loads(refusal))
+            told = json.loads(refusal)
+            rejection = message_pb2.Rejection(local_text=told["local_text"])
+            violations = tuple((field, problem) for field, problem in told["violations"])
+            raise CallFailed(told["reason"], told["detail"], violations=violations, rejection=rejection)
         stored = transaction.attributes.get(_ANSWER)
         return None if stored is None else safe_xml.parse(stored, "stored answer")
 
@@ -169,7 +183,27 @@ class CareDesk:
 
     async def refused(self, transaction: Transaction, error: OneCardError) -> None:
         """Store a final refusal, so that a repeat meets it before anything else is asked again."""
-        await self.note(transaction, {_REFUSAL: json.dumps({"reason": error.reason, "detail": error.detail})})
+        told = {
+            "reason": error.reason,
+            "detail": error.detail,
+            "violations": error.violations,
+            "local_text": local_text_of(error),
+        }
+        await self.note(transaction, {_REFUSED: "1", _REFUSAL: json.dumps(told)})
+
+    @contextlib.asynccontextmanager
+    async def noting_refusal(self, transaction: Transaction) -> AsyncIterator[None]:
+        """Around the national call of a trade that left nothing in the own core.
+
+        A final refusal is noted: a repeat under its number asks the exchange, which answers as it did; a form without a
+        number is a new wish.
+        """
+        try:
+            yield
+        except OneCardError as error:
+            if is_final(error):
+                await self.note(transaction, {_REFUSED: "1"})
+            raise
 
     async def note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
         """Add to what is remembered of a transaction."""
@@ -254,6 +288,18 @@ def is_in_doubt(error: OneCardError) -> bool:
     return error.reason in _IN_DOUBT
 
 
+def is_final(error: OneCardError) -> bool:
+    """Whether the same message can never be executed: neither in doubt, nor refused for a cause that passes."""
+    return not is_in_doubt(error) and not may_be_sent_again(error)
+
+
+def local_text_of(error: OneCardError) -> str:
+    """What the local system that refused said; empty if none did."""
+    if isinstance(error, CoreRefused):
+        return error.local_text
+    return error.rejection.local_text if isinstance(error, CallFailed) and error.rejection is not None else ""
+
+
 def insured_number(person: PersonRecord) -> InsuredNumber:
     """The person's number in the insured area."""
     return InsuredNumber(insurance_area=person.insurance_area, personal_number=person.personal_number)
@@ -268,9 +314,9 @@ def reference(asked: Asked, encounter: EncounterRecord) -> EncounterReference:
     )
 
 
-def failure_text(error: OneCardError, local_text: str) -> str:
+def failure_text(error: OneCardError) -> str:
     """errormsg, all that GBK carries, with what a local system said.
 
     A character of another province's text that GBK has not is written as its number: the text is for a person.
     """
-    return cashier_text(error, local_text).encode("gbk", "backslashreplace").decode("gbk")
+    return cashier_text(error, local_text_of(error)).encode("gbk", "backslashreplace").decode("gbk")

@@ -1,8 +1,8 @@
 """Encounter trades of the care role: registration, fee lines, discharge, and the two queries of the own core.
 
 The own core acts first where it numbers the visit and splits the lines by its catalogue (就医地目录); if the insured
-province then refuses an upload for good, the core's lines are taken back. Where the core only takes note (withdrawal,
-discharge), it is told after the insured province agreed. So the two never disagree about a visit's lines.
+province then refuses for good, the core's visit (by 0306) or lines (by 0302) are taken back. Where the core only takes
+note (withdrawal, discharge), it is told after the insured province agreed. So the two never disagree about a visit.
 """
 
 import logging
@@ -27,7 +27,7 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import (
     Asked,
     CareDesk,
     insured_number,
-    is_in_doubt,
+    is_final,
     reference,
 )
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
@@ -37,7 +37,6 @@ from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.infno.care_person import choose_filing
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
-from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
@@ -83,7 +82,12 @@ class EncounterTrades:
         request.filing_id = filing.filing_id if filing is not None else ""
         request.visit_id = await self._visit_id_of_core(asked, person, transaction)
         channel = desk.national.to(recipient, message_id=transaction.message_id)
-        registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
+        try:
+            registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
+        except OneCardError as error:
+            head = desk.head(asked, person, "", request.visit_id)
+            await self._take_back(transaction, error, TradeNumber.REVERSE, head)
+            raise
         care = {
             "aka130": request.care_kind.code,
             "aae140": request.insurance_kind.code,
@@ -136,7 +140,8 @@ class EncounterTrades:
                 channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(request, timeout=CALL_S)
             except OneCardError as error:
-                await self._take_back(asked, encounter, transaction, error)
+                head = desk.head(asked, encounter.person, "") | {"ykc610": ""}
+                await self._take_back(transaction, error, TradeNumber.WITHDRAW_LINES, head)
                 raise
             return await desk.answered(transaction, result.output, {_LINES: ",".join(line.line_id for line in lines)})
 
@@ -161,19 +166,23 @@ class EncounterTrades:
         return lines
 
     async def _take_back(
-        self, asked: Asked, encounter: EncounterRecord, transaction: Transaction, error: OneCardError
+        self, transaction: Transaction, error: OneCardError, trade: TradeNumber, head: Mapping[str, object]
     ) -> None:
-        """Undo the core's part after a final refusal; in doubt it stays, and the hospital repeats its request."""
-        if is_in_doubt(error) or may_be_sent_again(error):
+        """Undo the core's part, by its transid, after a final refusal.
+
+        In doubt it stays, and the hospital repeats its request.
+        """
+        if not is_final(error):
             return
         await self._desk.refused(transaction, error)
-        transid = transaction.local_transaction_id
-        fields = self._desk.head(asked, encounter.person, "") | {"otransid": transid, "ykc610": ""}
+        fields = forms.leaves({**head, "otransid": transaction.local_transaction_id})
         try:
-            await self._desk.ask_core(TradeNumber.WITHDRAW_LINES, forms.leaves(fields), "")
+            await self._desk.ask_core(trade, fields, "")
         except OneCardError as failure:
             # The refusal is what the cashier must see; the core's leftover is for the operator.
-            _log.error("the own core kept lines that the insured province refused: reason %s", failure.reason)
+            _log.error(
+                "the own core kept what the insured province refused, trade %s failed: reason %s", trade, failure.reason
+            )
 
     async def withdraw(self, asked: Asked) -> Element:
         """0302: all lines (otransid 0), those of one upload (otransid), or those named by ykc610."""
@@ -192,7 +201,8 @@ class EncounterTrades:
                 local_transaction_id=transid,
             )
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            await EncounterServiceStub(channel).WithdrawFeeLines(request, timeout=CALL_S)
+            async with desk.noting_refusal(transaction):
+                await EncounterServiceStub(channel).WithdrawFeeLines(request, timeout=CALL_S)
             children = self._forwarded(asked, encounter.person, transid)
             result = await desk.ask_core(TradeNumber.WITHDRAW_LINES, children, transid)
             return await desk.answered(transaction, result.output)
@@ -235,7 +245,8 @@ class EncounterTrades:
             transid = transaction.local_transaction_id
             request.local_transaction_id = transid
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            await EncounterServiceStub(channel).Discharge(request, timeout=CALL_S)
+            async with desk.noting_refusal(transaction):
+                await EncounterServiceStub(channel).Discharge(request, timeout=CALL_S)
             children = self._forwarded(asked, encounter.person, transid)
             result = await desk.ask_core(TradeNumber.DISCHARGE, children, transid)
             await remember_care(desk, asked, {"akc194": day_text(request.last_day)})

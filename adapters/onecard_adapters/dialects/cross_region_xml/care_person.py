@@ -127,7 +127,8 @@ class PersonTrades:
             return stored
         request = self._filing(asked, FileRequest(), transaction.local_transaction_id)
         channel = desk.national.to(recipient, message_id=transaction.message_id)
-        filed: FileResponse = await FilingServiceStub(channel).File(request, timeout=CALL_S)
+        async with desk.noting_refusal(transaction):
+            filed: FileResponse = await FilingServiceStub(channel).File(request, timeout=CALL_S)
         return await desk.answered(transaction, parent("output", [leaf("ykc901", filed.filing.filing_id)]))
 
     async def report_filing(self, asked: Asked) -> Element:
@@ -142,7 +143,8 @@ class PersonTrades:
             return stored
         told = self._filing(asked, ReportFilingRequest(), transaction.local_transaction_id)
         channel = desk.national.to(recipient, message_id=transaction.message_id)
-        await FilingServiceStub(channel).ReportFiling(told, timeout=CALL_S)
+        async with desk.noting_refusal(transaction):
+            await FilingServiceStub(channel).ReportFiling(told, timeout=CALL_S)
         return await desk.answered(transaction, parent("output", [leaf("ykc901", filing_id)]))
 
     def _filing(self, asked: Asked, request: FilingMessage, local_transaction_id: str) -> FilingMessage:
@@ -180,5 +182,6 @@ class PersonTrades:
             local_transaction_id=transaction.local_transaction_id,
         )
         channel = desk.national.to(recipient, message_id=transaction.message_id)
-        await FilingServiceStub(channel).WithdrawFiling(request, timeout=CALL_S)
+        async with desk.noting_refusal(transaction):
+            await FilingServiceStub(channel).WithdrawFiling(request, timeout=CALL_S)
         return await desk.answered(transaction, parent("output", [leaf("ykc901", filing_id)]))

@@ -86,7 +86,8 @@ class SettlementTrades:
                 pre_settlement_id=encounter.care.get(_PRE_SETTLEMENT_ID, ""),
             )
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            answer: SettleResponse = await SettlementServiceStub(channel).Settle(request, timeout=CALL_S)
+            async with desk.noting_refusal(transaction):
+                answer: SettleResponse = await SettlementServiceStub(channel).Settle(request, timeout=CALL_S)
             # Before the answer is written: a code that does not map must not hide that the settlement stands.
             await desk.note(transaction, {SETTLEMENT_ID: answer.settlement_id})
             return await desk.answered(transaction, self._settled(asked, answer))
@@ -112,9 +113,10 @@ class SettlementTrades:
                 local_transaction_id=transaction.local_transaction_id,
             )
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            answer: CancelSettlementResponse = await SettlementServiceStub(channel).CancelSettlement(
-                request, timeout=CALL_S
-            )
+            async with desk.noting_refusal(transaction):
+                answer: CancelSettlementResponse = await SettlementServiceStub(channel).CancelSettlement(
+                    request, timeout=CALL_S
+                )
             await desk.note(transaction, {SETTLEMENT_ID: answer.red_settlement_id})
             return await desk.answered(transaction, self._cancelled(answer))
 
@@ -151,7 +153,8 @@ class SettlementTrades:
             encounter=reference(asked, encounter),
         )
         channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-        answer: ReverseResponse = await SettlementServiceStub(channel).Reverse(request, timeout=CALL_S)
+        async with desk.noting_refusal(transaction):
+            answer: ReverseResponse = await SettlementServiceStub(channel).Reverse(request, timeout=CALL_S)
         state = STATE_UNDONE if answer.result == REVERSAL_RESULT_REVERSED else STATE_ABSENT
         output = parent(
             "output",

@@ -24,6 +24,7 @@ from onecard_adapters.dialects.cross_region_xml.safe_xml import (
     parse,
     serialise,
 )
+from onecard_protocol.errors import OneCardError
 
 CONTENT_TYPE: Final = "text/xml; charset=utf-8"
 
@@ -82,6 +83,15 @@ def read_call(data: bytes) -> Call:
     if root.name != "input":
         raise form_invalid("input: the inner document has another root")
     return Call(operation=operation, trade=trade, input=root, inner=inner)
+
+
+def operation_asked(data: bytes) -> Operation:
+    """The operation of a call that cannot be read, for the form of its refusal; TEXT if not even that can be told."""
+    try:
+        body = _soap_body(data)
+    except OneCardError:
+        return Operation.TEXT
+    return next((known for known in Operation if body.name == known.value), Operation.TEXT)
 
 
 def write_call(operation: Operation, trade: str, children: tuple[Element, ...]) -> bytes:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from onecard.exchange.v1.values_pb2 import PersonIdentity
-from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
+from onecard.medical.v1.values_pb2 import Institution, InsuredNumber
 from onecard_adapters.dialects.cross_region_xml import times
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid
 from onecard_adapters.mapping.codes import CodeTables
@@ -22,12 +22,6 @@ class Head:
     institution: Institution
     visit_id: str = ""
     transid: str = ""
-
-
-def institution_of(encounter: EncounterReference) -> Institution:
-    """The institution of an encounter; its area stands in its code (H or P, six digits, five more)."""
-    area = encounter.institution_code[1:7]
-    return Institution(code=encounter.institution_code, area=area if area.isdecimal() else "")
 
 
 def write_head(head: Head, operator_code: str, tables: CodeTables) -> dict[str, object]:

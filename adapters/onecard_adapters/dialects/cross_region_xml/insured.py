@@ -14,9 +14,10 @@ from onecard_adapters.dialects.cross_region_xml import forms, gbk
 from onecard_adapters.dialects.cross_region_xml.core import PostsBytes, ProvincialCore
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.execution import CallContext, Executor
-from onecard_adapters.dialects.cross_region_xml.heads import Head, institution_of, write_head
+from onecard_adapters.dialects.cross_region_xml.heads import Head, write_head
 from onecard_adapters.dialects.cross_region_xml.insured_settlement import InsuredSettlement
 from onecard_adapters.dialects.cross_region_xml.originals import Originals
+from onecard_adapters.dialects.cross_region_xml.places import Places
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlInsuredSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
@@ -134,10 +135,13 @@ class InsuredFiling:
 class InsuredEncounter:
     """EncounterService over trades 0212, 0214, 0301 and 0302."""
 
-    def __init__(self, executor: Executor, settings: CrossRegionXmlInsuredSettings, tables: CodeTables) -> None:
+    def __init__(
+        self, executor: Executor, settings: CrossRegionXmlInsuredSettings, tables: CodeTables, places: Places
+    ) -> None:
         self._executor = executor
         self._settings = settings
         self._tables = tables
+        self._places = places
 
     async def Register(  # noqa: N802
         self, request: encounter_pb2.RegisterRequest, context: CallContext
@@ -157,13 +161,13 @@ class InsuredEncounter:
             TradeNumber.REGISTER,
             [*forms.leaves(children), write_diagnoses(request.diagnoses, self._tables)],
         )
-        return encounter_pb2.RegisterResponse(
-            encounter=values_pb2.EncounterReference(
-                encounter_id=id_text(context.message_id),
-                institution_code=request.institution.code,
-                visit_id=request.visit_id,
-            )
+        encounter = values_pb2.EncounterReference(
+            encounter_id=id_text(context.message_id),
+            institution_code=request.institution.code,
+            visit_id=request.visit_id,
         )
+        await self._places.remember(encounter, request)
+        return encounter_pb2.RegisterResponse(encounter=encounter)
 
     async def Discharge(  # noqa: N802
         self, request: encounter_pb2.DischargeRequest, context: CallContext
@@ -216,7 +220,7 @@ class InsuredEncounter:
         head = Head(
             person=request.person,
             insured_number=request.insured_number,
-            institution=institution_of(request.encounter),
+            institution=self._places.of(request.encounter),
             visit_id=request.encounter.visit_id,
             transid=context.local_transaction_id,
         )
@@ -237,11 +241,12 @@ def build_insured(settings: CrossRegionXmlInsuredSettings, memory: EdgeMemory, c
     """The insured role over one core. Raises CONFIGURATION_INVALID if the code tables cannot be read."""
     tables = settings.tables()
     executor = Executor(ProvincialCore(client, settings.core), settings)
+    places = Places(memory)
     return InsuredServicers(
         coverage=InsuredCoverage(executor, settings, tables),
         filing=InsuredFiling(executor, settings, tables),
-        encounter=InsuredEncounter(executor, settings, tables),
-        settlement=InsuredSettlement(executor, settings, tables, Originals(memory)),
+        encounter=InsuredEncounter(executor, settings, tables, places),
+        settlement=InsuredSettlement(executor, settings, tables, Originals(memory), places),
     )
 
 

@@ -14,8 +14,9 @@ from onecard_adapters.dialects.cross_region_xml import forms, times
 from onecard_adapters.dialects.cross_region_xml.core import STATE_ABSENT, STATE_UNDONE, CoreRefusal, Finding
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.execution import LOCAL_SYSTEM, CallContext, Executor
-from onecard_adapters.dialects.cross_region_xml.heads import Head, institution_of, write_head
+from onecard_adapters.dialects.cross_region_xml.heads import Head, write_head
 from onecard_adapters.dialects.cross_region_xml.originals import Ending, Original, Originals
+from onecard_adapters.dialects.cross_region_xml.places import Places
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlInsuredSettings
 from onecard_adapters.dialects.cross_region_xml.split import read_split, settled_time
@@ -34,12 +35,18 @@ class InsuredSettlement:
     """SettlementService over trades 0303, 0304, 0305, 0306 and 0708."""
 
     def __init__(
-        self, executor: Executor, settings: CrossRegionXmlInsuredSettings, tables: CodeTables, originals: Originals
+        self,
+        executor: Executor,
+        settings: CrossRegionXmlInsuredSettings,
+        tables: CodeTables,
+        originals: Originals,
+        places: Places,
     ) -> None:
         self._executor = executor
         self._settings = settings
         self._tables = tables
         self._originals = originals
+        self._places = places
 
     async def PreSettle(  # noqa: N802 - the method's name in the protocol
         self, request: settlement_pb2.PreSettleRequest, context: CallContext
@@ -66,7 +73,7 @@ class InsuredSettlement:
         head = Head(
             person=request.person,
             insured_number=request.insured_number,
-            institution=institution_of(request.encounter),
+            institution=self._places.of(request.encounter),
             visit_id=request.encounter.visit_id,
             transid=context.local_transaction_id,
         )

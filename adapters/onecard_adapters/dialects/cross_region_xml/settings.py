@@ -6,7 +6,8 @@ from pydantic import Field, HttpUrl, StringConstraints, field_validator
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard_adapters.dialects.cross_region_xml.envelope import Operation
-from onecard_adapters.dialects.infno.settings import Area, InstitutionSettings, ListenSettings, ProfilePath, Strict
+from onecard_adapters.dialects.infno.settings import Area, ListenSettings, ProfilePath, Strict
+from onecard_adapters.dialects.infno.settings import InstitutionSettings as InfnoInstitutionSettings
 from onecard_adapters.mapping.codes import CodeTables
 
 ErrorCode = Annotated[int, Field(lt=0)]
@@ -56,6 +57,14 @@ class _RoleSettings(Strict):
     def is_own_area(self, area: str) -> bool:
         """Whether an area lies in the own province."""
         return area[:2] == self.area[:2]
+
+
+class InstitutionSettings(InfnoInstitutionSettings):
+    """A medical institution of the province."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,32}$")]
+    """akb026, as the hub admits it: of the national form (H or P, six digits, five), or older and longer, in which no
+    area can be told from the rest."""
 
 
 class CrossRegionXmlCareSettings(_RoleSettings):

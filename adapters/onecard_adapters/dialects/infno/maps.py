@@ -60,7 +60,8 @@ BASE: Final = FieldMap(
 ENROLMENT: Final = FieldMap(
     coverage_pb2.Enrolment,
     [
-        Rule(local="insutype", national="insurance_kind", codec=code("insutype"), is_required=True),
+        # Null where the insured province's older form tells no kind: the counter then names it.
+        Rule(local="insutype", national="insurance_kind", codec=code("insutype")),
         Rule(local="psn_insu_stas", national="status", codec=code("psn_insu_stas")),
         Rule(local="psn_type", national="person_class", codec=code("psn_type")),
         Rule(local="insuplc_admdvs", national="insurance_area", codec=TEXT, is_required=True),

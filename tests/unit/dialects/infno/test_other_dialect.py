@@ -11,6 +11,9 @@ from onecard_adapters.dialects.infno.care import build_care
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.guangdong.hospital import Credential, Hospital, Stay
 from onecard_stubs.population import Population
+from onecard_stubs.sichuan import trades
+from onecard_stubs.sichuan.soap import Message
+from onecard_stubs.sichuan.state import CoreState, Output
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, care_settings, open_memory
 from tests.support.sichuan import Sichuan, sichuan
 
@@ -69,6 +72,25 @@ async def test_a_stay_is_settled_queried_and_cancelled_across_the_dialects(ends:
     red = await hospital.cancel(stay, info["setl_id"])
     assert red.is_success, red.text
     assert red.output["setlinfo"]["medfee_sumamt"] == -info["medfee_sumamt"]
+
+
+async def test_a_stay_is_settled_whose_insured_province_tells_no_kind_of_insurance(
+    ends: tuple[Hospital, Sichuan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def identify(state: CoreState, message: Message, transid: str) -> Output:
+        """In the form of the sample, which has one enrolment, and neither its kind nor its status."""
+        told = trades.identify(state, message, transid)
+        return {name: value for name, value in told.items() if name != "detail"}
+
+    monkeypatch.setitem(trades.TRADES, "0211", identify)
+    hospital, insured = ends
+    stay = await _ready(hospital, insured)
+    person, area = insured.person, insured.person.active_enrolments[0].insurance_area
+    (enrolment,) = (await hospital.identify(person, insurance_area=area)).output["insuinfo"]
+    assert (enrolment["insutype"], enrolment["psn_insu_stas"]) == (None, None)
+    assert (enrolment["insuplc_admdvs"], enrolment["psn_type"]) == (area, "1201")
+    settled = await hospital.settle(stay)
+    assert settled.is_success, settled.text
 
 
 async def test_a_settlement_is_reversed_across_the_dialects(ends: tuple[Hospital, Sichuan]) -> None:

@@ -28,6 +28,7 @@ from tests.support.scripted_core import ScriptedCore, success
 _NOW_MS = 1_710_464_700_000
 GUANGDONG = ("H44030099903", "440300G0000009900001", "440300", "4403009900000001")
 CHONGQING = ("H50000099902", "310009900001", "500102", "ZG9900000001")
+_ENCOUNTERS = {where: new_message_id(_NOW_MS).hex() for where in (GUANGDONG, CHONGQING)}
 _FILES = sorted(path.name for path in (Path(__file__).parents[3] / "samples/infno").iterdir())
 
 
@@ -63,7 +64,7 @@ class Ends:
 
     async def hold_line(self, where: tuple[str, str, str, str], parts: list[int]) -> None:
         """Let the visit hold one fee line with these amounts: total and its four parts, in fen."""
-        encounter_id = _encounter_id(where)
+        encounter_id = _ENCOUNTERS[where]
         lines = json.dumps({"XM99": [*parts, ""]})
         await self.care_memory.remember_transaction(
             where[0], "upload", bytes(32), new_message_id(_NOW_MS), trades.UPLOAD_FEE_LINES, encounter_id,
@@ -73,13 +74,9 @@ class Ends:
     async def settled(self, where: tuple[str, str, str, str], settlement_id: str) -> None:
         """Let the visit be settled under this id."""
         await self.care_memory.remember_transaction(
-            where[0], "settle", bytes(32), new_message_id(_NOW_MS), trades.SETTLE, _encounter_id(where),
+            where[0], "settle", bytes(32), new_message_id(_NOW_MS), trades.SETTLE, _ENCOUNTERS[where],
             {"setl_id": settlement_id, "mdtrt_id": where[1]},
         )  # fmt: skip
-
-
-def _encounter_id(where: tuple[str, str, str, str]) -> str:
-    return sm3(where[1].encode())[:16].hex()
 
 
 @pytest.fixture
@@ -113,6 +110,7 @@ async def ends(tmp_path: Path) -> AsyncIterator[Ends]:
         yield Ends(
             build_care(settings, care_memory, exchange, clients[0]), exchange, care_core, insured_core, care_memory
         )
+        exchange.check_traffic()
 
 
 async def _remember(care: EdgeMemory, insured: EdgeMemory, where: tuple[str, str, str, str]) -> None:
@@ -139,7 +137,7 @@ async def _remember(care: EdgeMemory, insured: EdgeMemory, where: tuple[str, str
             institution,
             visit_id,
             EncounterRecord(
-                encounter_id=_encounter_id(where),
+                encounter_id=_ENCOUNTERS[where],
                 person=person,
                 insured_participant=f"cn-{area[:2]}",
                 care=attributes,

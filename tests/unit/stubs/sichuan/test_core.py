@@ -114,7 +114,17 @@ async def test_cancel_and_reverse_undo_the_accumulators_and_the_account() -> Non
         assert account.years[2024].pooling_fund_fen == 0
 
 
-async def test_registrations_are_not_reversed() -> None:
+async def test_a_registration_is_reversed_while_nothing_followed_it() -> None:
+    async with running() as (core, hospital):
+        stay = await own_stay(core, hospital)
+        registration = next(item for item in core.state.transactions.values() if item.trade == "0212")
+        assert (await stay.reverse(registration.transid)).code == -36
+        assert (await stay.withdraw()).is_success
+        assert (await stay.reverse(registration.transid)).value("ykc701") == "2"
+        assert not core.state.visits
+
+
+async def test_uploads_are_not_reversed() -> None:
     async with running() as (core, hospital):
         stay = await own_stay(core, hospital)
         upload = next(item for item in core.state.transactions.values() if item.trade == "0301")

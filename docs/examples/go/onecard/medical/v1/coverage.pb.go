@@ -27,7 +27,7 @@ const (
 // One enrolment; source insuinfo.
 type Enrolment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Kind of insurance; source insutype.
+	// Kind of insurance, absent where the province's own form tells none; source insutype.
 	InsuranceKind *v1.CodedValue `protobuf:"bytes,1,opt,name=insurance_kind,json=insuranceKind,proto3" json:"insurance_kind,omitempty"`
 	// Status; source psn_insu_stas.
 	Status *v1.CodedValue `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`

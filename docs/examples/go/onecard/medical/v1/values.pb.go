@@ -182,7 +182,7 @@ func (x *Credential) GetCardRecognitionCode() string {
 // A medical institution.
 type Institution struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Code, 12 characters; source fixmedins_code / akb020.
+	// Code, 12 characters, or an older and longer one; source fixmedins_code / akb020 / akb026.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// Name; source fixmedins_name / akb021.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`

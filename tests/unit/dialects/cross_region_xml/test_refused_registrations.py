@@ -1,0 +1,71 @@
+"""A registration that the insured province refuses for good leaves no visit in the own core."""
+
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.dialects.cross_region_xml.execution import CallContext
+from onecard_adapters.dialects.cross_region_xml.insured import InsuredEncounter
+from onecard_stubs.behaviour import Switches
+from tests.support.sichuan_care import SichuanCare, sichuan_care
+
+
+async def _refuse(_: InsuredEncounter, request: object, context: CallContext) -> NoReturn:
+    await context.refuse(errors_pb2.ERROR_REASON_NOT_FILED, local_code="-22", local_text="未备案")
+
+
+def _trades_of_core(side: SichuanCare) -> list[str]:
+    return [item.trade for item in side.own_core.state.transactions.values()]
+
+
+async def test_a_visit_that_the_insured_province_refuses_is_taken_back_from_the_own_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        transid = side.hospital.new_transid()
+        with monkeypatch.context() as patch:
+            patch.setattr(InsuredEncounter, "Register", _refuse)
+            refused = await stay.register(transid)
+        assert (refused.code, "未备案" in refused.message) == (-1, True), refused.message
+        assert not side.own_core.state.visits
+        assert _trades_of_core(side) == ["0212", "0306"]
+        # Its repeat meets the refusal, though the province would agree by now; another number is another wish.
+        again = await stay.register(transid)
+        assert (again.code, again.message) == (-1, refused.message)
+        assert _trades_of_core(side) == ["0212", "0306"]
+        assert (await stay.register()).is_success
+        assert list(side.own_core.state.visits) == list(side.insured_core.state.visits) == [stay.visit_id]
+
+
+async def test_a_form_without_a_number_is_asked_anew_after_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        with monkeypatch.context() as patch:
+            patch.setattr(InsuredEncounter, "Register", _refuse)
+            for _ in range(2):
+                assert "NOT_FILED" in (await stay.register("")).message
+        registered = await stay.register("")
+        assert registered.is_success, registered.message
+        assert _trades_of_core(side) == ["0212", "0306", "0212", "0306", "0212"]
+        assert (await stay.register("")).transid == registered.transid
+        assert list(side.own_core.state.visits) == list(side.insured_core.state.visits) == [stay.visit_id]
+
+
+async def test_a_core_that_does_not_take_the_visit_back_hides_no_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        side.own_core.behaviours.set("0306", Switches(down=True), calls=1)
+        monkeypatch.setattr(InsuredEncounter, "Register", _refuse)
+        refused = await stay.register()
+        assert "NOT_FILED" in refused.message
+        assert "the own core kept what the insured province refused, trade 0306 failed" in caplog.text
