@@ -300,8 +300,8 @@ def _messages(benchmark: Benchmark, units: float) -> float:
 def _uses(country: Country) -> dict[str, _Use]:
     """CPU time and memory of every process.
 
-    Of PostgreSQL the CPU time of all its processes, those that ended since included, and the memory of the largest: they
-    share most of it.
+    Of PostgreSQL the CPU time of all its processes, those that ended since included, and the memory of the largest:
+    they share most of it.
     """
     uses: dict[str, _Use] = {}
     for name, process_id in country.process_ids.items():
