@@ -23,6 +23,7 @@ from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import STATUS_DETAILS_KEY, from_status, reason_name
 from onecard_protocol.identifiers import id_text
 from onecard_protocol.messages import Message, from_wire
+from tests.support.card_adapters import ISSUER, tell
 from tests.support.card_reports import (
     BATCH_GET_STATUS,
     FOLLOW_PERSON,
@@ -113,17 +114,7 @@ async def counter(hub: Hub) -> AsyncIterator[Counter]:
 
 async def report(hub: Hub, serial: int, **what: Any) -> None:
     """Beijing tells of a card."""
-    signed = make_signed(
-        hub.signers["cn-11"],
-        social_report(serial, at_ms=now_ms(), **what),
-        now_ms=now_ms(),
-        sender="cn-11",
-        recipient="cn-00",
-        method=REPORT_SOCIAL,
-        kind=message_pb2.MESSAGE_KIND_EVENT,
-    )
-    results = await hub.submit("cn-11", signed)
-    assert results[0].HasField("receipt"), results
+    await tell(hub, ISSUER, social_report(serial, at_ms=now_ms(), **what))
 
 
 async def enabled(hub: Hub, counter: Counter, *serials: int) -> None:

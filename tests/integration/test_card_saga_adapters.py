@@ -17,12 +17,11 @@ from onecard.card.v1 import change_pb2, replacement_pb2, values_pb2
 from onecard_adapters.runtime import outbox
 from onecard_adapters.runtime.store import read_store
 from onecard_broker.domain.card_state import Cardholder, Replacement
-from onecard_broker.operations.audit import audit
-from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import connect
 from onecard_protocol.clock import now_ms
 from onecard_protocol.identifiers import HUB, id_text
+from tests.support.card_adapters import assert_nothing_is_lost_or_doubled
 from tests.support.card_reports import CARDS
 from tests.support.directories import MEDICAL, NETWORK, certificate_name
 from tests.support.dying_card_adapter import ACCOUNT_TOLD, NEW_ENABLED, DyingAdapter
@@ -146,18 +145,6 @@ async def country(dsn: str, directory: Path, point: str, work: dict[str, list[st
             await stack.enter_async_context(adapter.running())
         await made.began()
         yield made
-
-
-async def assert_nothing_is_lost_or_doubled(hub: Hub) -> None:
-    """By the account of all messages."""
-    async with await connect(hub.dsn, application_name="test") as connection:
-        window = LogWindow(hub.log)
-        try:
-            found = await audit(connection, window)
-        finally:
-            await window.close()
-    assert (found.undecided, found.without_outcome, found.missing_numbers) == ((), (), ())
-    assert (found.delivered_twice, found.answered_twice) == ((), ())
 
 
 @pytest.mark.parametrize("point", POINTS, ids=POINTS.values())

@@ -146,14 +146,17 @@ async def test_a_servicer_that_breaks_may_have_had_its_effect(one: Country) -> N
     assert [context.is_recovery for context in insured.contexts] == [False, True]
 
 
-async def test_an_event_waits_for_the_local_system_to_come_back(one: Country) -> None:
+@pytest.mark.parametrize(
+    "reason", [errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, errors_pb2.ERROR_REASON_HUB_NOT_READY], ids=["local", "hub"]
+)
+async def test_an_event_waits_for_what_is_down_to_come_back(one: Country, reason: errors_pb2.ErrorReason) -> None:
     filings = Filings()
     downs = [5]
 
     async def report(request: object, context: ExchangeContext) -> object:
         if downs[0]:
             downs[0] -= 1
-            raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN)
+            raise OneCardError(reason)
         return await Filings.ReportFiling(filings, request, context)  # type: ignore[arg-type]
 
     filings.ReportFiling = report  # type: ignore[assignment, method-assign]

@@ -6,6 +6,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from onecard.card.v1 import change_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+from onecard_adapters.cards.port import Change, LocalAccount, LocalCard
+from onecard_protocol.messages import to_ms
 from tests.support.messages import citizen_number, person
 
 CARDS = "/onecard.card.v1.*"
@@ -68,16 +70,48 @@ def social_report(
     )
 
 
-def financial_report(serial: int = 991, *, version: int = 1) -> change_pb2.ReportFinancialChangeRequest:
+def financial_report(
+    serial: int = 991,
+    *,
+    version: int = 1,
+    change: change_pb2.FinancialChange = change_pb2.FINANCIAL_CHANGE_OPENED,
+    state: values_pb2.FinancialState = values_pb2.FINANCIAL_STATE_NOT_ACTIVATED,
+    at_ms: int = 1_780_000_000_000,
+) -> change_pb2.ReportFinancialChangeRequest:
     """What a bank tells of an account."""
     occurred = Timestamp()
-    occurred.FromMilliseconds(1_780_000_000_000)
+    occurred.FromMilliseconds(at_ms)
     return change_pb2.ReportFinancialChangeRequest(
         person=person(serial),
         card=card(serial),
         version=version,
-        change=change_pb2.FINANCIAL_CHANGE_OPENED,
-        state=values_pb2.FINANCIAL_STATE_NOT_ACTIVATED,
+        change=change,
+        state=state,
         occurred_time=occurred,
         local_status=exchange_values_pb2.CodedValue(system="bank-102.AAC019", version="1", code="0"),
+    )
+
+
+def local_view(report: Change) -> LocalCard | LocalAccount:
+    """The card or account as a local system shows it that has no version and tells no change."""
+    if isinstance(report, change_pb2.ReportFinancialChangeRequest):
+        return LocalAccount(
+            person=report.person,
+            card=report.card,
+            state=report.state,
+            change=change_pb2.FINANCIAL_CHANGE_UNSPECIFIED,
+            occurred_ms=to_ms(report.occurred_time),
+            local_status=report.local_status,
+            bank_card_number=report.bank_card_number,
+        )
+    return LocalCard(
+        person=report.person,
+        card=report.card,
+        state=report.state,
+        change=change_pb2.SOCIAL_CHANGE_UNSPECIFIED,
+        occurred_ms=to_ms(report.occurred_time),
+        local_status=report.local_status,
+        data=report.data,
+        holder=report.holder,
+        replaces=report.replaces if report.HasField("replaces") else None,
     )

@@ -29,9 +29,10 @@ from onecard_adapters.sdk.assembly import Connection, Signatures
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.submission import Submission
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.messages import timestamp, to_ms
+from onecard_protocol.messages import timestamp
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.signer import EngineSigner
+from tests.support.card_reports import local_view
 from tests.support.certificates import CertificateFiles
 
 NEW_ENABLED: Final = "NEW_ENABLED"
@@ -176,29 +177,8 @@ class DyingOffice:
         self._local.put(told)
 
     def _local_of(self, event: bytes) -> LocalCard | LocalAccount:
-        if self._is_bank:
-            account = change_pb2.ReportFinancialChangeRequest.FromString(event)
-            return LocalAccount(
-                person=account.person,
-                card=account.card,
-                state=account.state,
-                change=change_pb2.FINANCIAL_CHANGE_UNSPECIFIED,
-                occurred_ms=to_ms(account.occurred_time),
-                local_status=account.local_status,
-                bank_card_number=account.bank_card_number,
-            )
-        card = change_pb2.ReportSocialChangeRequest.FromString(event)
-        return LocalCard(
-            person=card.person,
-            card=card.card,
-            state=card.state,
-            change=change_pb2.SOCIAL_CHANGE_UNSPECIFIED,
-            occurred_ms=to_ms(card.occurred_time),
-            local_status=card.local_status,
-            data=card.data,
-            holder=card.holder,
-            replaces=card.replaces if card.HasField("replaces") else None,
-        )
+        machine = change_pb2.CARD_MACHINE_FINANCIAL if self._is_bank else change_pb2.CARD_MACHINE_SOCIAL
+        return local_view(changes.event_class(machine).FromString(event))
 
 
 class DyingAdapter:

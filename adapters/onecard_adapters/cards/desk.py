@@ -123,8 +123,9 @@ class ExchangeCardDesk:
     async def report_again(self, request: change_pb2.RequestVersionsRequest, office: CardOffice) -> bool:
         """Tell the newest version of a card again, in a new message.
 
-        What the book does not hold is taken from the local system, and then goes out as a version of its own. False if
-        neither knows the card.
+        What the book does not hold is taken from the local system, and then goes out as a version of its own; a second
+        time where versions are asked for, because only the newest repeated closes their gap. False if neither knows the
+        card.
         """
         key = book.book_key(self._exchange.sealer, request.card, request.machine)
 
@@ -143,12 +144,15 @@ class ExchangeCardDesk:
             return False
         await self.observe([local])
         await self._tell_anew(self._seen(local))
+        if request.first_version:
+            await self._exchange.write(tell_again)
         return True
 
-    async def knows(self, card: values_pb2.CardReference, machine: change_pb2.CardMachine) -> bool:
-        """Whether a report of the card was made here."""
-        key = book.book_key(self._exchange.sealer, card, machine)
-        return await self._exchange.write(lambda connection, _: book.find(connection, key) is not None)
+    async def has_told(self, card: values_pb2.CardReference, machine: change_pb2.CardMachine) -> bool:
+        """Whether a report of the card was made here; what was taken over from the registry needs none."""
+        sealer = self._exchange.sealer
+        key = book.book_key(sealer, card, machine)
+        return await self._exchange.write(lambda connection, _: book.find_event(connection, sealer, key) is not None)
 
     async def start_over(self, card: values_pb2.CardReference, office: CardOffice) -> bool:
         """Go on from the registry's version of an own card, because the book went back behind it.

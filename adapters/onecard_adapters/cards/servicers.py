@@ -59,7 +59,7 @@ class CardChangeServicer(change_pb2_grpc.CardChangeServiceServicer):
 
     async def _tell_account_of(self, change: change_pb2.ReportSocialChangeRequest) -> None:
         """A bank may have opened the account before the registry knew the card, and was refused: it tells it again."""
-        if change.change in _BIRTHS and await self._desk.knows(change.card, change_pb2.CARD_MACHINE_FINANCIAL):
+        if change.change in _BIRTHS and await self._desk.has_told(change.card, change_pb2.CARD_MACHINE_FINANCIAL):
             account = change_pb2.RequestVersionsRequest(
                 card=change.card, machine=change_pb2.CARD_MACHINE_FINANCIAL, person=change.person
             )

@@ -44,6 +44,8 @@ CONCURRENCY: Final = 256
 ATTEMPTS_MAX: Final = 6
 # About ten minutes, for what carries no execute_before: nothing of it was executed, or nobody will ask for it again.
 ATTEMPTS_PATIENT_MAX: Final = 100
+_WAITED_FOR: Final = frozenset({errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, errors_pb2.ERROR_REASON_HUB_NOT_READY})
+"""A servicer may need the hub as well: the versions of cards are in its registry."""
 RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 8.0
 
@@ -160,15 +162,15 @@ class Processing:
                 await self._answer(task, response)
                 return
             attempt += 1
-            is_patient = failure.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN or task.undoes is not None
+            is_patient = failure.reason in _WAITED_FOR or task.undoes is not None
             if attempt >= (ATTEMPTS_PATIENT_MAX if is_patient else self._attempts_max):
                 await self._give_up(task, failure, attempt)
                 return
             await self._work.pause(backoff_s(attempt - 1, first_s=self._retry_first_s, most_s=RETRY_MOST_S))
 
     def _is_worth_waiting(self, method: Method, error: OneCardError) -> bool:
-        """Whether the local system may be back in time: what carries no execute_before must not be lost."""
-        return error.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN and not method.carries_execute_before
+        """Whether local system or hub may be back in time: what carries no execute_before must not be lost."""
+        return error.reason in _WAITED_FOR and not method.carries_execute_before
 
     async def _attempt(self, task: _Task, method: Method, payload: ProtoMessage, *, is_recovery: bool) -> ProtoMessage:
         message = task.received.message

@@ -240,7 +240,7 @@ class _Office:
 
 
 class TestAskedForVersions:
-    """The newest is told again."""
+    """The newest is told again; what was not told before is told twice, since only a repeat closes the hub's gap."""
 
     async def test_the_same_version_and_content_goes_out_in_a_new_message(self, world: DeskWorld) -> None:
         await world.desk.observe([make_card(), make_card(state=values_pb2.SOCIAL_STATE_LOST)])
@@ -251,13 +251,18 @@ class TestAskedForVersions:
 
     async def test_a_card_that_only_the_local_system_knows_is_told(self, world: DeskWorld) -> None:
         await world.desk.report_again(_request(), _Office(make_card()))  # type: ignore[arg-type]
-        assert [step[1] for step in world.social()] == [1]
+        assert [step[1] for step in world.social()] == [1, 1]
 
     async def test_a_version_taken_over_from_the_registry_is_told_as_the_next(self, world: DeskWorld) -> None:
         world.registry.standings["A99000080"] = standing(make_card(), version=7)
         await world.desk.observe([make_card()])
         await world.desk.report_again(_request(), _Office(make_card()))  # type: ignore[arg-type]
-        assert [step[1:3] for step in world.social()] == [(8, "DATA_CHANGED")]
+        assert [step[1:3] for step in world.social()] == [(8, "DATA_CHANGED")] * 2
+
+    async def test_what_is_told_again_without_a_gap_is_told_once(self, world: DeskWorld) -> None:
+        request = change_pb2.RequestVersionsRequest(card=make_card().card, machine=SOCIAL)
+        await world.desk.report_again(request, _Office(make_card()))  # type: ignore[arg-type]
+        assert [step[1] for step in world.social()] == [1]
 
     async def test_a_card_that_nobody_knows_is_left(self, world: DeskWorld) -> None:
         await world.desk.report_again(_request(), _Office(None))  # type: ignore[arg-type]

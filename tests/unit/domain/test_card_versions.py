@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onecard.card.v1 import change_pb2, values_pb2
-from onecard_broker.domain.card_state import Machine
+from onecard_broker.domain.card_state import Machine, reference_of
 from onecard_broker.domain.card_states import FINANCIAL_NAMES, SOCIAL_NAMES
 from onecard_protocol import limits
 from onecard_protocol.messages import Message
 from tests.support.domain import START_MS, make_message, parse
-from tests.support.holders import BEIJING, OLD, REQUEST_VERSIONS, Registry, SyntheticHolder, recipients, refusals
+from tests.support.holders import BANK, BEIJING, OLD, REQUEST_VERSIONS, Registry, SyntheticHolder, recipients, refusals
 
 HOLDER = SyntheticHolder()
 
@@ -25,14 +25,18 @@ def told(*messages: Message) -> Registry:
     return registry
 
 
+def questions(registry: Registry, authority: str) -> list[change_pb2.RequestVersionsRequest]:
+    """What the hub asked an authority for."""
+    return [
+        change_pb2.RequestVersionsRequest.FromString(delivery.message.payload)
+        for delivery in registry.inbox(authority)
+        if delivery.message.header.method == REQUEST_VERSIONS
+    ]
+
+
 def asked_for(registry: Registry) -> list[tuple[int, int]]:
     """The ranges that the hub asked the issuer for."""
-    return [
-        (request.first_version, request.last_version)
-        for delivery in registry.inbox(BEIJING)
-        if delivery.message.header.method == REQUEST_VERSIONS
-        for request in [change_pb2.RequestVersionsRequest.FromString(delivery.message.payload)]
-    ]
+    return [(request.first_version, request.last_version) for request in questions(registry, BEIJING)]
 
 
 def test_a_repeat_under_a_new_message_is_silent_and_counted() -> None:
@@ -98,6 +102,24 @@ def test_a_gap_is_noticed_asked_for_once_and_closed_by_what_comes_late() -> None
         assert registry.card().social.missing == left
     assert registry.card().social.late_count == 3
     assert registry.social_state() == "ACTIVE"
+
+
+def test_a_gap_of_an_account_is_asked_for_at_the_cards_bank() -> None:
+    registry = told(HOLDER.social("ENABLED", 1), HOLDER.financial("OPENED", 1), HOLDER.financial("FROZEN", 4))
+    assert questions(registry, BANK) == [
+        change_pb2.RequestVersionsRequest(
+            card=reference_of(OLD),
+            machine=change_pb2.CARD_MACHINE_FINANCIAL,
+            first_version=2,
+            last_version=3,
+            person=HOLDER.person,
+        )
+    ]
+    assert asked_for(registry) == []
+    for change, version in (("LOST", 3), ("ACTIVATED", 2)):
+        assert registry.tell(HOLDER.financial(change, version)) == []
+    account = registry.card().financial
+    assert (account.state, account.missing, account.late_count) == (values_pb2.FINANCIAL_STATE_FROZEN, (), 2)
 
 
 def test_what_was_missing_is_late_whatever_time_it_tells() -> None:
