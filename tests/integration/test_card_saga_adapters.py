@@ -17,8 +17,6 @@ from onecard.card.v1 import change_pb2, replacement_pb2, values_pb2
 from onecard_adapters.runtime import outbox
 from onecard_adapters.runtime.store import read_store
 from onecard_broker.domain.card_state import Cardholder, Replacement
-from onecard_broker.operations.audit import audit
-from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import connect
 from onecard_protocol.clock import now_ms
@@ -27,6 +25,7 @@ from tests.support.card_reports import CARDS
 from tests.support.directories import MEDICAL, NETWORK, certificate_name
 from tests.support.dying_card_adapter import ACCOUNT_TOLD, NEW_ENABLED, DyingAdapter
 from tests.support.eventually import eventually
+from tests.support.exchange import assert_nothing_is_lost_or_doubled
 from tests.support.gateway import Hub, eventually_async, running_hub
 from tests.support.holders import BANK, BEIJING, GUANGXI, NEW, OLD, SICHUAN, SyntheticHolder
 from tests.support.messages import make_signed
@@ -148,18 +147,6 @@ async def country(dsn: str, directory: Path, point: str, work: dict[str, list[st
         yield made
 
 
-async def assert_nothing_is_lost_or_doubled(hub: Hub) -> None:
-    """By the account of all messages."""
-    async with await connect(hub.dsn, application_name="test") as connection:
-        window = LogWindow(hub.log)
-        try:
-            found = await audit(connection, window)
-        finally:
-            await window.close()
-    assert (found.undecided, found.without_outcome, found.missing_numbers) == ((), (), ())
-    assert (found.delivered_twice, found.answered_twice) == ((), ())
-
-
 @pytest.mark.parametrize("point", POINTS, ids=POINTS.values())
 async def test_a_replacement_completes_with_every_effect_once(postgres_dsn: str, tmp_path: Path, point: str) -> None:
     async with country(postgres_dsn, tmp_path, point, WORK) as made:
@@ -201,7 +188,7 @@ async def test_a_replacement_completes_with_every_effect_once(postgres_dsn: str,
             name = replacement_pb2.ReplacementStep.Name(step.step).removeprefix("REPLACEMENT_STEP_")
             # An answer that was stored is sent by the next process; the local system is not called again for it.
             assert made.calls(name) == step.attempt + (point != "stored"), name
-        await assert_nothing_is_lost_or_doubled(made.hub)
+        await assert_nothing_is_lost_or_doubled(made.hub.log, made.hub.dsn)
 
 
 @pytest.mark.parametrize("point", POINTS, ids=POINTS.values())
@@ -218,4 +205,4 @@ async def test_a_replacement_is_taken_back_with_every_effect_once(
             name = f"back {replacement_pb2.ReplacementStep.Name(step.step).removeprefix('REPLACEMENT_STEP_')}"
             if any(name in names for names in UNDOING.values()):
                 assert made.calls(name) == step.attempt + (point != "stored"), name
-        await assert_nothing_is_lost_or_doubled(made.hub)
+        await assert_nothing_is_lost_or_doubled(made.hub.log, made.hub.dsn)
