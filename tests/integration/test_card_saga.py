@@ -1,4 +1,4 @@
-"""The replacement saga through a worker that is killed at every transaction of it: in it, behind it, and once more.
+"""The replacement saga through a worker that is killed at every transaction of it: within, behind, and once published.
 
 A state is named by the whole and by its steps in order: NEW_ENABLED, OLD_SUPERSEDED, ELECTRONIC_CARD_REBOUND,
 CREDENTIAL_FOLLOWED, MEDICAL_ACCOUNT_MOVED, BENEFIT_ACCOUNT_CHANGED; "asked2" was asked for the second time.
