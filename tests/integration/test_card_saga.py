@@ -1,20 +1,24 @@
-"""The replacement saga through the real worker, which dies at every record: before its commit, and again behind it."""
+"""The replacement saga through a worker that is killed at every transaction of it: within, behind, and once published.
+
+A state is named by the whole and by its steps in order: NEW_ENABLED, OLD_SUPERSEDED, ELECTRONIC_CARD_REBOUND,
+CREDENTIAL_FOLLOWED, MEDICAL_ACCOUNT_MOVED, BENEFIT_ACCOUNT_CHANGED; "asked2" was asked for the second time.
+`tests/integration/test_card_saga_adapters.py` does the same to the adapters.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from pathlib import Path
 
-import psycopg
 import pytest
 
-from onecard.card.v1 import replacement_pb2
-from onecard.exchange.v1 import message_pb2
-from onecard_broker.domain.card_replacement import step_of
+from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.domain.card_state import Cardholder, holder_key
-from onecard_broker.domain.replacement_states import ReplacementPhase, StepPhase
-from onecard_broker.exchange.decider import Decider
+from onecard_broker.domain.replacement_states import BEING_UNDONE, ReplacementPhase
 from onecard_broker.journal import partition_of_pseudonym
 from onecard_broker.log.port import Log
 from onecard_broker.records.card_registry import CardRegistry
@@ -22,178 +26,194 @@ from onecard_broker.records.pool import connect
 from onecard_protocol.identifiers import HUB, id_text
 from onecard_protocol.messages import Message
 from tests.support.domain import parse
-from tests.support.exchange import Delivered, Exchange, eventually, make_message, running_exchange
+from tests.support.dying_worker import POINTS, DyingWorker, state_name
+from tests.support.exchange import Delivered, Exchange, assert_nothing_is_lost_or_doubled, make_message
 from tests.support.holders import BEIJING, CARRY_OUT, GUANGXI, NEW, OLD, SICHUAN, SyntheticHolder, step_name
+from tests.support.stays import rejection
 
 pytest_plugins = ("tests.support.engines",)
 
 pytestmark = pytest.mark.parametrize("log_opener", ["embedded"], indirect=True)
 
 HOLDER = SyntheticHolder()
-IN_ORDER = [
+OLD_CARD, E_CARD, CREDENTIAL, ACCOUNT, BENEFIT = (
     "OLD_SUPERSEDED",
     "ELECTRONIC_CARD_REBOUND",
-    "BENEFIT_ACCOUNT_CHANGED",
     "CREDENTIAL_FOLLOWED",
     "MEDICAL_ACCOUNT_MOVED",
-]
+    "BENEFIT_ACCOUNT_CHANGED",
+)
+LATER = errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
+NEVER = errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM
 
 
-class Lives:
-    """What the worker has died of so far."""
+class Saga:
+    """One replacement: what befalls it, and the states that its worker has died of."""
 
-    def __init__(self) -> None:
-        self.deaths: dict[tuple[int, int], int] = {}
-        """By (partition, position) of a message's record."""
-        self.settled_count = 0
-        """Messages that were waited for."""
+    def __init__(self, exchange: Exchange, worker: DyingWorker) -> None:
+        self.exchange = exchange
+        self.worker = worker
+        self.survived_states: list[str] = []
+        self._partition = partition_of_pseudonym(HOLDER.subject, exchange.log.partition_count)
+        self._answered: set[bytes] = set()
 
-    @property
-    def survived_count(self) -> int:
-        """Messages at which the worker has died twice, and lives again."""
-        return list(self.deaths.values()).count(2)
+    async def tell(self, message: Message) -> None:
+        """Append a message of the holder with a header of now."""
+        fresh = make_message(
+            sender=message.header.sender,
+            recipient=HUB,
+            method=message.header.method,
+            kind=message.header.kind,
+            payload=parse(message),
+        )
+        await self.exchange.append([(self._partition, HOLDER.subject, fresh)])
+
+    async def asked(self) -> list[Delivered]:
+        """What the provinces were asked for, by province."""
+        return [
+            delivered
+            for participant in (BEIJING, GUANGXI, SICHUAN)
+            for delivered in await self.exchange.inbox(participant)
+            if delivered.message.header.method == CARRY_OUT
+            and delivered.message.header.kind == message_pb2.MESSAGE_KIND_REQUEST
+        ]
+
+    async def answer(self, step: str, *, reason: errors_pb2.ErrorReason | None = None) -> None:
+        """The province does what it was asked for and had not answered, or refuses; the first if there are more."""
+        async with asyncio.timeout(60):
+            while True:
+                for one in await self.asked():
+                    if step_name(one.message) == step and one.message.header.id not in self._answered:
+                        self._answered.add(one.message.header.id)
+                        if reason is None:
+                            await self.exchange.answer(one, replacement_pb2.CarryOutStepResponse(local_id="L1"))
+                        else:
+                            await self.exchange.answer(one, rejection(reason), message_pb2.MESSAGE_KIND_REJECTION)
+                        return
+                await asyncio.sleep(0.01)
+
+    async def time_passes(self) -> None:
+        """Whatever is due next is due."""
+        async with await connect(self.exchange.dsn, application_name="test") as connection:
+            await connection.execute("UPDATE timers SET due_ms = 0 WHERE due_ms = (SELECT min(due_ms) FROM timers)")
+
+    async def ask_again(self, cause: str) -> None:
+        """An operator has it asked for again."""
+        await self.tell(HOLDER.ask_again(await self.id(), cause))
+
+    async def confirm(self) -> None:
+        """The agency confirms the benefit account."""
+        await self.tell(HOLDER.confirm(await self.id()))
+
+    async def holder(self) -> Cardholder:
+        """As the registry has it."""
+        key = self._partition, holder_key(HOLDER.subject)
+        async with await connect(self.exchange.dsn, application_name="test") as connection:
+            return (await CardRegistry().load(connection, [key]))[key]
+
+    async def id(self) -> str:
+        """The replacement's, as text."""
+        (replacement,) = (await self.holder()).replacements
+        return id_text(replacement.id)
+
+    async def survives(self, state: str) -> None:
+        """The worker dies at every point of this state, and of no other; the registry shows it."""
+        await self.worker.survived(state)
+        self.survived_states.append(state)
+        assert self.worker.died_of() == [(point, one) for one in self.survived_states for point in POINTS]
+        (replacement,) = (await self.holder()).replacements
+        assert state_name(replacement) == state
 
 
-LIVES = Lives()
-
-
-class Died(psycopg.OperationalError):
-    """The worker's process ends here; what it had in memory is lost with the connection."""
+@contextlib.asynccontextmanager
+async def begun(
+    exchange: Exchange, directory: Path, *, phases: Collection[ReplacementPhase] = tuple(ReplacementPhase)
+) -> AsyncIterator[Saga]:
+    """A replacement that begins, by a worker that dies of all that leads to one of the phases."""
+    await exchange.prepare()
+    worker = DyingWorker(directory, exchange.dsn, phases=phases)
+    async with worker.running():
+        saga = Saga(exchange, worker)
+        await saga.tell(HOLDER.social("ENABLED", 1))
+        await saga.tell(HOLDER.social("ENABLED", 1, card=NEW, replaces=OLD))
+        yield saga
 
 
 @pytest.fixture
-async def exchange(
-    log_opener: Callable[[], Awaitable[Log]], postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Exchange]:
-    """An exchange whose worker dies twice at every record of a message, each time at another side of the commit."""
-    process = Decider.process
-    LIVES.deaths.clear()
-    LIVES.settled_count = 0
-
-    async def dying(self: Decider, connection: Any, records: Any, *rest: Any) -> Any:
-        positions = [(record.partition, record.position) for record in records]
-        messages = [place for place, record in zip(positions, records, strict=True) if _is_message(record)]
-        fresh = [place for place in messages if LIVES.deaths.get(place, 0) == 0]
-        for place in fresh:
-            LIVES.deaths[place] = 1
-        if fresh:
-            async with connection.transaction():
-                await process(self, connection, records, *rest)
-                raise Died("before the commit")
-        second = [place for place in messages if LIVES.deaths[place] == 1]
-        for place in second:
-            LIVES.deaths[place] = 2
-        outputs = await process(self, connection, records, *rest)
-        if second:
-            raise Died("behind the commit, before anything was published")
-        return outputs
-
-    monkeypatch.setattr(Decider, "process", dying)
-    monkeypatch.setattr("onecard_broker.exchange.worker.RETRY_SECONDS", 0.01)
-    async with running_exchange(await log_opener(), postgres_dsn) as running:
-        yield running
-    assert set(LIVES.deaths.values()) == {2}
-    assert len(LIVES.deaths) >= len(IN_ORDER)
+async def exchange(log_opener: Callable[[], Awaitable[Log]], postgres_dsn: str) -> Exchange:
+    """Without a worker."""
+    return Exchange(await log_opener(), postgres_dsn)
 
 
-def _is_message(record: Any) -> bool:
-    return dict(record.headers).get("ce_type") == b"onecard.message.v1"
-
-
-def _event(message: Message) -> Message:
-    """The same report with a header of now."""
-    return make_message(
-        sender=message.header.sender,
-        recipient=HUB,
-        method=message.header.method,
-        kind=message.header.kind,
-        payload=parse(message),
-    )
-
-
-async def _tell(exchange: Exchange, message: Message) -> None:
-    partition = partition_of_pseudonym(HOLDER.subject, exchange.log.partition_count)
-    await exchange.append([(partition, HOLDER.subject, _event(message))])
-    await _settled(exchange)
-
-
-async def _holder(exchange: Exchange) -> Cardholder:
-    key = partition_of_pseudonym(HOLDER.subject, exchange.log.partition_count), holder_key(HOLDER.subject)
-    async with await connect(exchange.dsn, application_name="test") as connection:
-        return (await CardRegistry().load(connection, [key]))[key]
-
-
-async def _asked(exchange: Exchange) -> list[Delivered]:
-    """What the provinces were asked for, in the order of their numbers."""
-    return [
-        delivered
-        for participant in (BEIJING, GUANGXI, SICHUAN)
-        for delivered in await exchange.inbox(participant)
-        if delivered.message.header.method == CARRY_OUT
-        and delivered.message.header.kind == message_pb2.MESSAGE_KIND_REQUEST
-    ]
-
-
-async def _settled(exchange: Exchange) -> None:
-    """Wait until the worker has died twice at one more message, and what the saga asked for has come out."""
-    LIVES.settled_count += 1
-    await eventually(lambda: LIVES.survived_count == LIVES.settled_count)
-    async with asyncio.timeout(60):
-        while True:
-            await exchange.drained()
-            replacements = (await _holder(exchange)).replacements
-            ids = {asked for replacement in replacements for step in replacement.steps for asked in step.asked_ids}
-            if ids <= {one.message.header.id for one in await _asked(exchange)}:
-                return
-
-
-async def _answer_all(exchange: Exchange) -> list[str]:
-    """Answer every request once, one after the other, until none is left; returns the steps in that order."""
-    answered: dict[bytes, str] = {}
-    while True:
-        new = [one for one in await _asked(exchange) if one.message.header.id not in answered]
-        if not new:
-            return list(answered.values())
-        answered[new[0].message.header.id] = step_name(new[0].message)
-        await exchange.answer(new[0], replacement_pb2.CarryOutStepResponse(local_id="L1"))
-        await _settled(exchange)
-
-
-async def test_a_replacement_is_carried_out_once_and_in_order_by_a_worker_that_dies_at_every_record(
-    exchange: Exchange,
+async def test_a_replacement_completes_through_every_trouble_with_a_worker_that_is_killed_at_every_step(
+    exchange: Exchange, tmp_path: Path
 ) -> None:
-    await _tell(exchange, HOLDER.social("ENABLED", 1))
-    await _tell(exchange, HOLDER.social("ENABLED", 1, card=NEW, replaces=OLD))
-    steps = await _answer_all(exchange)
-    assert sorted(steps) == sorted(IN_ORDER)
-    assert steps[0] == "OLD_SUPERSEDED"
-    (replacement,) = (await _holder(exchange)).replacements
-    assert replacement.phase == ReplacementPhase.OPEN
+    async with begun(exchange, tmp_path) as saga:
+        await saga.survives("running: done asked1 - - - -")
+        await saga.answer(OLD_CARD, reason=LATER)
+        await saga.survives("running: done retrying1 - - - -")
+        await saga.time_passes()
+        await saga.survives("running: done asked2 - - - -")
+        await saga.answer(OLD_CARD)
+        await saga.survives("running: done done2 asked1 - - asked1")
+        await saga.answer(E_CARD, reason=NEVER)
+        await saga.survives("stuck: done done2 stuck1 - - asked1")
+        await saga.ask_again("the e-card platform is mended")
+        await saga.survives("running: done done2 asked2 - - asked1")
+        await saga.answer(E_CARD)
+        await saga.survives("running: done done2 done2 asked1 - asked1")
+        await saga.answer(BENEFIT)
+        await saga.survives("running: done done2 done2 asked1 - open1")
+        await saga.time_passes()  # Nobody answered.
+        await saga.survives("running: done done2 done2 retrying1 - open1")
+        await saga.time_passes()
+        await saga.survives("running: done done2 done2 asked2 - open1")
+        await saga.time_passes()  # Nobody answered the last request either.
+        await saga.survives("stuck: done done2 done2 stuck2 - open1")
+        await saga.answer(CREDENTIAL)  # The first request, late.
+        await saga.survives("running: done done2 done2 done2 asked1 open1")
+        await saga.answer(CREDENTIAL)  # The other one, which changes nothing any more.
+        await saga.answer(ACCOUNT)
+        await saga.survives("open: done done2 done2 done2 done1 open1")
+        await saga.time_passes()  # Nobody confirmed.
+        await saga.survives("open, alarmed: done done2 done2 done2 done1 open1")
+        await saga.confirm()
+        await saga.survives("completed, alarmed: done done2 done2 done2 done1 done1")
 
-    await _tell(exchange, HOLDER.confirm(id_text(replacement.id)))
-    (replacement,) = (await _holder(exchange)).replacements
-    assert replacement.phase == ReplacementPhase.COMPLETED
-    assert {step.phase for step in replacement.steps} == {StepPhase.DONE}
-    assert {step.attempt for step in replacement.steps} == {0, 1}
+        asked = Counter(step_name(one.message) for one in await saga.asked())
+        assert asked == {OLD_CARD: 2, E_CARD: 2, CREDENTIAL: 2, ACCOUNT: 1, BENEFIT: 1}
+        states = {card.key: card.social.state for card in (await saga.holder()).cards}
+        assert states == {OLD: values_pb2.SOCIAL_STATE_SUPERSEDED, NEW: values_pb2.SOCIAL_STATE_ACTIVE}
+        await assert_nothing_is_lost_or_doubled(exchange.log, exchange.dsn)
 
 
-async def test_a_replacement_is_taken_back_in_reverse_by_a_worker_that_dies_at_every_record(
-    exchange: Exchange,
+async def test_a_replacement_is_taken_back_in_reverse_by_a_worker_that_is_killed_at_every_step(
+    exchange: Exchange, tmp_path: Path
 ) -> None:
-    await _tell(exchange, HOLDER.social("ENABLED", 1))
-    await _tell(exchange, HOLDER.social("ENABLED", 1, card=NEW, replaces=OLD))
-    await _answer_all(exchange)
-    await _tell(exchange, HOLDER.social("CANCELLED", 2, card=NEW, replaces=OLD))
-    steps = await _answer_all(exchange)
-    assert [step for step in steps if step.startswith("back")] == [
-        f"back {name}"
-        for name in (
-            "BENEFIT_ACCOUNT_CHANGED",
-            "MEDICAL_ACCOUNT_MOVED",
-            "CREDENTIAL_FOLLOWED",
-            "ELECTRONIC_CARD_REBOUND",
-        )
-    ]
-    (replacement,) = (await _holder(exchange)).replacements
-    assert replacement.phase == ReplacementPhase.UNDONE
-    assert step_of(replacement, replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED).phase == StepPhase.DONE
+    async with begun(exchange, tmp_path, phases=BEING_UNDONE) as saga:
+        for step in (OLD_CARD, E_CARD, BENEFIT, CREDENTIAL, ACCOUNT):
+            await saga.answer(step)
+        await saga.tell(HOLDER.social("CANCELLED", 2, card=NEW, replaces=OLD))
+        await saga.survives("undoing: undo-waiting done1 undo-waiting undo-waiting undo-waiting undoing1")
+        await saga.answer(f"back {BENEFIT}", reason=LATER)
+        await saga.survives("undoing: undo-waiting done1 undo-waiting undo-waiting undo-waiting undo-retrying1")
+        await saga.time_passes()
+        await saga.survives("undoing: undo-waiting done1 undo-waiting undo-waiting undo-waiting undoing2")
+        await saga.answer(f"back {BENEFIT}")
+        await saga.survives("undoing: undo-waiting done1 undo-waiting undo-waiting undoing1 undone2")
+        await saga.answer(f"back {ACCOUNT}", reason=NEVER)
+        await saga.survives("undo-stuck: undo-waiting done1 undo-waiting undo-waiting undo-stuck1 undone2")
+        await saga.ask_again("the medical system is mended")
+        await saga.survives("undoing: undo-waiting done1 undo-waiting undo-waiting undoing2 undone2")
+        await saga.answer(f"back {ACCOUNT}")
+        await saga.survives("undoing: undo-waiting done1 undo-waiting undoing1 undone2 undone2")
+        await saga.answer(f"back {CREDENTIAL}")
+        await saga.survives("undoing: undo-waiting done1 undoing1 undone1 undone2 undone2")
+        await saga.answer(f"back {E_CARD}")
+        await saga.survives("undone: undone done1 undone1 undone1 undone2 undone2")
+
+        asked = Counter(step_name(one.message) for one in await saga.asked())
+        forward = {OLD_CARD: 1, E_CARD: 1, CREDENTIAL: 1, ACCOUNT: 1, BENEFIT: 1}
+        back = {f"back {E_CARD}": 1, f"back {CREDENTIAL}": 1, f"back {ACCOUNT}": 2, f"back {BENEFIT}": 2}
+        assert asked == forward | back
+        await assert_nothing_is_lost_or_doubled(exchange.log, exchange.dsn)

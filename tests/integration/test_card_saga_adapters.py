@@ -26,6 +26,7 @@ from tests.support.card_reports import CARDS
 from tests.support.directories import MEDICAL, NETWORK, certificate_name
 from tests.support.dying_card_adapter import ACCOUNT_TOLD, NEW_ENABLED, DyingAdapter
 from tests.support.eventually import eventually
+from tests.support.exchange import assert_nothing_is_lost_or_doubled
 from tests.support.gateway import Hub, eventually_async, running_hub
 from tests.support.holders import BANK, BEIJING, GUANGXI, NEW, OLD, SICHUAN, SyntheticHolder
 from tests.support.messages import make_signed
@@ -188,7 +189,7 @@ async def test_a_replacement_completes_with_every_effect_once(postgres_dsn: str,
             name = replacement_pb2.ReplacementStep.Name(step.step).removeprefix("REPLACEMENT_STEP_")
             # An answer that was stored is sent by the next process; the local system is not called again for it.
             assert made.calls(name) == step.attempt + (point != "stored"), name
-        await assert_nothing_is_lost_or_doubled(made.hub)
+        await assert_nothing_is_lost_or_doubled(made.hub.log, made.hub.dsn)
 
 
 @pytest.mark.parametrize("point", POINTS, ids=POINTS.values())
@@ -205,4 +206,4 @@ async def test_a_replacement_is_taken_back_with_every_effect_once(
             name = f"back {replacement_pb2.ReplacementStep.Name(step.step).removeprefix('REPLACEMENT_STEP_')}"
             if any(name in names for names in UNDOING.values()):
                 assert made.calls(name) == step.attempt + (point != "stored"), name
-        await assert_nothing_is_lost_or_doubled(made.hub)
+        await assert_nothing_is_lost_or_doubled(made.hub.log, made.hub.dsn)

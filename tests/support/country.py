@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -20,6 +21,7 @@ from onecard_broker.bootstrap import open_log
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.settings import load_hub_settings
+from onecard_stubs.dev.postgres import EmbeddedPostgres
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.population import Population
 
@@ -46,10 +48,13 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | {"LC_ALL": "C", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | dict(changes or {})
 
 
-def onecard(*arguments: str, changes: Mapping[str, str] | None = None, seconds: float = START_SECONDS) -> Finished:
-    """Run a command of the program to its end; `changes` go into its environment."""
+def onecard(
+    *arguments: str, changes: Mapping[str, str] | None = None, seconds: float = START_SECONDS, typed: str = ""
+) -> Finished:
+    """Run a command of the program to its end; `changes` go into its environment, a line is typed where nobody sees."""
     ended = subprocess.run(
         [*PROGRAM, *arguments],
+        input=f"{typed}\n" if typed else "",
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -86,6 +91,17 @@ def country_up(directory: Path, *options: str) -> Iterator[tuple[RunningCountry,
         process.wait(60)
 
 
+@contextlib.contextmanager
+def database_again(country: RunningCountry) -> Iterator[dict[str, str]]:
+    """The database of a country that has ended, until the block ends; gives the variables by which commands find it."""
+    postgres = EmbeddedPostgres(country.directory / "postgres")
+    asyncio.run(postgres.start())
+    try:
+        yield {"ONECARD_DATABASE": postgres.dsn()}
+    finally:
+        asyncio.run(postgres.stop())
+
+
 def personal_numbers() -> frozenset[str]:
     """Every number of the synthetic people that may stand in no log, key, header or error."""
     people = Population()
@@ -99,6 +115,14 @@ def personal_numbers() -> frozenset[str]:
             person.bank_card_number,
             person.telephone,
         )
+    )
+
+
+def numbers_of(*areas: str) -> frozenset[str]:
+    """The numbers of the people of the card offices of these areas."""
+    people = [person for area in areas for person in Population(area)]
+    return frozenset(
+        number for person in people for number in (person.identity_number, person.card_number, person.bank_card_number)
     )
 
 

@@ -17,7 +17,10 @@ from onecard_broker.journal import CONTROL_TOPIC, JOURNAL_TOPIC, inbox_topic, me
 from onecard_broker.journal import topics as hub_topics
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import Log, Record
+from onecard_broker.operations.audit import audit
+from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.records.pool import connect
 from onecard_broker.records.schema import ensure_days
 from onecard_protocol.clock import now_ms
 from onecard_protocol.identifiers import HUB, new_message_id
@@ -217,6 +220,18 @@ class Exchange:
         assert self.worker is not None
         await eventually(lambda: self.worker is not None and self.worker.has_reached(ends))
         await self.worker.published()
+
+
+async def assert_nothing_is_lost_or_doubled(log: Log, dsn: str) -> None:
+    """By the account of all messages."""
+    async with await connect(dsn, application_name="test") as connection:
+        window = LogWindow(log)
+        try:
+            found = await audit(connection, window)
+        finally:
+            await window.close()
+    assert (found.undecided, found.without_outcome, found.missing_numbers) == ((), (), ())
+    assert (found.delivered_twice, found.answered_twice) == ((), ())
 
 
 async def eventually(condition: Callable[[], bool], *, timeout_s: float = 30.0) -> None:

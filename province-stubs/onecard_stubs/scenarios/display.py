@@ -132,7 +132,7 @@ def _journeys(result: ScenarioResult, language: Language) -> Table:
         title_justify="left",
         show_lines=True,
     )
-    table.add_column("步骤" if zh else "step")
+    table.add_column("步骤" if zh else "step", overflow="fold")
     table.add_column("请求" if zh else "request", no_wrap=True)
     table.add_column("应答" if zh else "answer", no_wrap=True)
     for journey in result.journeys:

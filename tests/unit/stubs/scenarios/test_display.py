@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from onecard_protocol.explained import Language, Text
 from onecard_stubs.scenarios.accounts import Accounts
 from onecard_stubs.scenarios.display import show, yuan
-from onecard_stubs.scenarios.result import BillRow, Check, Journey, ScenarioResult, SplitRow
+from onecard_stubs.scenarios.result import BillRow, Check, Journey, ScenarioResult, Shown, SplitRow, same
 
 
 @pytest.mark.parametrize(
@@ -70,9 +71,9 @@ def result(story: dict[str, Any], *, holds: bool = True) -> ScenarioResult:
     )
 
 
-def shown(found: ScenarioResult, language: Language) -> str:
+def shown(found: ScenarioResult, language: Language, *, width: int = 120) -> str:
     output = io.StringIO()
-    show(found, Console(file=output, width=120, highlight=False), language)
+    show(found, Console(file=output, width=width, highlight=False), language)
     return output.getvalue()
 
 
@@ -88,6 +89,36 @@ def test_the_journey_tells_journal_inbox_and_signature_with_times() -> None:
     text = shown(result(message("request", answers=[message("reply")])), "en")
     for part in ("cn-44 → cn-51", "journal 2:17 +12 ms", "inbox cn-51 2:4 +30 ms", "✓ SM2 signature (batch of 3)"):
         assert part in text
+
+
+def test_the_name_of_a_step_is_whole_in_a_narrow_window() -> None:
+    rejected = message("rejection") | {"sender": "bank-102", "recipient": "cn-00"}
+    story = message("request", answers=[rejected])
+    text = shown(result(story), "en", width=80)
+    first_column = "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
+    assert first_column == "settlement01234567…cdef"
+
+
+@pytest.mark.parametrize(
+    ("language", "lines"),
+    [
+        ("en", ["How long it took", "what ms", "loss to refusal [a] 418", "Beijing's table is read every 200"]),
+        ("zh", ["耗时", "项目 毫秒", "挂失至拒绝 [a] 418", "读取北京数据表的间隔 200"]),
+    ],
+)
+def test_a_table_of_the_drills_own_is_shown_whole_and_word_for_word(language: Language, lines: list[str]) -> None:
+    table = Shown(
+        title=Text(en="How long it took", zh="耗时"),
+        columns=(Text(en="what", zh="项目"), Text(en="ms", zh="毫秒")),
+        rows=(
+            (Text(en="loss to refusal [a]", zh="挂失至拒绝 [a]"), same("418")),
+            (Text(en="Beijing's table is read every", zh="读取北京数据表的间隔"), same("200")),
+        ),
+    )
+    drill = dataclasses.replace(result(message("request")), bill=(), split=(), tables=(table,))
+    text = [" ".join(line.split()) for line in shown(drill, language).splitlines()]
+    begin = text.index(lines[0])
+    assert [line for line in text[begin : begin + 8] if line and "──" not in line][:4] == lines
 
 
 def test_a_signature_that_fails_and_a_check_that_does_not_hold_are_seen() -> None:
