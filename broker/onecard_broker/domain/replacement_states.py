@@ -6,7 +6,8 @@ are steps, each asked for by a message of the hub's own with its own reply, in t
 
 NEW_ENABLED (what began it) → OLD_SUPERSEDED at the old card's issuer → ELECTRONIC_CARD_REBOUND at the new card's issuer
 → CREDENTIAL_FOLLOWED and MEDICAL_ACCOUNT_MOVED in the province where the holder lives. BENEFIT_ACCOUNT_CHANGED is
-opened together with the e-card's step and stays OPEN until the agency confirms it; past its deadline the replacement is
+opened together with the e-card's step, not behind the medical account: the agency's time must not wait for a step that
+is stuck elsewhere (docs/adr/0008). It stays OPEN until the agency confirms it; past its deadline the replacement is
 alarmed. Where a card is itself replaced while it still takes over from its own predecessor, what moves waits for that.
 
 - A step is ASKED until its reply. A refusal that may be repeated, an answer that is overdue or in doubt, and a report
