@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import filing_pb2, filing_pb2_grpc, settlement_pb2, settlement_pb2_grpc
+from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError
@@ -39,6 +42,41 @@ def filings_in_journal(one: Country) -> list[str]:
         for message in one.hub.journal
         if message.header.kind == message_pb2.MESSAGE_KIND_EVENT
     ]
+
+
+class SlowLoads:
+    """The store as the pump sees it: what it read comes when the test says so."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.has_read = asyncio.Event()
+        self.may_come = asyncio.Event()
+
+    async def run(self, operation: Callable[[sqlite3.Connection], Any]) -> Any:
+        result = await self._store.run(operation)
+        if isinstance(result, list):
+            self.has_read.set()
+            await self.may_come.wait()
+        return result
+
+
+def slow_loads(exchange: Exchange) -> SlowLoads:
+    """Have the pump of an exchange wait for what it reads."""
+    loads = SlowLoads(exchange.store)
+    exchange._parts.submission._store = loads  # type: ignore[assignment]
+    return loads
+
+
+class StoreLeftBy:
+    """The store, of which a caller awaits nothing any more once it has asked."""
+
+    def __init__(self, caller: asyncio.Task[None], store: Store) -> None:
+        self._caller = caller
+        self._store = store
+
+    def run(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        self._caller.cancel()
+        return self._store.run(operation)
 
 
 async def hub_down(one: Country) -> None:
@@ -152,6 +190,54 @@ async def test_more_than_is_held_in_memory_leaves_from_the_store_in_order(one: C
         await eventually(lambda: len(filings_in_journal(one)) == 30)
 
     assert filings_in_journal(one) == sorted(filings_in_journal(one))
+
+
+async def test_what_is_told_while_a_start_reads_older_events_leaves_behind_them(one: Country) -> None:
+    await hub_down(one)
+    async with one.exchange("cn-51") as home:
+        await tell(home, "older")
+    await hub_up(one)
+    async with one.exchange("cn-51") as home:
+        loads = slow_loads(home)
+        await loads.has_read.wait()
+        await tell(home, "newer")
+        assert not home._parts.submission.is_idle
+        loads.may_come.set()
+        await eventually(lambda: len(filings_in_journal(one)) == 2)
+
+    assert filings_in_journal(one) == ["older", "newer"]
+
+
+async def test_what_is_told_while_more_is_read_than_is_held_leaves_behind_it(one: Country) -> None:
+    async with one.province("cn-51") as home:
+        home._parts.submission._held_count_max = 2
+        loads = slow_loads(home)
+        await hub_down(one)
+        for name in ("a", "b", "c", "d", "e"):
+            await tell(home, name)
+        await hub_up(one)
+        await loads.has_read.wait()
+        await tell(home, "f")
+        loads.may_come.set()
+        await eventually(lambda: len(filings_in_journal(one)) == 6)
+        await eventually(lambda: home._parts.submission.is_idle)
+
+    assert filings_in_journal(one) == ["a", "b", "c", "d", "e", "f"]
+
+
+async def test_an_event_leaves_though_its_caller_went_while_it_was_stored(one: Country) -> None:
+    async with one.province("cn-51") as home:
+        await hub_down(one)
+        calling = asyncio.create_task(tell(home, "a"))
+        home._parts.sending._store = StoreLeftBy(calling, home.store)  # type: ignore[assignment]
+        await asyncio.gather(calling, return_exceptions=True)
+        home._parts.sending._store = home.store
+        await tell(home, "b")
+        await hub_up(one)
+        await eventually(lambda: "b" in filings_in_journal(one))
+
+    assert calling.cancelled()
+    assert filings_in_journal(one) == ["a", "b"]
 
 
 async def test_whatever_waits_is_one_signed_batch(one: Country) -> None:

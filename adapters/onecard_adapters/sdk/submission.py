@@ -67,6 +67,8 @@ class Submission:
         self._busy_subjects: set[bytes] = set()
         # Queued rows may lie in the store that are not held: at the start, and after more came than are held at once.
         self._is_more_stored = True
+        # What was put while stored rows are read, which are older; None while none are read.
+        self._put_meanwhile: list[Outgoing] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._submitted = asyncio.Event()
@@ -82,7 +84,9 @@ class Submission:
         """Send it when its turn comes."""
         if outgoing.id in self._held:
             return
-        if self._is_more_stored or len(self._held) >= self._held_count_max:
+        if self._put_meanwhile is not None:
+            self._put_meanwhile.append(outgoing)
+        elif self._is_more_stored or len(self._held) >= self._held_count_max:
             self._is_more_stored = True
         else:
             self._queue.append(outgoing)
@@ -124,7 +128,7 @@ class Submission:
 
     async def _load(self) -> None:
         held = frozenset(self._held)
-        self._is_more_stored = False
+        self._put_meanwhile = []
         loaded = await self._store.run(
             lambda connection: outbox.queued(connection, self._sealer, held, self._held_count_max)
         )
@@ -132,7 +136,11 @@ class Submission:
             if outgoing.id not in self._held:
                 self._queue.append(outgoing)
                 self._held.add(outgoing.id)
-        self._is_more_stored = self._is_more_stored or len(loaded) == self._held_count_max
+        self._is_more_stored = len(loaded) == self._held_count_max
+        # Behind the rows, if it is not one of them: it was stored after they were read, or more is left than is held.
+        put_meanwhile, self._put_meanwhile = self._put_meanwhile, None
+        for outgoing in put_meanwhile:
+            self.put(outgoing)
 
     def _next_batch(self) -> list[Outgoing]:
         """What may be sent now, in order; the rest stays in order."""
