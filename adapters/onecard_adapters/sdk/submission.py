@@ -26,9 +26,8 @@ from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.verification import Verification
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, from_rejection, policy, reason_name
+from onecard_protocol.errors import OneCardError, from_rejection, policy
 from onecard_protocol.identifiers import id_text
-from onecard_protocol.signatures.sm3 import sm3
 
 HELD_COUNT_MAX: Final = 4_096
 BATCHES_IN_FLIGHT_MAX: Final = 4
@@ -216,7 +215,7 @@ class Submission:
         refused: list[tuple[Outgoing, OneCardError]] = []
         checks = await asyncio.gather(
             *[
-                self._is_receipted(outgoing, result.receipt)
+                self._verification.is_receipted(result.receipt, outgoing)
                 for outgoing, result in zip(batch, results, strict=True)
                 if result.WhichOneof("result") == "receipt"
             ]
@@ -237,14 +236,6 @@ class Submission:
             self._failures = 0
         await self._note(accepted, refused)
         return again
-
-    async def _is_receipted(self, outgoing: Outgoing, receipt: message_pb2.SignedReceipt) -> bool:
-        try:
-            await self._verification.check_receipt(receipt, outgoing.id, sm3(outgoing.header))
-        except OneCardError as error:
-            _log.error("a receipt of %s was not taken: %s", id_text(outgoing.id), reason_name(error.reason))
-            return False
-        return True
 
     async def _note(self, accepted: list[Outgoing], refused: list[tuple[Outgoing, OneCardError]]) -> None:
         ask_ms = self._clock.now_ms() + limits.ADAPTER_ANSWER_MS
