@@ -48,25 +48,15 @@ async def tell(exchange: Exchange, filing_id: str) -> None:
     await filing_pb2_grpc.FilingServiceStub(exchange.to("cn-44")).ReportFiling(filing_event(1, filing_id))
 
 
-async def hub_down(one: Country) -> None:
-    for gateway in one.gateways:
-        await gateway.kill()
-
-
-async def hub_up(one: Country) -> None:
-    for gateway in one.gateways:
-        await gateway.start()
-
-
 async def test_an_adapter_that_starts_without_the_hub_says_so_and_goes_on_when_it_comes(
     one: Country, caplog: pytest.LogCaptureFixture
 ) -> None:
     filings = Filings()
-    await hub_down(one)
+    await one.hub_down()
     async with one.exchange("cn-51") as home:
         await eventually(lambda: bool(told(caplog)))
         await tell(home, "a")
-        await hub_up(one)
+        await one.hub_up()
         async with one.province("cn-44", filings):
             await eventually(lambda: filings.told == ["a"])
         (first, last) = told(caplog)
@@ -83,10 +73,10 @@ async def test_it_says_so_in_chinese_where_the_locale_is_chinese(
     one: Country, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    await hub_down(one)
+    await one.hub_down()
     async with one.exchange("cn-51") as home:
         await eventually(lambda: bool(told(caplog)))
-        await hub_up(one)
+        await one.hub_up()
         await home.wait_ready()
         first, last = told(caplog)
 
@@ -177,13 +167,13 @@ async def test_a_gateway_that_goes_while_its_deliveries_are_taken_is_left_and_de
 
         async def grant_to_the_dead(call: Any) -> None:
             delivery._grant = grant  # type: ignore[method-assign]
-            await hub_down(one)
+            await one.hub_down()
             await eventually(call.done)
             await grant(call)
 
         delivery._grant = grant_to_the_dead  # type: ignore[method-assign]
         await eventually(lambda: delivery._grant == grant and not home._parts.gateways.is_connected)
-        await hub_up(one)
+        await one.hub_up()
         await tell(home, "a")
         failing = asyncio.create_task(care.wait_failed())
         await eventually(lambda: filings.told == ["a"] or failing.done())
