@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
-from onecard.exchange.v1 import message_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory, Key
 from onecard_broker.journal import inbox_topic
@@ -24,7 +24,7 @@ from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.signer import EngineSigner
 from tests.support.exchange import ENGINE, METHODS, Exchange, make_message, new_signer, running_exchange
-from tests.support.messages import coverage_query
+from tests.support.messages import citizen_number, coverage_query
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -109,6 +109,28 @@ async def test_a_request_with_its_reply_is_told_from_journal_to_inbox(exchange: 
     assert answer.place.position > story.place.position
     assert [one.recipient for one in answer.deliveries] == ["cn-44"]
     assert story.payload["person"]["number"] == "***"
+
+
+async def test_what_a_local_system_said_in_a_refusal_is_not_shown(exchange: Exchange) -> None:
+    """It is for the clerk, and no adapter can be trusted to have left persons out of it."""
+    asked = request()
+    await exchange.append([(3, "aa", asked)])
+    await exchange.drained()
+    (delivered,) = await exchange.inbox("cn-51")
+    number = citizen_number(1)
+    said = message_pb2.Rejection(
+        reason=errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM, local_code="-1", local_text=f"参保人{number}未参保"
+    )
+    await exchange.answer(delivered, said, message_pb2.MESSAGE_KIND_REJECTION)
+    await exchange.drained()
+    async with reader_of(exchange) as reader:
+        (story,) = await reader.find(asked.header.id)
+    (refusal,) = story.answers
+    assert refusal.payload == {
+        "reason": "ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM",
+        "local_code": "-1",
+        "local_text": "***",
+    }
 
 
 async def test_a_refusal_of_the_hub_leads_back_to_the_record_that_it_was_decided_from(exchange: Exchange) -> None:

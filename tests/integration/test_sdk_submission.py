@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import filing_pb2, filing_pb2_grpc, settlement_pb2, settlement_pb2_grpc
+from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError
@@ -41,34 +44,59 @@ def filings_in_journal(one: Country) -> list[str]:
     ]
 
 
-async def hub_down(one: Country) -> None:
-    for gateway in one.gateways:
-        await gateway.kill()
+class SlowLoads:
+    """The store as the pump sees it: what it read comes when the test says so."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.has_read = asyncio.Event()
+        self.may_come = asyncio.Event()
+
+    async def run(self, operation: Callable[[sqlite3.Connection], Any]) -> Any:
+        result = await self._store.run(operation)
+        if isinstance(result, list):
+            self.has_read.set()
+            await self.may_come.wait()
+        return result
 
 
-async def hub_up(one: Country) -> None:
-    for gateway in one.gateways:
-        await gateway.start()
+def slow_loads(exchange: Exchange) -> SlowLoads:
+    """Have the pump of an exchange wait for what it reads."""
+    loads = SlowLoads(exchange.store)
+    exchange._parts.submission._store = loads  # type: ignore[assignment]
+    return loads
+
+
+class StoreLeftBy:
+    """The store, of which a caller awaits nothing any more once it has asked."""
+
+    def __init__(self, caller: asyncio.Task[None], store: Store) -> None:
+        self._caller = caller
+        self._store = store
+
+    def run(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        self._caller.cancel()
+        return self._store.run(operation)
 
 
 async def test_events_told_while_the_hub_is_down_drain_in_order_when_it_returns(one: Country) -> None:
     filings = Filings()
     async with one.province("cn-44", filings), one.province("cn-51") as home:
-        await hub_down(one)
+        await one.hub_down()
         for index in range(5):
             await tell(home, str(index))
-        await hub_up(one)
+        await one.hub_up()
         await eventually(lambda: len(filings.told) == 5)
 
     assert filings.told == ["0", "1", "2", "3", "4"]
 
 
 async def test_events_told_by_a_process_that_ended_are_sent_by_the_next(one: Country) -> None:
-    await hub_down(one)
+    await one.hub_down()
     home = one.exchange("cn-51")
     async with home:
         await tell(home, "early")
-    await hub_up(one)
+    await one.hub_up()
     filings = Filings()
     async with one.province("cn-44", filings), one.province("cn-51"):
         await eventually(lambda: filings.told == ["early"])
@@ -79,10 +107,10 @@ async def test_a_reversal_that_could_not_be_sent_stays_and_is_answered_later(one
     message_id = new_message_id(one.hub.now_ms())
     request = settlement_pb2.ReverseRequest(person=person(), original_id=id_text(message_id))
     async with one.province("cn-44") as care:
-        await hub_down(one)
+        await one.hub_down()
         with pytest.raises(CallFailed) as failed:
             await Stub(care.to("cn-51", message_id=message_id)).Reverse(request, timeout=2)
-        await hub_up(one)
+        await one.hub_up()
         async with one.province("cn-51", insured):
             again = await Stub(care.to("cn-51", message_id=message_id)).Reverse(request, timeout=20)
 
@@ -93,12 +121,12 @@ async def test_a_reversal_that_could_not_be_sent_stays_and_is_answered_later(one
 
 async def test_a_request_is_expired_and_never_leaves_while_the_hub_is_down(one: Country) -> None:
     async with one.province("cn-44") as care:
-        await hub_down(one)
+        await one.hub_down()
         message_id = new_message_id(one.hub.now_ms() - 9_000)
         with pytest.raises(CallFailed) as failed:
             # Longer than the test may last: what ends it is the message's own time.
             await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=600)
-        await hub_up(one)
+        await one.hub_up()
         with pytest.raises(CallFailed) as again:
             await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=20)
 
@@ -145,20 +173,68 @@ async def test_an_event_under_one_id_is_told_once(one: Country) -> None:
 async def test_more_than_is_held_in_memory_leaves_from_the_store_in_order(one: Country) -> None:
     async with one.province("cn-51") as home:
         home._parts.submission._held_count_max = 4
-        await hub_down(one)
+        await one.hub_down()
         await asyncio.gather(*[tell(home, f"{index:02d}") for index in range(30)])
         assert len(home._parts.submission._held) <= 4
-        await hub_up(one)
+        await one.hub_up()
         await eventually(lambda: len(filings_in_journal(one)) == 30)
 
     assert filings_in_journal(one) == sorted(filings_in_journal(one))
 
 
+async def test_what_is_told_while_a_start_reads_older_events_leaves_behind_them(one: Country) -> None:
+    await one.hub_down()
+    async with one.exchange("cn-51") as home:
+        await tell(home, "older")
+    await one.hub_up()
+    async with one.exchange("cn-51") as home:
+        loads = slow_loads(home)
+        await loads.has_read.wait()
+        await tell(home, "newer")
+        assert not home._parts.submission.is_idle
+        loads.may_come.set()
+        await eventually(lambda: len(filings_in_journal(one)) == 2)
+
+    assert filings_in_journal(one) == ["older", "newer"]
+
+
+async def test_what_is_told_while_more_is_read_than_is_held_leaves_behind_it(one: Country) -> None:
+    async with one.province("cn-51") as home:
+        home._parts.submission._held_count_max = 2
+        loads = slow_loads(home)
+        await one.hub_down()
+        for name in ("a", "b", "c", "d", "e"):
+            await tell(home, name)
+        await one.hub_up()
+        await loads.has_read.wait()
+        await tell(home, "f")
+        loads.may_come.set()
+        await eventually(lambda: len(filings_in_journal(one)) == 6)
+        await eventually(lambda: home._parts.submission.is_idle)
+
+    assert filings_in_journal(one) == ["a", "b", "c", "d", "e", "f"]
+
+
+async def test_an_event_leaves_though_its_caller_went_while_it_was_stored(one: Country) -> None:
+    async with one.province("cn-51") as home:
+        await one.hub_down()
+        calling = asyncio.create_task(tell(home, "a"))
+        home._parts.sending._store = StoreLeftBy(calling, home.store)  # type: ignore[assignment]
+        await asyncio.gather(calling, return_exceptions=True)
+        home._parts.sending._store = home.store
+        await tell(home, "b")
+        await one.hub_up()
+        await eventually(lambda: "b" in filings_in_journal(one))
+
+    assert calling.cancelled()
+    assert filings_in_journal(one) == ["a", "b"]
+
+
 async def test_whatever_waits_is_one_signed_batch(one: Country) -> None:
     async with one.province("cn-51") as home:
-        await hub_down(one)
+        await one.hub_down()
         await asyncio.gather(*[tell(home, str(index), serial=index) for index in range(50)])
-        await hub_up(one)
+        await one.hub_up()
         await eventually(lambda: len(filings_in_journal(one)) == 50)
 
     events = [message for message in one.hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_EVENT]

@@ -96,6 +96,8 @@ class FakeGateway(
                 context.set_trailing_metadata(trailing)
                 return answer.payload
             refusal = from_rejection(message_pb2.Rejection.FromString(answer.payload))
+            if not self.hub.faults.rejections_by_call:
+                return await _refuse(context, refusal, trailing[2:])
             return await _refuse(context, refusal, (*trailing, (_REJECTION, answer.payload)))
 
         return call

@@ -84,6 +84,10 @@ class Faults:
     outputs_page: int = 512
     """How many outputs fit one answer."""
     clock_offset_ms: int = 0
+    receipt: Callable[[Message], message_pb2.SignedReceipt | None] | None = None
+    """What a message gets instead of its receipt, if anything."""
+    rejections_by_call: bool = True
+    """False: a rejection is too large for the call; its reason and the receipt come alone."""
 
 
 class FakeHub:
@@ -166,6 +170,13 @@ class FakeHub:
 
     def receipt(self, message: Message) -> message_pb2.SignedReceipt:
         """The signed receipt of a journaled message."""
+        fault = self.faults.receipt(message) if self.faults.receipt is not None else None
+        return self.receipt_with(message) if fault is None else fault
+
+    def receipt_with(
+        self, message: Message, *, signer: EngineSigner | None = None, **changes: str | bytes
+    ) -> message_pb2.SignedReceipt:
+        """A receipt of the message, or with changes one that is wrong."""
         receipt = message_pb2.Receipt(
             network=NETWORK,
             sender=message.header.sender,
@@ -173,8 +184,11 @@ class FakeHub:
             digest=message.digest,
             admitted_time=timestamp(self.now_ms()),
             log_epoch=self.epoch,
-        ).SerializeToString()
-        return message_pb2.SignedReceipt(receipt=receipt, signature=sign_one(self.signer, RECEIPT_CONTEXT, receipt))
+        )
+        receipt.MergeFrom(message_pb2.Receipt(**changes))  # type: ignore[arg-type]
+        content = receipt.SerializeToString()
+        block = sign_one(signer or self.signer, RECEIPT_CONTEXT, content)
+        return message_pb2.SignedReceipt(receipt=content, signature=block)
 
     def hold(self, message: Message) -> asyncio.Future[Message]:
         """The answer of a request, when it comes."""

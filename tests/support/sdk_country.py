@@ -140,6 +140,16 @@ class Country:
             timing=timing,
         )
 
+    async def hub_down(self) -> None:
+        """Kill all gateways."""
+        for gateway in self.gateways:
+            await gateway.kill()
+
+    async def hub_up(self) -> None:
+        """Start them again, where they were."""
+        for gateway in self.gateways:
+            await gateway.start()
+
     @contextlib.asynccontextmanager
     async def province(self, participant: str, *servicers: object, timing: Timing = QUICK) -> AsyncIterator[Exchange]:
         """A running province that is ready."""

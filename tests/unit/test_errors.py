@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from onecard.exchange.v1 import errors_pb2, options_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2, options_pb2
 from onecard.medical.v1 import coverage_pb2
 from onecard_protocol.errors import (
     OneCardError,
@@ -76,3 +76,12 @@ def test_sensitive_fields_are_shown_as_present_only() -> None:
     assert shown["insurance_area"] == "510100"
     assert "510000199001019918" not in str(shown)
     assert mask_number("510000199001019918") == "51**************18"
+
+
+def test_the_message_in_an_outcome_report_is_shown_without_its_content() -> None:
+    """Its bytes in hex digits would tell it as well."""
+    content = b"510000199001019918"
+    answer = message_pb2.SignedMessage(header=b"h", payload=content, signature=b"s")
+    shown = redact(message_pb2.OutcomeReport(state=message_pb2.OUTCOME_STATE_DECIDED, answer=answer))
+    assert shown["answer"] == {"header": b"h".hex(), "payload": HIDDEN, "signature": b"s".hex()}
+    assert content.hex() not in str(shown)

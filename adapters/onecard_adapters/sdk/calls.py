@@ -24,7 +24,7 @@ from onecard_adapters.sdk.failures import CallFailed
 from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
 from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.verification import Verification
-from onecard_adapters.sdk.wire import call_metadata, refusal_of, rejection_of, reply_of
+from onecard_adapters.sdk.wire import Metadata, call_metadata, receipt_of, refusal_of, rejection_of, reply_of
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, policy, reason_name
 from onecard_protocol.identifiers import id_text
@@ -66,7 +66,7 @@ class Calls:
         self._clock = clock
         self._submit = submit
         self._ask = ask
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[object]] = set()
 
     async def call(self, outgoing: Outgoing, *, timeout_s: float, is_durable: bool) -> Message:
         """Send a new request and return its verified reply.
@@ -115,7 +115,7 @@ class Calls:
             raise CallFailed(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "no answer in time") from None
 
     async def close(self) -> None:
-        """Wait until what ended calls still had to write is written."""
+        """Wait until what ended calls still had to check and to write is done."""
         if self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
 
@@ -140,9 +140,13 @@ class Calls:
             self._waiting.remove(pending)
             pending.fail(CallFailed(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "its caller no longer waits"))
             if pending.is_durable and isinstance(pending.answer.exception(), CallFailed):
-                leaving = loop.create_task(self._leave(pending))
-                self._leaving.add(leaving)
-                leaving.add_done_callback(self._leaving.discard)
+                self._go_on(self._leave(pending))
+
+    def _go_on(self, work: Coroutine[object, object, object]) -> None:
+        """Do what no caller waits for."""
+        leaving = asyncio.get_running_loop().create_task(work)
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def _unanswered(self, pending: PendingCall) -> CallFailed:
         if pending.outgoing.execute_before_ms is None:
@@ -236,26 +240,31 @@ class Calls:
         )
         try:
             payload = await call
-            answer = reply_of(payload, await call.trailing_metadata())
+            trailing = await call.trailing_metadata()
+            answer = reply_of(payload, trailing)
         except grpc.aio.AioRpcError as error:
             return await self._refused(pending, gateway, error, was_known=was_known)
         except OneCardError as error:
             _log_bad_answer(outgoing, error)
             return None
-        await self._complete(pending, answer)
+        await self._complete(pending, answer, trailing)
         return None
 
     async def _refused(
         self, pending: PendingCall, gateway: Gateway, error: grpc.aio.AioRpcError, *, was_known: bool
     ) -> float | None:
+        trailing = error.trailing_metadata() or ()
         try:
-            rejection = rejection_of(error.trailing_metadata() or ())
+            rejection = rejection_of(trailing)
         except OneCardError as malformed:
             _log_bad_answer(pending.outgoing, malformed)
             return None
         if rejection is not None:
-            await self._complete(pending, rejection)
+            await self._complete(pending, rejection, trailing)
             return None
+        receipt = receipt_of(trailing)
+        if receipt is not None and await self._verification.is_receipted(receipt, pending.outgoing):
+            was_known = True  # It is in the journal, so its signed answer comes through the inbox.
         refusal = refusal_of(error)
         if refusal is None or refusal.reason in _NOTHING_KNOWN:
             self._gateways.failed(gateway)
@@ -274,9 +283,14 @@ class Calls:
         # A refusal of what was sent before tells nothing (rule 3): its answer may come through the inbox.
         return None
 
-    async def _complete(self, pending: PendingCall, answer: Message) -> None:
-        """Give the answer if it is bound to the request and verifies; else the inbox may still bring a good one."""
+    async def _complete(self, pending: PendingCall, answer: Message, trailing: Metadata) -> None:
+        """Give the answer if it is bound to the request and verifies; else the inbox may still bring a good one.
+
+        The answer counts by its own signature: a receipt that is wrong is logged, and no caller waits for its check.
+        """
         outgoing = pending.outgoing
+        receipt = receipt_of(trailing) or message_pb2.SignedReceipt()
+        self._go_on(self._verification.is_receipted(receipt, outgoing))
         try:
             check_binding(outgoing.header, outgoing.recipient, outgoing.method, answer)
             await self._verification.check(answer)

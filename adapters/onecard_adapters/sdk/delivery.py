@@ -7,6 +7,7 @@ dropped, and comes again from the publisher or, after 30 s, from the stored outp
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
@@ -139,7 +140,7 @@ class DeliveryStream:
     ) -> bool:
         """Queue what arrives, which credit bounds, and None at its end; returns whether the gateway fell silent."""
         try:
-            await call.write(service_pb2.DeliverRequest(opening=opening))
+            await _write(call, service_pb2.DeliverRequest(opening=opening))
             while True:
                 async with asyncio.timeout(self._silence_s):
                     response = await call.read()
@@ -176,7 +177,7 @@ class DeliveryStream:
         if tick is not None:
             await self._tick(gateway, tick)
             await self._grant(call)
-            await call.write(service_pb2.DeliverRequest(received_cursor=self._cursor))
+            await _write(call, service_pb2.DeliverRequest(received_cursor=self._cursor))
         return is_opened
 
     def _open(self, opened: service_pb2.DeliveryOpened) -> None:
@@ -217,7 +218,7 @@ class DeliveryStream:
         credit_count = self._credit_count - self._in_progress() - self._granted
         if credit_count >= self._credit_count // 4:
             self._granted += credit_count
-            await call.write(service_pb2.DeliverRequest(credit_count=credit_count))
+            await _write(call, service_pb2.DeliverRequest(credit_count=credit_count))
 
     async def _tick(self, gateway: Gateway, tick: service_pb2.DeliveryTick) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -259,3 +260,9 @@ class DeliveryStream:
             last = page_end
             await self._receive(self._log_epoch, deliveries, None, {partition: last})
             self._advance({partition: last})
+
+
+async def _write(call: _Call, request: service_pb2.DeliverRequest) -> None:
+    """Write, unless the call is over: gRPC calls that a fault of ours, and what is read from the call next says why."""
+    with contextlib.suppress(asyncio.InvalidStateError):
+        await call.write(request)

@@ -15,6 +15,7 @@ from typing import Final
 import grpc.aio
 
 from onecard.exchange.v1 import service_pb2_grpc
+from onecard_adapters.sdk.unreached import Unreached
 from onecard_protocol import limits
 
 # Header, signature and rich status travel as metadata; the default of 8 kB is too close to our own bound.
@@ -93,6 +94,7 @@ class Gateways:
         self._gateways = [Gateway(address, open_channel) for address in addresses]
         self._current = self._gateways[first % len(self._gateways)]
         self._connecting: asyncio.Task[None] | None = None
+        self._unreached = Unreached(self._gateways)
 
     @property
     def addresses(self) -> list[str]:
@@ -128,17 +130,27 @@ class Gateways:
         """Close all channels; calls in flight end with CANCELLED."""
         if self._connecting is not None:
             self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
         await asyncio.gather(*[gateway.channel.close() for gateway in self._gateways])
 
     async def _connect(self) -> None:
-        """Wait until any gateway is connected, and use it; the current one is preferred."""
+        """Wait until any gateway is connected, and use it; people are told while there is none."""
+        telling = asyncio.create_task(self._unreached.tell())
+        try:
+            self._current = await self._connected()
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+        self._unreached.end(self._current)
+
+    async def _connected(self) -> Gateway:
+        """Wait until any gateway is connected; the current one is preferred."""
         while True:
             candidates = [self._current, *[gateway for gateway in self._gateways if gateway is not self._current]]
             states = [(gateway, gateway.channel.get_state(try_to_connect=True)) for gateway in candidates]
             for gateway, state in states:
                 if state is grpc.ChannelConnectivity.READY:
-                    self._current = gateway
-                    return
+                    return gateway
             waits = [asyncio.ensure_future(gateway.channel.wait_for_state_change(state)) for gateway, state in states]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

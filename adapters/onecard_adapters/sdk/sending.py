@@ -14,7 +14,7 @@ from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_adapters.runtime import outbox
 from onecard_adapters.runtime.outbox import OutboxState, Outgoing, StoredOutgoing
 from onecard_adapters.runtime.sealing import Sealer
-from onecard_adapters.runtime.store import Store
+from onecard_adapters.runtime.store import Operation, Store
 from onecard_adapters.sdk.answers import Waiting
 from onecard_adapters.sdk.calls import Calls
 from onecard_adapters.sdk.clock import HubClock
@@ -114,10 +114,7 @@ class Sending:
 
             return operation(connection, tell), told
 
-        written = self._store.run(write)
-        # By the future and not by this task, which may be cancelled while the transaction is under way.
-        written.add_done_callback(self._submit_told)
-        return (await asyncio.shield(written))[0]
+        return await self._write(write)
 
     async def find(self, message_id: bytes) -> StoredOutgoing | None:
         """What the outbox knows of a message."""
@@ -134,6 +131,12 @@ class Sending:
             )
         return known
 
+    async def _write(self, operation: Operation[tuple[_Result, list[Outgoing]]]) -> _Result:
+        written = self._store.run(operation)
+        # By the future and not by this task, which may be cancelled while the transaction is under way.
+        written.add_done_callback(self._submit_told)
+        return (await asyncio.shield(written))[0]
+
     def _submit_told(self, written: asyncio.Future[tuple[_Result, list[Outgoing]]]) -> None:
         if not written.cancelled() and written.exception() is None:
             for outgoing in written.result()[1]:
@@ -141,8 +144,12 @@ class Sending:
 
     async def _tell(self, outgoing: Outgoing) -> None:
         """Leave an event to the submission pump; it is kept until the hub has it."""
-        await self._store.run(lambda store: outbox.insert(store, self._sealer, outgoing, OutboxState.QUEUED))
-        self._submission.put(outgoing)
+
+        def write(connection: sqlite3.Connection) -> tuple[None, list[Outgoing]]:
+            outbox.insert(connection, self._sealer, outgoing, OutboxState.QUEUED)
+            return None, [outgoing]
+
+        await self._write(write)
 
     async def _known_outcome(
         self, method: Method, recipient: str, payload: bytes, message_id: bytes, timeout_s: float

@@ -26,9 +26,8 @@ from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.verification import Verification
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, from_rejection, policy, reason_name
+from onecard_protocol.errors import OneCardError, from_rejection, policy
 from onecard_protocol.identifiers import id_text
-from onecard_protocol.signatures.sm3 import sm3
 
 HELD_COUNT_MAX: Final = 4_096
 BATCHES_IN_FLIGHT_MAX: Final = 4
@@ -67,6 +66,8 @@ class Submission:
         self._busy_subjects: set[bytes] = set()
         # Queued rows may lie in the store that are not held: at the start, and after more came than are held at once.
         self._is_more_stored = True
+        # What was put while stored rows are read, which are older; None while none are read.
+        self._put_meanwhile: list[Outgoing] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._submitted = asyncio.Event()
@@ -82,7 +83,9 @@ class Submission:
         """Send it when its turn comes."""
         if outgoing.id in self._held:
             return
-        if self._is_more_stored or len(self._held) >= self._held_count_max:
+        if self._put_meanwhile is not None:
+            self._put_meanwhile.append(outgoing)
+        elif self._is_more_stored or len(self._held) >= self._held_count_max:
             self._is_more_stored = True
         else:
             self._queue.append(outgoing)
@@ -124,7 +127,7 @@ class Submission:
 
     async def _load(self) -> None:
         held = frozenset(self._held)
-        self._is_more_stored = False
+        self._put_meanwhile = []
         loaded = await self._store.run(
             lambda connection: outbox.queued(connection, self._sealer, held, self._held_count_max)
         )
@@ -132,7 +135,11 @@ class Submission:
             if outgoing.id not in self._held:
                 self._queue.append(outgoing)
                 self._held.add(outgoing.id)
-        self._is_more_stored = self._is_more_stored or len(loaded) == self._held_count_max
+        self._is_more_stored = len(loaded) == self._held_count_max
+        # Behind the rows, if it is not one of them: it was stored after they were read, or more is left than is held.
+        put_meanwhile, self._put_meanwhile = self._put_meanwhile, None
+        for outgoing in put_meanwhile:
+            self.put(outgoing)
 
     def _next_batch(self) -> list[Outgoing]:
         """What may be sent now, in order; the rest stays in order."""
@@ -208,7 +215,7 @@ class Submission:
         refused: list[tuple[Outgoing, OneCardError]] = []
         checks = await asyncio.gather(
             *[
-                self._is_receipted(outgoing, result.receipt)
+                self._verification.is_receipted(result.receipt, outgoing)
                 for outgoing, result in zip(batch, results, strict=True)
                 if result.WhichOneof("result") == "receipt"
             ]
@@ -229,14 +236,6 @@ class Submission:
             self._failures = 0
         await self._note(accepted, refused)
         return again
-
-    async def _is_receipted(self, outgoing: Outgoing, receipt: message_pb2.SignedReceipt) -> bool:
-        try:
-            await self._verification.check_receipt(receipt, outgoing.id, sm3(outgoing.header))
-        except OneCardError as error:
-            _log.error("a receipt of %s was not taken: %s", id_text(outgoing.id), reason_name(error.reason))
-            return False
-        return True
 
     async def _note(self, accepted: list[Outgoing], refused: list[tuple[Outgoing, OneCardError]]) -> None:
         ask_ms = self._clock.now_ms() + limits.ADAPTER_ANSWER_MS

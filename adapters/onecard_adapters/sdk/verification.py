@@ -7,6 +7,7 @@ the inbox. Only the signature is remembered; key validity and revocation are jud
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -14,18 +15,22 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_adapters.runtime.outbox import Outgoing
 from onecard_adapters.sdk.batching import ThreadBatches
 from onecard_adapters.sdk.directory import DirectoryKey, DirectoryView
-from onecard_protocol.errors import OneCardError
-from onecard_protocol.identifiers import HUB
+from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.identifiers import HUB, id_text
 from onecard_protocol.messages import MESSAGE_CONTEXT, RECEIPT_CONTEXT, Message, to_ms
 from onecard_protocol.methods import Method
 from onecard_protocol.signatures.blocks import BlockVerifier, SignedContent
+from onecard_protocol.signatures.sm3 import sm3
 
 REMEMBERED_COUNT_MAX: Final = 8_192
 BATCH_COUNT_MAX: Final = 512
 _ACTED_UPON: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
 UNKNOWN_KEY_WAIT_S: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 class Verification:
@@ -108,6 +113,7 @@ class Verification:
 
     async def check_receipt(self, signed: message_pb2.SignedReceipt, message_id: bytes, digest: bytes) -> None:
         """Check that the hub receipted this message. Raises OneCardError as `check`, or HEADER_INVALID."""
+        block = _block_of(signed.signature)
         try:
             receipt = message_pb2.Receipt.FromString(signed.receipt)
         except DecodeError:
@@ -119,11 +125,19 @@ class Verification:
             digest,
         ):
             raise OneCardError(errors_pb2.ERROR_REASON_HEADER_INVALID, "the receipt is of another message")
-        block = _block_of(signed.signature)
         key = await self._key(block.key_id)
         key.check(HUB, to_ms(receipt.admitted_time))
         if not await self._is_signed(RECEIPT_CONTEXT, signed.receipt, block, key):
             raise OneCardError(errors_pb2.ERROR_REASON_SIGNATURE_INVALID, "receipt")
+
+    async def is_receipted(self, signed: message_pb2.SignedReceipt, outgoing: Outgoing) -> bool:
+        """Whether this is the hub's receipt of our message; what is not is logged, and proves nothing."""
+        try:
+            await self.check_receipt(signed, outgoing.id, sm3(outgoing.header))
+        except OneCardError as error:
+            _log.error("a receipt of %s was not taken: %s", id_text(outgoing.id), reason_name(error.reason))
+            return False
+        return True
 
     def close(self) -> None:
         """Stop the thread; what waits is cancelled."""

@@ -9,7 +9,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_status
 from onecard_protocol.messages import Message, parse_message
 
@@ -17,6 +17,7 @@ HEADER_KEY: Final = "onecard-header-bin"
 SIGNATURE_KEY: Final = "onecard-signature-bin"
 REJECTION_KEY: Final = "onecard-rejection-bin"
 """Payload of the signed rejection, beside its header and signature, if the message was journaled and refused."""
+RECEIPT_KEY: Final = "onecard-receipt-bin"
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -40,6 +41,17 @@ def rejection_of(trailing: Metadata) -> Message | None:
     if REJECTION_KEY not in found or HEADER_KEY not in found or SIGNATURE_KEY not in found:
         return None
     return parse_message(found[HEADER_KEY], found[REJECTION_KEY], found[SIGNATURE_KEY])
+
+
+def receipt_of(trailing: Metadata) -> message_pb2.SignedReceipt | None:
+    """The hub's receipt of a call that was journaled; None if there is none. One without form is an empty one."""
+    found = _binary(trailing)
+    if RECEIPT_KEY not in found:
+        return None
+    try:
+        return message_pb2.SignedReceipt.FromString(found[RECEIPT_KEY])
+    except DecodeError:
+        return message_pb2.SignedReceipt()
 
 
 def refusal_of(error: grpc.aio.AioRpcError) -> OneCardError | None:

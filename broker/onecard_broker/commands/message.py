@@ -91,7 +91,8 @@ def show(
     config: ConfigOption,
     message_id: IdArgument,
     raw: Annotated[
-        Path | None, typer.Option(help="Write the signed bytes, payload, signature and key into this directory.")
+        Path | None,
+        typer.Option(help="Write the signed bytes, payload, signature and key into this directory, new or empty."),
     ] = None,
     sender: SenderOption = "",
     as_json: JsonOption = False,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from onecard.exchange.v1 import message_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.messages import MESSAGE_CONTEXT, build_header
 from onecard_protocol.signatures.blocks import sign_batch
@@ -158,3 +161,22 @@ def test_a_block_out_of_form_is_not_written(tmp_path: Path, block: bytes) -> Non
     with pytest.raises(ValueError, match=r"SignatureBlock|64 bytes|no leaf"):
         write_verification_files(tmp_path / "out", b"header", b"payload", block, SIGNER.public_key)
     assert not (tmp_path / "out").exists()
+
+
+def test_only_their_owner_may_read_the_files(tmp_path: Path) -> None:
+    was_open = os.umask(0)
+    try:
+        files = export(tmp_path / "new", count=5, place=2)
+    finally:
+        os.umask(was_open)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    assert {file.name: stat.S_IMODE(file.stat().st_mode) for file in files} == {file.name: 0o600 for file in files}
+
+
+def test_files_are_not_written_among_those_of_another_message(tmp_path: Path) -> None:
+    before = export(tmp_path, count=5, place=2)
+    with pytest.raises(OneCardError, match="is not empty") as refused:
+        export(tmp_path, count=1, place=0)
+    assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+    assert sorted(tmp_path.iterdir()) == sorted(before)
+    assert refusing_steps(tmp_path, is_batch=True) == []

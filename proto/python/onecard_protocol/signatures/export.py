@@ -6,7 +6,8 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from onecard.exchange.v1 import message_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.messages import MESSAGE_CONTEXT
 from onecard_protocol.signatures.blocks import framed, signed_root
 from onecard_protocol.signatures.encodings import public_key_pem, raw_to_der
@@ -19,6 +20,8 @@ def write_verification_files(
 ) -> list[Path]:
     """Write the message's bytes, its signature and the key into the directory, which is made if it is not there.
 
+    Only their owner may read the files: the payload tells of a person.
+
     Always: header.bin, payload.bin, signature-block.bin (as they travelled), signed.bin (exactly the bytes that were
     signed), signature.bin (raw r‖s), signature.der, public.pem. Signed by the batch also leaf.bin (what the leaf is
     the digest of), leaf-count.bin (4 bytes), path.txt (a line `left FILE` or `right FILE` for each sibling from leaf
@@ -28,6 +31,8 @@ def write_verification_files(
     Returns: the files, in the order above.
 
     Raises:
+        OneCardError: CONFIGURATION_INVALID; something is in the directory, and might be taken for a part of this
+            message. Nothing was written.
         ValueError: the block does not parse, its signature is not 64 bytes, its proof has an impossible form, or the
             key is no point of the curve.
         OSError: a file cannot be written.
@@ -44,9 +49,15 @@ def write_verification_files(
     files["signature.bin"] = block.signature
     files["signature.der"] = raw_to_der(block.signature)
     files["public.pem"] = public_key_pem(public_key).encode()
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{directory} is not empty; name a new or an empty directory"
+        )
     for name, content in files.items():
-        (directory / name).write_bytes(content)
+        file = directory / name
+        file.touch(mode=0o600, exist_ok=False)
+        file.write_bytes(content)
     return [directory / name for name in files]
 
 

@@ -24,43 +24,48 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from onecard.exchange.v1 import errors_pb2 as onecard_dot_exchange_dot_v1_dot_errors__pb2
+from onecard.exchange.v1 import options_pb2 as onecard_dot_exchange_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/exchange/v1/message.proto\x12\x13onecard.exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a onecard/exchange/v1/errors.proto\"d\n\x10RequestReference\x12\x0e\n\x06sender\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x11\n\tlog_epoch\x18\x04 \x01(\t\x12\x11\n\tpartition\x18\x05 \x01(\r\"\xdb\x02\n\rMessageHeader\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12.\n\x04kind\x18\x05 \x01(\x0e\x32 .onecard.exchange.v1.MessageKind\x12\n\n\x02id\x18\x06 \x01(\x0c\x12\x30\n\x0c\x63reated_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x65xecute_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0epayload_digest\x18\t \x01(\x0c\x12\x37\n\x08reply_to\x18\n \x01(\x0b\x32%.onecard.exchange.v1.RequestReference\x12\x13\n\x0btraceparent\x18\x0b \x01(\t\"B\n\nBatchProof\x12\x12\n\nleaf_index\x18\x01 \x01(\r\x12\x12\n\nleaf_count\x18\x02 \x01(\r\x12\x0c\n\x04path\x18\x03 \x03(\x0c\"i\n\x0eSignatureBlock\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x34\n\x0b\x62\x61tch_proof\x18\x03 \x01(\x0b\x32\x1f.onecard.exchange.v1.BatchProof\"C\n\rSignedMessage\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xcc\x01\n\x07Receipt\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x31\n\radmitted_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlog_epoch\x18\x06 \x01(\t\x12\x11\n\tpartition\x18\x07 \x01(\r\x12\x10\n\x08position\x18\x08 \x01(\x04\x12\x19\n\x11\x64irectory_version\x18\t \x01(\x04\"3\n\rSignedReceipt\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xc4\x01\n\tRejection\x12\x30\n\x06reason\x18\x01 \x01(\x0e\x32 .onecard.exchange.v1.ErrorReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x14\n\x0clocal_system\x18\x03 \x01(\t\x12\x12\n\nlocal_code\x18\x04 \x01(\t\x12\x12\n\nlocal_text\x18\x05 \x01(\t\x12\x37\n\nviolations\x18\x06 \x03(\x0b\x32#.onecard.exchange.v1.FieldViolation\"y\n\x06Notice\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.onecard.exchange.v1.OpenState\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .onecard.exchange.v1.ErrorReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xa9\x01\n\rOutcomeReport\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.onecard.exchange.v1.OutcomeState\x12\x32\n\nopen_state\x18\x02 \x01(\x0e\x32\x1e.onecard.exchange.v1.OpenState\x12\x32\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\".onecard.exchange.v1.SignedMessage\"i\n\x0e\x44\x65liveryReport\x12\x30\n\x06reason\x18\x01 \x01(\x0e\x32 .onecard.exchange.v1.ErrorReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x15\n\rattempt_count\x18\x03 \x01(\r*\x87\x02\n\x0bMessageKind\x12\x1c\n\x18MESSAGE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14MESSAGE_KIND_REQUEST\x10\x01\x12\x16\n\x12MESSAGE_KIND_EVENT\x10\x02\x12\x16\n\x12MESSAGE_KIND_REPLY\x10\x03\x12\x1a\n\x16MESSAGE_KIND_REJECTION\x10\x04\x12\x17\n\x13MESSAGE_KIND_NOTICE\x10\x05\x12\x1f\n\x1bMESSAGE_KIND_OUTCOME_REPORT\x10\x06\x12 \n\x1cMESSAGE_KIND_DELIVERY_REPORT\x10\x07\x12\x18\n\x14MESSAGE_KIND_CONTROL\x10\x08*\x9d\x01\n\tOpenState\x12\x1a\n\x16OPEN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12OPEN_STATE_WAITING\x10\x01\x12\x16\n\x12OPEN_STATE_UNKNOWN\x10\x02\x12\x18\n\x14OPEN_STATE_REVERSING\x10\x03\x12\x13\n\x0fOPEN_STATE_HELD\x10\x04\x12\x15\n\x11OPEN_STATE_MANUAL\x10\x05*~\n\x0cOutcomeState\x12\x1d\n\x19OUTCOME_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15OUTCOME_STATE_DECIDED\x10\x01\x12\x16\n\x12OUTCOME_STATE_OPEN\x10\x02\x12\x1c\n\x18OUTCOME_STATE_NEVER_SEEN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/exchange/v1/message.proto\x12\x13onecard.exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a onecard/exchange/v1/errors.proto\x1a!onecard/exchange/v1/options.proto\"d\n\x10RequestReference\x12\x0e\n\x06sender\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x11\n\tlog_epoch\x18\x04 \x01(\t\x12\x11\n\tpartition\x18\x05 \x01(\r\"\xdb\x02\n\rMessageHeader\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12.\n\x04kind\x18\x05 \x01(\x0e\x32 .onecard.exchange.v1.MessageKind\x12\n\n\x02id\x18\x06 \x01(\x0c\x12\x30\n\x0c\x63reated_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x65xecute_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0epayload_digest\x18\t \x01(\x0c\x12\x37\n\x08reply_to\x18\n \x01(\x0b\x32%.onecard.exchange.v1.RequestReference\x12\x13\n\x0btraceparent\x18\x0b \x01(\t\"B\n\nBatchProof\x12\x12\n\nleaf_index\x18\x01 \x01(\r\x12\x12\n\nleaf_count\x18\x02 \x01(\r\x12\x0c\n\x04path\x18\x03 \x03(\x0c\"i\n\x0eSignatureBlock\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x34\n\x0b\x62\x61tch_proof\x18\x03 \x01(\x0b\x32\x1f.onecard.exchange.v1.BatchProof\"I\n\rSignedMessage\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x15\n\x07payload\x18\x02 \x01(\x0c\x42\x04\xd0\xf3\x18\x01\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xcc\x01\n\x07Receipt\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x31\n\radmitted_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlog_epoch\x18\x06 \x01(\t\x12\x11\n\tpartition\x18\x07 \x01(\r\x12\x10\n\x08position\x18\x08 \x01(\x04\x12\x19\n\x11\x64irectory_version\x18\t \x01(\x04\"3\n\rSignedReceipt\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xca\x01\n\tRejection\x12\x30\n\x06reason\x18\x01 \x01(\x0e\x32 .onecard.exchange.v1.ErrorReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x14\n\x0clocal_system\x18\x03 \x01(\t\x12\x12\n\nlocal_code\x18\x04 \x01(\t\x12\x18\n\nlocal_text\x18\x05 \x01(\tB\x04\xd0\xf3\x18\x01\x12\x37\n\nviolations\x18\x06 \x03(\x0b\x32#.onecard.exchange.v1.FieldViolation\"y\n\x06Notice\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.onecard.exchange.v1.OpenState\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .onecard.exchange.v1.ErrorReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xa9\x01\n\rOutcomeReport\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.onecard.exchange.v1.OutcomeState\x12\x32\n\nopen_state\x18\x02 \x01(\x0e\x32\x1e.onecard.exchange.v1.OpenState\x12\x32\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\".onecard.exchange.v1.SignedMessage\"i\n\x0e\x44\x65liveryReport\x12\x30\n\x06reason\x18\x01 \x01(\x0e\x32 .onecard.exchange.v1.ErrorReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x15\n\rattempt_count\x18\x03 \x01(\r*\x87\x02\n\x0bMessageKind\x12\x1c\n\x18MESSAGE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14MESSAGE_KIND_REQUEST\x10\x01\x12\x16\n\x12MESSAGE_KIND_EVENT\x10\x02\x12\x16\n\x12MESSAGE_KIND_REPLY\x10\x03\x12\x1a\n\x16MESSAGE_KIND_REJECTION\x10\x04\x12\x17\n\x13MESSAGE_KIND_NOTICE\x10\x05\x12\x1f\n\x1bMESSAGE_KIND_OUTCOME_REPORT\x10\x06\x12 \n\x1cMESSAGE_KIND_DELIVERY_REPORT\x10\x07\x12\x18\n\x14MESSAGE_KIND_CONTROL\x10\x08*\x9d\x01\n\tOpenState\x12\x1a\n\x16OPEN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12OPEN_STATE_WAITING\x10\x01\x12\x16\n\x12OPEN_STATE_UNKNOWN\x10\x02\x12\x18\n\x14OPEN_STATE_REVERSING\x10\x03\x12\x13\n\x0fOPEN_STATE_HELD\x10\x04\x12\x15\n\x11OPEN_STATE_MANUAL\x10\x05*~\n\x0cOutcomeState\x12\x1d\n\x19OUTCOME_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15OUTCOME_STATE_DECIDED\x10\x01\x12\x16\n\x12OUTCOME_STATE_OPEN\x10\x02\x12\x1c\n\x18OUTCOME_STATE_NEVER_SEEN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onecard.exchange.v1.message_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MESSAGEKIND']._serialized_start=1737
-  _globals['_MESSAGEKIND']._serialized_end=2000
-  _globals['_OPENSTATE']._serialized_start=2003
-  _globals['_OPENSTATE']._serialized_end=2160
-  _globals['_OUTCOMESTATE']._serialized_start=2162
-  _globals['_OUTCOMESTATE']._serialized_end=2288
-  _globals['_REQUESTREFERENCE']._serialized_start=125
-  _globals['_REQUESTREFERENCE']._serialized_end=225
-  _globals['_MESSAGEHEADER']._serialized_start=228
-  _globals['_MESSAGEHEADER']._serialized_end=575
-  _globals['_BATCHPROOF']._serialized_start=577
-  _globals['_BATCHPROOF']._serialized_end=643
-  _globals['_SIGNATUREBLOCK']._serialized_start=645
-  _globals['_SIGNATUREBLOCK']._serialized_end=750
-  _globals['_SIGNEDMESSAGE']._serialized_start=752
-  _globals['_SIGNEDMESSAGE']._serialized_end=819
-  _globals['_RECEIPT']._serialized_start=822
-  _globals['_RECEIPT']._serialized_end=1026
-  _globals['_SIGNEDRECEIPT']._serialized_start=1028
-  _globals['_SIGNEDRECEIPT']._serialized_end=1079
-  _globals['_FIELDVIOLATION']._serialized_start=1081
-  _globals['_FIELDVIOLATION']._serialized_end=1133
-  _globals['_REJECTION']._serialized_start=1136
-  _globals['_REJECTION']._serialized_end=1332
-  _globals['_NOTICE']._serialized_start=1334
-  _globals['_NOTICE']._serialized_end=1455
-  _globals['_OUTCOMEREPORT']._serialized_start=1458
-  _globals['_OUTCOMEREPORT']._serialized_end=1627
-  _globals['_DELIVERYREPORT']._serialized_start=1629
-  _globals['_DELIVERYREPORT']._serialized_end=1734
+  _globals['_SIGNEDMESSAGE'].fields_by_name['payload']._loaded_options = None
+  _globals['_SIGNEDMESSAGE'].fields_by_name['payload']._serialized_options = b'\320\363\030\001'
+  _globals['_REJECTION'].fields_by_name['local_text']._loaded_options = None
+  _globals['_REJECTION'].fields_by_name['local_text']._serialized_options = b'\320\363\030\001'
+  _globals['_MESSAGEKIND']._serialized_start=1784
+  _globals['_MESSAGEKIND']._serialized_end=2047
+  _globals['_OPENSTATE']._serialized_start=2050
+  _globals['_OPENSTATE']._serialized_end=2207
+  _globals['_OUTCOMESTATE']._serialized_start=2209
+  _globals['_OUTCOMESTATE']._serialized_end=2335
+  _globals['_REQUESTREFERENCE']._serialized_start=160
+  _globals['_REQUESTREFERENCE']._serialized_end=260
+  _globals['_MESSAGEHEADER']._serialized_start=263
+  _globals['_MESSAGEHEADER']._serialized_end=610
+  _globals['_BATCHPROOF']._serialized_start=612
+  _globals['_BATCHPROOF']._serialized_end=678
+  _globals['_SIGNATUREBLOCK']._serialized_start=680
+  _globals['_SIGNATUREBLOCK']._serialized_end=785
+  _globals['_SIGNEDMESSAGE']._serialized_start=787
+  _globals['_SIGNEDMESSAGE']._serialized_end=860
+  _globals['_RECEIPT']._serialized_start=863
+  _globals['_RECEIPT']._serialized_end=1067
+  _globals['_SIGNEDRECEIPT']._serialized_start=1069
+  _globals['_SIGNEDRECEIPT']._serialized_end=1120
+  _globals['_FIELDVIOLATION']._serialized_start=1122
+  _globals['_FIELDVIOLATION']._serialized_end=1174
+  _globals['_REJECTION']._serialized_start=1177
+  _globals['_REJECTION']._serialized_end=1379
+  _globals['_NOTICE']._serialized_start=1381
+  _globals['_NOTICE']._serialized_end=1502
+  _globals['_OUTCOMEREPORT']._serialized_start=1505
+  _globals['_OUTCOMEREPORT']._serialized_end=1674
+  _globals['_DELIVERYREPORT']._serialized_start=1676
+  _globals['_DELIVERYREPORT']._serialized_end=1781
 # @@protoc_insertion_point(module_scope)

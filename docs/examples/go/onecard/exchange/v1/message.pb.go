@@ -872,7 +872,7 @@ type Rejection struct {
 	LocalSystem string `protobuf:"bytes,3,opt,name=local_system,json=localSystem,proto3" json:"local_system,omitempty"`
 	// Code given by the local system.
 	LocalCode string `protobuf:"bytes,4,opt,name=local_code,json=localCode,proto3" json:"local_code,omitempty"`
-	// Text given by the local system, for the clerk at the counter; personal numbers masked.
+	// Text given by the local system, for the clerk at the counter; personal numbers masked. It may still name a person.
 	LocalText string `protobuf:"bytes,5,opt,name=local_text,json=localText,proto3" json:"local_text,omitempty"`
 	// Fields at fault.
 	Violations    []*FieldViolation `protobuf:"bytes,6,rep,name=violations,proto3" json:"violations,omitempty"`
@@ -1148,7 +1148,7 @@ var File_onecard_exchange_v1_message_proto protoreflect.FileDescriptor
 
 const file_onecard_exchange_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"!onecard/exchange/v1/message.proto\x12\x13onecard.exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a onecard/exchange/v1/errors.proto\"\x8d\x01\n" +
+	"!onecard/exchange/v1/message.proto\x12\x13onecard.exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a onecard/exchange/v1/errors.proto\x1a!onecard/exchange/v1/options.proto\"\x8d\x01\n" +
 	"\x10RequestReference\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x16\n" +
@@ -1179,10 +1179,10 @@ const file_onecard_exchange_v1_message_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12@\n" +
 	"\vbatch_proof\x18\x03 \x01(\v2\x1f.onecard.exchange.v1.BatchProofR\n" +
-	"batchProof\"_\n" +
+	"batchProof\"e\n" +
 	"\rSignedMessage\x12\x16\n" +
-	"\x06header\x18\x01 \x01(\fR\x06header\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\fR\apayload\x12\x1c\n" +
+	"\x06header\x18\x01 \x01(\fR\x06header\x12\x1e\n" +
+	"\apayload\x18\x02 \x01(\fB\x04\xd0\xf3\x18\x01R\apayload\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\fR\tsignature\"\xa8\x02\n" +
 	"\aReceipt\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x16\n" +
@@ -1199,15 +1199,15 @@ const file_onecard_exchange_v1_message_proto_rawDesc = "" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription\"\x83\x02\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\"\x89\x02\n" +
 	"\tRejection\x128\n" +
 	"\x06reason\x18\x01 \x01(\x0e2 .onecard.exchange.v1.ErrorReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12!\n" +
 	"\flocal_system\x18\x03 \x01(\tR\vlocalSystem\x12\x1d\n" +
 	"\n" +
-	"local_code\x18\x04 \x01(\tR\tlocalCode\x12\x1d\n" +
+	"local_code\x18\x04 \x01(\tR\tlocalCode\x12#\n" +
 	"\n" +
-	"local_text\x18\x05 \x01(\tR\tlocalText\x12C\n" +
+	"local_text\x18\x05 \x01(\tB\x04\xd0\xf3\x18\x01R\tlocalText\x12C\n" +
 	"\n" +
 	"violations\x18\x06 \x03(\v2#.onecard.exchange.v1.FieldViolationR\n" +
 	"violations\"\x90\x01\n" +
@@ -1308,6 +1308,7 @@ func file_onecard_exchange_v1_message_proto_init() {
 		return
 	}
 	file_onecard_exchange_v1_errors_proto_init()
+	file_onecard_exchange_v1_options_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
