@@ -85,7 +85,7 @@ class Counter:
             return condition()
 
         try:
-            await eventually_async(is_so)
+            await eventually_async(is_so, timeout_s=60)
         except TimeoutError:
             pytest.fail(f"the gateway tells {self.social} and {self.financial}")
 

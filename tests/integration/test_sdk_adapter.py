@@ -14,13 +14,17 @@ import aiohttp
 import pytest
 import yaml
 
-from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_adapters.runtime.adapter import running_adapter
 from onecard_adapters.settings import load_adapter_settings
 from onecard_protocol.errors import OneCardError
+from onecard_stubs.behaviour import Switches
+from onecard_stubs.guangxi.core import GuangxiCardOffice
 from tests.support.adapter_files import write_configuration, write_key, write_profile
+from tests.support.card_offices import step_request
 from tests.support.eventually import eventually
 from tests.support.fake_hub import NETWORK
+from tests.support.messages import make_signed
 from tests.support.sdk_country import Country, country
 
 
@@ -34,7 +38,8 @@ def config_file(one: Country, participant: str, *profiles: Path, network: str = 
     """An adapter's configuration with a key that the hub knows."""
     if not (one.directory / f"{participant}.json").exists():
         one.hub.add_participant(participant)
-        one.hub.put_key(participant, write_key(one.directory, participant))
+        one.hub.signers[participant] = write_key(one.directory, participant)
+        one.hub.put_key(participant, one.hub.signers[participant])
     return write_configuration(
         one.directory,
         participant,
@@ -95,6 +100,38 @@ async def test_a_key_of_another_province_is_refused(one: Country) -> None:
     with pytest.raises(OneCardError, match="is a key of cn-44"):
         async with running_adapter(load_adapter_settings(config)):
             pass
+
+
+async def test_a_step_that_an_office_is_at_is_answered_before_the_adapter_stops(one: Country) -> None:
+    office = GuangxiCardOffice()
+    await office.start()
+    try:
+        person = office.population.people[0]
+        cards = {"old": ("cn-45", person.card_number), "new": ("cn-45", "A99500001")}
+        step = step_request("CREDENTIAL_FOLLOWED", number=person.identity_number, **cards)  # type: ignore[arg-type]
+        office.behaviours.set("换卡事项", Switches(delay_ms=500))
+        config = config_file(one, "cn-45", write_profile(one.directory, "cn-45", core=office.url))
+        async with running_adapter(load_adapter_settings(config)) as served:
+            await served.exchange.wait_ready()
+            asked = make_signed(
+                one.hub.signer,
+                step,
+                now_ms=one.hub.now_ms(),
+                sender="cn-00",
+                recipient="cn-45",
+                method="/onecard.card.v1.CardReplacementService/CarryOutStep",
+                network=NETWORK,
+            )
+            one.hub.admit(asked)
+            await eventually(lambda: office.verbs_asked == ["换卡事项"])
+    finally:
+        await office.stop()
+
+    assert office.verbs_asked == ["换卡事项"]
+    assert [message.header.kind for message in one.hub.journal] == [
+        message_pb2.MESSAGE_KIND_REQUEST,
+        message_pb2.MESSAGE_KIND_REPLY,
+    ]
 
 
 async def start(config: Path) -> asyncio.subprocess.Process:
