@@ -103,7 +103,7 @@ async def live(counter: Counter, system: str, version: str, life: Sequence[tuple
 
 
 @pytest.mark.timeout(180)
-async def test_what_becomes_of_a_card_at_its_office_is_told_at_a_counter_elsewhere_in_national_and_in_its_own_terms(
+async def test_a_cards_life_at_its_office_is_told_elsewhere_in_national_and_in_its_own_terms(
     hub: Hub, tmp_path: Path
 ) -> None:
     adapters = await HubAdapters.of(hub, tmp_path, GUANGDONG, GUANGXI)
