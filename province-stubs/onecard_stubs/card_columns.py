@@ -55,6 +55,11 @@ class Card:
     electronic_card_id: str
     recognition_code: str
     bank_card_number: str
+    certificate_serial: str
+    """Of the certificate on the chip."""
+    certificate_kind: str = "01"
+    certificate_number: str = ""
+    """A foreigner's, beside the social security number that the person has here; empty: they are the same."""
     replaces: str = ""
     """Number of the card that it was made for."""
     before: str = ""
@@ -105,6 +110,7 @@ class ColumnsCards:
                 electronic_card_id=f"E{self._province}{person.personal_number}",
                 recognition_code=person.card_recognition_code,
                 bank_card_number=person.bank_card_number,
+                certificate_serial=person.card_recognition_code[-16:],
             )
 
     def commands(self) -> dict[str, Command]:
@@ -112,6 +118,7 @@ class ColumnsCards:
         return {
             "report_lost": self.report_lost,
             "report_found": self.report_found,
+            "set_status": self.set_status,
             "reissue": self.reissue,
             "hourly_batch": self.hourly_batch,
             "verify": self.verify,
@@ -164,6 +171,10 @@ class ColumnsCards:
         """The hotline: takes identity_number or card_number."""
         return self._report(arguments, self._statuses.active)
 
+    async def set_status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Any other status, such as handed out or locked: takes identity_number or card_number, and the core's code."""
+        return self._report(arguments, str(arguments["status"]))
+
     async def reissue(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Instant reissue: the person's card is lost, another one is made and enabled; takes identity_number."""
         person = self._population.by_identity_number(str(arguments["identity_number"]))
@@ -181,6 +192,9 @@ class ColumnsCards:
             electronic_card_id=old.electronic_card_id,
             recognition_code=numbers.recognition_code(person.card_recognition_code[:6], index),
             bank_card_number=numbers.bank_card_number(index),
+            certificate_serial=f"{index:016X}",
+            certificate_kind=old.certificate_kind,
+            certificate_number=old.certificate_number,
             replaces=old.number,
         )
         self.cards[made.number] = made
@@ -328,8 +342,9 @@ class ColumnsCards:
     def _columns(self, card: Card) -> dict[str, str]:
         person = card.person
         return {
-            "aac058": "01",
-            "aac002": person.identity_number,
+            "aac058": card.certificate_kind,
+            "aac002": card.certificate_number or person.identity_number,
+            "aac007": person.identity_number,
             "aac003": person.name,
             "aac004": person.sex,
             "aac005": person.ethnicity,
@@ -349,6 +364,7 @@ class ColumnsCards:
             "ykz502": "1",
             "ykz503": "3.00",
             "ykz505": "1",
+            "ykz507": card.certificate_serial,
             "ykz508": card.electronic_card_id,
             "ykz509": "1",
             "aae036": f"{card.changed:%Y%m%d%H%M%S}",

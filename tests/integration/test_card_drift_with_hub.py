@@ -19,17 +19,14 @@ from onecard_adapters.cards import book
 from onecard_adapters.cards.book import BookEntry
 from onecard_adapters.cards.desk import ExchangeCardDesk
 from onecard_adapters.cards.servicers import register_cards
-from onecard_adapters.runtime.sealing import load_sealer
-from onecard_adapters.sdk.assembly import Connection, Signatures
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_broker.directory.model import Directory
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.domain.card_state import Cardholder
 from onecard_broker.operations.card_drift import ScopeDrift, find_drift
-from onecard_broker.operations.hub_calls import HubCalls, open_channel
+from onecard_broker.operations.hub_calls import HubCalls
 from onecard_broker.records.card_cases import list_cases
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_broker.settings import TlsSettings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import ExitCode
@@ -38,8 +35,10 @@ from onecard_protocol.signatures.engine import native_engine
 from tests.support.card_copies import NotingOffice
 from tests.support.card_drift import fill_registry, make_holder
 from tests.support.card_reports import CARDS, recognition_code, social_report
-from tests.support.directories import MEDICAL, NETWORK, certificate_name, numbered, put_participant
+from tests.support.directories import MEDICAL, NETWORK, numbered, put_participant
 from tests.support.gateway import METHODS, Hub, eventually, running_hub
+from tests.support.hub_calls import hub_calls
+from tests.support.hub_provinces import exchange_of
 from tests.support.operators import Operator
 
 pytest_plugins = ("tests.support.engines",)
@@ -86,34 +85,14 @@ async def country(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Country]:
             now_ms=now_ms(),
         )
         await eventually(lambda: hub.gateways[0]._directory.directory.version >= first)
-        exchange, office = province(hub, tmp_path), NotingOffice()
+        exchange, office = exchange_of(hub, tmp_path, PROVINCE), NotingOffice()
         desk = ExchangeCardDesk(exchange)
         register_cards(exchange, desk, office, is_bank=False)
         await stack.enter_async_context(exchange)
         await exchange.wait_ready()
         await eventually(lambda: hub.gateways[0]._recipients.is_reading(PROVINCE))
         directory = await store.load()
-        files = hub.authority.issue(certificate_name("cn-00"))
-        # The gateway of these tests bears a name of its own; in production it bears the hub's.
-        gateway = hub.authority.issue("gateway.onecard.test")
-        channel = open_channel(
-            f"127.0.0.1:{hub.gateways[0].port}",
-            TlsSettings(
-                certificate_file=files.certificate_file,
-                private_key_file=files.private_key_file,
-                client_authority_file=gateway.authority_file,
-            ),
-            server_name="gateway.onecard.test",
-        )
-        await stack.enter_async_context(channel)
-        calls = HubCalls(
-            channel,
-            network=NETWORK,
-            directory=directory,
-            methods=METHODS,
-            signer=hub.signers["cn-00"],
-            verifier=BlockVerifier(native_engine()),
-        )
+        calls = await stack.enter_async_context(hub_calls(hub, directory))
         yield Country(
             hub=hub,
             database=database,
@@ -128,23 +107,6 @@ async def country(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Country]:
 @pytest.fixture
 def operator(country: Country, postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
     return Operator(country.hub, postgres_dsn, tmp_path, monkeypatch)
-
-
-def province(hub: Hub, directory: Path) -> Exchange:
-    signer = hub.signers["cn-00"]
-    store = directory / "province.sqlite"
-    return Exchange(
-        Connection(
-            participant=PROVINCE,
-            network=NETWORK,
-            gateways=(f"127.0.0.1:{hub.gateways[0].port}",),
-            hub_keys={signer.key_id: signer.public_key},
-            credentials=hub.authority.issue(certificate_name(PROVINCE)).channel_credentials(),
-        ),
-        Signatures(signer=hub.signers[PROVINCE], engine=native_engine()),
-        store_file=store,
-        sealer=load_sealer(directory / "province.key", store),
-    )
 
 
 async def told_once(country: Country, event: change_pb2.ReportSocialChangeRequest) -> None:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from onecard.card.v1 import change_pb2
+from onecard.card.v1 import change_pb2, status_pb2
+from onecard_stubs.guangxi import records
 from tests.support.card_desk import desk_world
-from tests.support.card_offices import guangxi
+from tests.support.card_offices import KeepingDesk, guangxi
 from tests.support.eventually import eventually
 
 
@@ -45,3 +46,54 @@ async def test_a_reissue_is_told_as_produced_and_enabled_with_what_it_replaces(t
         (3, "ENABLED", "ACTIVE"),
     ]
     assert events[-1].replaces.number == person.card_number
+
+
+async def test_a_card_that_was_handed_out_is_told_as_issued_before_it_is_enabled(tmp_path: Path) -> None:
+    async with desk_world(tmp_path / "cn-45.sqlite", participant="cn-45") as world, guangxi(world.desk) as (stub, _):
+        card = stub.office.card_of(stub.population.people[0])
+        for count, status in enumerate((records.TO_COLLECT, records.COLLECTED, records.ACTIVE), start=1):
+            stub.office.change(card, status)
+            await eventually(lambda count=count: len(world.told()) == count)  # type: ignore[misc]
+    assert world.social() == [
+        (card.number, 1, "PRODUCED", "PRODUCED"),
+        (card.number, 2, "ISSUED", "PRODUCED"),
+        (card.number, 3, "ENABLED", "ACTIVE"),
+    ]
+    statuses = [event.local_status for event in world.told()]  # type: ignore[attr-defined]
+    assert [(status.system, status.code) for status in statuses] == [
+        ("cn-45.aaz502", code) for code in ("02", "03", "04")
+    ]
+
+
+async def test_a_foreigners_card_is_told_under_the_certificate_with_all_that_the_chip_holds(tmp_path: Path) -> None:
+    async with desk_world(tmp_path / "cn-45.sqlite", participant="cn-45") as world, guangxi(world.desk) as (stub, _):
+        card = stub.office.card_of(stub.population.people[0])
+        card.certificate_kind, card.certificate_number = "8", "e1234567"
+        stub.office.change(card, records.LOST)
+        await eventually(lambda: len(world.told()) == 1)
+    (event,) = world.told()
+    assert isinstance(event, change_pb2.ReportSocialChangeRequest)
+    assert (event.person.kind.system, event.person.kind.code) == ("nhsa.psn_cert_type", "08")
+    assert event.person.number == "E1234567"
+    assert event.holder.social_security_number == card.person.identity_number
+    assert event.data.certificate_serial == card.certificate_serial != ""
+    assert (event.data.specification_version, event.data.is_contactless) == ("3.00", True)
+    assert not event.data.HasField("expiry_day")
+
+
+async def test_a_foreigner_at_a_counter_is_asked_about_by_the_certificate_that_the_card_was_told_under() -> None:
+    desk = KeepingDesk()
+    async with guangxi(desk) as (stub, _):
+        card = stub.office.card_of(stub.population.people[0])
+        desk.verdicts[card.number] = status_pb2.CARD_VERDICT_VALID
+        answer = await stub.verify(
+            {
+                "identity_number": card.person.identity_number,
+                "card_number": card.number,
+                "certificate_kind": "8",
+                "certificate_number": "E1234567",
+            }
+        )
+    assert answer["is_usable"]
+    (question,) = desk.questions
+    assert (question.person.kind.code, question.person.number) == ("08", "E1234567")

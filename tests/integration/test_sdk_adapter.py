@@ -9,24 +9,23 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import yaml
 
-import onecard_adapters.profiles.models
-from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_adapters.runtime.adapter import running_adapter
 from onecard_adapters.settings import load_adapter_settings
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.signatures.keyfile import create_key_file, load_signer
+from onecard_stubs.behaviour import Switches
+from onecard_stubs.guangxi.core import GuangxiCardOffice
+from tests.support.adapter_files import write_configuration, write_key, write_profile
+from tests.support.card_offices import step_request
 from tests.support.eventually import eventually
-from tests.support.fake_hub import ENGINE, NETWORK
+from tests.support.fake_hub import NETWORK
+from tests.support.messages import make_signed
 from tests.support.sdk_country import Country, country
-
-PROFILES = Path(onecard_adapters.profiles.models.__file__).parent
-PASSPHRASE = "a passphrase of a test"
 
 
 @pytest.fixture
@@ -35,51 +34,25 @@ async def one(tmp_path: Path) -> AsyncIterator[Country]:
         yield made
 
 
-def profile_file(directory: Path, participant: str, **changes: Any) -> Path:
-    """The shipped profile of a province with its port left to the system."""
-    content = yaml.safe_load((PROFILES / f"{participant}.yaml").read_text(encoding="utf-8"))
-    port = changes.pop("port", 0)
-    for role in ("care", "card"):
-        content[role]["listen"]["port"] = port
-    for role in ("care", "insured", "card"):
-        content[role]["code_tables"] = str(PROFILES / content[role]["code_tables"])
-    file = directory / f"profile-{participant}.yaml"
-    file.write_text(yaml.safe_dump({**content, **changes}, allow_unicode=True), encoding="utf-8")
-    return file
-
-
 def config_file(one: Country, participant: str, *profiles: Path, network: str = NETWORK) -> Path:
     """An adapter's configuration with a key that the hub knows."""
-    directory = one.directory
-    passphrase = directory / "passphrase"
-    passphrase.write_text(PASSPHRASE)
-    passphrase.chmod(0o600)
-    key_file = directory / f"{participant}.json"
-    if not key_file.exists():
-        create_key_file(
-            key_file, participant=participant, key_id=f"{participant}-file", passphrase=PASSPHRASE, engine=ENGINE
-        )
+    if not (one.directory / f"{participant}.json").exists():
         one.hub.add_participant(participant)
-        one.hub.put_key(participant, load_signer(key_file, PASSPHRASE, ENGINE))
-    file = directory / f"adapter-{participant}.yaml"
-    content = {
-        "participant": participant,
-        "network": network,
-        "hub": {
-            "gateways": [gateway.address for gateway in one.gateways],
-            "keys": [{"key_id": one.hub.signer.key_id, "public_key": one.hub.signer.public_key.hex()}],
-        },
-        "signing_key": {"file": str(key_file), "passphrase_file": "passphrase"},
-        "store": {"file": f"{participant}.sqlite", "key_file": f"{participant}.key"},
-        "profile_files": [str(profile) for profile in profiles],
-    }
-    file.write_text(yaml.safe_dump(content))
-    return file
+        one.hub.signers[participant] = write_key(one.directory, participant)
+        one.hub.put_key(participant, one.hub.signers[participant])
+    return write_configuration(
+        one.directory,
+        participant,
+        *profiles,
+        network=network,
+        gateways=[gateway.address for gateway in one.gateways],
+        hub=one.hub.signer,
+    )
 
 
 @pytest.mark.parametrize("participant", ["cn-44", "cn-51"])
 async def test_an_adapter_serves_both_roles_of_its_profile(one: Country, participant: str) -> None:
-    config = config_file(one, participant, profile_file(one.directory, participant))
+    config = config_file(one, participant, write_profile(one.directory, participant))
     async with running_adapter(load_adapter_settings(config)) as served:
         await served.exchange.wait_ready()
         handlers = served.exchange._servicers.handlers
@@ -95,7 +68,7 @@ async def test_an_adapter_serves_both_roles_of_its_profile(one: Country, partici
 
 
 async def test_a_profile_of_another_province_is_refused(one: Country) -> None:
-    config = config_file(one, "cn-44", profile_file(one.directory, "cn-51"))
+    config = config_file(one, "cn-44", write_profile(one.directory, "cn-51"))
     with pytest.raises(OneCardError) as refused:
         async with running_adapter(load_adapter_settings(config)):
             pass
@@ -109,24 +82,56 @@ async def test_a_taken_port_is_named_and_everything_is_closed_again(one: Country
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        config = config_file(one, "cn-44", profile_file(one.directory, "cn-44", port=port))
+        config = config_file(one, "cn-44", write_profile(one.directory, "cn-44", port=port))
         with pytest.raises(OneCardError) as refused:
             async with running_adapter(load_adapter_settings(config)):
                 pass
 
     assert str(port) in refused.value.detail
-    config = config_file(one, "cn-44", profile_file(one.directory, "cn-44"))
+    config = config_file(one, "cn-44", write_profile(one.directory, "cn-44"))
     async with running_adapter(load_adapter_settings(config)):
         pass
 
 
 async def test_a_key_of_another_province_is_refused(one: Country) -> None:
-    config = config_file(one, "cn-44", profile_file(one.directory, "cn-44"))
+    config = config_file(one, "cn-44", write_profile(one.directory, "cn-44"))
     content = yaml.safe_load(config.read_text())
     config.write_text(yaml.safe_dump({**content, "participant": "cn-51", "profile_files": []}))
     with pytest.raises(OneCardError, match="is a key of cn-44"):
         async with running_adapter(load_adapter_settings(config)):
             pass
+
+
+async def test_a_step_that_an_office_is_at_is_answered_before_the_adapter_stops(one: Country) -> None:
+    office = GuangxiCardOffice()
+    await office.start()
+    try:
+        person = office.population.people[0]
+        cards = {"old": ("cn-45", person.card_number), "new": ("cn-45", "A99500001")}
+        step = step_request("CREDENTIAL_FOLLOWED", number=person.identity_number, **cards)  # type: ignore[arg-type]
+        office.behaviours.set("换卡事项", Switches(delay_ms=500))
+        config = config_file(one, "cn-45", write_profile(one.directory, "cn-45", core=office.url))
+        async with running_adapter(load_adapter_settings(config)) as served:
+            await served.exchange.wait_ready()
+            asked = make_signed(
+                one.hub.signer,
+                step,
+                now_ms=one.hub.now_ms(),
+                sender="cn-00",
+                recipient="cn-45",
+                method="/onecard.card.v1.CardReplacementService/CarryOutStep",
+                network=NETWORK,
+            )
+            one.hub.admit(asked)
+            await eventually(lambda: office.verbs_asked == ["换卡事项"])
+    finally:
+        await office.stop()
+
+    assert office.verbs_asked == ["换卡事项"]
+    assert [message.header.kind for message in one.hub.journal] == [
+        message_pb2.MESSAGE_KIND_REQUEST,
+        message_pb2.MESSAGE_KIND_REPLY,
+    ]
 
 
 async def start(config: Path) -> asyncio.subprocess.Process:
@@ -137,7 +142,7 @@ async def start(config: Path) -> asyncio.subprocess.Process:
 
 
 async def test_the_command_says_what_it_serves_and_stops_on_sigterm(one: Country) -> None:
-    config = config_file(one, "cn-44", profile_file(one.directory, "cn-44"))
+    config = config_file(one, "cn-44", write_profile(one.directory, "cn-44"))
     process = await start(config)
     assert process.stderr is not None
     lines: list[str] = []
@@ -154,7 +159,7 @@ async def test_the_command_says_what_it_serves_and_stops_on_sigterm(one: Country
 
 
 async def test_a_store_of_another_epoch_ends_the_command_with_what_to_do(one: Country) -> None:
-    config = config_file(one, "cn-44", profile_file(one.directory, "cn-44"))
+    config = config_file(one, "cn-44", write_profile(one.directory, "cn-44"))
     async with running_adapter(load_adapter_settings(config)) as served:
         await served.exchange.wait_ready()
         one.hub.deliver("cn-44", one.hub.controls[0], 0)

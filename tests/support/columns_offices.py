@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from onecard_adapters.cards.port import CardDesk
 from onecard_adapters.connectors.http import LocalHttpServers
 from onecard_adapters.dialects.cross_region_xml import cards as xml_cards
 from onecard_adapters.dialects.cross_region_xml.cards import CrossRegionXmlCardSettings
@@ -19,18 +20,20 @@ from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.population import Population
 from onecard_stubs.sichuan.cards import PATH as SICHUAN_PATH
 from onecard_stubs.sichuan.core import SichuanCore
-from tests.support.card_offices import CODES, KeepingDesk, running
+from tests.support.card_offices import CODES, running
 from tests.support.edge_memory import edge_memory
 
 ISSUERS = {"guangdong": "cn-44", "sichuan-text": "cn-51", "sichuan-binary": "cn-51"}
 STEP_TRADES = {"guangdong": "K202", "sichuan-text": "0912", "sichuan-binary": "0912"}
+FIRST_STATUSES = {"guangdong": ("4", "8", "1"), "sichuan-text": ("0", "5", "1"), "sichuan-binary": ("0", "5", "1")}
+"""The core's statuses of a card that is made, handed out and enabled."""
 QUERY_TRADES = {"guangdong": "K201", "sichuan-text": "0911", "sichuan-binary": "0911"}
 
 Opened = tuple[ColumnsCards, Behaviours, ServedOffice]
 
 
 @contextlib.asynccontextmanager
-async def columns_office(place: str, desk: KeepingDesk, directory: Path) -> AsyncIterator[Opened]:
+async def columns_office(place: str, desk: CardDesk, directory: Path) -> AsyncIterator[Opened]:
     """The cards of a place, its switches, and its dialect, each knowing where the other is."""
     opening = _guangdong(desk, directory) if place == "guangdong" else _sichuan(desk, place)
     async with opening as opened:
@@ -38,7 +41,7 @@ async def columns_office(place: str, desk: KeepingDesk, directory: Path) -> Asyn
 
 
 @contextlib.asynccontextmanager
-async def _guangdong(desk: KeepingDesk, directory: Path) -> AsyncIterator[Opened]:
+async def _guangdong(desk: CardDesk, directory: Path) -> AsyncIterator[Opened]:
     core = GuangdongCore(requires_sign_in=True)
     await core.start()
     servers = LocalHttpServers()
@@ -53,7 +56,7 @@ async def _guangdong(desk: KeepingDesk, directory: Path) -> AsyncIterator[Opened
 
 
 @contextlib.asynccontextmanager
-async def _sichuan(desk: KeepingDesk, place: str) -> AsyncIterator[Opened]:
+async def _sichuan(desk: CardDesk, place: str) -> AsyncIterator[Opened]:
     operation = "STYDJKService" if place == "sichuan-text" else "DataExchangeServiceEnc"
     core = SichuanCore(Population(), operation=operation)
     await core.start()

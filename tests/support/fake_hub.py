@@ -257,7 +257,8 @@ class FakeHub:
         if message.header.network != NETWORK:
             raise OneCardError(errors_pb2.ERROR_REASON_WRONG_NETWORK)
         block = message_pb2.SignatureBlock.FromString(signed.signature)
-        signer = self.signers[message.header.sender]
+        sender = message.header.sender
+        signer = self.signer if sender == HUB else self.signers[sender]
         if not self._verifier.verify(MESSAGE_CONTEXT, signed.header, block, signer.public_key):
             raise OneCardError(errors_pb2.ERROR_REASON_SIGNATURE_INVALID)
         return message

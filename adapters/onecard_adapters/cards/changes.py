@@ -130,23 +130,28 @@ def content_of(local: LocalCard | LocalAccount) -> Change:
     )
 
 
-def _unless_repeated(
-    stated: change_pb2.SocialChange, state: values_pb2.SocialState, old_state: int
-) -> change_pb2.SocialChange:
+def _unless_repeated(local: LocalCard, old_state: int, before: Change | None) -> change_pb2.SocialChange:
     """What a system says of how a state was reached; said again with other data, it is the data that changed."""
-    is_repeated = old_state == state and stated == social_change(0, state)
-    return change_pb2.SOCIAL_CHANGE_UNSPECIFIED if is_repeated else stated
+    said = local.change == social_change(0, local.state) or (
+        before is not None and before.local_status == local.local_status
+    )
+    return change_pb2.SOCIAL_CHANGE_UNSPECIFIED if said and old_state == local.state else local.change
 
 
-def event_of(local: LocalCard | LocalAccount, content: Change, *, version: int, old_state: int) -> Change:
-    """The event of a version; what the local system does not tell of the change follows from the states."""
+def event_of(
+    local: LocalCard | LocalAccount, content: Change, *, version: int, old_state: int, before: Change | None = None
+) -> Change:
+    """The event of a version; what the local system does not tell of the change follows from the states.
+
+    `before` is the event of the version before, where it is known.
+    """
     event = type(content)()
     event.CopyFrom(content)  # type: ignore[arg-type]
     event.version = version
     event.occurred_time.FromMilliseconds(local.occurred_ms)
     if isinstance(local, LocalCard):
         assert isinstance(event, change_pb2.ReportSocialChangeRequest)
-        event.change = _unless_repeated(local.change, local.state, old_state) or social_change(old_state, local.state)
+        event.change = _unless_repeated(local, old_state, before) or social_change(old_state, local.state)
     else:
         assert isinstance(event, change_pb2.ReportFinancialChangeRequest)
         event.change = local.change or financial_change(old_state, local.state)

@@ -213,7 +213,9 @@ class ExchangeCardDesk:
         return taken
 
     def _tell(self, connection: sqlite3.Connection, tell: Tell, seen: _Seen, version: int, old_state: int) -> None:
-        event = changes.event_of(seen.local, seen.content, version=version, old_state=old_state)
+        told = book.find_event(connection, self._exchange.sealer, seen.key) if seen.local.change else None
+        before = changes.event_class(changes.machine_of(seen.local)).FromString(told) if told else None
+        event = changes.event_of(seen.local, seen.content, version=version, old_state=old_state, before=before)
         entry = BookEntry(version=version, state=seen.local.state, digest=seen.digest)
         serialised = event.SerializeToString(deterministic=True)
         book.put(connection, self._exchange.sealer, seen.key, entry, serialised)

@@ -105,6 +105,8 @@ async def running_adapter(settings: AdapterSettings) -> AsyncIterator[Served]:
         for office in offices:
             stack.push_async_callback(office.stop)
             await office.start()
+        # Servicers call the offices, which close when none is called any more.
+        stack.push_async_callback(exchange.stop_receiving)
         stack.push_async_callback(servers.stop)
         await servers.start()
         care_addresses = tuple(servers.url(listen.host, listen.port, listen.path) for listen in listening)

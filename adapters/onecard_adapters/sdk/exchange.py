@@ -146,11 +146,15 @@ class Exchange:
     ) -> None:
         await self.close()
 
+    async def stop_receiving(self) -> None:
+        """Receive nothing more, and let servicers that are called finish: what they call may be closed after it."""
+        await _cancel(self._receiving)
+        await self._parts.processing.close(STOP_GRACE_S)
+
     async def close(self) -> None:
         """Stop receiving, let servicers that are called finish, submit what they answered, close everything."""
+        await self.stop_receiving()
         parts = self._parts
-        await _cancel(self._receiving)
-        await parts.processing.close(STOP_GRACE_S)
         await parts.calls.close()
         await parts.submission.flush(STOP_GRACE_S)
         await _cancel(self._working)

@@ -109,7 +109,9 @@ class GuangxiCardOffice:
 
     async def verify(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """A counter in Guilin: takes what was read from a card of any province: identity_number, card_number,
-        recognition_code, issuing_area, name, terminal. Answers is_usable, reason, as_of, and duration_ms."""
+        recognition_code, issuing_area, name, terminal; of a foreigner also certificate_kind and certificate_number.
+        Answers is_usable, reason, as_of, and duration_ms."""
+        shown = {"AAC058": "certificate_kind", "AAC002": "certificate_number"}
         string = wire.card_string(
             area=str(arguments.get("issuing_area", "")),
             number=str(arguments["identity_number"]),
@@ -126,6 +128,7 @@ class GuangxiCardOffice:
                 "城市代码": _COUNTER_AREA,
                 "终端编号": str(arguments.get("terminal", _TERMINAL)),
                 wire.CARD_STRING: string,
+                **{tag: str(arguments[name]) for tag, name in shown.items() if name in arguments},
             }
         )
         return {

@@ -44,6 +44,7 @@ class CardOffice:
                 recognition_code=person.card_recognition_code,
                 bank_card_number=person.bank_card_number,
                 electronic_card_id=f"E45{person.personal_number}",
+                certificate_serial=person.card_recognition_code[-16:],
             )
         self.verbs: dict[str, Callable[[Text], Said]] = {
             "临时挂失": lambda text: self._lose(text, records.TEMPORARILY_LOST),
@@ -146,6 +147,8 @@ class CardOffice:
                     production_kind=application.kind,
                     production_way="1",
                     issued="",
+                    certificate_kind=old.certificate_kind,
+                    certificate_number=old.certificate_number,
                     replaces=old.number,
                     bank="",
                 )
@@ -184,6 +187,7 @@ class CardOffice:
                 continue
             card.issued = line.get("制卡日期") or line["发卡日期"]
             card.recognition_code = line["卡识别码"]
+            card.certificate_serial = card.recognition_code[-16:]
             card.reset_information = line["卡复位码"]
             card.bank_card_number = line["银行卡号"]
             card.bank = line.get("服务银行", "") or "95588"

@@ -59,6 +59,11 @@ class Card:
     bank: str = "95588"
     bank_card_number: str = ""
     electronic_card_id: str = ""
+    certificate_serial: str = ""
+    """Of the certificate on the chip."""
+    certificate_kind: str = "01"
+    certificate_number: str = ""
+    """A foreigner's, beside the social security number that the person has here; empty: they are the same."""
     replaces: str = ""
     before: str = ""
     """Status before its successor ended it."""
@@ -85,7 +90,8 @@ class Card:
             wire.CARD_STRING: string,
             "AAZ502": self.status,
             "AAE036": f"{self.changed:%Y%m%d%H%M%S}",
-            "AAC058": "01",
+            "AAC058": self.certificate_kind,
+            **({"AAC002": self.certificate_number} if self.certificate_number else {}),
             "AAC004": person.sex,
             "AAC005": person.ethnicity,
             "AAC006": f"{person.birth_day:%Y%m%d}",
@@ -97,6 +103,7 @@ class Card:
             "ACA015": self.production_way,
             "YKZ502": "1",
             "YKZ505": "1",
+            "YKZ507": self.certificate_serial,
             "YKZ508": self.electronic_card_id,
             "YKZ509": "1",
             "YKZ510": self.replaces,

@@ -78,6 +78,16 @@ async def test_how_a_state_was_reached_is_stated_again_with_other_data(world: De
     assert [step[2] for step in world.social()] == ["PRODUCED", "DATA_CHANGED"]
 
 
+async def test_a_card_is_issued_once_whatever_becomes_of_its_data(world: DeskWorld) -> None:
+    made: dict[str, Any] = {"state": values_pb2.SOCIAL_STATE_PRODUCED}
+    collected = exchange_values_pb2.CodedValue(system="beijing.aaz502", version="1", code="03")
+    issued = {**made, "change": change_pb2.SOCIAL_CHANGE_ISSUED, "local_status": collected}
+    await world.desk.observe([make_card(**made)])
+    await world.desk.observe([make_card(**issued)])
+    await world.desk.observe([make_card(data=values_pb2.CardData(generation=3, residence_area="110101"), **issued)])
+    assert [step[2] for step in world.social()] == ["PRODUCED", "ISSUED", "DATA_CHANGED"]
+
+
 async def test_the_two_machines_of_a_card_count_apart(world: DeskWorld) -> None:
     await world.desk.observe([make_card(), make_account()])
     await world.desk.observe([make_account(state=values_pb2.FINANCIAL_STATE_FROZEN)])

@@ -10,8 +10,9 @@ from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.cards.port import LocalCard
 from onecard_protocol.errors import OneCardError
 from onecard_stubs.behaviour import Switches
+from tests.support.card_desk import desk_world
 from tests.support.card_offices import KeepingDesk, step_request
-from tests.support.columns_offices import ISSUERS, QUERY_TRADES, STEP_TRADES, columns_office
+from tests.support.columns_offices import FIRST_STATUSES, ISSUERS, QUERY_TRADES, STEP_TRADES, columns_office
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.parametrize("place", ISSUERS)
@@ -33,6 +34,45 @@ async def test_a_loss_by_hotline_is_told_with_all_that_the_core_knows(place: str
     assert told.data.bank == "bank-102"
     assert told.data.expiry_day.year == 2032
     assert told.data.generation == 3
+
+
+async def test_a_card_that_was_handed_out_is_told_as_issued_before_it_is_enabled(place: str, tmp_path: Path) -> None:
+    async with (
+        desk_world(tmp_path / "desk.sqlite", participant=ISSUERS[place]) as world,
+        columns_office(place, world.desk, tmp_path) as (cards, _, _),
+    ):
+        card = next(iter(cards.cards.values()))
+        for count, status in enumerate(FIRST_STATUSES[place], start=1):
+            await cards.set_status({"card_number": card.number, "status": status})
+            await eventually(lambda count=count: len(world.told()) == count)  # type: ignore[misc]
+    assert world.social() == [
+        (card.number, 1, "PRODUCED", "PRODUCED"),
+        (card.number, 2, "ISSUED", "PRODUCED"),
+        (card.number, 3, "ENABLED", "ACTIVE"),
+    ]
+    statuses = [event.local_status for event in world.told()]  # type: ignore[attr-defined]
+    assert {status.system for status in statuses} == {f"{ISSUERS[place]}.aaz502"}
+    assert tuple(status.code for status in statuses) == FIRST_STATUSES[place]
+
+
+async def test_a_foreigners_card_is_told_under_the_certificate_with_all_that_the_chip_holds(
+    place: str, tmp_path: Path
+) -> None:
+    async with (
+        desk_world(tmp_path / "desk.sqlite", participant=ISSUERS[place]) as world,
+        columns_office(place, world.desk, tmp_path) as (cards, _, _),
+    ):
+        card = next(iter(cards.cards.values()))
+        card.certificate_kind, card.certificate_number = "8", "e1234567"
+        await cards.report_lost({"card_number": card.number})
+        await eventually(lambda: len(world.told()) == 1)
+    (event,) = world.told()
+    assert isinstance(event, change_pb2.ReportSocialChangeRequest)
+    assert (event.person.kind.system, event.person.kind.code) == ("nhsa.psn_cert_type", "08")
+    assert event.person.number == "E1234567"
+    assert event.holder.social_security_number == card.person.identity_number
+    assert event.data.certificate_serial == card.certificate_serial != ""
+    assert (event.data.specification_version, event.data.is_contactless) == ("3.00", True)
 
 
 async def test_a_batch_of_repeats_in_any_order_tells_nothing_that_is_not_so_now(place: str, tmp_path: Path) -> None:

@@ -18,6 +18,14 @@ from tests.support.country import Finished
 
 PROFILES = Path(models.__file__).parent
 DIALECTS = {"infno": "nhsa-infno.yaml", "cross-region-xml": "cross-region-xml.yaml"}
+SHIPPED = {
+    "bank-102.yaml": [["bank"]],
+    "cn-11.yaml": [["card"]],
+    "cn-44.yaml": [["care", "insured"], ["card"]],
+    "cn-45.yaml": [["card"]],
+    "cn-51.yaml": [["care", "insured"], ["card"]],
+}
+"""Every profile that comes with the program, with the roles of its mappings."""
 Check = Callable[..., Finished]
 
 
@@ -69,34 +77,34 @@ def copy(tmp_path: Path) -> Copy:
     return Copy(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["cn-44.yaml", "cn-51.yaml"])
+def test_every_profile_that_comes_with_the_program_is_named_here() -> None:
+    assert {file.name for file in PROFILES.glob("*.yaml")} == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_profiles_that_come_with_the_program_are_right(check: Check, name: str) -> None:
     shown, told = check(PROFILES / name), check(PROFILES / name, "--json").json()
 
     assert shown.code == ExitCode.DONE
+    (profile,) = told["profiles"]
+    assert (f"{profile['province']}.yaml", profile["wrong_count"]) == (name, 0)
+    assert [mapping["roles"] for mapping in profile["mappings"]] == SHIPPED[name]
+    for mapping in profile["mappings"]:
+        assert all(table["national_count"] and table["local_count"] for table in mapping["tables"])
+        assert {"social_state", "financial_state", "insutype"} & {table["name"] for table in mapping["tables"]}
+
+
+@pytest.mark.parametrize("name", ["cn-44.yaml", "cn-51.yaml"])
+def test_every_table_of_medical_care_is_shown_with_its_codes(check: Check, name: str) -> None:
+    shown, told = check(PROFILES / name), check(PROFILES / name, "--json").json()
+
     assert "Recovery after a crash, as declared: " in shown.output
     assert "psn_cert_type" in shown.output
     (profile,) = told["profiles"]
-    assert profile["wrong_count"] == 0
-    assert [mapping["roles"] for mapping in profile["mappings"]] == [["care", "insured"], ["card"]]
     tables = {table["name"]: table for table in profile["mappings"][0]["tables"]}
     assert list(tables) == needed_tables(profile["mappings"][0]["dialect"])
     assert tables["naty"]["national_count"] == 59
     assert tables["psn_cert_type"]["ambiguous"] == {"01": ["01", "1"]}
-
-
-@pytest.mark.parametrize(
-    ("name", "participant", "role"), [("cn-45.yaml", "cn-45", "card"), ("bank-102.yaml", "bank-102", "bank")]
-)
-def test_the_profiles_of_a_card_office_and_of_a_bank_are_right(
-    check: Check, name: str, participant: str, role: str
-) -> None:
-    shown, told = check(PROFILES / name), check(PROFILES / name, "--json").json()
-
-    assert shown.code == ExitCode.DONE
-    (profile,) = told["profiles"]
-    assert (profile["province"], profile["wrong_count"]) == (participant, 0)
-    assert [mapping["roles"] for mapping in profile["mappings"]] == [[role]]
 
 
 def test_states_that_an_office_could_not_be_told_or_that_no_protocol_has_are_named(check: Check, copy: Copy) -> None:

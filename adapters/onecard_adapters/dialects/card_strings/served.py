@@ -109,7 +109,9 @@ class ServedStrings:
         at = f"{Verb.VERIFY}.{STRING_TAG}"
         if not string.social_number or not string.card_number:
             raise card_fields.invalid(at, "missing: social number or card number")
-        person = {"aac002": string.social_number, "aac058": request.values.get("AAC058", "")}
+        # A foreigner is known by the certificate, which is not on the card.
+        number = request.values.get("AAC002") or string.social_number
+        person = {"aac002": number, "aac058": request.values.get("AAC058", "")}
         verdict = await self._desk.verify(
             card_verdicts.question(
                 card_fields.read_person(person, self._tables, str(Verb.VERIFY)),

@@ -72,6 +72,13 @@ def test_the_samples_new_card_in_national_terms(tmp_path: Path) -> None:
     assert (found.holder.birth_day.year, found.holder.HasField("ethnicity")) == (1962, False)
 
 
+def test_a_foreigner_is_the_certificate_and_the_card_shows_the_social_security_number(tmp_path: Path) -> None:
+    found = card(tmp_path, aac058="8", aac002="E1234567", status_aac002="E1234567", aac161="DEU")
+    assert (found.person.kind.system, found.person.kind.code) == ("nhsa.psn_cert_type", "08")
+    assert (found.person.number, found.holder.social_security_number) == ("E1234567", PERSON)
+    assert found.holder.nationality.code == "DEU"
+
+
 def test_a_card_issued_before_the_third_generation_is_of_the_second(tmp_path: Path) -> None:
     found = card(tmp_path, aaz161="20150301")
     assert (found.data.generation, found.data.is_contactless) == (2, False)
