@@ -17,7 +17,6 @@ from tests.support.card_adapters import (
     BANK,
     ISSUER,
     Authority,
-    assert_nothing_is_lost_or_doubled,
     card_adapter,
     card_hub,
     journaled,
@@ -26,6 +25,7 @@ from tests.support.card_adapters import (
     questions,
     refusals,
 )
+from tests.support.exchange import assert_nothing_is_lost_or_doubled
 from tests.support.gateway import Hub
 from tests.support.hub_provinces import exchange_of
 
@@ -72,7 +72,7 @@ async def test_a_gap_is_noticed_asked_for_and_closed_by_the_adapter(
     assert await questions(hub, authority) == [(authority.machine, 2, 2)]
     assert await journaled(hub, authority) == [1, 3, 3]
     assert await refusals(hub, authority) == []
-    await assert_nothing_is_lost_or_doubled(hub)
+    await assert_nothing_is_lost_or_doubled(hub.log, hub.dsn)
 
 
 class Archive(change_pb2_grpc.CardChangeServiceServicer):

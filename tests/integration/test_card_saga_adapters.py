@@ -21,7 +21,6 @@ from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import connect
 from onecard_protocol.clock import now_ms
 from onecard_protocol.identifiers import HUB, id_text
-from tests.support.card_adapters import assert_nothing_is_lost_or_doubled
 from tests.support.card_reports import CARDS
 from tests.support.directories import MEDICAL, NETWORK, certificate_name
 from tests.support.dying_card_adapter import ACCOUNT_TOLD, NEW_ENABLED, DyingAdapter

@@ -16,7 +16,6 @@ from tests.support.card_adapters import (
     BANK,
     ISSUER,
     Authority,
-    assert_nothing_is_lost_or_doubled,
     card_adapter,
     card_hub,
     journaled,
@@ -27,6 +26,7 @@ from tests.support.card_adapters import (
     told_version,
 )
 from tests.support.card_copies import NotingOffice
+from tests.support.exchange import assert_nothing_is_lost_or_doubled
 from tests.support.gateway import Hub, eventually
 
 pytest_plugins = ("tests.support.engines",)
@@ -82,7 +82,7 @@ async def test_the_next_change_after_the_loss_has_the_version_after_the_registry
     assert {machine.missing for machine in machines} == {()}
     assert sorted(await journaled(hub, authority)) == [1, 1, 2, 2, 3, 3, 4, 4]
     assert (await refusals(hub, authority), refused) == ([], {})
-    await assert_nothing_is_lost_or_doubled(hub)
+    await assert_nothing_is_lost_or_doubled(hub.log, hub.dsn)
 
 
 async def test_a_bank_that_lost_its_store_tells_no_account_again_that_the_registry_has(
@@ -129,7 +129,7 @@ async def test_a_gap_is_closed_by_an_adapter_without_the_store_that_told_of_it(
     assert machine.missing == ()
     assert await journaled(hub, authority) == [1, 3, 4, 4]
     assert await refusals(hub, authority) == ([] if is_moved else ["CARD_ALREADY"])
-    await assert_nothing_is_lost_or_doubled(hub)
+    await assert_nothing_is_lost_or_doubled(hub.log, hub.dsn)
 
 
 def failing_once(ask: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:

@@ -19,7 +19,6 @@ from onecard_broker.admission.subject import Subjects
 from onecard_broker.domain.card_state import Card, Machine, card_key, holder_key
 from onecard_broker.journal import JOURNAL_TOPIC, inbox_topic
 from onecard_broker.log.cloud_events import decode
-from onecard_broker.operations.audit import audit
 from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import connect
@@ -226,15 +225,3 @@ async def _messages(
     finally:
         await window.close()
     return found
-
-
-async def assert_nothing_is_lost_or_doubled(hub: Hub) -> None:
-    """By the account of all messages."""
-    async with await connect(hub.dsn, application_name="test") as connection:
-        window = LogWindow(hub.log)
-        try:
-            found = await audit(connection, window)
-        finally:
-            await window.close()
-    assert (found.undecided, found.without_outcome, found.missing_numbers) == ((), (), ())
-    assert (found.delivered_twice, found.answered_twice) == ((), ())
