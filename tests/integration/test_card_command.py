@@ -12,12 +12,11 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-from onecard.card.v1 import replacement_pb2, values_pb2
-from onecard.exchange.v1 import errors_pb2
+from onecard.card.v1 import replacement_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.commands.card import app
 from onecard_broker.commands.card_show import masked
-from onecard_broker.domain.card_state import Cardholder, Replacement, Step, holder_key
+from onecard_broker.domain.card_state import Cardholder, Step, holder_key
 from onecard_broker.domain.replacement_states import ReplacementPhase, StepPhase
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.live_connection import LiveConnection
@@ -25,7 +24,7 @@ from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import Explained
 from onecard_protocol.identifiers import id_text, message_id_from
 from onecard_protocol.identity import normalise_identity
-from tests.support.cardholders import a_card
+from tests.support.cardholders import replacing_holder
 from tests.support.hub_files import write_hub_configuration
 from tests.support.messages import citizen_number
 
@@ -39,29 +38,7 @@ SUBJECT = SUBJECTS.pseudonym(normalise_identity("01", NUMBER))
 
 
 def holder() -> Cardholder:
-    old, new = a_card(1, state=values_pb2.SOCIAL_STATE_SUPERSEDED), a_card(2)
-    steps = (
-        Step(step=replacement_pb2.REPLACEMENT_STEP_NEW_ENABLED, phase=StepPhase.DONE, recipient="cn-11"),
-        Step(
-            step=replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED,
-            phase=StepPhase.RETRYING,
-            recipient="cn-11",
-            attempt=2,
-            reason=errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN,
-            changed_ms=1_790_000_001_000,
-        ),
-    )
-    replacement = Replacement(
-        id=REPLACEMENT,
-        phase=ReplacementPhase.RUNNING,
-        old=old.key,
-        new=new.key,
-        steps=steps,
-        began_ms=1_790_000_000_000,
-    )
-    return Cardholder(
-        subject=SUBJECT, kind="01", number=NUMBER, name="测试人", cards=(old, new), replacements=(replacement,)
-    )
+    return replacing_holder(SUBJECT, REPLACEMENT, number=NUMBER)
 
 
 async def fill(dsn: str, before: Cardholder | None, after: Cardholder) -> None:

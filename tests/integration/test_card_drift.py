@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -13,13 +14,22 @@ from onecard_adapters.cards.comparison import CardComparisonServicer
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory, Feed, MethodPatterns, Participant
 from onecard_broker.domain.card_state import Cardholder
 from onecard_broker.operations import card_comparison
-from onecard_broker.operations.card_comparison import Comparing
+from onecard_broker.operations.card_comparison import Comparing, DifferenceKind, Remedy, remedies_for
 from onecard_broker.operations.card_drift import RegistrySide, find_drift
 from onecard_broker.records.card_cases import list_cases
 from onecard_broker.records.card_ranges import CardRanges, select_cards
 from onecard_broker.records.live_connection import LiveConnection
 from tests.support.card_copies import Province, province
-from tests.support.card_drift import HUBEI, KnowingOffice, copied, fill_registry, make_holder, plant, with_social
+from tests.support.card_drift import (
+    HUBEI,
+    KnowingOffice,
+    copied,
+    fill_registry,
+    make_holder,
+    numbers_of,
+    plant,
+    with_other,
+)
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -50,7 +60,7 @@ def comparing(hubei: Province, database: LiveConnection, scope: comparison_pb2.C
 async def test_two_hundred_differences_among_fifty_thousand_cards_are_found_and_no_others(
     hubei: Province, database: LiveConnection
 ) -> None:
-    holders = [make_holder(serial) for serial in range(50_000)]
+    holders = [make_holder(serial, has_account=serial % 100 > 0) for serial in range(50_000)]
     strangers = [make_holder(serial) for serial in range(60_000, 60_040)]
     await fill_registry(await database.get(), [*holders, *(make_holder(n, "cn-11", "110000") for n in range(100))])
     planted = await plant(hubei, holders, strangers, each=40)
@@ -58,8 +68,10 @@ async def test_two_hundred_differences_among_fifty_thousand_cards_are_found_and_
     compared = comparing(hubei, database, ISSUED)
     comparison = await compared.compare()
 
-    assert {one.card.number: one.kind.value for one in comparison.differences} == planted.by_number()
+    found = {one.card.number: (one.kind, *remedies_for(ISSUED, one)) for one in comparison.differences}
+    assert found == planted
     assert len(comparison.differences) == 200
+    assert Counter(kind for kind, _ in planted.values()) == dict.fromkeys(DifferenceKind, 40)
     assert (comparison.here_count, comparison.there_count) == (50_000, 50_000)
     assert compared.traffic.byte_count < 1_000_000
 
@@ -72,7 +84,7 @@ async def test_one_difference_costs_a_few_kilobytes(hubei: Province, database: L
     assert not (await compared.compare()).differences
     assert compared.traffic.byte_count < 1_000
 
-    await hubei.put([with_social(copied(holders[17]), social_state=LOST)])
+    await hubei.put([with_other(copied(holders[17]), social_state=LOST)])
     compared = comparing(hubei, database, ISSUED)
     assert [one.card.number for one in (await compared.compare()).differences] == ["A00000017"]
     assert compared.traffic.byte_count < 10_000
@@ -81,12 +93,10 @@ async def test_one_difference_costs_a_few_kilobytes(hubei: Province, database: L
 async def test_own_cards_are_reported_again_or_listed_and_their_accounts_taken_over(
     hubei: Province, database: LiveConnection
 ) -> None:
-    holders = [make_holder(serial) for serial in range(400)]
-    strangers = [make_holder(serial) for serial in range(1_000, 1_005)]
+    holders = [make_holder(serial, has_account=serial % 100 > 0) for serial in range(400)]
+    strangers = [make_holder(serial) for serial in range(1_000, 1_006)]
     await fill_registry(await database.get(), holders)
-    planted = await plant(hubei, holders, strangers, each=5)
-    frozen = with_social(copied(holders[1]), financial_state=values_pb2.FINANCIAL_STATE_FROZEN, financial_version=1)
-    await hubei.put([frozen])
+    planted = await plant(hubei, holders, strangers, each=6)
     office = KnowingOffice([*holders, *strangers[1:]])
     use(hubei, office)
     for holder in holders:
@@ -96,23 +106,29 @@ async def test_own_cards_are_reported_again_or_listed_and_their_accounts_taken_o
         )
 
     drift = await find_drift(HUBEI, hubei.stub, database, EMPTY_DIRECTORY, is_repairing=False, settle_s=0)
-    assert drift[0].found == dict.fromkeys(planted.by_number().values(), 5) | {"other-version": 6}
+    assert drift[0].found == dict.fromkeys(DifferenceKind, 6)
     assert not drift[0].repaired
     assert not hubei.world.told()
     assert not await list_cases(await database.get())
 
     drift = await find_drift(HUBEI, hubei.stub, database, EMPTY_DIRECTORY, is_repairing=True, settle_s=0)
     # The hub takes no report here, so nothing of what is told again is repaired yet.
-    expected = dict.fromkeys(planted.by_number().values(), 5)
-    assert (drift[0].listed, drift[0].repaired) == (expected, {"other-version": 1})
+    of_bank = numbers_of(planted, Remedy.REPAIR_COPY)
+    assert drift[0].repaired == {"other-version": 2, "other-state": 3}
+    assert drift[0].listed == dict.fromkeys(DifferenceKind, 6) | {"other-version": 4, "other-state": 3}
     told = {event.card.number: event.version for event in hubei.world.told()}  # type: ignore[attr-defined]
     unknown = strangers[0].cards[0].number
-    assert told.keys() == (planted.missing_here - {unknown}) | planted.other_version
-    assert [type(change) for change in office.told] == [change_pb2.ReportFinancialChangeRequest]
-    assert await hubei.card(frozen.card) == copied(holders[1])
+    assert told.keys() == numbers_of(planted, Remedy.REPORT_AGAIN) - {unknown}
+    assert {type(change) for change in office.told} == {change_pb2.ReportFinancialChangeRequest}
+    assert {change.card.number for change in office.told} == of_bank
+    for holder in holders:
+        if holder.cards[0].number in of_bank:
+            assert await hubei.card(copied(holder).card) == copied(holder)
 
     cases = await list_cases(await database.get(), HUBEI)
-    assert {case.number: case.kind for case in cases} == planted.by_number()
+    assert {case.number: case.kind for case in cases} == {
+        number: kind for number, (kind, _) in planted.items() if number not in of_bank
+    }
     assert {case.there for case in cases if case.kind == "missing-there"} == {""}
     assert "A0" not in repr(cases)
 
@@ -132,17 +148,17 @@ def use(hubei: Province, office: KnowingOffice) -> None:
 
 
 async def test_followed_cards_become_what_the_registry_says(hubei: Province, database: LiveConnection) -> None:
-    residents = [make_holder(serial, "cn-11", "420500") for serial in range(300)]
+    residents = [make_holder(serial, "cn-11", "420500", has_account=serial % 100 > 0) for serial in range(300)]
     followed = [make_holder(serial, "cn-31", "310000", followers=(HUBEI, "cn-11")) for serial in range(1_000, 1_050)]
     others = [make_holder(serial, "cn-11", "110000", followers=("cn-31",)) for serial in range(2_000, 2_200)]
     own = [make_holder(serial) for serial in range(3_000, 3_020)]
     await fill_registry(await database.get(), [*residents, *followed, *others, *own])
     await hubei.put([copied(holder) for holder in own])
-    planted = await plant(hubei, [*residents, *followed], others, each=5)
+    planted = await plant(hubei, [*residents, *followed], others, each=6)
 
     drift = await find_drift(HUBEI, hubei.stub, database, EMPTY_DIRECTORY, is_repairing=True, settle_s=0)
     assert [one.scope for one in drift] == ["issued", "followed"]
-    assert drift[1].found == drift[1].repaired == dict.fromkeys(planted.by_number().values(), 5)
+    assert drift[1].found == drift[1].repaired == dict.fromkeys(DifferenceKind, 6)
     assert (drift[1].here_count, drift[1].there_count) == (350, 350)
     assert not drift[0].found
 
@@ -151,7 +167,9 @@ async def test_followed_cards_become_what_the_registry_says(hubei: Province, dat
     shown = {change.holder.name for change in hubei.office.told if hasattr(change, "holder")}
     assert shown == {"示例"}
     told = {change.card.number for change in hubei.office.told}
-    assert told == planted.by_number().keys() - planted.missing_here
+    # That an account was never told of is no change.
+    unopened = {holder.cards[0].number for holder in residents if not holder.cards[0].financial.version}
+    assert told == planted.keys() - numbers_of(planted, DifferenceKind.MISSING_HERE) - unopened
 
 
 @pytest.mark.parametrize(
@@ -198,7 +216,7 @@ async def test_what_is_on_its_way_is_no_difference(hubei: Province, database: Li
     await fill_registry(await database.get(), holders)
     await hubei.put([copied(holder) for holder in holders])
     await hubei.put(
-        [with_social(copied(holders[3]), social_version=4), with_social(copied(holders[4]), social_version=4)]
+        [with_other(copied(holders[3]), social_version=4), with_other(copied(holders[4]), social_version=4)]
     )
 
     class LookedAtTwice(RegistrySide):

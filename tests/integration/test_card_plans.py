@@ -12,13 +12,14 @@ from onecard.card.v1 import comparison_pb2, replacement_pb2
 from onecard_broker.domain.card_state import holder_key
 from onecard_broker.records import card_copy
 from onecard_broker.records.arrays import uuids
+from onecard_broker.records.card_cases import list_cases, put_cases
 from onecard_broker.records.card_columns import holder_of
 from onecard_broker.records.card_ranges import KEY_SPACE, CardRanges, CardSelection, select_cards
 from onecard_broker.records.card_registry import PARTITIONED, CardRegistry
 from onecard_broker.records.card_waiting import list_waiting
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.pool import Connection
-from onecard_protocol.identifiers import PROVINCE_CODES
+from onecard_protocol.identifiers import PROVINCE_CODES, PROVINCES
 from tests.support.plans import Plans
 
 pytest_plugins = ("tests.support.engines",)
@@ -179,6 +180,28 @@ async def test_what_waits_for_a_person_is_found_by_indexes_of_what_waits(
     stuck, overdue = plans.take()
     assert "card_replacement_steps_stuck" in stuck.used, stuck
     assert "card_replacements_alarmed" in overdue.used, overdue
+
+
+async def test_a_provinces_cases_are_listed_and_put_right_by_an_index(
+    database: LiveConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await database.get()
+    await connection.execute(
+        "INSERT INTO card_cases SELECT p, 1 + n %% 2, p, 'A' || n, 1, 'other-data', '', '', n"
+        " FROM unnest(%s::text[]) AS p, generate_series(1, 400) AS n",
+        (sorted(PROVINCES),),
+    )
+    await connection.execute("ANALYZE card_cases")
+    plans = Plans(connection, monkeypatch, large={"card_cases"})
+
+    found = await list_cases(connection, HUBEI)
+    left = [case for case in found if case.scope == ISSUED][:150]
+    await put_cases(connection, HUBEI, ISSUED, left, is_complete=True)
+
+    assert (len(found), len(await list_cases(connection, HUBEI))) == (400, 350)
+    listed, removed, _ = plans.take()
+    assert listed.looks_up("card_cases_pkey", "participant ="), listed
+    assert removed.looks_up("card_cases_pkey", "participant =", "scope ="), removed
 
 
 def subject_of(number: int) -> str:

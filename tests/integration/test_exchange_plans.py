@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import pytest
 
 from onecard.exchange.v1 import message_pb2
-from onecard_broker.domain.card_state import holder_key
+from onecard_broker.domain.card_state import Cardholder, holder_key
 from onecard_broker.domain.model import AggregateKey, KnownMessage, KnownState, Timer, TimerPurpose
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records.aggregates import Aggregates
@@ -18,7 +19,8 @@ from onecard_broker.records.pool import Connection, connect
 from onecard_broker.records.schema import ensure_days
 from onecard_protocol.clock import now_ms
 from onecard_protocol.messages import trusted_message
-from tests.support.plans import Plans
+from tests.support.cardholders import replacing_holder
+from tests.support.plans import Plan, Plans
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -93,6 +95,32 @@ async def test_cardholders_are_looked_up_in_indexes(connection: Connection, plan
     assert [plan.searched - {"card_code_systems_pkey"} for plan in plans.take()] == [
         {f"{table}_pkey"} for table in CARD_TABLES
     ]
+
+
+async def test_cardholders_are_written_and_deleted_by_their_keys(connection: Connection, plans: Plans) -> None:
+    registry, keys = CardRegistry(), [(partition, holder_key((key * 2).hex())) for partition, key in KEYS]
+    replacing = [replacing_holder((key * 2).hex(), key) for _, key in KEYS]
+    shorter = [
+        dataclasses.replace(one, replacements=(dataclasses.replace(one.replacements[0], steps=()),))
+        for one in replacing
+    ]
+    bare = [Cardholder(subject=one.subject) for one in replacing]
+
+    async def save(before: Sequence[Cardholder | None], after: Sequence[Cardholder | None]) -> list[Plan]:
+        async with connection.transaction():
+            await registry.save(connection, dict(zip(keys, zip(before, after, strict=True), strict=True)))
+        return plans.take()
+
+    none = [None] * len(keys)
+    holders, _, *rows = await save(none, replacing)
+    assert [plan.arbiters for plan in (holders, *rows)] == [{f"{table}_pkey"} for table in CARD_TABLES]
+    steps_gone, _ = await save(replacing, shorter)
+    cards_gone, *replacements_gone, _ = await save(shorter, bare)
+    (holders_gone,) = await save(bare, none)
+    for plan in (steps_gone, holders_gone, cards_gone, *replacements_gone):
+        # A replacement's id is of its own.
+        assert plan.searched, plan
+        assert plan.searched <= {*(f"{table}_pkey" for table in CARD_TABLES), "card_replacements_id"}, plan
 
 
 async def test_what_a_batch_ends_is_looked_up_too(connection: Connection, plans: Plans) -> None:

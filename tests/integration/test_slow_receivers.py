@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -11,15 +11,17 @@ import grpc.aio
 import pytest
 from google.rpc import status_pb2 as rpc_status_pb2
 
-from onecard.exchange.v1 import message_pb2, service_pb2, service_pb2_grpc
+from onecard.exchange.v1 import control_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.gateway import delivery
 from onecard_broker.gateway.bounded_writes import BoundedWrites
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_status, reason_name
-from tests.support.directories import certificate_name
+from onecard_protocol.identifiers import HUB
+from tests.support.card_reports import CARDS, REPORT_SOCIAL, recognition_code, social_report
+from tests.support.directories import MEDICAL, certificate_name, put_participant
 from tests.support.gateway import Hub, eventually, eventually_async, running_hub
-from tests.support.messages import make_event
+from tests.support.messages import make_event, make_signed
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -27,11 +29,40 @@ pytest_plugins = ("tests.support.engines",)
 SMALL_WINDOW = (("grpc.http2.lookahead_bytes", 16_384), ("grpc.http2.bdp_probe", 0))
 BATCHES = 4
 
+Making = Callable[[Hub, int], message_pb2.SignedMessage]
+
+
+def filing(hub: Hub, serial: int) -> message_pb2.SignedMessage:
+    """Addressed to the receiver."""
+    return make_event(hub.signers["cn-51"], now_ms(), serial=serial)
+
+
+def card_change(hub: Hub, serial: int) -> message_pb2.SignedMessage:
+    """Told to the hub; the receiver gets it by its subscription."""
+    report = social_report(serial, issuer="cn-51")
+    report.data.recognition_code = recognition_code(serial, "510100")
+    return make_signed(
+        hub.signers["cn-51"],
+        report,
+        now_ms=now_ms(),
+        sender="cn-51",
+        recipient=HUB,
+        method=REPORT_SOCIAL,
+        kind=message_pb2.MESSAGE_KIND_EVENT,
+    )
+
+
+def subscription() -> control_pb2.ControlRecord:
+    """To the changes of cards whose holders live in Beijing."""
+    record = put_participant("cn-44", (MEDICAL, CARDS))
+    record.put_participant.feeds.add(package="onecard.card.v1", residents_of=["cn-11"])
+    return record
+
 
 @pytest.fixture
 async def hub(postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
     monkeypatch.setattr(limits, "RECEIVER_SLOW_MS", 500)
-    async with running_hub(postgres_dsn, tmp_path) as running:
+    async with running_hub(postgres_dsn, tmp_path, patterns=(MEDICAL, CARDS), changes=[subscription()]) as running:
         yield running
 
 
@@ -84,10 +115,10 @@ class Sleeper:
         return ""
 
 
-async def fill_inbox(hub: Hub) -> list[bytes]:
+async def fill_inbox(hub: Hub, make: Making = filing) -> list[bytes]:
     headers = []
     for batch in range(BATCHES):
-        events = [make_event(hub.signers["cn-51"], now_ms(), serial=batch * 250 + serial) for serial in range(250)]
+        events = [make(hub, batch * 250 + serial) for serial in range(250)]
 
         async def are_taken(events: Sequence[message_pb2.SignedMessage] = tuple(events)) -> bool:
             # The very same again, if the hub was not ready for a moment.
@@ -107,10 +138,11 @@ def open_deliveries(hub: Hub) -> int:
     return hub.gateways[0]._delivery._streams["cn-44"]
 
 
+@pytest.mark.parametrize("make", [filing, card_change])
 async def test_one_that_never_reads_is_told_and_dropped_and_loses_nothing(
-    hub: Hub, given_up: list[BoundedWrites]
+    hub: Hub, given_up: list[BoundedWrites], make: Making
 ) -> None:
-    headers = await fill_inbox(hub)
+    headers = await fill_inbox(hub, make)
     async with sleepy_channel(hub) as channel:
         sleeper = Sleeper(channel)
         await sleeper.open()

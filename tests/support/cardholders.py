@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping
 
 import psycopg
 
-from onecard.card.v1 import values_pb2
-from onecard_broker.domain.card_state import Card, Cardholder, LocalStatus, Machine
+from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.domain.card_state import Card, Cardholder, LocalStatus, Machine, Replacement, Step
+from onecard_broker.domain.replacement_states import ReplacementPhase, StepPhase
 from tests.support.card_reports import recognition_code
 
 
@@ -38,6 +40,33 @@ def a_card(
         bank="bank-102",
         generation=3,
         expiry_day=expiry_day,
+    )
+
+
+def replacing_holder(subject: str, replacement_id: bytes, *, number: str = "") -> Cardholder:
+    """A person whose card was replaced; the old card's issuer did not end it yet."""
+    old, new = a_card(1, state=values_pb2.SOCIAL_STATE_SUPERSEDED), a_card(2)
+    steps = (
+        Step(step=replacement_pb2.REPLACEMENT_STEP_NEW_ENABLED, phase=StepPhase.DONE, recipient="cn-11"),
+        Step(
+            step=replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED,
+            phase=StepPhase.RETRYING,
+            recipient="cn-11",
+            attempt=2,
+            reason=errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN,
+            changed_ms=1_790_000_001_000,
+        ),
+    )
+    replacement = Replacement(
+        id=replacement_id,
+        phase=ReplacementPhase.RUNNING,
+        old=old.key,
+        new=new.key,
+        steps=steps,
+        began_ms=1_790_000_000_000,
+    )
+    return Cardholder(
+        subject=subject, kind="01", number=number, name="测试人", cards=(old, new), replacements=(replacement,)
     )
 
 

@@ -227,14 +227,18 @@ async def running_hub(
     *,
     participants: Sequence[str] = PARTICIPANTS,
     patterns: tuple[str, ...] = (MEDICAL,),
+    changes: Sequence[control_pb2.ControlRecord] = (),
 ) -> AsyncIterator[Hub]:
-    """A hub with one worker and one gateway; the directory lets all but the hub send and receive the patterns."""
+    """A hub with one worker and one gateway; the directory lets all but the hub send and receive the patterns.
+
+    `changes` are made to it before the hub starts.
+    """
     await asyncio.to_thread(ensure_days, dsn, now_ms())
     log = await EmbeddedLog.open(dsn, partition_count=PARTITION_COUNT)
     await log.ensure_topics(topics(PARTITION_COUNT))
     signers = {participant: new_signer(f"{participant}-1") for participant in participants}
     database = LiveConnection(dsn, application_name="test directory")
-    records = country(signers, patterns)
+    records = numbered(*country(signers, patterns), *changes)
     await DirectoryStore(database).append(records, signers["cn-00"], network=NETWORK, now_ms=now_ms())
     await database.close()
     worker = ExchangeWorker(

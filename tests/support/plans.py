@@ -37,6 +37,11 @@ class Plan:
         """Indexes that are asked for what meets a condition, not gone through."""
         return {_whole(node["Index Name"]) for node in self.nodes if "Index Name" in node and "Index Cond" in node}
 
+    @property
+    def arbiters(self) -> set[str]:
+        """Indexes that tell whether a row to be written stands there already."""
+        return {_whole(index) for node in self.nodes for index in node.get("Conflict Arbiter Indexes", [])}
+
     def looks_up(self, index: str, *conditions: str) -> bool:
         """Whether an index is asked for what meets the conditions, not gone through."""
         return any(

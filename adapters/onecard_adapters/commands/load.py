@@ -24,7 +24,7 @@ SigningOption = Annotated[str, typer.Option("--signing", help="adaptive or singl
 def receive(
     config: Annotated[list[Path], typer.Option("--config", "-c", help="An adapter's configuration; events take many.")],
     report: ReportOption,
-    kind: Annotated[str, typer.Option(help="events, cards, calls or settlements.")],
+    kind: Annotated[str, typer.Option(help="events, cards, loss, calls or settlements.")],
     signing: SigningOption = "adaptive",
 ) -> None:
     """Answer whatever comes until SIGTERM, then write the figures."""
@@ -77,11 +77,14 @@ def send(
 def card_snapshot(
     file: Annotated[Path, typer.Argument(help="File to write.")],
     cards: Annotated[int, typer.Option(min=1, help="How many cards.")],
+    accounts: Annotated[
+        bool, typer.Option("--accounts", help="With what their bank tells, as `copies` has it.")
+    ] = False,
 ) -> None:
     """Write a snapshot of synthetic cards, for `onecard card load`."""
     from onecard_adapters.load.copies import write_cards
 
-    write_cards(file, cards)
+    write_cards(file, cards, has_accounts=accounts)
 
 
 @app.command()
@@ -91,7 +94,7 @@ def copies(
     cards: Annotated[int, typer.Option(min=1, help="How many cards, the same as in the snapshot.")],
     differing: Annotated[int, typer.Option(min=0, help="How many of them differ from it.")] = 0,
 ) -> None:
-    """Hold copies of synthetic cards and answer comparisons until SIGTERM."""
+    """Hold copies of synthetic cards and their accounts, and answer comparisons until SIGTERM."""
     from onecard_adapters.load.copies import hold_copies
     from onecard_adapters.settings import load_adapter_settings
 

@@ -13,6 +13,7 @@ from onecard_protocol.messages import timestamp
 
 ISSUER: Final = "cn-44"
 RESIDENCE_AREA: Final = "510100"
+BANK: Final = "bank-102"
 REPORT_METHOD: Final = "/onecard.card.v1.CardChangeService/ReportSocialChange"
 PURPOSE: Final = "benchmark"
 
@@ -67,6 +68,19 @@ def change(serial: int, version: int) -> change_pb2.ReportSocialChangeRequest:
             residence_area=RESIDENCE_AREA,
         ),
         holder=values_pb2.HolderDetails(name="示例", social_security_number=identity_number(serial)),
+    )
+
+
+def account(serial: int) -> change_pb2.ReportFinancialChangeRequest:
+    """The account of a card, opened and then put to use."""
+    return change_pb2.ReportFinancialChangeRequest(
+        person=person(serial),
+        card=_reference(serial),
+        version=2,
+        change=change_pb2.FINANCIAL_CHANGE_ACTIVATED,
+        state=values_pb2.FINANCIAL_STATE_ACTIVE,
+        occurred_time=timestamp(now_ms()),
+        local_status=_code("mohrss.aac019", "1"),
     )
 
 

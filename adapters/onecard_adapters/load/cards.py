@@ -31,8 +31,11 @@ def _stub(gateway: Gateway) -> status_pb2_grpc.CardStatusServiceStub:
     return status_pb2_grpc.CardStatusServiceStub(gateway.channel)
 
 
-async def make_known(settings: AdapterSettings, *, by_batch: bool) -> None:
-    """Tell of all cards, and wait until the registry knows the last ones. Raises RuntimeError for a refusal."""
+async def make_known(settings: AdapterSettings, *, by_batch: bool) -> int:
+    """Tell of all cards, and wait until the registry knows the last ones; how many messages that took.
+
+    Raises RuntimeError for a refusal.
+    """
     told = Sent()
     async with open_sender(settings, card_changes(1, CARD_COUNT), told, by_batch=by_batch) as sender:
         for _ in range(CARD_COUNT // BATCH_COUNT):
@@ -45,7 +48,7 @@ async def make_known(settings: AdapterSettings, *, by_batch: bool) -> None:
         while True:
             response = await _stub(gateway).BatchGetCardStatus(request, timeout=_CALL_SECONDS)
             if all(answer.cards for answer in response.answers):
-                return
+                return told.message_count
             await asyncio.sleep(0.2)
 
 
@@ -81,7 +84,8 @@ async def lose_cards(
 ) -> None:
     """Report changes at the rate; of some batches' losses one is watched at a counter until it is refused.
 
-    What is noted are the watched losses: from the making of the message to the first refusal.
+    What is noted are the watched losses: from the making of the message to the first refusal. What was submitted is all
+    counted.
     """
     known = Sent()
     stream = card_changes(1, CARD_COUNT)
@@ -96,7 +100,7 @@ async def lose_cards(
         while now_ms() < made_ms + _CALL_SECONDS * 1000:
             response = await stub.VerifyCard(request, timeout=_CALL_SECONDS)
             if response.verdict == status_pb2.CARD_VERDICT_TEMPORARILY_LOST:
-                sent.note(made_ms, 1)
+                sent.note(made_ms, 0)
                 return
             await asyncio.sleep(_POLL_SECONDS)
         sent.failures.append("NOT_REFUSED")
@@ -120,4 +124,5 @@ async def lose_cards(
             watching.add(task)
             task.add_done_callback(watching.discard)
         await asyncio.gather(*watching)
+    sent.message_count += known.message_count
     sent.failures += known.failures

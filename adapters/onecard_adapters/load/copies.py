@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from onecard.card.v1 import change_pb2, replacement_pb2, snapshot_pb2, values_pb2
+from onecard.card.v1 import comparison_pb2, replacement_pb2, snapshot_pb2, values_pb2
 from onecard.card.v1.comparison_pb2_grpc import add_CardComparisonServiceServicer_to_server
 from onecard_adapters.cards.comparison import CardComparisonServicer
 from onecard_adapters.cards.copies import CardCopies
@@ -25,12 +25,15 @@ from onecard_adapters.cards.port import CardOffice, Change, LocalAccount, LocalC
 from onecard_adapters.load import card_messages, reports
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.settings import AdapterSettings
+from onecard_protocol.card_digests import data_digest
 from onecard_protocol.card_snapshot import write_snapshot
 
 _WRITTEN_COUNT: Final = 2_000
 _HOME_AREA: Final = "440100"
 _ELSEWHERE_EVERY: Final = 10
 """Of so many holders one lives in another province than the one that issued the card."""
+_UNOPENED_EVERY: Final = 7
+"""Of the banks' accounts one in so many was not told of yet; no divisor of the steps between differences."""
 KINDS: Final = ("missing-here", "missing-there", "other-version", "other-state", "other-data")
 
 
@@ -49,22 +52,27 @@ class _NoOffice(CardOffice):
         return None
 
 
-def card(serial: int) -> change_pb2.ReportSocialChangeRequest:
-    """A card in use, as its issuer tells of it."""
-    change = card_messages.change(serial, 1)
+def card(serial: int, *, has_account: bool) -> snapshot_pb2.SnapshotCard:
+    """A card in use as its issuer tells of it, and its bank if it is to have an account."""
+    told = snapshot_pb2.SnapshotCard(social=card_messages.change(serial, 1))
     if serial % _ELSEWHERE_EVERY:
-        change.data.residence_area = _HOME_AREA
-    return change
+        told.social.data.residence_area = _HOME_AREA
+    if has_account:
+        told.social.data.bank = card_messages.BANK
+        if serial % _UNOPENED_EVERY:
+            told.financial.CopyFrom(card_messages.account(serial))
+    return told
 
 
-def write_cards(file: Path, card_count: int) -> None:
+def write_cards(file: Path, card_count: int, *, has_accounts: bool = False) -> None:
     """The cards as a snapshot of their issuer."""
+    serials = range(1, card_count + 1)
     with file.open("wb") as stream:
         write_snapshot(
             stream,
             card_messages.ISSUER,
             card_count,
-            (snapshot_pb2.SnapshotCard(social=card(serial)).SerializeToString() for serial in range(1, card_count + 1)),
+            (card(serial, has_account=has_accounts).SerializeToString() for serial in serials),
         )
 
 
@@ -78,7 +86,8 @@ async def hold_copies(
 ) -> None:
     """Fill the store of the cards' issuer and answer comparisons until told to stop.
 
-    The report, which appears when all is ready, tells how many differences of each kind were planted.
+    The report, which appears when all is ready, tells how many differences of each kind were planted, and how many of
+    them in accounts.
     """
     exchange = Exchange.open(settings)
     desk = ExchangeCardDesk(exchange)
@@ -95,55 +104,88 @@ async def hold_copies(
     async with exchange:
         await exchange.wait_ready()
         begun = time.monotonic()
-        planted: Counter[str] = Counter()
-        changes = copied_changes(card_count, differing_count, planted)
-        while await _write(exchange, desk.copies, changes):
+        planted, in_accounts = Counter[str](), Counter[str]()
+        cards = copied_cards(card_count, differing_count, planted, in_accounts)
+        while await _write(exchange, desk.copies, cards):
             pass
-        seconds = round(time.monotonic() - begun, 1)
-        await asyncio.to_thread(reports.write, report, {"planted": dict(planted), "filling_seconds": seconds})
+        figures = {
+            "planted": dict(planted),
+            "planted_in_accounts": dict(in_accounts),
+            "filling_seconds": round(time.monotonic() - begun, 1),
+        }
+        await asyncio.to_thread(reports.write, report, figures)
         await stopping.wait()
 
 
-async def _write(
-    exchange: Exchange, copies: CardCopies, changes: Iterator[change_pb2.ReportSocialChangeRequest]
-) -> bool:
+async def _write(exchange: Exchange, copies: CardCopies, cards: Iterator[comparison_pb2.CopiedCard]) -> bool:
     """Write some more; False if there were none."""
-    some = list(itertools.islice(changes, _WRITTEN_COUNT))
+    some = list(itertools.islice(cards, _WRITTEN_COUNT))
 
-    def take(connection: sqlite3.Connection) -> None:
-        for change in some:
-            copies.take(connection, change)
+    def put(connection: sqlite3.Connection) -> None:
+        for one in some:
+            copies.put(connection, one, card_messages.BANK)
 
-    await exchange.store.run(take)
+    await exchange.store.run(put)
     return bool(some)
 
 
-def copied_changes(
-    card_count: int, differing_count: int, planted: Counter[str]
-) -> Iterator[change_pb2.ReportSocialChangeRequest]:
-    """What the copies hold, card by card."""
+def copied_cards(
+    card_count: int, differing_count: int, planted: Counter[str], in_accounts: Counter[str]
+) -> Iterator[comparison_pb2.CopiedCard]:
+    """What the copies hold, card by card, of cards with accounts."""
     step = max(1, card_count // max(1, differing_count))
     for serial in range(1, card_count + 1):
-        change = card(serial)
-        if serial % step or sum(planted.values()) >= differing_count:
-            yield change
+        told = card(serial, has_account=True)
+        if serial % step or planted.total() >= differing_count:
+            yield copy_of(told)
             continue
-        kind = KINDS[serial // step % len(KINDS)]
+        turn, place = divmod(serial // step, len(KINDS))
+        kind = KINDS[place]
         planted[kind] += 1
         match kind:
             case "missing-here":
-                yield change
-                unknown = card(serial)
-                unknown.card.sequence = 2
-                yield unknown
+                yield copy_of(told)
+                told.social.card.sequence = 2
+            case "missing-there":
+                continue
             case "other-version":
-                change.version = 2
-                yield change
+                in_accounts[kind] += _make_other_version(told, serial, turn)
             case "other-state":
-                change.state = values_pb2.SOCIAL_STATE_LOST
-                yield change
-            case "other-data":
-                change.data.card_class = "2"
-                yield change
+                is_of_account = turn % 2 == 1 and told.HasField("financial")
+                if is_of_account:
+                    told.financial.state = values_pb2.FINANCIAL_STATE_FROZEN
+                else:
+                    told.social.state = values_pb2.SOCIAL_STATE_LOST
+                in_accounts[kind] += is_of_account
             case _:
-                pass
+                told.social.data.card_class = "2"
+        yield copy_of(told)
+
+
+def _make_other_version(told: snapshot_pb2.SnapshotCard, serial: int, turn: int) -> bool:
+    """Of one machine by turns; True if it is the account's, of which one side may know nothing."""
+    if not told.HasField("financial"):
+        told.financial.CopyFrom(card_messages.account(serial))
+        return True
+    match turn % 4:
+        case 0:
+            told.social.version += 1
+        case 1:
+            told.financial.version -= 1
+        case 2:
+            told.financial.version += 1
+        case _:
+            told.ClearField("financial")
+    return turn % 4 > 0
+
+
+def copy_of(told: snapshot_pb2.SnapshotCard) -> comparison_pb2.CopiedCard:
+    """The copy that agrees with what was told."""
+    return comparison_pb2.CopiedCard(
+        card=told.social.card,
+        social_state=told.social.state,
+        social_version=told.social.version,
+        financial_state=told.financial.state,
+        financial_version=told.financial.version,
+        data_digest=data_digest(told.social.data),
+    )

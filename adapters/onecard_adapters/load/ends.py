@@ -20,7 +20,7 @@ from onecard_protocol.clock import now_ms
 
 QUIET_SECONDS: Final = 3.0
 LOSS_RATE_PER_S: Final = 500.0
-EVENT_KINDS: Final = frozenset({"events", "cards"})
+EVENT_KINDS: Final = frozenset({"events", "cards", "loss"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +108,10 @@ async def send_load(settings: AdapterSettings, load: Load, report: Path, *, sign
             stream = filings() if load.kind == "events" else card_changes(1, cards.CARD_COUNT)
             begun_ms, until_ms = await _send_events(settings, load, stream, sent, signs_by_batch=signs_by_batch)
         case "statuses" | "status" | "loss":
-            await cards.make_known(settings, by_batch=signs_by_batch)
+            told_count = await cards.make_known(settings, by_batch=signs_by_batch)
             begun_ms, until_ms = _announce(load)
             if load.kind == "loss":
+                sent.message_count = told_count
                 rate = load.rate_per_s or LOSS_RATE_PER_S
                 await cards.lose_cards(settings, sent, until_ms=until_ms, rate_per_s=rate, by_batch=signs_by_batch)
             else:

@@ -2,7 +2,8 @@
 
 A prepared statement keeps the plan that it got when its table was small: a join may then be a hash join, which reads
 the whole table for each batch until statistics are made. ``OFFSET 0`` keeps the lookup from being turned into a join,
-and a connection that `looks_up` (pool.py) keeps each lookup from reading a table that was small.
+and a connection that `looks_up` (pool.py) keeps each lookup, and what is deleted by keys, from reading a table that was
+small.
 """
 
 from __future__ import annotations

@@ -15,9 +15,13 @@ Cursor = psycopg.AsyncCursor[TupleRow]
 
 
 _SETTINGS: Final = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
-# A plan that was made for a small table is kept while the table grows. JIT would be begun for the penalty alone.
+# A plan that was made for a small table is kept while the table grows, and a hash or merge join goes through all of it,
+# along an index where it may not scan. JIT would be begun for the penalty alone.
 # A worker that hangs within a transaction must not lock out who takes its leases over.
-_LOOKING_UP: Final = f" -c enable_seqscan=off -c jit=off -c idle_in_transaction_session_timeout={limits.LEASE_MS}"
+_LOOKING_UP: Final = (
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+    f" -c idle_in_transaction_session_timeout={limits.LEASE_MS}"
+)
 
 
 async def connect(dsn: str, *, application_name: str, looks_up: bool = False) -> Connection:

@@ -49,7 +49,7 @@ async def measure_drift(benchmark: DriftBenchmark, report: Callable[[str], None]
 async def _measured(benchmark: DriftBenchmark, country: Country, report: Callable[[str], None]) -> dict[str, Any]:
     held = country.directory / "held.json"
     count = str(benchmark.card_count)
-    loaded = await load_registry(country, benchmark.card_count, report)
+    loaded = await load_registry(country, benchmark.card_count, report, has_accounts=True)
     report("filling the province's copies")
     holder = await country.run_beside(
         "card-copies",
@@ -63,7 +63,8 @@ async def _measured(benchmark: DriftBenchmark, country: Country, report: Callabl
         return await asyncio.to_thread(held.exists)
 
     await holder.wait_until(is_held, STEP_SECONDS)
-    planted: dict[str, int] = json.loads(held.read_text(encoding="ascii"))["planted"]
+    holding = json.loads(held.read_text(encoding="ascii"))
+    planted: dict[str, int] = holding["planted"]
     # Twice: the first comparison computes the digests of all copies, the next ones find them computed.
     first, peaks = await _compare(country, holder, report, "card-drift-1")
     again, _ = await _compare(country, holder, report, "card-drift-2")
@@ -73,6 +74,7 @@ async def _measured(benchmark: DriftBenchmark, country: Country, report: Callabl
         "log": benchmark.log,
         "cards": benchmark.card_count,
         "planted": planted,
+        "planted_in_accounts": holding["planted_in_accounts"],
         "found": first["found"],
         "wrong": wrong,
         "seconds": first["seconds"],

@@ -63,13 +63,14 @@ async def measure_registry(card_count: int, report: Callable[[str], None]) -> di
     }
 
 
-async def load_registry(country: Country, card_count: int, report: Callable[[str], None]) -> Loaded:
+async def load_registry(
+    country: Country, card_count: int, report: Callable[[str], None], *, has_accounts: bool = False
+) -> Loaded:
     """Write a snapshot of synthetic cards, and load it into the country's registry."""
     snapshot = country.directory / "cards.snapshot"
     report("writing the snapshot")
-    writing = await country.run_beside(
-        "card-snapshot", ["load", "card-snapshot", str(snapshot), "--cards", str(card_count)]
-    )
+    options = ["--cards", str(card_count), *(["--accounts"] if has_accounts else [])]
+    writing = await country.run_beside("card-snapshot", ["load", "card-snapshot", str(snapshot), *options])
     await run_to_end(writing)
     report("loading the registry")
     begun, database_before = time.monotonic(), _cpu_s(country.process_ids["postgres"])

@@ -64,9 +64,9 @@ class Benchmark:
     def receivers(self) -> tuple[str, ...]:
         """Participants that the load is delivered to; none where it is read only."""
         match self.kind:
-            case "statuses" | "status" | "loss":
+            case "statuses" | "status":
                 return ()
-            case "cards":  # Where the holders live, and one that follows the place.
+            case "cards" | "loss":  # Where the holders live, and one that follows the place.
                 return ("cn-51", "cn-11")
             case "everyone":
                 return tuple(sorted(PROVINCES - {SENDER}))
@@ -77,7 +77,7 @@ class Benchmark:
     def plan(self) -> CountryPlan:
         """The country that it needs."""
         followers: dict[str, tuple[str, ...]] = {}
-        if self.kind == "cards":
+        if self.kind in ("cards", "loss"):
             followers = {"cn-11": ("cn-51",)}
         elif self.kind == "everyone":
             followers = dict.fromkeys(self.receivers, ())
