@@ -1,7 +1,7 @@
 """Place of care role: serves a province's hospitals and its own core over SOAP, and asks the nation for them.
 
 Owns the way of one request: envelope, institution, trade, answer. The trades themselves are in care_person,
-care_encounter and care_settlement.
+care_encounter, care_after and care_settlement.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from onecard.medical.v1.values_pb2 import Institution
 from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest
 from onecard_adapters.dialects.cashier_text import log_text
 from onecard_adapters.dialects.cross_region_xml import envelope
-from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, CoreRefused, failure_text, is_in_doubt
+from onecard_adapters.dialects.cross_region_xml.care_after import NotedTrades
+from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, failure_text
 from onecard_adapters.dialects.cross_region_xml.care_encounter import EncounterTrades
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.care_settlement import SettlementTrades
@@ -23,9 +24,10 @@ from onecard_adapters.dialects.cross_region_xml.envelope import Call, Operation,
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber, trade_of
+from onecard_adapters.dialects.in_part import is_in_doubt
+from onecard_adapters.dialects.local_text import local_text_of
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
-from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 SUCCESS: Final = 0
@@ -109,14 +111,9 @@ class Care:
         return Institution(code=institution.code, name=institution.name, area=institution.area)
 
     def _failure(self, operation: Operation, transid: str, error: OneCardError) -> bytes:
-        local_text = ""
-        if isinstance(error, CoreRefused):
-            local_text = error.local_text
-        elif isinstance(error, CallFailed) and error.rejection is not None:
-            local_text = error.rejection.local_text
         result = Result(
             error_code=IN_DOUBT if is_in_doubt(error) else REFUSED,
-            error_message=failure_text(error, local_text),
+            error_message=failure_text(error, local_text_of(error)),
             # Only what the envelope can carry is echoed.
             transaction_id=transid if transid.isascii() and transid.isprintable() else "",
         )
@@ -131,6 +128,7 @@ async def _answer(handler: TradeHandler, asked: Asked) -> Result:
 def _handlers(desk: CareDesk) -> Mapping[TradeNumber, TradeHandler]:
     persons = PersonTrades(desk)
     encounters = EncounterTrades(desk, persons)
+    noted = NotedTrades(desk)
     settlements = SettlementTrades(desk, persons)
     return {
         TradeNumber.IDENTIFY: persons.identify,
@@ -138,9 +136,9 @@ def _handlers(desk: CareDesk) -> Mapping[TradeNumber, TradeHandler]:
         TradeNumber.WITHDRAW_FILING: persons.withdraw_filing,
         TradeNumber.REPORT_FILING: persons.report_filing,
         TradeNumber.REGISTER: encounters.register,
-        TradeNumber.DISCHARGE: encounters.discharge,
+        TradeNumber.DISCHARGE: noted.discharge,
         TradeNumber.UPLOAD_LINES: encounters.upload,
-        TradeNumber.WITHDRAW_LINES: encounters.withdraw,
+        TradeNumber.WITHDRAW_LINES: noted.withdraw,
         TradeNumber.QUERY_TOTALS: encounters.query_own_core,
         TradeNumber.QUERY_LINES: encounters.query_own_core,
         TradeNumber.TRIAL_SETTLEMENT: settlements.trial,

@@ -17,12 +17,13 @@ from onecard.exchange.v1.values_pb2 import PersonIdentity
 from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
 from onecard_adapters.dialects.cashier_text import cashier_text
 from onecard_adapters.dialects.cross_region_xml import safe_xml
-from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, CoreRefusal, ProvincialCore
+from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, STATE_UNDONE, CoreRefusal, ProvincialCore
 from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.heads import Head, read_person, write_head
-from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, parent
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumber
+from onecard_adapters.dialects.in_part import ANSWER, CONTENT, TwoSidedTrades
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
@@ -36,16 +37,7 @@ CALL_S: Final = limits.TYPED_CALL_MS / 1_000
 """Time limit of a national call; past it the outcome is unknown."""
 
 _TRANSID_CHARACTERS_MAX: Final = 32
-_ANSWER: Final = "answer"
 _REFUSAL: Final = "refusal"
-_IN_DOUBT: Final = frozenset(
-    {
-        errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN,
-        errors_pb2.ERROR_REASON_HELD,
-        errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL,
-        errors_pb2.ERROR_REASON_INTERNAL,
-    }
-)
 _METHODS_WITH_EFFECT: Final = sorted({trade.national_method for trade in TRADES.values() if trade.has_effect})
 
 VISIT_ID: Final = "ykc700"
@@ -97,6 +89,7 @@ class CareDesk:
         self.national = national
         self.core = core
         self.locks = KeyedLocks()
+        self.two_sided = TwoSidedTrades(memory)
 
     def recipient(self, area: str, element: str) -> str:
         """The province of an area. Raises LOCAL_FORM_INVALID, and RECIPIENT_NOT_ALLOWED for the own province."""
@@ -110,8 +103,10 @@ class CareDesk:
             )
         return participant
 
-    async def transaction(self, asked: Asked, encounter_id: str = "") -> Transaction:
+    async def transaction(self, asked: Asked, encounter_id: str = "", content: str = "") -> Transaction:
         """The transaction of this request: the known one for a repeat, else a new one with a national message id.
+
+        `content` is kept for trades whose repeat under another transid is to be found (`unfinished`).
 
         Raises NEVER_EXECUTED for a transid that was reversed before it came.
         """
@@ -132,7 +127,7 @@ class CareDesk:
                 TRADES[asked.trade].national_method,
                 # A registration's message id becomes the national encounter id.
                 encounter_id or message_id.hex(),
-                {VISIT_ID: asked.input.value(VISIT_ID)},
+                {VISIT_ID: asked.input.value(VISIT_ID), CONTENT: content},
             )
 
     def number(self, asked: Asked, transid: str) -> AbstractAsyncContextManager[None]:
@@ -146,7 +141,7 @@ class CareDesk:
         if encounter_id:
             for method in _METHODS_WITH_EFFECT:
                 for item in self.memory.find_transactions_of_encounter(encounter_id, method):
-                    others += _ANSWER in item.attributes and item.body_digest != digest
+                    others += ANSWER in item.attributes and item.body_digest != digest
         content = sm3(f"{asked.trade}/{others}/".encode() + asked.call.inner)
         day = asked.input.value("aae036") or asked.input.value("ake007")
         return f"{asked.input.value('aab299')[:6]:0<6}{day[2:8]:0<6}{int.from_bytes(content[:8], 'big') % 10**10:010d}"
@@ -157,15 +152,21 @@ class CareDesk:
         refusal = transaction.attributes.get(_REFUSAL)
         if refusal is not None:
             raise OneCardError(**json.loads(refusal))
-        stored = transaction.attributes.get(_ANSWER)
+        stored = transaction.attributes.get(ANSWER)
         return None if stored is None else safe_xml.parse(stored, "stored answer")
 
     async def answered(
         self, transaction: Transaction, output: Element, attributes: Mapping[str, str] | None = None
     ) -> Element:
         """Store the output, and what else is to be remembered, then give it."""
-        await self.note(transaction, {**(attributes or {}), _ANSWER: safe_xml.serialise(output)})
+        await self.note(transaction, {**(attributes or {}), ANSWER: safe_xml.serialise(output)})
         return output
+
+    async def finished(self, asked: Transaction, done: Transaction, output: Element) -> Element:
+        """As `answered`, for the transaction that was carried out and, before, for the one that repeated it."""
+        if asked.message_id != done.message_id:
+            await self.answered(asked, output)
+        return await self.answered(done, output)
 
     async def refused(self, transaction: Transaction, error: OneCardError) -> None:
         """Store a final refusal, so that a repeat meets it before anything else is asked again."""
@@ -237,11 +238,17 @@ class CareDesk:
             raise CoreRefused(self.settings.core.reason_of(refusal.error_code), refusal) from None
 
     async def _found(self, transid: str) -> Result:
-        finding = await self.core.find(transid)
+        """What the core did under a transid that it may have got; whatever it does not tell leaves that in doubt."""
+        try:
+            finding = await self.core.find(transid)
+        except CoreRefusal as refusal:
+            raise OutcomeInDoubt(f"the own core tells nothing of the trade: errorcode {refusal.error_code}") from None
+        except OneCardError as error:
+            raise OutcomeInDoubt(f"the own core cannot be asked what it did: {error.detail}") from error
+        if finding.state == STATE_UNDONE:
+            raise OneCardError(errors_pb2.ERROR_REASON_REVERSED, "the own core holds the trade as undone")
         if finding.state != STATE_EXECUTED:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, "the own core did not carry the trade out; send it again"
-            )
+            raise OutcomeInDoubt("the own core does not know of the trade yet")
         return finding.result
 
 
@@ -249,14 +256,15 @@ REVERSED_BEFORE: Final = "cross-region-xml/reversed-before"
 """In place of a method: a transid that a reversal named before any transaction came under it."""
 
 
-def is_in_doubt(error: OneCardError) -> bool:
-    """Whether what was asked may have been, or may still be, executed: never to be treated as a failure."""
-    return error.reason in _IN_DOUBT
-
-
 def insured_number(person: PersonRecord) -> InsuredNumber:
     """The person's number in the insured area."""
     return InsuredNumber(insurance_area=person.insurance_area, personal_number=person.personal_number)
+
+
+def content_key(asked: Asked) -> str:
+    """Equal for requests of one trade with the same document, whatever its transid."""
+    children = [child for child in asked.input.children if child.name != "transid"]
+    return sm3(f"{asked.trade}/{safe_xml.serialise(parent('input', children))}".encode()).hex()
 
 
 def reference(asked: Asked, encounter: EncounterRecord) -> EncounterReference:

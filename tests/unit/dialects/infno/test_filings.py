@@ -118,7 +118,10 @@ async def test_a_filing_that_is_taken_back_at_home_is_never_told_as_refused(
         destination_core.benefits.filings.clear()
         filing_id = filed.output["result"]["trt_dcla_detl_sn"]
         answer = await hospital.withdraw_referral(person, insurance_area=area, filing_id=filing_id)
-        assert (answer.code, "2502已执行" in answer.text) == (-1, True)
+        assert (answer.code, "2502在本省系统已执行，在就医地尚未完成：请将同一报文原样重发" in answer.text) == (
+            -1,
+            True,
+        )
 
 
 async def test_who_is_not_filed_is_admitted_and_settled_only_after_filing(two_provinces: Country) -> None:

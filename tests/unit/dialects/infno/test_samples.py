@@ -12,7 +12,8 @@ import pytest
 from onecard.exchange.v1.values_pb2 import CodedValue, PersonIdentity
 from onecard.medical.v1.values_pb2 import SettlementSplit
 from onecard_adapters.connectors.http import HttpRequest, LocalHttpClient
-from onecard_adapters.dialects.infno import envelope, fees, maps, trades
+from onecard_adapters.dialects.in_part import DONE
+from onecard_adapters.dialects.infno import envelope, maps, trades
 from onecard_adapters.dialects.infno.care import Care, build_care
 from onecard_adapters.dialects.infno.insured import build_insured
 from onecard_adapters.dialects.infno.insured_desk import CarePlace, care_of
@@ -67,7 +68,7 @@ class Ends:
         lines = json.dumps({"XM99": [*parts, ""]})
         await self.care_memory.remember_transaction(
             where[0], "upload", bytes(32), new_message_id(_NOW_MS), trades.UPLOAD_FEE_LINES, encounter_id,
-            {"lines": lines, fees.DONE: "1"},
+            {"lines": lines, DONE: "1"},
         )  # fmt: skip
 
     async def settled(self, where: tuple[str, str, str, str], settlement_id: str) -> None:
