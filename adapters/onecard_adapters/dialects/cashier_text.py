@@ -54,6 +54,10 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
         ),
     ),
     (
+        r"(\w+) was refused and still stands at the own core; .*",
+        r"\1未获受理，在本省系统尚未撤回：请将同一报文原样重发",
+    ),
+    (
         r"(\w+) was executed by the insured province and others came after it; .*",
         r"\1在参保地已执行，其后又有新的办理，不再补办：请与本省系统核对",
     ),

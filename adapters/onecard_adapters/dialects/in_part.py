@@ -33,6 +33,8 @@ CONTENT: Final = "content"
 """Attribute of a transaction whose repeat under another local number is to be found: equal for equal content."""
 DONE: Final = "done"
 """Attribute of a transaction whose first side has executed it."""
+LEFT: Final = "left"
+"""Attribute of a refused transaction whose part at the own core is still to be taken back."""
 _CLOSED: Final = "closed"
 
 
@@ -69,6 +71,18 @@ def require_final(trade: str, error: OneCardError) -> None:
     if is_in_doubt(error) or may_be_sent_again(error):
         with executed_in_part(trade, at=OWN_CORE, left=INSURED_PROVINCE):
             raise error
+
+
+@contextmanager
+def taken_back(trade: str) -> Iterator[None]:
+    """Around the undoing of the own core's part after a refusal: until it is undone, the trade is no plain refusal."""
+    try:
+        yield
+    except OneCardError as error:
+        raise ExecutedInPart(
+            f"{trade} was refused and still stands at {OWN_CORE}; the same request again takes it back: {error}",
+            local_text_of(error),
+        ) from error
 
 
 def overtaken(trade: str) -> ExecutedInPart:

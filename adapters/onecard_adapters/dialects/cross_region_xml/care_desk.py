@@ -23,7 +23,7 @@ from onecard_adapters.dialects.cross_region_xml.heads import Head, read_person, 
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, parent
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumber
-from onecard_adapters.dialects.in_part import ANSWER, CONTENT, TwoSidedTrades
+from onecard_adapters.dialects.in_part import ANSWER, CONTENT, LEFT, TwoSidedTrades
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
@@ -168,9 +168,10 @@ class CareDesk:
             await self.answered(asked, output)
         return await self.answered(done, output)
 
-    async def refused(self, transaction: Transaction, error: OneCardError) -> None:
-        """Store a final refusal, so that a repeat meets it before anything else is asked again."""
-        await self.note(transaction, {_REFUSAL: json.dumps({"reason": error.reason, "detail": error.detail})})
+    async def refused(self, transaction: Transaction, error: OneCardError, left: str) -> None:
+        """Store a final refusal, so that a repeat meets it, and how the own core's part is taken back before that."""
+        refusal = json.dumps({"reason": error.reason, "detail": error.detail})
+        await self.note(transaction, {_REFUSAL: refusal, LEFT: left})
 
     async def note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
         """Add to what is remembered of a transaction."""

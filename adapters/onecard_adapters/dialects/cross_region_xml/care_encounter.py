@@ -4,7 +4,6 @@ It numbers the visit and splits the lines by its catalogue (就医地目录); if
 for good, the core's lines are taken back. The trades of which it only takes note are in care_after.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -30,7 +29,7 @@ from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
-from onecard_adapters.dialects.in_part import require_final
+from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
 from onecard_adapters.dialects.infno.care_person import choose_filing
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
@@ -39,8 +38,6 @@ from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 LINES: Final = "lines"
 """Attribute of an upload that was carried out: its line ids."""
-
-_log = logging.getLogger(__name__)
 
 
 class EncounterTrades:
@@ -117,6 +114,8 @@ class EncounterTrades:
         encounter = desk.encounter(asked)
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(asked, encounter.encounter_id)
+            left = transaction.attributes.get(LEFT, "")
+            await self._finish_taking_back(asked, encounter, transaction, left)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
             transid = transaction.local_transaction_id
@@ -163,14 +162,20 @@ class EncounterTrades:
     ) -> None:
         """Undo the core's part after a final refusal; else it stays, and the hospital repeats its request."""
         require_final(asked.trade, error)
-        await self._desk.refused(transaction, error)
         transid = transaction.local_transaction_id
+        await self._desk.refused(transaction, error, transid)
+        await self._finish_taking_back(asked, encounter, transaction, transid)
+
+    async def _finish_taking_back(
+        self, asked: Asked, encounter: EncounterRecord, transaction: Transaction, transid: str
+    ) -> None:
+        """Take the lines of an upload back from the core; nothing is left then but the refusal."""
+        if not transid:
+            return
         fields = self._desk.head(asked, encounter.person, "") | {"otransid": transid, "ykc610": ""}
-        try:
+        with taken_back(asked.trade):
             await self._desk.ask_core(TradeNumber.WITHDRAW_LINES, forms.leaves(fields), "")
-        except OneCardError as failure:
-            # The refusal is what the cashier must see; the core's leftover is for the operator.
-            _log.error("the own core kept lines that the insured province refused: reason %s", failure.reason)
+        await self._desk.note(transaction, {LEFT: ""})
 
     async def query_own_core(self, asked: Asked) -> Element:
         """0706 and 0707: what the own core holds of a visit, as it says it."""

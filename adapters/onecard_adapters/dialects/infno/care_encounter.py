@@ -4,7 +4,7 @@ It numbers the visit and splits the lines by its catalogue (就医地目录); if
 the core's part is taken back. The trades of which it only takes note are in care_after.
 """
 
-import logging
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from onecard.medical.v1.encounter_pb2 import (
     UploadFeeLinesRequest,
 )
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
-from onecard_adapters.dialects.in_part import require_final
+from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
 from onecard_adapters.dialects.infno import fees, maps, trades
 from onecard_adapters.dialects.infno.care_person import PersonTrades, choose_filing
 from onecard_adapters.dialects.infno.core import executed
@@ -45,8 +45,6 @@ DEFAULT_VISIT_KIND: Final = "11"
 """med_type of a 2201 that carries none: its form has no such field in the sample; 2206 and 2207 name it."""
 _ACTIVE: Final = "1"
 
-_log = logging.getLogger(__name__)
-
 
 class EncounterTrades:
     """2201, 2401, 2204, 2301."""
@@ -72,6 +70,7 @@ class EncounterTrades:
         asked.person.CopyFrom(person.identity)
         asked.insured_number.CopyFrom(insured_number(person))
         transaction = await desk.transaction(call)
+        await self._finish_taking_back(call, transaction, transaction.attributes.get(LEFT, ""))
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
         care_kind = desk.tables["med_type"].entry(asked.care_kind, "med_type")
@@ -119,14 +118,20 @@ class EncounterTrades:
     ) -> None:
         """Undo the core's part after a final refusal; otherwise it stays, see `require_final`."""
         require_final(call.request.infno, error)
-        await self._desk.refused(transaction, error)
         now_ms = self._desk.national.hub_time_ms()
         msgid = await next_transaction_number(self._desk.memory, call.institution.code, now_ms)
-        try:
-            await self._desk.ask_core(call, infno, {"data": data}, msgid=msgid)
-        except OneCardError as failure:
-            # The refusal is what the cashier must see; the core's leftover is for the operator.
-            _log.error("trade %s at the core after a refusal failed: reason %s", infno, failure.reason)
+        left = json.dumps({"infno": infno, "data": data, "msgid": msgid})
+        await self._desk.refused(transaction, error, left)
+        await self._finish_taking_back(call, transaction, left)
+
+    async def _finish_taking_back(self, call: Call, transaction: Transaction, left: str) -> None:
+        """Undo the core's part, under the same number each time; nothing is left then but the refusal."""
+        if not left:
+            return
+        undo = json.loads(left)
+        with taken_back(call.request.infno):
+            await self._desk.ask_core(call, undo["infno"], {"data": undo["data"]}, msgid=undo["msgid"])
+        await self._desk.note(transaction, {LEFT: ""})
 
     async def upload(self, call: Call) -> dict[str, Any]:
         """2204, 2301: at most 100 lines; the core splits them, the insured province gets them split."""
@@ -140,6 +145,7 @@ class EncounterTrades:
             raise invalid("input.feedetail", "a feedetl_sn stands twice")
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
+            await self._finish_taking_back(call, transaction, transaction.attributes.get(LEFT, ""))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
             core_answer = await desk.ask_core(call, call.request.infno, call.request.input)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
-from onecard_adapters.dialects.in_part import ANSWER, CONTENT, TwoSidedTrades
+from onecard_adapters.dialects.in_part import ANSWER, CONTENT, LEFT, TwoSidedTrades
 from onecard_adapters.dialects.infno import json_text
 from onecard_adapters.dialects.infno.core import CoreClient
 from onecard_adapters.dialects.infno.envelope import Answer, Request
@@ -148,9 +148,10 @@ class CareDesk:
         """Whether this transaction was answered with success."""
         return ANSWER in transaction.attributes
 
-    async def refused(self, transaction: Transaction, error: OneCardError) -> None:
-        """Store a final refusal, so that a repeat meets it before anything else is asked again."""
-        await self.note(transaction, {_REFUSAL: json.dumps({"reason": error.reason, "detail": error.detail})})
+    async def refused(self, transaction: Transaction, error: OneCardError, left: str) -> None:
+        """Store a final refusal, so that a repeat meets it, and how the own core's part is taken back before that."""
+        refusal = json.dumps({"reason": error.reason, "detail": error.detail})
+        await self.note(transaction, {_REFUSAL: refusal, LEFT: left})
 
     async def answered(
         self, transaction: Transaction, output: Mapping[str, Any], attributes: Mapping[str, str] | None = None

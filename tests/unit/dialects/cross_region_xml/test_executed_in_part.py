@@ -166,3 +166,21 @@ async def test_what_the_own_core_may_have_done_first_is_never_refused(side: Sich
     side.own_core.behaviours.clear()
     again = await step()
     assert again.is_success, again.message
+
+
+@pytest.mark.parametrize("fault", [_refusing, _garbled])
+async def test_lines_that_the_own_core_keeps_after_a_refusal_are_taken_back_by_the_repeat(
+    side: SichuanCare, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    stay = side.stay
+    await stay.identify()
+    await stay.register()
+    side.insured_core.state.visits.clear()
+    mend = await fault(side, "0302", monkeypatch)
+    transid = side.hospital.new_transid()
+    told = await stay.upload(BILL, transid)
+    assert (told.code, "0301未获受理，在本省系统尚未撤回" in told.message) == (-9, True)
+    await mend()
+    refused = await stay.upload(BILL, transid)
+    assert (refused.code, refused.message.startswith("[REFUSED_BY_LOCAL_SYSTEM]")) == (-1, True)
+    assert not side.own_core.state.visits[stay.visit_id].lines

@@ -102,7 +102,9 @@ async def test_lines_withdrawn_at_the_insured_province_alone(
     stay = await two_provinces.admitted()
     await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
     mend = await fault(own, "2302")
-    content, area = _all_lines(stay), stay.insurance_area
+    # By their numbers: a core that has done it would refuse them under another msgid.
+    rows = [{**_all_lines(stay)["data"], "feedetl_sn": line_id} for line_id in stay.lines]
+    content, area = {"data": rows}, stay.insurance_area
     body = hospital.message("2302", content, insurance_area=area)
     for _ in range(2):
         told = await hospital.send(body)
@@ -209,3 +211,24 @@ async def test_lines_that_the_own_core_took_and_the_insured_province_not_yet_are
     exchange.lose_answers("/onecard.medical.v1.EncounterService/UploadFeeLines")
     told = await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
     assert (told.code, "2301在本省系统已执行，在参保地尚未完成" in told.text, REPEAT in told.text) == (-1, True, True)
+
+
+@pytest.mark.parametrize("fault", [_refusing, _silent, _garbled])
+async def test_lines_that_the_own_core_keeps_after_a_refusal_are_taken_back_by_the_repeat(
+    two_provinces: Country, fault: Callable[[GuangdongCore, str], Any]
+) -> None:
+    hospital, own = two_provinces.hospital, two_provinces.care_core
+    stay = await two_provinces.admitted()
+    row = {**_all_lines(stay)["data"], "feedetl_sn": "XM1", "med_list_codg": ITEMS[0].code, "cnt": "1", "pric": "60"}
+    rows = [{**row, "det_item_fee_sumamt": "60.00", "fee_ocur_time": ADMITTED.isoformat()}]
+    body = hospital.message("2301", {"feedetail": rows}, insurance_area=stay.insurance_area)
+    await _refusing(two_provinces.insured_core, "2301")
+    mend = await fault(own, "2302")
+    told = await hospital.send(body)
+    assert (told.code, "2301未获受理，在本省系统尚未撤回" in told.text) == (-1, True)
+    await mend()
+    refused = await hospital.send(body)
+    assert (refused.code, refused.text.startswith("[REFUSED_BY_LOCAL_SYSTEM]")) == (-2, True)
+    assert _lines(own) == [0]
+    assert (await hospital.send(body)).text == refused.text
+    assert own.requests.count("2302") == 2
