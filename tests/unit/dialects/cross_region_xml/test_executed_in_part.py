@@ -55,8 +55,7 @@ async def _garbled(side: SichuanCare, trade: str, patch: pytest.MonkeyPatch) -> 
     return mend
 
 
-FAULTS = pytest.mark.parametrize("fault", [_down, _refusing, _garbled])
-NUMBER = pytest.mark.parametrize("is_same_transid", [True, False], ids=["the same document", "a new transid"])
+TWO_LINES = ("99001", "99002")
 
 
 async def _uploaded(side: SichuanCare) -> HospitalStay:
@@ -73,9 +72,16 @@ def _lines(side: SichuanCare, stay: HospitalStay) -> tuple[int, int]:
     return len(insured), len(own)
 
 
-@FAULTS
-@NUMBER
-@pytest.mark.parametrize("line_ids", [(), ("99001", "99002")], ids=["all lines", "two lines"])
+@pytest.mark.parametrize(
+    ("fault", "is_same_transid", "line_ids"),
+    [
+        (_down, False, ()),
+        (_refusing, True, TWO_LINES),
+        (_refusing, False, TWO_LINES),
+        (_garbled, True, ()),
+        (_garbled, False, TWO_LINES),
+    ],
+)
 async def test_lines_withdrawn_at_the_insured_province_alone(
     side: SichuanCare, monkeypatch: pytest.MonkeyPatch, fault: Fault, is_same_transid: bool, line_ids: tuple[str, ...]
 ) -> None:
@@ -99,8 +105,7 @@ async def test_lines_withdrawn_at_the_insured_province_alone(
     assert (await stay.withdraw(otransid, line_ids, transid)).is_success, "a late copy gets the stored answer"
 
 
-@FAULTS
-@NUMBER
+@pytest.mark.parametrize(("fault", "is_same_transid"), [(_down, False), (_refusing, True), (_garbled, False)])
 async def test_a_discharge_at_the_insured_province_alone(
     side: SichuanCare, monkeypatch: pytest.MonkeyPatch, fault: Fault, is_same_transid: bool
 ) -> None:

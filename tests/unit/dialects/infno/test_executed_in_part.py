@@ -70,8 +70,10 @@ async def _garbled(core: GuangdongCore, infno: str) -> Mend:
     return mend
 
 
-FAULTS = pytest.mark.parametrize("fault", [_down, _refusing, _silent, _garbled])
-NUMBER = pytest.mark.parametrize("is_same_msgid", [True, False], ids=["the same bytes", "a new msgid"])
+FAULTS = pytest.mark.parametrize(
+    ("fault", "is_same_msgid"),
+    [(_down, False), (_refusing, True), (_refusing, False), (_silent, False), (_garbled, True)],
+)
 
 
 async def _sent_again(running: Country, infno: str, content: Any, area: str, first: bytes, *, is_same: bool) -> Answer:
@@ -94,7 +96,6 @@ def _all_lines(stay: Stay) -> dict[str, Any]:
 
 
 @FAULTS
-@NUMBER
 async def test_lines_withdrawn_at_the_insured_province_alone(
     two_provinces: Country, fault: Callable[[GuangdongCore, str], Any], is_same_msgid: bool
 ) -> None:
@@ -128,7 +129,6 @@ async def test_lines_withdrawn_at_the_insured_province_alone(
 
 
 @FAULTS
-@NUMBER
 async def test_a_discharge_at_the_insured_province_alone(
     two_provinces: Country, fault: Callable[[GuangdongCore, str], Any], is_same_msgid: bool
 ) -> None:
