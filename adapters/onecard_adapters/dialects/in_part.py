@@ -105,12 +105,15 @@ class TwoSidedTrades:
 
         One of the same visit, trade and content that was or may have been executed, and not to its end.
         """
+        content = transaction.attributes.get(CONTENT)
+        if not content:  # Remembered by a release that kept none.
+            return transaction
         found = self._memory.find_transactions_of_encounter(transaction.encounter_id, transaction.method)
         return next(
             (
                 item
                 for item in reversed(found)
-                if item.attributes.get(CONTENT) == transaction.attributes[CONTENT]
+                if item.attributes.get(CONTENT) == content
                 and item.message_id < transaction.message_id
                 and ANSWER not in item.attributes
                 and not item.attributes.get(_CLOSED)

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from onecard_adapters.dialects.infno import trades
 from onecard_adapters.dialects.infno.fees import FeeLedger
+from onecard_protocol.identifiers import new_message_id
+from onecard_protocol.signatures.sm3 import sm3
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.guangdong.hospital import Answer, Stay
@@ -232,3 +235,19 @@ async def test_lines_that_the_own_core_keeps_after_a_refusal_are_taken_back_by_t
     assert _lines(own) == [0]
     assert (await hospital.send(body)).text == refused.text
     assert own.requests.count("2302") == 2
+
+
+async def test_a_repeat_of_what_an_older_release_remembered_is_carried_out(two_provinces: Country) -> None:
+    hospital, memory = two_provinces.hospital, two_provinces.care_memory
+    stay = await two_provinces.admitted()
+    await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
+    encounter = memory.find_encounter("H44030099903", stay.visit_id)
+    assert encounter is not None
+    msgid = hospital.new_msgid()
+    body = hospital.message("2302", _all_lines(stay), insurance_area=stay.insurance_area, msgid=msgid)
+    await memory.remember_transaction(
+        "H44030099903", msgid, sm3(body), new_message_id(two_provinces.exchange.hub_time_ms()),
+        trades.WITHDRAW_FEE_LINES, encounter.encounter_id, {"infno": "2302", "mdtrt_id": stay.visit_id},
+    )  # fmt: skip
+    assert (await hospital.send(body)).is_success
+    assert (_lines(two_provinces.insured_core), _lines(two_provinces.care_core)) == ([0], [0])
