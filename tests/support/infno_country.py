@@ -192,3 +192,18 @@ async def country(
             handler=handler,
         )
         exchange.check_traffic()
+
+
+@contextlib.asynccontextmanager
+async def destination(exchange: FakeExchange, directory: Path) -> AsyncIterator[GuangdongCore]:
+    """Beijing, told of filings by other provinces."""
+    core = GuangdongCore(Population(province_area="110000", count=3), province_area="110000")
+    await core.start()
+    client = LocalHttpClient(url=core.url)
+    try:
+        async with open_memory(directory / "destination.db") as memory:
+            exchange.serve("cn-11", build_insured(insured_settings(core.url, area="110000"), memory, client).filing)
+            yield core
+    finally:
+        await client.close()
+        await core.stop()

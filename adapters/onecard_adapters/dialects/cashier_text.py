@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.dialects.in_part import DESTINATION, INSURED_PROVINCE, OWN_CORE, ExecutedInPart
 from onecard_protocol.errors import OneCardError, reason_name, text
 
 _OF_FORM: Final = frozenset(
@@ -24,6 +25,10 @@ _AT_FIELD: Final = re.compile(r"([A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*): (.*)", r
 def _yuan(amount_fen: str) -> str:
     fen = int(amount_fen)
     return f"{'-' * (fen < 0)}{abs(fen) // 100}.{abs(fen) % 100:02d}元"
+
+
+_SIDES: Final = {INSURED_PROVINCE: "参保地", OWN_CORE: "本省系统", DESTINATION: "就医地"}
+_ANY_SIDE: Final = "|".join(_SIDES)
 
 
 _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
@@ -42,6 +47,20 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
     (r"(\S+)(?: \d{6})? lies in this province.*", r"\1属于本省，请在本省系统办理"),
     (r"trade (\d+) was refused with (\S+?)(?:,.*)?", r"交易\1返回代码\2"),
     (r"the own core answered (-?\d+)", r"本省系统返回代码\1"),
+    (
+        rf"(\w+) was executed by ({_ANY_SIDE}) and is not complete at ({_ANY_SIDE}); .*",
+        lambda found: (
+            f"{found[1]}在{_SIDES[found[2]]}已执行，在{_SIDES[found[3]]}尚未完成：请将同一报文原样重发，直至成功"
+        ),
+    ),
+    (
+        r"(\w+) was refused and still stands at the own core; .*",
+        r"\1未获受理，在本省系统尚未撤回：请将同一报文原样重发",
+    ),
+    (
+        r"(\w+) was executed by the insured province and others came after it; .*",
+        r"\1在参保地已执行，其后又有新的办理，不再补办：请与本省系统核对",
+    ),
     (r"(\w+) was executed; .*", r"\1已执行，但其应答未能处理"),
     (r"(\w+) was reversed before it came", r"该\1已先行冲正，请换新号办理"),
     (r"(infno|TransNo) (\S+)", r"\1 \2"),
@@ -50,8 +69,15 @@ _KNOWN: Final = tuple((re.compile(pattern, re.DOTALL), said) for pattern, said i
 
 
 def cashier_text(error: OneCardError, local_text: str) -> str:
-    """The reason's name in brackets, what a local system said, the catalogue's Chinese text, and what is wrong."""
-    parts = [local_text, text(error.reason, "zh"), *_details(error)]
+    """The reason's name in brackets, what a local system said, the catalogue's Chinese text, and what is wrong.
+
+    Of a trade that was executed in part: where, and what to do, then what the local system said.
+    """
+    if isinstance(error, ExecutedInPart):
+        # The catalogue's "query or reverse" helps with settlements only. What to do comes first: the rest may be cut.
+        parts = [*_details(error), local_text]
+    else:
+        parts = [local_text, text(error.reason, "zh"), *_details(error)]
     return f"[{reason_name(error.reason)}] " + " ".join(part for part in parts if part)
 
 

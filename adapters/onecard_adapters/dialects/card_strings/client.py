@@ -10,7 +10,7 @@ from onecard_adapters.dialects.card_strings import verbs, wire
 from onecard_adapters.dialects.card_strings.settings import CardOfficeSettings
 from onecard_adapters.dialects.card_strings.verbs import FORMS, Request, Verb
 from onecard_adapters.dialects.card_strings.wire import Answer
-from onecard_adapters.dialects.infno.core import masked
+from onecard_adapters.dialects.local_text import masked
 from onecard_adapters.dialects.tagged_text import Table
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 

@@ -21,6 +21,7 @@ from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_tables import rows, tables
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
+from onecard_adapters.dialects.local_text import masked
 from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
 
@@ -213,7 +214,7 @@ def _answer(task: Any, *, was_already: bool) -> replacement_pb2.CarryOutStepResp
             "the card office refused the step",
             local_system="card-tables",
             local_code="",
-            local_text=task["reason"] or "",
+            local_text=masked(task["reason"] or ""),
         )
     response = replacement_pb2.CarryOutStepResponse(was_already=was_already, local_id=task["local_id"] or "")
     response.done_time.FromDatetime(task["update_date"].replace(tzinfo=CHINA))

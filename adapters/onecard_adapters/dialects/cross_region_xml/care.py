@@ -1,7 +1,7 @@
 """Place of care role: serves a province's hospitals and its own core over SOAP, and asks the nation for them.
 
 Owns the way of one request: envelope, institution, trade, answer. The trades themselves are in care_person,
-care_encounter and care_settlement.
+care_encounter, care_after and care_settlement.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from onecard.medical.v1.values_pb2 import Institution
 from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest
 from onecard_adapters.dialects.cashier_text import log_text
 from onecard_adapters.dialects.cross_region_xml import envelope
-from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, failure_text, is_in_doubt
+from onecard_adapters.dialects.cross_region_xml.care_after import NotedTrades
+from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, failure_text
 from onecard_adapters.dialects.cross_region_xml.care_encounter import EncounterTrades
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.care_settlement import SettlementTrades
@@ -23,6 +24,7 @@ from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber, trade_of
+from onecard_adapters.dialects.in_part import is_in_doubt
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
@@ -129,6 +131,7 @@ async def _answer(handler: TradeHandler, asked: Asked) -> Result:
 def _handlers(desk: CareDesk) -> Mapping[TradeNumber, TradeHandler]:
     persons = PersonTrades(desk)
     encounters = EncounterTrades(desk, persons)
+    noted = NotedTrades(desk)
     settlements = SettlementTrades(desk, persons)
     return {
         TradeNumber.IDENTIFY: persons.identify,
@@ -136,9 +139,9 @@ def _handlers(desk: CareDesk) -> Mapping[TradeNumber, TradeHandler]:
         TradeNumber.WITHDRAW_FILING: persons.withdraw_filing,
         TradeNumber.REPORT_FILING: persons.report_filing,
         TradeNumber.REGISTER: encounters.register,
-        TradeNumber.DISCHARGE: encounters.discharge,
+        TradeNumber.DISCHARGE: noted.discharge,
         TradeNumber.UPLOAD_LINES: encounters.upload,
-        TradeNumber.WITHDRAW_LINES: encounters.withdraw,
+        TradeNumber.WITHDRAW_LINES: noted.withdraw,
         TradeNumber.QUERY_TOTALS: encounters.query_own_core,
         TradeNumber.QUERY_LINES: encounters.query_own_core,
         TradeNumber.TRIAL_SETTLEMENT: settlements.trial,

@@ -20,16 +20,18 @@ from onecard.exchange.v1.values_pb2 import PersonIdentity
 from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
 from onecard_adapters.dialects.cashier_text import cashier_text
 from onecard_adapters.dialects.cross_region_xml import safe_xml
-from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, CoreRefusal, ProvincialCore
+from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, STATE_UNDONE, CoreRefusal, ProvincialCore
 from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.heads import Head, read_person, write_head
-from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, parent
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumber
+from onecard_adapters.dialects.in_part import ANSWER, CONTENT, LEFT, TwoSidedTrades, is_final
 from onecard_adapters.dialects.infno.locks import KeyedLocks
+from onecard_adapters.dialects.local_text import local_text_of
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
-from onecard_adapters.sdk.failures import CallFailed, may_be_sent_again
+from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import new_message_id, participant_of_area
@@ -40,17 +42,8 @@ CALL_S: Final = limits.TYPED_CALL_MS / 1_000
 """Time limit of a national call; past it the outcome is unknown."""
 
 _TRANSID_CHARACTERS_MAX: Final = 32
-_ANSWER: Final = "answer"
 _REFUSAL: Final = "refusal"
 _REFUSED: Final = "refused"
-_IN_DOUBT: Final = frozenset(
-    {
-        errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN,
-        errors_pb2.ERROR_REASON_HELD,
-        errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL,
-        errors_pb2.ERROR_REASON_INTERNAL,
-    }
-)
 _METHODS_WITH_EFFECT: Final = sorted({trade.national_method for trade in TRADES.values() if trade.has_effect})
 
 VISIT_ID: Final = "ykc700"
@@ -102,6 +95,7 @@ class CareDesk:
         self.national = national
         self.core = core
         self.locks = KeyedLocks()
+        self.two_sided = TwoSidedTrades(memory)
 
     def recipient(self, area: str, element: str) -> str:
         """The province of an area. Raises LOCAL_FORM_INVALID, and RECIPIENT_NOT_ALLOWED for the own province."""
@@ -115,8 +109,10 @@ class CareDesk:
             )
         return participant
 
-    async def transaction(self, asked: Asked, encounter_id: str = "") -> Transaction:
+    async def transaction(self, asked: Asked, encounter_id: str = "", content: str = "") -> Transaction:
         """The transaction of this request: the known one for a repeat, else a new one with a national message id.
+
+        `content` is kept for trades whose repeat under another transid is to be found (`unfinished`).
 
         Raises NEVER_EXECUTED for a transid that was reversed before it came.
         """
@@ -137,7 +133,7 @@ class CareDesk:
                 TRADES[asked.trade].national_method,
                 # A registration's message id becomes the national encounter id.
                 encounter_id or message_id.hex(),
-                {VISIT_ID: asked.input.value(VISIT_ID)},
+                {VISIT_ID: asked.input.value(VISIT_ID), CONTENT: content},
             )
 
     def number(self, asked: Asked, transid: str) -> AbstractAsyncContextManager[None]:
@@ -151,14 +147,14 @@ class CareDesk:
         if encounter_id:
             for method in _METHODS_WITH_EFFECT:
                 for item in self.memory.find_transactions_of_encounter(encounter_id, method):
-                    others += _ANSWER in item.attributes and item.body_digest != digest
+                    others += ANSWER in item.attributes and item.body_digest != digest
         day = asked.input.value("aae036") or asked.input.value("ake007")
         for number in itertools.count(others):
             content = sm3(f"{asked.trade}/{number}/".encode() + asked.call.inner)
             serial = int.from_bytes(content[:8], "big") % 10**10
             transid = f"{asked.input.value('aab299')[:6]:0<6}{day[2:8]:0<6}{serial:010d}"
             known = self.memory.find_transactions(asked.place.code, transid)
-            if not any(item.body_digest == digest and _REFUSED in item.attributes for item in known):
+            if not any(item.body_digest == digest and _is_over(item) for item in known):
                 break
         return transid
 
@@ -171,25 +167,33 @@ class CareDesk:
             rejection = message_pb2.Rejection(local_text=told["local_text"])
             violations = tuple((field, problem) for field, problem in told["violations"])
             raise CallFailed(told["reason"], told["detail"], violations=violations, rejection=rejection)
-        stored = transaction.attributes.get(_ANSWER)
+        stored = transaction.attributes.get(ANSWER)
         return None if stored is None else safe_xml.parse(stored, "stored answer")
 
     async def answered(
         self, transaction: Transaction, output: Element, attributes: Mapping[str, str] | None = None
     ) -> Element:
         """Store the output, and what else is to be remembered, then give it."""
-        await self.note(transaction, {**(attributes or {}), _ANSWER: safe_xml.serialise(output)})
+        await self.note(transaction, {**(attributes or {}), ANSWER: safe_xml.serialise(output)})
         return output
 
-    async def refused(self, transaction: Transaction, error: OneCardError) -> None:
-        """Store a final refusal, so that a repeat meets it before anything else is asked again."""
+    async def finished(self, asked: Transaction, done: Transaction, output: Element) -> Element:
+        """As `answered`, for the transaction that was carried out and, before, for the one that repeated it."""
+        if asked.message_id != done.message_id:
+            await self.answered(asked, output)
+        return await self.answered(done, output)
+
+    async def refused(
+        self, transaction: Transaction, error: OneCardError, left: str, attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """Store a final refusal, so that a repeat meets it, and how the own core's part is taken back before that."""
         told = {
             "reason": error.reason,
             "detail": error.detail,
             "violations": error.violations,
             "local_text": local_text_of(error),
         }
-        await self.note(transaction, {_REFUSED: "1", _REFUSAL: json.dumps(told)})
+        await self.note(transaction, {**(attributes or {}), _REFUSED: "1", _REFUSAL: json.dumps(told), LEFT: left})
 
     @contextlib.asynccontextmanager
     async def noting_refusal(self, transaction: Transaction) -> AsyncIterator[None]:
@@ -271,11 +275,17 @@ class CareDesk:
             raise CoreRefused(self.settings.core.reason_of(refusal.error_code), refusal) from None
 
     async def _found(self, transid: str) -> Result:
-        finding = await self.core.find(transid)
+        """What the core did under a transid that it may have got; whatever it does not tell leaves that in doubt."""
+        try:
+            finding = await self.core.find(transid)
+        except CoreRefusal as refusal:
+            raise OutcomeInDoubt(f"the own core tells nothing of the trade: errorcode {refusal.error_code}") from None
+        except OneCardError as error:
+            raise OutcomeInDoubt(f"the own core cannot be asked what it did: {error.detail}") from error
+        if finding.state == STATE_UNDONE:
+            raise OneCardError(errors_pb2.ERROR_REASON_REVERSED, "the own core holds the trade as undone")
         if finding.state != STATE_EXECUTED:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, "the own core did not carry the trade out; send it again"
-            )
+            raise OutcomeInDoubt("the own core does not know of the trade yet")
         return finding.result
 
 
@@ -283,26 +293,20 @@ REVERSED_BEFORE: Final = "cross-region-xml/reversed-before"
 """In place of a method: a transid that a reversal named before any transaction came under it."""
 
 
-def is_in_doubt(error: OneCardError) -> bool:
-    """Whether what was asked may have been, or may still be, executed: never to be treated as a failure."""
-    return error.reason in _IN_DOUBT
-
-
-def is_final(error: OneCardError) -> bool:
-    """Whether the same message can never be executed: neither in doubt, nor refused for a cause that passes."""
-    return not is_in_doubt(error) and not may_be_sent_again(error)
-
-
-def local_text_of(error: OneCardError) -> str:
-    """What the local system that refused said; empty if none did."""
-    if isinstance(error, CoreRefused):
-        return error.local_text
-    return error.rejection.local_text if isinstance(error, CallFailed) and error.rejection is not None else ""
+def _is_over(item: Transaction) -> bool:
+    """Whether it was refused for good, with nothing left to take back."""
+    return _REFUSED in item.attributes and not item.attributes.get(LEFT)
 
 
 def insured_number(person: PersonRecord) -> InsuredNumber:
     """The person's number in the insured area."""
     return InsuredNumber(insurance_area=person.insurance_area, personal_number=person.personal_number)
+
+
+def content_key(asked: Asked) -> str:
+    """Equal for requests of one trade with the same document, whatever its transid."""
+    children = [child for child in asked.input.children if child.name != "transid"]
+    return sm3(f"{asked.trade}/{safe_xml.serialise(parent('input', children))}".encode()).hex()
 
 
 def reference(asked: Asked, encounter: EncounterRecord) -> EncounterReference:

@@ -1,23 +1,19 @@
-"""Encounter trades of the care role: registration, fee lines, discharge, and the two queries of the own core.
+"""Encounter trades of the care role in which the own core acts first, and its two queries.
 
-The own core acts first where it numbers the visit and splits the lines by its catalogue (就医地目录); if the insured
-province then refuses for good, the core's visit (by 0306) or lines (by 0302) are taken back. Where the core only takes
-note (withdrawal, discharge), it is told after the insured province agreed. So the two never disagree about a visit.
+It numbers the visit and splits the lines by its catalogue (就医地目录); if the insured province then refuses for good,
+its visit (by 0306) or lines (by 0302) are taken back. The trades of which it only takes note are in care_after.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.encounter_pb2 import (
     Diagnoses,
-    DischargeRequest,
     FeeLine,
     RegisterRequest,
     RegisterResponse,
     UploadFeeLinesRequest,
-    WithdrawFeeLinesRequest,
 )
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
 from onecard_adapters.dialects.cross_region_xml import forms
@@ -27,29 +23,25 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import (
     Asked,
     CareDesk,
     insured_number,
-    is_final,
     reference,
 )
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
+from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
 from onecard_adapters.dialects.infno.care_person import choose_filing
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
-ALL_LINES: Final = "0"
-"""otransid of 0302 that means all lines."""
-_LINES: Final = "lines"
-_UPLOAD: Final = "/onecard.medical.v1.EncounterService/UploadFeeLines"
-
-_log = logging.getLogger(__name__)
+LINES: Final = "lines"
+"""Attribute of an upload that was carried out: its line ids."""
 
 
 class EncounterTrades:
-    """0212, 0214, 0301, 0302, 0706, 0707."""
+    """0212, 0301, 0706, 0707."""
 
     def __init__(self, desk: CareDesk, persons: PersonTrades) -> None:
         self._desk = desk
@@ -61,11 +53,15 @@ class EncounterTrades:
         recipient = desk.recipient(asked.insurance_area, "aab301")
         request = RegisterRequest(institution=asked.place)
         forms.read_into(forms.REGISTRATION, asked.input, request, desk.tables)
-        self._read_diagnoses(asked, request.diagnoses)
+        read_diagnoses(asked, desk, request.diagnoses)
         person = desk.person(asked)
         request.person.CopyFrom(person.identity)
         request.insured_number.CopyFrom(insured_number(person))
         transaction = await desk.transaction(asked)
+        visit_id = transaction.attributes.get(VISIT_ID, "")
+        await self._finish_taking_back(
+            asked, transaction, transaction.attributes.get(LEFT, ""), *self._visit_left(asked, person, visit_id)
+        )
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
         request.local_transaction_id = transaction.local_transaction_id
@@ -85,8 +81,8 @@ class EncounterTrades:
         try:
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
         except OneCardError as error:
-            head = desk.head(asked, person, "", request.visit_id)
-            await self._take_back(transaction, error, TradeNumber.REVERSE, head)
+            trade, head = self._visit_left(asked, person, request.visit_id)
+            await self._take_back(asked, transaction, error, trade, head)
             raise
         care = {
             "aka130": request.care_kind.code,
@@ -107,11 +103,11 @@ class EncounterTrades:
 
     async def _visit_id_of_core(self, asked: Asked, person: PersonRecord, transaction: Transaction) -> str:
         transid = transaction.local_transaction_id
-        children = self._forwarded(asked, person, transid)
+        children = forwarded(asked, self._desk, person, transid)
         result = await self._desk.ask_core(TradeNumber.REGISTER, children, transid)
         visit_id = result.output.value(VISIT_ID)
         if not visit_id:
-            raise form_invalid("output.ykc700: the own core gave the visit no number")
+            raise OutcomeInDoubt("output.ykc700: the own core gave the visit no number")
         return visit_id
 
     async def upload(self, asked: Asked) -> Element:
@@ -123,10 +119,12 @@ class EncounterTrades:
         encounter = desk.encounter(asked)
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(asked, encounter.encounter_id)
+            left = transaction.attributes.get(LEFT, "")
+            await self._finish_taking_back(asked, transaction, left, *self._lines_left(asked, encounter.person))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
             transid = transaction.local_transaction_id
-            children = self._forwarded(asked, encounter.person, transid)
+            children = forwarded(asked, desk, encounter.person, transid)
             result = await desk.ask_core(TradeNumber.UPLOAD_LINES, children, transid)
             try:
                 lines = self._split_lines(rows, result)
@@ -140,10 +138,10 @@ class EncounterTrades:
                 channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(request, timeout=CALL_S)
             except OneCardError as error:
-                head = desk.head(asked, encounter.person, "") | {"ykc610": ""}
-                await self._take_back(transaction, error, TradeNumber.WITHDRAW_LINES, head)
+                trade, head = self._lines_left(asked, encounter.person)
+                await self._take_back(asked, transaction, error, trade, head)
                 raise
-            return await desk.answered(transaction, result.output, {_LINES: ",".join(line.line_id for line in lines)})
+            return await desk.answered(transaction, result.output, {LINES: ",".join(line.line_id for line in lines)})
 
     def _split_lines(self, rows: list[Element], result: Result) -> list[FeeLine]:
         """The lines as the core split them; it must answer each line once, unchanged, and its parts must add up."""
@@ -165,110 +163,58 @@ class EncounterTrades:
             raise form_invalid("output.detail: the own core answered other lines than were sent")
         return lines
 
+    def _visit_left(self, asked: Asked, person: PersonRecord, visit_id: str) -> tuple[TradeNumber, dict[str, object]]:
+        """By which trade the core gives a visit back, and the head of that request."""
+        return TradeNumber.REVERSE, self._desk.head(asked, person, "", visit_id)
+
+    def _lines_left(self, asked: Asked, person: PersonRecord) -> tuple[TradeNumber, dict[str, object]]:
+        """By which trade the core gives the lines of an upload back, and the head of that request."""
+        return TradeNumber.WITHDRAW_LINES, self._desk.head(asked, person, "") | {"ykc610": ""}
+
     async def _take_back(
-        self, transaction: Transaction, error: OneCardError, trade: TradeNumber, head: Mapping[str, object]
+        self,
+        asked: Asked,
+        transaction: Transaction,
+        error: OneCardError,
+        trade: TradeNumber,
+        head: Mapping[str, object],
     ) -> None:
-        """Undo the core's part, by its transid, after a final refusal.
+        """Undo the core's part after a final refusal; else it stays, and the hospital repeats its request."""
+        require_final(asked.trade, error)
+        transid = transaction.local_transaction_id
+        await self._desk.refused(transaction, error, transid, {VISIT_ID: str(head.get(VISIT_ID, ""))})
+        await self._finish_taking_back(asked, transaction, transid, trade, head)
 
-        In doubt it stays, and the hospital repeats its request.
-        """
-        if not is_final(error):
+    async def _finish_taking_back(
+        self, asked: Asked, transaction: Transaction, transid: str, trade: TradeNumber, head: Mapping[str, object]
+    ) -> None:
+        """Take a visit or the lines of an upload back from the core; nothing is left then but the refusal."""
+        if not transid:
             return
-        await self._desk.refused(transaction, error)
-        fields = forms.leaves({**head, "otransid": transaction.local_transaction_id})
-        try:
-            await self._desk.ask_core(trade, fields, "")
-        except OneCardError as failure:
-            # The refusal is what the cashier must see; the core's leftover is for the operator.
-            _log.error(
-                "the own core kept what the insured province refused, trade %s failed: reason %s", trade, failure.reason
-            )
-
-    async def withdraw(self, asked: Asked) -> Element:
-        """0302: all lines (otransid 0), those of one upload (otransid), or those named by ykc610."""
-        desk = self._desk
-        encounter = desk.encounter(asked)
-        async with desk.locks.hold(encounter.encounter_id):
-            transaction = await desk.transaction(asked, encounter.encounter_id)
-            if (stored := desk.stored_answer(transaction)) is not None:
-                return stored
-            transid = transaction.local_transaction_id
-            request = WithdrawFeeLinesRequest(
-                person=encounter.person.identity,
-                insured_number=insured_number(encounter.person),
-                encounter=reference(asked, encounter),
-                line_ids=self._lines_meant(asked),
-                local_transaction_id=transid,
-            )
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            async with desk.noting_refusal(transaction):
-                await EncounterServiceStub(channel).WithdrawFeeLines(request, timeout=CALL_S)
-            children = self._forwarded(asked, encounter.person, transid)
-            result = await desk.ask_core(TradeNumber.WITHDRAW_LINES, children, transid)
-            return await desk.answered(transaction, result.output)
-
-    def _lines_meant(self, asked: Asked) -> list[str]:
-        """Line ids; none means all."""
-        named = [row.value("ykc610") for row in forms.rows_of(asked.input, "detail")]
-        if asked.input.value("ykc610"):
-            named.append(asked.input.value("ykc610"))
-        otransid = asked.input.value("otransid")
-        if named or otransid == ALL_LINES:
-            return named
-        if not otransid:
-            raise form_invalid("input.otransid: missing, and no ykc610 names lines; 0 means all lines")
-        found = self._desk.memory.find_transactions(asked.place.code, otransid)
-        uploads = [item for item in found if item.method == _UPLOAD and _LINES in item.attributes]
-        if not uploads:
-            raise form_invalid("input.otransid: no upload was carried out under it")
-        if len(uploads) > 1:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_ORIGINAL_AMBIGUOUS, f"{len(uploads)} uploads were sent under this otransid"
-            )
-        return uploads[0].attributes[_LINES].split(",")
-
-    async def discharge(self, asked: Asked) -> Element:
-        """0214."""
-        desk = self._desk
-        encounter = desk.encounter(asked)
-        request = DischargeRequest(
-            person=encounter.person.identity,
-            insured_number=insured_number(encounter.person),
-            encounter=reference(asked, encounter),
-        )
-        forms.read_into(forms.DISCHARGE, asked.input, request, desk.tables)
-        self._read_diagnoses(asked, request.diagnoses)
-        async with desk.locks.hold(encounter.encounter_id):
-            transaction = await desk.transaction(asked, encounter.encounter_id)
-            if (stored := desk.stored_answer(transaction)) is not None:
-                return stored
-            transid = transaction.local_transaction_id
-            request.local_transaction_id = transid
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            async with desk.noting_refusal(transaction):
-                await EncounterServiceStub(channel).Discharge(request, timeout=CALL_S)
-            children = self._forwarded(asked, encounter.person, transid)
-            result = await desk.ask_core(TradeNumber.DISCHARGE, children, transid)
-            await remember_care(desk, asked, {"akc194": day_text(request.last_day)})
-            return await desk.answered(transaction, result.output)
+        with taken_back(asked.trade):
+            await self._desk.ask_core(trade, forms.leaves({**head, "otransid": transid}), "")
+        await self._desk.note(transaction, {LEFT: ""})
 
     async def query_own_core(self, asked: Asked) -> Element:
         """0706 and 0707: what the own core holds of a visit, as it says it."""
         encounter = self._desk.encounter(asked)
-        result = await self._desk.ask_core(asked.trade, self._forwarded(asked, encounter.person, ""), "")
+        result = await self._desk.ask_core(asked.trade, forwarded(asked, self._desk, encounter.person, ""), "")
         return result.output
 
-    def _read_diagnoses(self, asked: Asked, diagnoses: Diagnoses) -> None:
-        for row in forms.rows_of(asked.input, "detail"):
-            forms.read_into(forms.DIAGNOSIS, row, diagnoses.diagnoses.add(), self._desk.tables)
 
-    def _forwarded(self, asked: Asked, person: PersonRecord, transid: str) -> list[Element]:
-        """The hospital's own document for the core, with the head as the adapter knows it."""
-        head = self._desk.head(asked, person, transid)
-        return [
-            *forms.leaves(head),
-            *(child for child in asked.input.children if child.name not in head),
-        ]
+def read_diagnoses(asked: Asked, desk: CareDesk, diagnoses: Diagnoses) -> None:
+    """input.detail."""
+    for row in forms.rows_of(asked.input, "detail"):
+        forms.read_into(forms.DIAGNOSIS, row, diagnoses.diagnoses.add(), desk.tables)
+
+
+def forwarded(asked: Asked, desk: CareDesk, person: PersonRecord, transid: str) -> list[Element]:
+    """The hospital's own document for the core, with the head as the adapter knows it."""
+    head = desk.head(asked, person, transid)
+    return [
+        *forms.leaves(head),
+        *(child for child in asked.input.children if child.name not in head),
+    ]
 
 
 async def remember_care(desk: CareDesk, asked: Asked, changes: Mapping[str, str]) -> None:

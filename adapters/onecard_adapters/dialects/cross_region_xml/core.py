@@ -4,7 +4,6 @@ Owns the distinction on which everything depends: refused (nothing was done), in
 Knows nothing of national messages.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -16,11 +15,8 @@ from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, leaf
 from onecard_adapters.dialects.cross_region_xml.settings import CoreSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumber
+from onecard_adapters.dialects.local_text import masked
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
-
-# Local texts quote numbers of persons and cards now and then; what leaves the province must not.
-_LONG_NUMBER: Final = re.compile(r"[0-9][0-9Xx*]{7,}")
-_TEXT_CHARACTERS_MAX: Final = 200
 
 STATE_ABSENT: Final = "0"
 STATE_EXECUTED: Final = "1"
@@ -36,12 +32,12 @@ class PostsBytes(Protocol):
 
 
 class CoreRefusal(Exception):
-    """The core answered an errorcode below zero: it did nothing. The text is free of long numbers."""
+    """The core answered an errorcode below zero: it did nothing. The text is masked."""
 
     def __init__(self, error_code: int, text: str) -> None:
         super().__init__(error_code, text)
         self.error_code = error_code
-        self.text = _LONG_NUMBER.sub("***", text)[:_TEXT_CHARACTERS_MAX]
+        self.text = masked(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,10 @@ from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlIn
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
+_TELLS_NOTHING: Final = frozenset(
+    {ErrorReason.ERROR_REASON_LOCAL_SYSTEM_DOWN, ErrorReason.ERROR_REASON_LOCAL_FORM_INVALID}
+)
+"""0708 and 0306 that were not asked, or whose answer cannot be read."""
 LOCAL_SYSTEM: Final = "provincial core (cross-region-xml)"
 
 
@@ -105,7 +109,7 @@ class Executor:
         except CoreRefusal as refusal:
             raise OutcomeInDoubt(f"the core tells nothing of the transaction: errorcode {refusal.error_code}") from None
         except OneCardError as error:
-            if error.reason == ErrorReason.ERROR_REASON_LOCAL_SYSTEM_DOWN:
+            if error.reason in _TELLS_NOTHING:
                 raise OutcomeInDoubt(f"the core cannot be asked yet: {error.detail}") from error
             raise
         raise OneCardError(

@@ -1,7 +1,7 @@
 """Place of care role: serves a province's hospitals (infno JSON over HTTP) and asks the nation for them.
 
 Owns the way of one request: envelope, institution, sign-in, trade, answer. The trades themselves are in care_person,
-care_encounter and care_settlement.
+care_encounter, care_after and care_settlement.
 """
 
 import asyncio
@@ -13,17 +13,19 @@ from typing import Any, Final
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
+from onecard_adapters.dialects.in_part import is_in_doubt
 from onecard_adapters.dialects.infno import envelope, trades
+from onecard_adapters.dialects.infno.care_after import NotedTrades
 from onecard_adapters.dialects.infno.care_encounter import EncounterTrades
 from onecard_adapters.dialects.infno.care_person import PersonTrades
 from onecard_adapters.dialects.infno.care_settlement import SettlementTrades
-from onecard_adapters.dialects.infno.core import CoreClient, LocalRefusal, is_in_doubt
+from onecard_adapters.dialects.infno.core import CoreClient
 from onecard_adapters.dialects.infno.desk import Call, CareDesk
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings
 from onecard_adapters.dialects.infno.sign_in import SignIns
+from onecard_adapters.dialects.local_text import local_text_of
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
-from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt, reason_name
 
 TradeHandler = Callable[[Call], Awaitable[dict[str, Any]]]
@@ -118,6 +120,7 @@ class Care:
 def _handlers(desk: CareDesk, sign_ins: SignIns) -> Mapping[str, TradeHandler]:
     persons = PersonTrades(desk)
     encounters = EncounterTrades(desk, persons)
+    noted = NotedTrades(desk)
     settlements = SettlementTrades(desk, persons)
     by_method: Final[dict[str, TradeHandler]] = {
         trades.QUERY_COVERAGE: persons.identify,
@@ -125,8 +128,8 @@ def _handlers(desk: CareDesk, sign_ins: SignIns) -> Mapping[str, TradeHandler]:
         trades.WITHDRAW_FILING: persons.withdraw_filing,
         trades.REGISTER: encounters.register,
         trades.UPLOAD_FEE_LINES: encounters.upload,
-        trades.WITHDRAW_FEE_LINES: encounters.withdraw,
-        trades.DISCHARGE: encounters.discharge,
+        trades.WITHDRAW_FEE_LINES: noted.withdraw,
+        trades.DISCHARGE: noted.discharge,
         trades.PRE_SETTLE: settlements.pre_settle,
         trades.SETTLE: settlements.settle,
         trades.CANCEL_SETTLEMENT: settlements.cancel,
@@ -142,9 +145,4 @@ def _handlers(desk: CareDesk, sign_ins: SignIns) -> Mapping[str, TradeHandler]:
 
 def failure_text(error: OneCardError) -> str:
     """err_msg, at most 200 characters, with what the local system that refused said."""
-    local_text = ""
-    if isinstance(error, LocalRefusal):
-        local_text = error.local_text
-    elif isinstance(error, CallFailed) and error.rejection is not None:
-        local_text = error.rejection.local_text
-    return cashier_text(error, local_text)[: envelope.ERR_MSG_CHARACTERS_MAX]
+    return cashier_text(error, local_text_of(error))[: envelope.ERR_MSG_CHARACTERS_MAX]

@@ -1,11 +1,10 @@
-"""Encounter trades of the care role: registration, fee lines, discharge.
+"""Encounter trades of the care role in which the place of care's core acts first: registration and fee lines.
 
-The place of care's core acts first where it numbers the visit and splits the lines by its catalogue (就医地目录); if
-the insured province then refuses for good, the core's part is taken back. Where the core only takes note (withdrawal,
-discharge), it is told after the insured province agreed. So the two never disagree about a visit.
+It numbers the visit and splits the lines by its catalogue (就医地目录); if the insured province then refuses for good,
+the core's part is taken back. The trades of which it only takes note are in care_after.
 """
 
-import logging
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,17 +12,16 @@ from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.coverage_pb2 import QueryCoverageResponse
 from onecard.medical.v1.encounter_pb2 import (
     Diagnosis,
-    DischargeRequest,
     FeeLine,
     RegisterRequest,
     RegisterResponse,
     UploadFeeLinesRequest,
-    WithdrawFeeLinesRequest,
 )
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
+from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
 from onecard_adapters.dialects.infno import fees, maps, trades
 from onecard_adapters.dialects.infno.care_person import PersonTrades, choose_filing
-from onecard_adapters.dialects.infno.core import is_in_doubt
+from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import (
     CALL_S,
     VISIT_ID,
@@ -34,28 +32,22 @@ from onecard_adapters.dialects.infno.desk import (
     optional_text,
     personal_number,
     reference,
-    remember_care,
     required_text,
 )
 from onecard_adapters.dialects.infno.envelope import Answer
 from onecard_adapters.dialects.infno.numbers import next_transaction_number
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
-from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
-ALL_LINES: Final = "0000"
-"""feedetl_sn or chrg_bchno of 2302, 2205 that means all lines not settled."""
 DEFAULT_VISIT_KIND: Final = "11"
 """med_type of a 2201 that carries none: its form has no such field in the sample; 2206 and 2207 name it."""
 _ACTIVE: Final = "1"
 
-_log = logging.getLogger(__name__)
-
 
 class EncounterTrades:
-    """2201, 2401, 2204, 2301, 2205, 2302, 2402."""
+    """2201, 2401, 2204, 2301."""
 
     def __init__(self, desk: CareDesk, persons: PersonTrades) -> None:
         self._desk = desk
@@ -73,11 +65,12 @@ class EncounterTrades:
             if is_stay:
                 raise invalid("input.mdtrtinfo.med_type", "missing")
             asked.care_kind.CopyFrom(desk.tables["med_type"].coded(DEFAULT_VISIT_KIND))
-        self._read_diagnoses(call, asked.diagnoses.diagnoses)
+        read_diagnoses(call, desk, asked.diagnoses.diagnoses)
         person = desk.person(call, asked.insured_number.personal_number)
         asked.person.CopyFrom(person.identity)
         asked.insured_number.CopyFrom(insured_number(person))
         transaction = await desk.transaction(call)
+        await self._finish_taking_back(call, transaction, transaction.attributes.get(LEFT, ""))
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
         care_kind = desk.tables["med_type"].entry(asked.care_kind, "med_type")
@@ -92,8 +85,8 @@ class EncounterTrades:
         )
         asked.filing_id = filing.filing_id if filing is not None else ""
         core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
-        node_of_answer = core_answer.node("result", "data")
-        asked.visit_id = required_text(node_of_answer, VISIT_ID, "output")
+        with executed(call.request.infno):
+            asked.visit_id = required_text(core_answer.node("result", "data"), VISIT_ID, "output")
         channel = desk.national.to(recipient, message_id=transaction.message_id)
         try:
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(asked, timeout=CALL_S)
@@ -120,30 +113,25 @@ class EncounterTrades:
         await desk.memory.remember_encounter(call.institution.code, asked.visit_id, record)
         return await desk.answered(transaction, core_answer.output if isinstance(core_answer.output, dict) else {})
 
-    def _read_diagnoses(self, call: Call, diagnoses: Any) -> None:
-        for index, row in enumerate(call.request.rows("diseinfo")):
-            diagnosis = Diagnosis()
-            maps.DIAGNOSIS.read(row, diagnosis, self._desk.tables, f"input.diseinfo[{index}]")
-            diagnoses.append(diagnosis)
-
     async def _take_back(
         self, call: Call, transaction: Transaction, error: OneCardError, infno: str, data: Mapping[str, Any]
     ) -> None:
-        """Undo the core's part after a final refusal.
-
-        Where the outcome is unknown, or the same message may be sent again, the core's part stays: the hospital repeats
-        the trade under its msgid.
-        """
-        if is_in_doubt(error) or may_be_sent_again(error):
-            return
-        await self._desk.refused(transaction, error)
+        """Undo the core's part after a final refusal; otherwise it stays, see `require_final`."""
+        require_final(call.request.infno, error)
         now_ms = self._desk.national.hub_time_ms()
         msgid = await next_transaction_number(self._desk.memory, call.institution.code, now_ms)
-        try:
-            await self._desk.ask_core(call, infno, {"data": data}, msgid=msgid)
-        except OneCardError as failure:
-            # The refusal is what the cashier must see; the core's leftover is for the operator.
-            _log.error("trade %s at the core after a refusal failed: reason %s", infno, failure.reason)
+        left = json.dumps({"infno": infno, "data": data, "msgid": msgid})
+        await self._desk.refused(transaction, error, left)
+        await self._finish_taking_back(call, transaction, left)
+
+    async def _finish_taking_back(self, call: Call, transaction: Transaction, left: str) -> None:
+        """Undo the core's part, under the same number each time; nothing is left then but the refusal."""
+        if not left:
+            return
+        undo = json.loads(left)
+        with taken_back(call.request.infno):
+            await self._desk.ask_core(call, undo["infno"], {"data": undo["data"]}, msgid=undo["msgid"])
+        await self._desk.note(transaction, {LEFT: ""})
 
     async def upload(self, call: Call) -> dict[str, Any]:
         """2204, 2301: at most 100 lines; the core splits them, the insured province gets them split."""
@@ -151,12 +139,13 @@ class EncounterTrades:
         rows = call.request.rows("feedetail")
         if not 1 <= len(rows) <= limits.FEE_LINE_COUNT_MAX:
             raise invalid("input.feedetail", f"{len(rows)} lines; a call carries 1 to {limits.FEE_LINE_COUNT_MAX}")
-        encounter, visit_id = self._encounter_of_rows(call, rows)
+        encounter, visit_id = encounter_of_rows(call, desk, rows)
         lines = [self._line(row, index) for index, row in enumerate(rows)]
         if len({line.line_id for line in lines}) != len(lines):
             raise invalid("input.feedetail", "a feedetl_sn stands twice")
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
+            await self._finish_taking_back(call, transaction, transaction.attributes.get(LEFT, ""))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
             core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
@@ -183,15 +172,6 @@ class EncounterTrades:
             }
             output = core_answer.output if isinstance(core_answer.output, dict) else {}
             return await desk.answered(transaction, output, fees.upload_attributes(lines, batches))
-
-    def _encounter_of_rows(self, call: Call, rows: Sequence[Mapping[str, Any]]) -> tuple[EncounterRecord, str]:
-        visits = {
-            (required_text(row, VISIT_ID, "input.feedetail"), personal_number(row, "input.feedetail")) for row in rows
-        }
-        if len(visits) != 1:
-            raise invalid("input.feedetail", "lines of more than one visit or person in one call")
-        ((visit_id, number),) = visits
-        return self._desk.encounter(call, visit_id, number), visit_id
 
     def _line(self, row: Mapping[str, Any], index: int) -> FeeLine:
         line = FeeLine()
@@ -225,66 +205,24 @@ class EncounterTrades:
                     f"{at}: sent {sent_fen} fen, split as {line.amount_fen} fen with parts of {parts} fen",
                 )
 
-    async def withdraw(self, call: Call) -> dict[str, Any]:
-        """2205, 2302: lines by their numbers, by batch, or all ("0000")."""
-        desk = self._desk
-        rows = call.request.rows("data") or [call.request.input]
-        encounter, visit_id = self._encounter_of_rows(call, rows)
-        async with desk.locks.hold(encounter.encounter_id):
-            transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
-            if (stored := desk.stored_answer(transaction)) is not None:
-                return stored
-            line_ids = self._lines_meant(encounter, rows)
-            asked = WithdrawFeeLinesRequest(
-                person=encounter.person.identity,
-                insured_number=insured_number(encounter.person),
-                encounter=reference(call, encounter, visit_id),
-                line_ids=line_ids or [],
-                local_transaction_id=call.request.msgid,
-            )
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            await EncounterServiceStub(channel).WithdrawFeeLines(asked, timeout=CALL_S)
-            await desk.ask_core(call, call.request.infno, call.request.input)
-            return await desk.answered(transaction, {}, fees.withdrawal_attributes(line_ids))
 
-    def _lines_meant(self, encounter: EncounterRecord, rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
-        """Line ids to take back; None means all. Numbers that the encounter does not hold are refused."""
-        held = self._desk.ledger.held(encounter.encounter_id)
-        meant: list[str] = []
-        for row in rows:
-            line_id = optional_text(row, "feedetl_sn", "input.data")
-            batch = optional_text(row, "chrg_bchno", "input.data")
-            if ALL_LINES in (line_id, batch):
-                return None
-            if not line_id and not batch:
-                raise invalid("input.data.feedetl_sn", f"missing; {ALL_LINES} means all lines")
-            found = [held_id for held_id, line in held.items() if held_id == line_id or (batch and line.batch == batch)]
-            if not found:
-                raise invalid("input.data", "names a line or batch that this visit does not hold")
-            meant += found
-        return meant
+def read_diagnoses(call: Call, desk: CareDesk, diagnoses: Any) -> None:
+    """input.diseinfo."""
+    for index, row in enumerate(call.request.rows("diseinfo")):
+        diagnosis = Diagnosis()
+        maps.DIAGNOSIS.read(row, diagnosis, desk.tables, f"input.diseinfo[{index}]")
+        diagnoses.append(diagnosis)
 
-    async def discharge(self, call: Call) -> dict[str, Any]:
-        """2402."""
-        desk = self._desk
-        node = call.request.node("dscginfo", "data")
-        visit_id = required_text(node, VISIT_ID, "input.dscginfo")
-        encounter = desk.encounter(call, visit_id, personal_number(node, "input.dscginfo"))
-        asked = DischargeRequest(local_transaction_id=call.request.msgid)
-        maps.DISCHARGE.read(node, asked, desk.tables, "input.dscginfo")
-        asked.person.CopyFrom(encounter.person.identity)
-        asked.insured_number.CopyFrom(insured_number(encounter.person))
-        asked.encounter.CopyFrom(reference(call, encounter, visit_id))
-        self._read_diagnoses(call, asked.diagnoses.diagnoses)
-        async with desk.locks.hold(encounter.encounter_id):
-            transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
-            if (stored := desk.stored_answer(transaction)) is not None:
-                return stored
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
-            await EncounterServiceStub(channel).Discharge(asked, timeout=CALL_S)
-            await desk.ask_core(call, call.request.infno, call.request.input)
-            await remember_care(desk, call, visit_id, {"last_day": day_text(asked.last_day)})
-            return await desk.answered(transaction, {})
+
+def encounter_of_rows(call: Call, desk: CareDesk, rows: Sequence[Mapping[str, Any]]) -> tuple[EncounterRecord, str]:
+    """The one visit that all rows of fee lines name."""
+    visits = {
+        (required_text(row, VISIT_ID, "input.feedetail"), personal_number(row, "input.feedetail")) for row in rows
+    }
+    if len(visits) != 1:
+        raise invalid("input.feedetail", "lines of more than one visit or person in one call")
+    ((visit_id, number),) = visits
+    return desk.encounter(call, visit_id, number), visit_id
 
 
 def _person_class(coverage: QueryCoverageResponse, asked: RegisterRequest) -> str:

@@ -15,11 +15,11 @@ from onecard.medical.v1.filing_pb2 import (
     WithdrawFilingRequest,
 )
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
+from onecard_adapters.dialects.in_part import DESTINATION, OWN_CORE, executed_in_part
 from onecard_adapters.dialects.infno import maps
-from onecard_adapters.dialects.infno.core import executed
-from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, insured_number, invalid
-from onecard_adapters.dialects.infno.envelope import local_time
-from onecard_adapters.runtime.memory import PersonRecord
+from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, content_key, insured_number, invalid
+from onecard_adapters.dialects.infno.envelope import Answer, local_time
+from onecard_adapters.runtime.memory import PersonRecord, Transaction
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id, participant_of_area
 from onecard_protocol.identity import normalise_identity
@@ -141,25 +141,38 @@ class PersonTrades:
         destination = participant_of_area(asked.filing.destination_area)
         if destination is None or desk.is_own(asked.filing.destination_area):
             raise invalid("input.refmedin.mdtrtarea_admdvs", "not an area of another province")
-        transaction = await desk.transaction(call)
-        if (stored := desk.stored_answer(transaction)) is not None:
-            return stored
-        answer = await desk.ask_core(call, call.request.infno, call.request.input)
-        result = answer.node("result")
-        # The core adds the filing's id, and the identity by which the exchange keeps order.
-        maps.FILED.read(result, asked, desk.tables, "output.result")
-        normalise_identity(asked.person.kind.code, asked.person.number)
-        told = ReportFilingRequest(
-            person=asked.person,
-            insured_number=asked.insured_number,
-            details=asked.details,
-            filing=asked.filing,
-            local_transaction_id=call.request.msgid,
-        )
-        await self._remember_filing(told, destination)
-        channel = desk.national.to(destination, message_id=transaction.message_id)
-        await FilingServiceStub(channel).ReportFiling(told, timeout=CALL_S)
-        return await desk.answered(transaction, {"result": {"trt_dcla_detl_sn": asked.filing.filing_id}})
+        content = content_key(call)
+        async with desk.locks.hold(content):
+            repeat = await desk.transaction(call, content, content=content)
+            if (stored := desk.stored_answer(repeat)) is not None:
+                return stored
+            transaction = desk.two_sided.unfinished(repeat)
+            answer = await self._ask_own_core(call, transaction)
+            # It is filed already, whatever becomes of the rest.
+            with executed_in_part("2501", at=OWN_CORE, left=DESTINATION):
+                # The core adds the filing's id, and the identity by which the exchange keeps order.
+                maps.FILED.read(answer.node("result"), asked, desk.tables, "output.result")
+                normalise_identity(asked.person.kind.code, asked.person.number)
+                told = ReportFilingRequest(
+                    person=asked.person,
+                    insured_number=asked.insured_number,
+                    details=asked.details,
+                    filing=asked.filing,
+                    local_transaction_id=transaction.local_transaction_id,
+                )
+                await self._remember_filing(told, destination)
+                channel = desk.national.to(destination, message_id=transaction.message_id)
+                await FilingServiceStub(channel).ReportFiling(told, timeout=CALL_S)
+            output = {"result": {"trt_dcla_detl_sn": asked.filing.filing_id}}
+            return await desk.finished(repeat, transaction, output)
+
+    async def _ask_own_core(self, call: Call, transaction: Transaction) -> Answer:
+        """The trade itself, under the number by which the core was or would have been asked first."""
+        desk = self._desk
+        async with desk.two_sided.first_side(transaction):
+            return await desk.ask_core(
+                call, call.request.infno, call.request.input, msgid=transaction.local_transaction_id
+            )
 
     async def _remember_filing(self, told: ReportFilingRequest, destination: str) -> None:
         """So that a 2502, which names only the filing and psn_no, finds whose it is and who was told."""
@@ -209,15 +222,19 @@ class PersonTrades:
             raise OneCardError(errors_pb2.ERROR_REASON_FILING_UNKNOWN, "no 2501 of this psn_no came to this adapter")
         asked.person.ParseFromString(bytes.fromhex(filed["person"]))
         asked.insured_number.insurance_area = call.request.insurance_area
-        transaction = await desk.transaction(call)
-        if (stored := desk.stored_answer(transaction)) is not None:
-            return stored
-        await desk.ask_core(call, call.request.infno, call.request.input)
-        channel = desk.national.to(filed["destination"], message_id=transaction.message_id)
-        # It is taken back already, whatever the other province says to it.
-        with executed("2502"):
-            await FilingServiceStub(channel).WithdrawFiling(asked, timeout=CALL_S)
-        return await desk.answered(transaction, {})
+        content = content_key(call)
+        async with desk.locks.hold(content):
+            repeat = await desk.transaction(call, content, content=content)
+            if (stored := desk.stored_answer(repeat)) is not None:
+                return stored
+            transaction = desk.two_sided.unfinished(repeat)
+            asked.local_transaction_id = transaction.local_transaction_id
+            await self._ask_own_core(call, transaction)
+            channel = desk.national.to(filed["destination"], message_id=transaction.message_id)
+            # It is taken back already, whatever the other province says to it.
+            with executed_in_part("2502", at=OWN_CORE, left=DESTINATION):
+                await FilingServiceStub(channel).WithdrawFiling(asked, timeout=CALL_S)
+            return await desk.finished(repeat, transaction, {})
 
 
 def choose_filing(

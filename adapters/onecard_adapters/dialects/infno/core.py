@@ -6,7 +6,6 @@ core's own code and text, or an outcome in doubt. Knows no trade but 9001 and 90
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from onecard_adapters.dialects.infno.envelope import Answer, build_request, cloc
 from onecard_adapters.dialects.infno.numbers import next_transaction_number
 from onecard_adapters.dialects.infno.settings import CoreSettings, SignInSettings
 from onecard_adapters.dialects.infno.trades import SIGN_IN, SIGN_OUT
+from onecard_adapters.dialects.local_text import masked
 from onecard_adapters.mapping.fields import text_from
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
@@ -25,29 +25,8 @@ from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 LOCAL_SYSTEM: Final = "infno"
 _CONTENT_TYPE: Final = "application/json; charset=utf-8"
 _OPERATOR: Final = "onecard"
-_TEXT_CHARACTERS_MAX: Final = 200
-_IN_DOUBT: Final = frozenset(
-    {
-        errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN,
-        errors_pb2.ERROR_REASON_HELD,
-        errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL,
-        errors_pb2.ERROR_REASON_INTERNAL,
-    }
-)
-# Identity numbers (15, 18), personal numbers and bank cards: a local text may quote them.
-_LONG_NUMBER: Final = re.compile(r"\d{11,}[\dXx]?")
 
 _log = logging.getLogger(__name__)
-
-
-def masked(text: str) -> str:
-    """A local system's text without the long numbers in it, at most 200 characters."""
-    return _LONG_NUMBER.sub("***", text)[:_TEXT_CHARACTERS_MAX]
-
-
-def is_in_doubt(error: OneCardError) -> bool:
-    """Whether what was asked may have been, or may still be, executed: never to be treated as a failure."""
-    return error.reason in _IN_DOUBT
 
 
 @contextmanager

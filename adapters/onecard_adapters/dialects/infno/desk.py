@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.values_pb2 import EncounterReference, Institution, InsuredNumber
+from onecard_adapters.dialects.in_part import ANSWER, CONTENT, LEFT, TwoSidedTrades
 from onecard_adapters.dialects.infno import json_text
 from onecard_adapters.dialects.infno.core import CoreClient
 from onecard_adapters.dialects.infno.envelope import Answer, Request
@@ -26,11 +27,11 @@ from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonR
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id, participant_of_area
+from onecard_protocol.signatures.sm3 import sm3
 
 CALL_S: Final = limits.TYPED_CALL_MS / 1_000
 """Time limit of a national call; past it the outcome is unknown."""
 
-_ANSWER: Final = "answer"
 _REFUSAL: Final = "refusal"
 INFNO: Final = "infno"
 VISIT_ID: Final = "mdtrt_id"
@@ -70,6 +71,7 @@ class CareDesk:
         self.core = core
         self.ledger = FeeLedger(memory)
         self.locks = KeyedLocks()
+        self.two_sided = TwoSidedTrades(memory)
         self._own_province = participant_of_area(settings.area)
 
     def recipient(self, call: Call) -> str:
@@ -93,8 +95,12 @@ class CareDesk:
         """Whether an area lies in the own province."""
         return participant_of_area(area) == self._own_province
 
-    async def transaction(self, call: Call, encounter_id: str = "", visit_id: str = "") -> Transaction:
+    async def transaction(
+        self, call: Call, encounter_id: str = "", visit_id: str = "", content: str = ""
+    ) -> Transaction:
         """The transaction of this request: the known one for a repeat, else a new one with a national message id.
+
+        `content` is kept for trades whose repeat under another msgid is to be found (`unfinished`).
 
         Raises NEVER_EXECUTED for a settlement or cancellation whose msgid was reversed before it came.
         """
@@ -114,7 +120,7 @@ class CareDesk:
                 method,
                 # A registration's message id becomes the national encounter id.
                 encounter_id or message_id.hex(),
-                {INFNO: request.infno, VISIT_ID: visit_id},
+                {INFNO: request.infno, VISIT_ID: visit_id, CONTENT: content},
             )
 
     def number(self, call: Call, msgid: str) -> AbstractAsyncContextManager[None]:
@@ -134,24 +140,31 @@ class CareDesk:
         refusal = transaction.attributes.get(_REFUSAL)
         if refusal is not None:
             raise OneCardError(**json.loads(refusal))
-        text = transaction.attributes.get(_ANSWER)
+        text = transaction.attributes.get(ANSWER)
         return None if text is None else json_text.parse_object(text.encode())
 
     @staticmethod
     def is_answered(transaction: Transaction) -> bool:
         """Whether this transaction was answered with success."""
-        return _ANSWER in transaction.attributes
+        return ANSWER in transaction.attributes
 
-    async def refused(self, transaction: Transaction, error: OneCardError) -> None:
-        """Store a final refusal, so that a repeat meets it before anything else is asked again."""
-        await self.note(transaction, {_REFUSAL: json.dumps({"reason": error.reason, "detail": error.detail})})
+    async def refused(self, transaction: Transaction, error: OneCardError, left: str) -> None:
+        """Store a final refusal, so that a repeat meets it, and how the own core's part is taken back before that."""
+        refusal = json.dumps({"reason": error.reason, "detail": error.detail})
+        await self.note(transaction, {_REFUSAL: refusal, LEFT: left})
 
     async def answered(
         self, transaction: Transaction, output: Mapping[str, Any], attributes: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """Store the output, and what else is to be remembered, then give it."""
-        await self.note(transaction, {**(attributes or {}), _ANSWER: json_text.write(output)})
+        await self.note(transaction, {**(attributes or {}), ANSWER: json_text.write(output)})
         return dict(output)
+
+    async def finished(self, asked: Transaction, done: Transaction, output: Mapping[str, Any]) -> dict[str, Any]:
+        """As `answered`, for the transaction that was carried out and, before, for the one that repeated it."""
+        if asked.message_id != done.message_id:
+            await self.answered(asked, output)
+        return await self.answered(done, output)
 
     async def note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
         """Add to what is remembered of a transaction."""
@@ -189,6 +202,13 @@ class CareDesk:
             now_ms=self.national.hub_time_ms(),
             has_effect=True,
         )
+
+
+def content_key(call: Call) -> str:
+    """Equal for requests of one institution with the same trade and input, whatever their msgid and head."""
+    request = call.request
+    named = f"{request.institution_code}/{request.infno}/{json_text.write(request.input)}"
+    return sm3(named.encode()).hex()
 
 
 def reference(call: Call, encounter: EncounterRecord, visit_id: str) -> EncounterReference:

@@ -11,11 +11,11 @@ from typing import Final
 
 from onecard.medical.v1.encounter_pb2 import FeeLine
 from onecard.medical.v1.values_pb2 import FeeTotals
+from onecard_adapters.dialects.in_part import DONE
 from onecard_adapters.dialects.infno import trades
-from onecard_adapters.runtime.memory import EdgeMemory
+from onecard_adapters.runtime.memory import EdgeMemory, Transaction
 
 EVERYTHING: Final = "*"
-DONE: Final = "done"
 _LINES: Final = "lines"
 _WITHDRAWN: Final = "withdrawn"
 
@@ -50,7 +50,18 @@ def upload_attributes(lines: Iterable[FeeLine], batches: Mapping[str, str]) -> d
 
 def withdrawal_attributes(line_ids: Iterable[str] | None) -> dict[str, str]:
     """What to remember of a withdrawal that was carried out; None withdraws everything."""
-    return {_WITHDRAWN: EVERYTHING if line_ids is None else json.dumps(list(line_ids)), DONE: "1"}
+    return {**lines_to_withdraw(line_ids), DONE: "1"}
+
+
+def lines_to_withdraw(line_ids: Iterable[str] | None) -> dict[str, str]:
+    """What to remember of a withdrawal before it is carried out: afterwards the lines are not found any more."""
+    return {_WITHDRAWN: EVERYTHING if line_ids is None else json.dumps(list(line_ids))}
+
+
+def remembered_lines(withdrawal: Transaction) -> list[str] | None:
+    """The lines of `lines_to_withdraw`; KeyError if they were not remembered."""
+    lines = withdrawal.attributes[_WITHDRAWN]
+    return None if lines == EVERYTHING else json.loads(lines)
 
 
 class FeeLedger:
@@ -58,6 +69,18 @@ class FeeLedger:
 
     def __init__(self, memory: EdgeMemory) -> None:
         self._memory = memory
+
+    def is_overtaken(self, withdrawal: Transaction) -> bool:
+        """Whether lines that this withdrawal took back, or any if it took back all, were uploaded again since."""
+        uploads = self._memory.find_transactions_of_encounter(withdrawal.encounter_id, trades.UPLOAD_FEE_LINES)
+        since = {
+            line_id
+            for upload in uploads
+            if upload.message_id > withdrawal.message_id and DONE in upload.attributes
+            for line_id in json.loads(upload.attributes[_LINES])
+        }
+        withdrawn = withdrawal.attributes.get(_WITHDRAWN, EVERYTHING)
+        return bool(since) if withdrawn == EVERYTHING else not since.isdisjoint(json.loads(withdrawn))
 
     def held(self, encounter_id: str) -> dict[str, HeldLine]:
         """The lines of an encounter by their id, withdrawn ones left out."""

@@ -14,7 +14,7 @@ from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceServicer
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceServicer
 from onecard_adapters.connectors.http import LocalHttpClient
 from onecard_adapters.dialects.infno import fees, maps, trades
-from onecard_adapters.dialects.infno.care_encounter import ALL_LINES
+from onecard_adapters.dialects.infno.care_after import ALL_LINES
 from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import VISIT_ID, required_text
 from onecard_adapters.dialects.infno.insured_desk import (
@@ -88,9 +88,8 @@ class FilingServicer(FilingServiceServicer):
     ) -> filing_pb2.FileResponse:
         """The filing with the id that the core gave it."""
         desk = self._desk
-        desk.check_repeatable(context)
         place = CarePlace(insurance_area=request.insured_number.insurance_area)
-        transaction = await desk.begin(context, trades.FILE, "", context.message_id.hex())
+        transaction = await desk.begin_other(context, trades.FILE, "", context.message_id.hex())
         content = {"refmedin": maps.FILING.write(request, desk.tables, "refmedin")}
         answer = await desk.effect(context, transaction, "2501", content, place)
         response = filing_pb2.FileResponse(filing=request.filing)
@@ -104,9 +103,8 @@ class FilingServicer(FilingServiceServicer):
     ) -> filing_pb2.ReportFilingResponse:
         """Gives the core a filing that another province made, with its id."""
         desk = self._desk
-        desk.check_repeatable(context)
         place = CarePlace(insurance_area=request.insured_number.insurance_area)
-        transaction = await desk.begin(context, trades.REPORT_FILING, "", context.message_id.hex())
+        transaction = await desk.begin_other(context, trades.REPORT_FILING, "", context.message_id.hex())
         told = filing_pb2.FileRequest(
             person=request.person,
             insured_number=request.insured_number,
@@ -126,9 +124,8 @@ class FilingServicer(FilingServiceServicer):
     ) -> filing_pb2.WithdrawFilingResponse:
         """Takes a filing back."""
         desk = self._desk
-        desk.check_repeatable(context)
         place = CarePlace(insurance_area=request.insured_number.insurance_area)
-        transaction = await desk.begin(context, trades.WITHDRAW_FILING, "", context.message_id.hex())
+        transaction = await desk.begin_other(context, trades.WITHDRAW_FILING, "", context.message_id.hex())
         content = {"data": maps.WITHDRAW_FILING.write(request, desk.tables, "data")}
         await desk.effect(context, transaction, "2502", content, place)
         await desk.note(transaction, {STATE: EXECUTED})
@@ -158,7 +155,6 @@ class EncounterServicer(EncounterServiceServicer):
                 if known.encounter_id != encounter_id:
                     raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_DUPLICATE)
                 return response
-            desk.check_repeatable(context)
             care_kind = desk.tables["med_type"].entry(request.care_kind, "care_kind")
             is_stay = care_kind.attributes.get("place") == "inpatient"
             place = CarePlace(
@@ -167,7 +163,7 @@ class EncounterServicer(EncounterServiceServicer):
                 institution_name=institution.name,
                 area=institution.area,
             )
-            transaction = await desk.begin(context, trades.REGISTER, institution.code, encounter_id)
+            transaction = await desk.begin_other(context, trades.REGISTER, institution.code, encounter_id)
             answer = await desk.effect(
                 context,
                 transaction,
@@ -214,8 +210,7 @@ class EncounterServicer(EncounterServiceServicer):
         desk, reference = self._desk, request.encounter
         async with desk.locks.hold(reference.encounter_id):
             visit = desk.visit(reference)
-            desk.check_repeatable(context)
-            transaction = await desk.begin(
+            transaction = await desk.begin_other(
                 context, trades.UPLOAD_FEE_LINES, reference.institution_code, reference.encounter_id
             )
             rows = [
@@ -239,8 +234,7 @@ class EncounterServicer(EncounterServiceServicer):
         desk, reference = self._desk, request.encounter
         async with desk.locks.hold(reference.encounter_id):
             visit = desk.visit(reference)
-            desk.check_repeatable(context)
-            transaction = await desk.begin(
+            transaction = await desk.begin_other(
                 context, trades.WITHDRAW_FEE_LINES, reference.institution_code, reference.encounter_id
             )
             rows = [
@@ -263,8 +257,7 @@ class EncounterServicer(EncounterServiceServicer):
         desk, reference = self._desk, request.encounter
         async with desk.locks.hold(reference.encounter_id):
             visit = desk.visit(reference)
-            desk.check_repeatable(context)
-            transaction = await desk.begin(
+            transaction = await desk.begin_other(
                 context, trades.DISCHARGE, reference.institution_code, reference.encounter_id
             )
             information = maps.DISCHARGE.write(request, desk.tables, "dscginfo")

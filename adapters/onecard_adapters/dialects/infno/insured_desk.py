@@ -12,8 +12,9 @@ from typing import Any, Final
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.values_pb2 import EncounterReference
 from onecard_adapters.connectors.http import LocalHttpClient
+from onecard_adapters.dialects.in_part import is_in_doubt
 from onecard_adapters.dialects.infno import trades
-from onecard_adapters.dialects.infno.core import LOCAL_SYSTEM, CoreClient, LocalRefusal, is_in_doubt
+from onecard_adapters.dialects.infno.core import LOCAL_SYSTEM, CoreClient, LocalRefusal
 from onecard_adapters.dialects.infno.envelope import Answer
 from onecard_adapters.dialects.infno.fees import FeeLedger
 from onecard_adapters.dialects.infno.locks import KeyedLocks
@@ -22,6 +23,7 @@ from onecard_adapters.dialects.infno.settings import InfnoInsuredSettings
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.runtime.context import ExchangeContext
 from onecard_adapters.runtime.memory import EdgeMemory, Transaction
+from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.signatures.sm3 import sm3
 
@@ -231,10 +233,44 @@ class InsuredDesk:
         attempted_ms = int(transaction.attributes.get(ATTEMPTED_MS, "0"))
         return now_ms - attempted_ms >= self.settings.recovery.conclusive_after_ms
 
-    def check_repeatable(self, context: ExchangeContext) -> None:
-        """After a crash: whether a trade that is not a settlement may be sent again; OutcomeInDoubt if not."""
-        if context.is_recovery and self.settings.recovery.others == "none":
+    async def begin_other(
+        self, context: ExchangeContext, method: str, institution_code: str, encounter_id: str
+    ) -> Transaction:
+        """`begin` for a trade that is not a settlement, which after a crash may be sent again if the profile says so.
+
+        The core tells nothing of such a trade, so a repeat may be its first execution: past execute_before there is
+        none, but of what the core is known to have executed. Raises OutcomeInDoubt where the core may have executed it,
+        NOT_EXECUTED where it has not.
+        """
+        if self.find(encounter_id, method, context.message_id) is None:
+            # Without a record of an attempt the core was never asked, crash or not.
+            self.check_time(context)
+            return await self.begin(context, method, institution_code, encounter_id)
+        transaction = await self.begin(context, method, institution_code, encounter_id)
+        state = transaction.attributes[STATE]
+        if state == REFUSED:
+            self.check_time(context)
+            await self.note(transaction, {STATE: ATTEMPTED, ATTEMPTED_MS: str(self.now_ms())})
+        elif context.is_recovery and self.settings.recovery.others == "none":
             raise OutcomeInDoubt("the profile declares no recovery for this trade; a person decides")
+        elif state != EXECUTED and self._is_too_late(context):
+            raise OutcomeInDoubt("an attempt was cut off, and it is too late to repeat it; a person decides")
+        return transaction
+
+    def check_time(self, context: ExchangeContext) -> None:
+        """In recovery the runtime leaves execute_before to us: raise NOT_EXECUTED past it."""
+        if self._is_too_late(context):
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_NOT_EXECUTED, "an attempt was cut off before the core executed it"
+            )
+
+    def _is_too_late(self, context: ExchangeContext) -> bool:
+        # The margin is the clocks' allowed difference.
+        return (
+            context.is_recovery
+            and context.execute_before_ms is not None
+            and self.now_ms() + limits.CLOCK_SKEW_MS_MAX >= context.execute_before_ms
+        )
 
 
 def local_number(transaction: Transaction) -> str:

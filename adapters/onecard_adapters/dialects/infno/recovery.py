@@ -26,7 +26,6 @@ from onecard_adapters.dialects.infno.insured_desk import (
 )
 from onecard_adapters.runtime.context import ExchangeContext
 from onecard_adapters.runtime.memory import Transaction
-from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 SETTLEMENT_ID: Final = "setl_id"
@@ -70,7 +69,7 @@ class Recovery:
         transaction = await desk.begin(context, method, reference.institution_code, reference.encounter_id, asked_under)
         # Without a record of an attempt the core was never asked, crash or not.
         if known is None:
-            self._check_time(context)
+            desk.check_time(context)
             return transaction
         # The state as `begin` found it, behind whatever an attempt that was cut off still had to write.
         if transaction.attributes[STATE] != EXECUTED:
@@ -86,18 +85,9 @@ class Recovery:
             return row
         if not desk.is_conclusive(transaction, desk.now_ms()):
             raise OutcomeInDoubt("the core may still be working on an earlier attempt")
-        self._check_time(context)
+        desk.check_time(context)
         await desk.note(transaction, {STATE: ATTEMPTED, ATTEMPTED_MS: str(desk.now_ms())})
         return transaction
-
-    def _check_time(self, context: ExchangeContext) -> None:
-        """In recovery the runtime leaves execute_before to us; the margin is the clocks' allowed difference."""
-        if not context.is_recovery or context.execute_before_ms is None:
-            return
-        if self._desk.now_ms() + limits.CLOCK_SKEW_MS_MAX >= context.execute_before_ms:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_NOT_EXECUTED, "an attempt was cut off before the core executed it"
-            )
 
     async def _reverse_own_attempt(
         self, context: ExchangeContext, transaction: Transaction, visit: Visit, number: str

@@ -126,6 +126,17 @@ async def test_a_core_that_stays_silent_leaves_the_outcome_unknown(tmp_path: Pat
         assert found.settlement.split.total_fen == 500_010
 
 
+async def test_a_query_that_cannot_be_read_is_no_refusal_of_what_the_core_may_have_done(tmp_path: Path) -> None:
+    async with sichuan(tmp_path) as side:
+        stay = await _discharged(side)
+        side.core.behaviours.set("0304", Switches(lose_answer=True))
+        side.core.behaviours.set("0708", Switches(wrong_code=True))
+        with pytest.raises(CallFailed) as caught:
+            await stay.settle()
+        assert caught.value.reason == errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN
+        assert side.core.state.counts()["settlements_standing"] == 1
+
+
 async def test_a_profile_without_recovery_leaves_it_to_a_person(tmp_path: Path) -> None:
     async with sichuan(tmp_path, recovery="none") as side:
         stay = await _discharged(side)

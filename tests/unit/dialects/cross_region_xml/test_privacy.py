@@ -2,13 +2,17 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from onecard.medical.v1 import filing_pb2
-from onecard_adapters.dialects.cross_region_xml.core import CoreRefusal
+from onecard_adapters.runtime import context as runtime_context
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_stubs.behaviour import Switches
+from onecard_stubs.sichuan.state import Refused
+from onecard_stubs.sichuan.trades import TRADES
+from tests.support.personal_texts import QUOTED, QUOTING
 from tests.support.sichuan import FILING, Stay, sichuan
 from tests.support.sichuan_care import BILL_FEN, sichuan_care
 
@@ -55,6 +59,18 @@ async def test_errors_of_the_insured_role_hold_no_personal_number(tmp_path: Path
     assert stay.person.personal_number not in text
 
 
-def test_numbers_that_a_core_quotes_in_its_text_are_masked() -> None:
-    refusal = CoreRefusal(-1, "参保人51000020170101997X账户6228480000000000018余额不足，已办理2笔")
-    assert refusal.text == "参保人***账户***余额不足，已办理2笔"
+async def test_numbers_that_a_core_quotes_reach_neither_the_exchange_nor_the_cashier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quote(state: object, message: object, transid: str) -> Any:
+        raise Refused(-1, QUOTING)
+
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        monkeypatch.setitem(TRADES, "0304", quote)
+        told = await stay.settle(BILL_FEN)
+        refusal = side.exchange.calls[-1].error
+    assert told.code == -1
+    assert QUOTED in told.message
+    assert isinstance(refusal, runtime_context.Refused)
+    assert refusal.local_text == QUOTED, "what the rejection carries over the exchange"

@@ -58,14 +58,21 @@ async def test_a_form_without_a_number_is_asked_anew_after_a_refusal(
         assert list(side.own_core.state.visits) == list(side.insured_core.state.visits) == [stay.visit_id]
 
 
-async def test_a_core_that_does_not_take_the_visit_back_hides_no_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("is_numbered", [True, False])
+async def test_a_core_that_does_not_take_the_visit_back_is_asked_again_by_the_repeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_numbered: bool
 ) -> None:
+    """It still has the visit, so the trade is no plain refusal before; also for a form that carries no number."""
     async with sichuan_care(tmp_path) as side:
         stay = side.stay
         await stay.identify()
         side.own_core.behaviours.set("0306", Switches(down=True), calls=1)
         monkeypatch.setattr(InsuredEncounter, "Register", _refuse)
-        refused = await stay.register()
-        assert "NOT_FILED" in refused.message
-        assert "the own core kept what the insured province refused, trade 0306 failed" in caplog.text
+        transid = side.hospital.new_transid() if is_numbered else ""
+        left = await stay.register(transid)
+        assert (left.code, "尚未撤回" in left.message) == (-9, True), left.message
+        assert len(side.own_core.state.visits) == 1
+        refused = await stay.register(transid)
+        assert (refused.code, "NOT_FILED" in refused.message) == (-1, True), refused.message
+        assert not side.own_core.state.visits
+        assert _trades_of_core(side) == ["0212", "0306"]

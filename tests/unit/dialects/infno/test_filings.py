@@ -1,6 +1,5 @@
 """Filings: asked for from the place of care, made at home and told, chosen by what they cover and never guessed."""
 
-import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +18,16 @@ from onecard_protocol.errors import OneCardError
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.population import Population
 from tests.support.fake_exchange import FakeExchange
-from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country, insured_settings, open_memory
+from tests.support.infno_country import (
+    ADMITTED,
+    ITEMS,
+    TODAY,
+    Country,
+    country,
+    destination,
+    insured_settings,
+    open_memory,
+)
 
 
 @pytest.fixture
@@ -47,27 +55,12 @@ async def test_a_hospital_asks_the_insured_province_to_file_and_takes_it_back(tw
     assert "备案记录不存在" in again.text
 
 
-@contextlib.asynccontextmanager
-async def _destination(exchange: FakeExchange, directory: Path) -> AsyncIterator[GuangdongCore]:
-    """Beijing, told of filings by other provinces."""
-    core = GuangdongCore(Population(province_area="110000", count=3), province_area="110000")
-    await core.start()
-    client = LocalHttpClient(url=core.url)
-    try:
-        async with open_memory(directory / "destination.db") as memory:
-            exchange.serve("cn-11", build_insured(insured_settings(core.url, area="110000"), memory, client).filing)
-            yield core
-    finally:
-        await client.close()
-        await core.stop()
-
-
 async def test_a_filing_made_at_home_is_told_to_the_destination_and_kept_by_its_core(
     two_provinces: Country, tmp_path: Path
 ) -> None:
     """The referral of the raw sample: a hospital sends a patient of its own province to another one."""
     hospital, exchange = two_provinces.hospital, two_provinces.exchange
-    async with _destination(exchange, tmp_path) as destination_core:
+    async with destination(exchange, tmp_path) as destination_core:
         person = next(iter(two_provinces.care_core.population))
         area = person.active_enrolments[0].insurance_area
         await hospital.sign_in()
@@ -84,7 +77,7 @@ async def test_a_filing_made_at_home_is_taken_back_at_home_and_at_the_destinatio
     two_provinces: Country, tmp_path: Path
 ) -> None:
     hospital, exchange = two_provinces.hospital, two_provinces.exchange
-    async with _destination(exchange, tmp_path) as destination_core:
+    async with destination(exchange, tmp_path) as destination_core:
         person, other = list(two_provinces.care_core.population)[:2]
         area = person.active_enrolments[0].insurance_area
         await hospital.sign_in()
@@ -110,7 +103,7 @@ async def test_a_filing_that_is_taken_back_at_home_is_never_told_as_refused(
     two_provinces: Country, tmp_path: Path
 ) -> None:
     hospital = two_provinces.hospital
-    async with _destination(two_provinces.exchange, tmp_path) as destination_core:
+    async with destination(two_provinces.exchange, tmp_path) as destination_core:
         person = next(iter(two_provinces.care_core.population))
         area = person.active_enrolments[0].insurance_area
         await hospital.sign_in()
@@ -118,7 +111,10 @@ async def test_a_filing_that_is_taken_back_at_home_is_never_told_as_refused(
         destination_core.benefits.filings.clear()
         filing_id = filed.output["result"]["trt_dcla_detl_sn"]
         answer = await hospital.withdraw_referral(person, insurance_area=area, filing_id=filing_id)
-        assert (answer.code, "2502已执行" in answer.text) == (-1, True)
+        assert (answer.code, "2502在本省系统已执行，在就医地尚未完成：请将同一报文原样重发" in answer.text) == (
+            -1,
+            True,
+        )
 
 
 async def test_who_is_not_filed_is_admitted_and_settled_only_after_filing(two_provinces: Country) -> None:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from onecard_adapters.runtime import context as runtime_context
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.hospital import Answer
+from onecard_stubs.guangdong.records import Refused
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
+from tests.support.personal_texts import QUOTED, QUOTING
 
 REFUSED = -2
 
@@ -185,6 +188,17 @@ async def test_what_the_insured_province_says_reaches_the_cashier_without_person
     answer = await two_provinces.hospital.settle(stay)
     assert _is_refused(answer, "REFUSED_BY_LOCAL_SYSTEM")
     assert "该次就诊已结算" in answer.text
+
+    def quote(head: Any, content: Any) -> dict[str, Any]:
+        raise Refused(QUOTING)
+
+    two_provinces.insured_core._trades["2304"] = quote
+    quoting = await two_provinces.hospital.settle(stay)
+    assert _is_refused(quoting, "REFUSED_BY_LOCAL_SYSTEM")
+    assert QUOTED in quoting.text
+    refusal = two_provinces.exchange.calls[-1].error
+    assert isinstance(refusal, runtime_context.Refused)
+    assert refusal.local_text == QUOTED, "what the rejection carries over the exchange"
 
 
 async def test_a_registration_that_the_insured_province_refuses_is_undone_at_the_own_core(

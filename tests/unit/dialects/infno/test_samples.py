@@ -1,148 +1,28 @@
 """Samples of real messages go in at the hospital's end and the insured core's, and are answered in their form."""
 
-import contextlib
 import json
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from onecard.exchange.v1.values_pb2 import CodedValue, PersonIdentity
 from onecard.medical.v1.values_pb2 import SettlementSplit
-from onecard_adapters.connectors.http import HttpRequest, LocalHttpClient
-from onecard_adapters.dialects.infno import envelope, fees, maps, trades
-from onecard_adapters.dialects.infno.care import Care, build_care
-from onecard_adapters.dialects.infno.insured import build_insured
-from onecard_adapters.dialects.infno.insured_desk import CarePlace, care_of
+from onecard_adapters.dialects.infno import envelope, maps
 from onecard_adapters.mapping.codes import CodeTables
-from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord
-from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.signatures.sm3 import sm3
-from tests.support.fake_exchange import FakeExchange
-from tests.support.infno_country import CODE_TABLES, care_settings, insured_settings, open_memory
+from tests.support.infno_country import CODE_TABLES
+from tests.support.infno_ends import CHONGQING, GUANGDONG, Ends, infno_ends, output_of
 from tests.support.samples import sample
-from tests.support.scripted_core import ScriptedCore, success
+from tests.support.scripted_core import success
 
-_NOW_MS = 1_710_464_700_000
-GUANGDONG = ("H44030099903", "440300G0000009900001", "440300", "4403009900000001")
-CHONGQING = ("H50000099902", "310009900001", "500102", "ZG9900000001")
-_ENCOUNTERS = {where: new_message_id(_NOW_MS).hex() for where in (GUANGDONG, CHONGQING)}
 _FILES = sorted(path.name for path in (Path(__file__).parents[3] / "samples/infno").iterdir())
-
-
-def _output(name: str) -> Any:
-    return json.loads(sample(f"infno/{name}"), parse_float=Decimal)["output"]
-
-
-class Ends:
-    """Both ends with scripted cores; visits and persons of the samples are known on both."""
-
-    def __init__(
-        self,
-        care: Care,
-        exchange: FakeExchange,
-        care_core: ScriptedCore,
-        insured_core: ScriptedCore,
-        memory: EdgeMemory,
-    ) -> None:
-        self.care = care
-        self.exchange = exchange
-        self.care_core = care_core
-        self.insured_core = insured_core
-        self.care_memory = memory
-
-    async def send(self, name: str) -> dict[str, Any]:
-        """A request sample in, the answer out."""
-        return await self.send_bytes(sample(f"infno/{name}"))
-
-    async def send_bytes(self, body: bytes) -> dict[str, Any]:
-        answer = await self.care(HttpRequest(path="/fsi", headers={}, body=body))
-        fields: dict[str, Any] = json.loads(answer.body, parse_float=Decimal)
-        return fields
-
-    async def hold_line(self, where: tuple[str, str, str, str], parts: list[int]) -> None:
-        """Let the visit hold one fee line with these amounts: total and its four parts, in fen."""
-        encounter_id = _ENCOUNTERS[where]
-        lines = json.dumps({"XM99": [*parts, ""]})
-        await self.care_memory.remember_transaction(
-            where[0], "upload", bytes(32), new_message_id(_NOW_MS), trades.UPLOAD_FEE_LINES, encounter_id,
-            {"lines": lines, fees.DONE: "1"},
-        )  # fmt: skip
-
-    async def settled(self, where: tuple[str, str, str, str], settlement_id: str) -> None:
-        """Let the visit be settled under this id."""
-        await self.care_memory.remember_transaction(
-            where[0], "settle", bytes(32), new_message_id(_NOW_MS), trades.SETTLE, _ENCOUNTERS[where],
-            {"setl_id": settlement_id, "mdtrt_id": where[1]},
-        )  # fmt: skip
 
 
 @pytest.fixture
 async def ends(tmp_path: Path) -> AsyncIterator[Ends]:
-    async with contextlib.AsyncExitStack() as stack:
-        care_core, insured_core = ScriptedCore(), ScriptedCore()
-        for core in (care_core, insured_core):
-            await core.start()
-            stack.push_async_callback(core.stop)
-        care_memory = await stack.enter_async_context(open_memory(tmp_path / "care.db"))
-        insured_memory = await stack.enter_async_context(open_memory(tmp_path / "insured.db"))
-        for where in (GUANGDONG, CHONGQING):
-            await _remember(care_memory, insured_memory, where)
-        clients = [LocalHttpClient(url=core.url) for core in (care_core, insured_core)]
-        for client in clients:
-            stack.push_async_callback(client.close)
-        exchange = FakeExchange("cn-11")
-        served = build_insured(insured_settings(insured_core.url), insured_memory, clients[1])
-        for province in ("cn-43", "cn-44", "cn-50"):
-            exchange.serve(province, served.coverage, served.filing, served.encounter, served.settlement)
-        # The samples ask about people of the hospital's own province, so this adapter is of another one.
-        settings = care_settings(
-            care_core.url,
-            area="110000",
-            requires_sign_in=False,
-            institutions=[
-                {"code": code, "name": "示例", "area": area}
-                for code, area in (("H44030099903", "440300"), ("H50000099902", "500103"), ("H43000099906", "430100"))
-            ],
-        )
-        yield Ends(
-            build_care(settings, care_memory, exchange, clients[0]), exchange, care_core, insured_core, care_memory
-        )
-        exchange.check_traffic()
-
-
-async def _remember(care: EdgeMemory, insured: EdgeMemory, where: tuple[str, str, str, str]) -> None:
-    institution, visit_id, area, number = where
-    kind = CodedValue(system="nhsa.psn_cert_type", version="1", code="01")
-    person = PersonRecord(
-        identity=PersonIdentity(kind=kind, number="440000195901019919"),
-        name="陈小明",
-        insurance_area=area,
-        personal_number=number,
-    )
-    place = CarePlace(insurance_area=area, institution_code=institution, institution_name="示例", area=area)
-    is_stay = where is CHONGQING
-    care_attributes = {
-        "med_type": "21" if is_stay else "11",
-        "insutype": "310",
-        "first_day": "2024-03-01",
-        "filing_id": "B1",
-        "filing_type": "12",
-    }
-    await care.remember_person(area, number, person)
-    for memory, attributes in ((care, care_attributes), (insured, care_of(place, visit_id, is_stay=is_stay))):
-        await memory.remember_encounter(
-            institution,
-            visit_id,
-            EncounterRecord(
-                encounter_id=_ENCOUNTERS[where],
-                person=person,
-                insured_participant=f"cn-{area[:2]}",
-                care=attributes,
-            ),
-        )
+    async with infno_ends(tmp_path) as running:
+        yield running
 
 
 def _has_money_of(info: dict[str, Any], expected: dict[str, Any], names: Any = maps.SPLIT) -> None:
@@ -181,7 +61,7 @@ def test_failures_are_failures_in_every_envelope(name: str, code: str, text: str
 
 async def test_sign_in_and_out_have_the_form_of_the_samples(ends: Ends) -> None:
     signed_in = await ends.send("req-9001-gd.json")
-    assert set(signed_in["output"]["signinoutb"]) == set(_output("resp-9001-hb.json")["signinoutb"])
+    assert set(signed_in["output"]["signinoutb"]) == set(output_of("resp-9001-hb.json")["signinoutb"])
     assert (await ends.send("req-9002-gd.json"))["infcode"] == -2, "its sign_no was given by another platform"
 
 
@@ -199,7 +79,7 @@ async def test_every_1101_brings_back_all_enrolments(ends: Ends, request_name: s
     ends.insured_core.script["1101"] = sample(f"infno/{answer_name}")
     answer = await ends.send(request_name)
     assert answer["infcode"] == 0, answer["err_msg"]
-    expected = _output(answer_name)
+    expected = output_of(answer_name)
     base = answer["output"]["baseinfo"]
     for name in ("certno", "psn_no", "psn_name", "gend"):
         assert base[name] == expected["baseinfo"][name]
@@ -239,14 +119,14 @@ async def test_a_registration_and_its_lines_and_bill_have_the_form_of_the_sample
     ends.insured_core.script["2206"] = sample("infno/resp-2206-hb.json")
     pre = await ends.send("req-2206-gd.json")
     assert pre["infcode"] == 0, pre["err_msg"]
-    _has_money_of(pre["output"]["setlinfo"], _output("resp-2206-hb.json")["setlinfo"])
+    _has_money_of(pre["output"]["setlinfo"], output_of("resp-2206-hb.json")["setlinfo"])
     assert pre["output"]["setlinfo"]["setl_id"] is None
     assert pre["output"]["setlinfo"]["medins_setl_id"]
 
     ends.insured_core.script["2207"] = sample("infno/resp-2207-hb.json")
     settled = await ends.send("req-2207-gd.json")
     assert settled["infcode"] == 0, settled["err_msg"]
-    expected = _output("resp-2207-hb.json")
+    expected = output_of("resp-2207-hb.json")
     _has_money_of(settled["output"]["setlinfo"], expected["setlinfo"])
     assert settled["output"]["setlinfo"]["setl_id"] == expected["setlinfo"]["setl_id"]
     assert settled["output"]["setlinfo"]["setl_time"] == expected["setlinfo"]["setl_time"]
@@ -301,7 +181,7 @@ async def test_a_stay_of_the_samples_is_admitted_settled_and_cancelled(ends: End
     ends.insured_core.script["2304"] = sample("infno/resp-2304-cq.json")
     settled = await ends.send("req-2304-cq.json")
     assert settled["infcode"] == 0, settled["err_msg"]
-    expected = _output("resp-2304-cq.json")
+    expected = output_of("resp-2304-cq.json")
     _has_money_of(settled["output"]["setlinfo"], expected["setlinfo"])
     told = [(row["fund_pay_type"], row["fund_payamt"]) for row in settled["output"]["setldetail"]]
     assert told == [(row["fund_pay_type"], row["fund_payamt"]) for row in expected["setldetail"]]
@@ -309,7 +189,7 @@ async def test_a_stay_of_the_samples_is_admitted_settled_and_cancelled(ends: End
     ends.insured_core.script["2305"] = sample("infno/resp-2305-cq-red.json")
     cancelled = await ends.send("req-2305-cq.json")
     assert cancelled["infcode"] == 0, cancelled["err_msg"]
-    red = _output("resp-2305-cq-red.json")["setlinfo"]
+    red = output_of("resp-2305-cq-red.json")["setlinfo"]
     info = cancelled["output"]["setlinfo"]
     assert (info["medfee_sumamt"], info["fund_pay_sumamt"]) == (red["medfee_sumamt"], red["fund_pay_sumamt"])
     assert info["psn_part_amt"] == red["psn_pay"], "the twin name tells what psn_part_amt leaves empty"
@@ -323,7 +203,7 @@ async def test_a_bill_of_the_sample_pre_settles_with_the_hospitals_share(ends: E
     body = sample("infno/req-2304-cq.json").replace(b'"infno":"2304"', b'"infno":"2303"')
     pre = await ends.send_bytes(body)
     assert pre["infcode"] == 0, pre["err_msg"]
-    _has_money_of(pre["output"]["setlinfo"], _output("resp-2303-cq.json")["setlinfo"])
+    _has_money_of(pre["output"]["setlinfo"], output_of("resp-2303-cq.json")["setlinfo"])
 
 
 async def test_a_red_record_of_an_outpatient_keeps_its_empty_parts(ends: Ends) -> None:
@@ -331,7 +211,7 @@ async def test_a_red_record_of_an_outpatient_keeps_its_empty_parts(ends: Ends) -
     ends.insured_core.script["2208"] = sample("infno/resp-2208-hb-red.json")
     cancelled = await ends.send("req-2208-gd.json")
     assert cancelled["infcode"] == 0, cancelled["err_msg"]
-    _has_money_of(cancelled["output"]["setlinfo"], _output("resp-2208-hb-red.json")["setlinfo"])
+    _has_money_of(cancelled["output"]["setlinfo"], output_of("resp-2208-hb-red.json")["setlinfo"])
 
 
 def _queried(message: dict[str, Any], msgid: str) -> bytes:
@@ -350,7 +230,7 @@ async def test_a_query_and_a_reversal_of_the_samples_find_their_original(ends: E
     ends.insured_core.script["5203"] = lambda message: _queried(message, msgid)
     queried = await ends.send("req-5203-gd.json")
     assert queried["infcode"] == 0, queried["err_msg"]
-    expected = _output("resp-5203-gd.json")["setlinfo"]
+    expected = output_of("resp-5203-gd.json")["setlinfo"]
     _has_money_of(queried["output"]["setlinfo"], expected, maps.SPLIT_AS_QUERIED)
     for name in ("setl_id", "mdtrt_id", "psn_no", "setl_time", "refd_setl_flag", "medins_setl_id", "certno", "brdy"):
         assert queried["output"]["setlinfo"][name] == expected[name], name

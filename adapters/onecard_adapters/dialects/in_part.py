@@ -1,0 +1,151 @@
+"""A trade of which one side did its part and the other not, or not for certain: never a refusal.
+
+Whoever asked is told that it stands in part and what to do: the same request again, which does only what is left.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.dialects.local_text import local_text_of
+from onecard_adapters.runtime.memory import EdgeMemory, Transaction
+from onecard_adapters.sdk.failures import may_be_sent_again
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt
+
+_IN_DOUBT: Final = frozenset(
+    {
+        errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN,
+        errors_pb2.ERROR_REASON_HELD,
+        errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL,
+        errors_pb2.ERROR_REASON_INTERNAL,
+    }
+)
+
+INSURED_PROVINCE: Final = "the insured province"
+OWN_CORE: Final = "the own core"
+DESTINATION: Final = "the destination's province"
+
+ANSWER: Final = "answer"
+"""Attribute of a transaction that was answered with success: its output."""
+CONTENT: Final = "content"
+"""Attribute of a transaction whose repeat under another local number is to be found: equal for equal content."""
+DONE: Final = "done"
+"""Attribute of a transaction whose first side has executed it."""
+LEFT: Final = "left"
+"""Attribute of a refused transaction whose part at the own core is still to be taken back."""
+_CLOSED: Final = "closed"
+
+
+def is_in_doubt(error: OneCardError) -> bool:
+    """Whether what was asked may have been, or may still be, executed: never to be treated as a failure."""
+    return error.reason in _IN_DOUBT
+
+
+def is_final(error: OneCardError) -> bool:
+    """Whether the same message can never be executed: neither in doubt, nor refused for a cause that passes."""
+    return not is_in_doubt(error) and not may_be_sent_again(error)
+
+
+class ExecutedInPart(OutcomeInDoubt):
+    """What was executed where, and where it is not complete; the local system's words that stopped it beside it."""
+
+    def __init__(self, detail: str, local_text: str = "") -> None:
+        super().__init__(detail)
+        self.local_text = local_text
+
+
+@contextmanager
+def executed_in_part(trade: str, *, at: str, left: str) -> Iterator[None]:
+    """Around what is left of a trade once one side has acted: every failure of it leaves the trade executed in part."""
+    try:
+        yield
+    except OneCardError as error:
+        raise ExecutedInPart(
+            f"{trade} was executed by {at} and is not complete at {left}; the same request again completes it: {error}",
+            local_text_of(error),
+        ) from error
+
+
+def require_final(trade: str, error: OneCardError) -> None:
+    """After the own core's part: raise ExecutedInPart unless `error` says for good that the insured province refuses.
+
+    The core's part then stays, and the hospital repeats the trade under its number.
+    """
+    if not is_final(error):
+        with executed_in_part(trade, at=OWN_CORE, left=INSURED_PROVINCE):
+            raise error
+
+
+@contextmanager
+def taken_back(trade: str) -> Iterator[None]:
+    """Around the undoing of the own core's part after a refusal: until it is undone, the trade is no plain refusal."""
+    try:
+        yield
+    except OneCardError as error:
+        raise ExecutedInPart(
+            f"{trade} was refused and still stands at {OWN_CORE}; the same request again takes it back: {error}",
+            local_text_of(error),
+        ) from error
+
+
+def overtaken(trade: str) -> ExecutedInPart:
+    """What is said to a repeat that would undo, at the side that is left, what came later."""
+    return ExecutedInPart(
+        f"{trade} was executed by {INSURED_PROVINCE} and others came after it; it is not completed at {OWN_CORE}"
+    )
+
+
+class TwoSidedTrades:
+    """What the memory tells of trades that two sides carry out one after the other."""
+
+    def __init__(self, memory: EdgeMemory) -> None:
+        self._memory = memory
+
+    def unfinished(
+        self, transaction: Transaction, *, unless: Callable[[Transaction], bool] = lambda _: False
+    ) -> Transaction:
+        """The earlier transaction that this one repeats under another local number; itself if there is none.
+
+        One of the same visit, trade and content that was or may have been executed, and not to its end.
+        """
+        content = transaction.attributes.get(CONTENT)
+        if not content:  # Remembered by a release that kept none.
+            return transaction
+        found = self._memory.find_transactions_of_encounter(transaction.encounter_id, transaction.method)
+        return next(
+            (
+                item
+                for item in reversed(found)
+                if item.attributes.get(CONTENT) == content
+                and item.message_id < transaction.message_id
+                and ANSWER not in item.attributes
+                and not item.attributes.get(_CLOSED)
+                and not unless(item)
+            ),
+            transaction,
+        )
+
+    def has_later(self, transaction: Transaction) -> bool:
+        """Whether the first side has executed another trade of this kind for the same visit since."""
+        found = self._memory.find_transactions_of_encounter(transaction.encounter_id, transaction.method)
+        return any(item.message_id > transaction.message_id and DONE in item.attributes for item in found)
+
+    @asynccontextmanager
+    async def first_side(self, transaction: Transaction) -> AsyncIterator[None]:
+        """Around what the first side does: where it refuses nothing was executed, and nothing is left to finish."""
+        try:
+            yield
+        except OneCardError as error:
+            if not is_in_doubt(error):
+                await self._note(transaction, {_CLOSED: "1"})
+            raise
+        if transaction.attributes.get(_CLOSED):
+            await self._note(transaction, {_CLOSED: ""})
+
+    async def done(self, transaction: Transaction, attributes: Mapping[str, str] | None = None) -> None:
+        """Remember that the first side has executed it, and what else is to be remembered."""
+        await self._note(transaction, {**(attributes or {}), DONE: "1"})
+
+    async def _note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
+        await self._memory.update_transaction(transaction.message_id, dict(attributes))
