@@ -60,13 +60,21 @@ class EmbeddedLog:
     """A `Log` on append-only tables of one PostgreSQL database; three connections a process."""
 
     def __init__(
-        self, dsn: str, partition_count: int, epoch: str, in_flight_bytes_max: int, record_bytes_max: int
+        self,
+        dsn: str,
+        partition_count: int,
+        journal_topic: str,
+        epoch: str,
+        topics: Sequence[_Topic],
+        in_flight_bytes_max: int,
+        record_bytes_max: int,
     ) -> None:
         """Use `open`."""
         self._dsn = dsn
         self._partition_count = partition_count
+        self._journal_topic = journal_topic
         self._epoch = epoch
-        self._topics: dict[str, _Topic] = {}
+        self._topics = {topic.name: topic for topic in topics}
         self._started: deque[AppendCall] = deque()
         self._work = asyncio.Event()
         self._in_flight = InFlight(
@@ -84,6 +92,7 @@ class EmbeddedLog:
         dsn: str,
         *,
         partition_count: int = 8,
+        journal_topic: str = "onecard.journal",
         in_flight_bytes_max: int = 32 * 1024 * 1024,
         record_bytes_max: int = 2 * 1024 * 1024,
     ) -> "EmbeddedLog":
@@ -96,11 +105,12 @@ class EmbeddedLog:
                 await connection.execute(CREATE_SQL)
                 cursor = await connection.execute(EPOCH_SQL, (secrets.token_hex(8),))
                 row = await cursor.fetchone()
+                topics = [_Topic(*one) for one in await (await connection.execute(TOPICS_SQL)).fetchall()]
         except psycopg.OperationalError as error:
             raise LogUnavailable(f"the database of the log does not answer: {error}") from error
         if row is None:
             raise LogMisconfigured("the log's epoch could not be read")
-        return cls(dsn, partition_count, row[0], in_flight_bytes_max, record_bytes_max)
+        return cls(dsn, partition_count, journal_topic, row[0], topics, in_flight_bytes_max, record_bytes_max)
 
     @property
     def epoch(self) -> str:
@@ -111,6 +121,12 @@ class EmbeddedLog:
     def partition_count(self) -> int:
         """Number of partitions of the journal and of each inbox."""
         return self._partition_count
+
+    @property
+    def made_partition_count(self) -> int | None:
+        """Number of partitions of the journal topic; see `Log.made_partition_count`."""
+        topic = self._topics.get(self._journal_topic)
+        return None if topic is None else topic.partition_count
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Append records; see `Log.append`."""
