@@ -21,14 +21,14 @@ from grpc.aio import ServicerContext
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.directory.model import Directory
 from onecard_broker.gateway.bounded_writes import BoundedWrites
+from onecard_broker.gateway.trailing import Metadata, ending
 from onecard_broker.log.port import LogUnavailable
 from onecard_protocol import limits
-from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, reason_name, to_status
+from onecard_protocol.errors import OneCardError, reason_name
 
 log = logging.getLogger(__name__)
 call_log = logging.getLogger("onecard.calls")
 
-Metadata = tuple[tuple[str, str | bytes], ...]
 RawHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
 Response = TypeVar("Response")
 REFUSAL_SECONDS: Final = 1.0
@@ -38,11 +38,12 @@ _SAN_KEY: Final = "x509_subject_alternative_name"
 class CallRefused(Exception):
     """A refusal with trailing metadata of its own."""
 
-    def __init__(self, error: OneCardError, trailing: Metadata) -> None:
-        """The error whose status ends the call, and what goes beside it."""
+    def __init__(self, error: OneCardError, beside: Metadata, answer: Metadata = ()) -> None:
+        """The error whose status ends the call, what goes beside it, and the signed answer if there is room for it."""
         super().__init__(error)
         self.error = error
-        self.trailing = trailing
+        self.beside = beside
+        self.answer = answer
 
 
 def certificate_names(context: ServicerContext[Any, Any]) -> frozenset[str]:
@@ -74,13 +75,13 @@ def raw_handlers(handlers: Mapping[str, RawHandler]) -> list[grpc.GenericRpcHand
     return [grpc.method_handlers_generic_handler(service, methods) for service, methods in by_service.items()]
 
 
-async def refuse_call(context: ServicerContext[Any, Any], error: OneCardError, trailing: Metadata = ()) -> NoReturn:
-    """End the call with the rich status of an error."""
-    status = to_status(error)
+async def refuse_call(
+    context: ServicerContext[Any, Any], error: OneCardError, beside: Metadata = (), answer: Metadata = ()
+) -> NoReturn:
+    """End the call with the rich status of an error, what goes beside it, and the signed answer if it fits."""
+    status, trailing = ending(error, beside, answer)
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    await context.abort(
-        code, status.message, trailing_metadata=((STATUS_DETAILS_KEY, status.SerializeToString()), *trailing)
-    )
+    await context.abort(code, status.message, trailing_metadata=trailing)
     raise AssertionError("abort returned")
 
 
@@ -111,7 +112,7 @@ async def serve(
         return await handling()
     except CallRefused as refused:
         outcome = reason_name(refused.error.reason)
-        await refuse_call(context, refused.error, refused.trailing)
+        await refuse_call(context, refused.error, refused.beside, refused.answer)
     except asyncio.CancelledError:
         outcome = "CANCELLED"
         raise

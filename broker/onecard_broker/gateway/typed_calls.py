@@ -13,7 +13,6 @@ from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled
 from onecard_broker.gateway.inbox_follower import InboxFollowers
 from onecard_broker.gateway.serving import (
     CallRefused,
-    Metadata,
     RawHandler,
     certificate_names,
     raw_handlers,
@@ -21,6 +20,7 @@ from onecard_broker.gateway.serving import (
     serve,
 )
 from onecard_broker.gateway.submission import held_seconds
+from onecard_broker.gateway.trailing import Metadata
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, from_rejection, reason_name
 from onecard_protocol.messages import Message
@@ -30,9 +30,6 @@ HEADER_KEY: Final = "onecard-header-bin"
 SIGNATURE_KEY: Final = "onecard-signature-bin"
 RECEIPT_KEY: Final = "onecard-receipt-bin"
 REJECTION_KEY: Final = "onecard-rejection-bin"
-
-# gRPC clients drop answers whose trailing metadata exceeds their limit, 8 KiB unless they raise it.
-TRAILING_BYTES_MAX: Final = 6_144
 
 
 class TypedCalls:
@@ -145,17 +142,13 @@ def _give(context: ServicerContext[bytes, bytes], answer: Message | None, receip
     if answer is None:
         error = OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "no answer within the call's time")
         raise CallRefused(error, receipt_only)
-    trailing: Metadata = ((HEADER_KEY, answer.header_bytes), (SIGNATURE_KEY, answer.signature), *receipt_only)
+    signed: Metadata = ((HEADER_KEY, answer.header_bytes), (SIGNATURE_KEY, answer.signature))
     if answer.header.kind == message_pb2.MESSAGE_KIND_REPLY:
-        context.set_trailing_metadata(trailing)
+        context.set_trailing_metadata((*signed, *receipt_only))
         return answer.payload
     if answer.header.kind == message_pb2.MESSAGE_KIND_REJECTION:
         error = from_rejection(message_pb2.Rejection.FromString(answer.payload))
-        full: Metadata = (*trailing, (REJECTION_KEY, answer.payload))
-        if sum(len(key) + len(value) for key, value in full) <= TRAILING_BYTES_MAX:
-            raise CallRefused(error, full)
-        # Too large for metadata: the signed rejection is in the caller's inbox as a whole.
-        raise CallRefused(OneCardError(error.reason, error.detail), receipt_only)
+        raise CallRefused(error, receipt_only, (*signed, (REJECTION_KEY, answer.payload)))
     notice = message_pb2.Notice.FromString(answer.payload)
     raise CallRefused(
         OneCardError(

@@ -39,7 +39,9 @@ class KafkaTopics:
     async def identity(self, topic: str) -> TopicIdentity | None:
         """Return what Kafka says of this topic, None when it does not exist."""
         description = (await self._run(lambda: self._describe([topic]))).get(topic)
-        return None if description is None else TopicIdentity(str(description["topic_id"]), len(description["partitions"]))
+        return (
+            None if description is None else TopicIdentity(str(description["topic_id"]), len(description["partitions"]))
+        )
 
     async def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """Return first kept position and end by partition; see `Log.bounds`."""

@@ -12,6 +12,9 @@ from typing import Final
 HEADER_BYTES_MAX: Final = 2_048
 SIGNATURE_BLOCK_BYTES_MAX: Final = 2_048
 CALL_METADATA_BYTES_MAX: Final = 4_096
+CLIENT_METADATA_BYTES_MAX: Final = 8_192
+"""What an ordinary gRPC client takes as metadata of an answer."""
+CALL_TRAILING_BYTES_MAX: Final = 7_680
 PAYLOAD_BYTES_MAX: Final = 131_072
 DETAIL_CHARACTERS_MAX: Final = 500
 TRACEPARENT_CHARACTERS_MAX: Final = 64
@@ -91,6 +94,8 @@ def _check_relations() -> None:
         "ADAPTER_ANSWER_MS < LOCAL_CALLER_MS": ADAPTER_ANSWER_MS < LOCAL_CALLER_MS,
         "HEADER + SIGNATURE fit the call's metadata": HEADER_BYTES_MAX + SIGNATURE_BLOCK_BYTES_MAX
         <= CALL_METADATA_BYTES_MAX,
+        "an answer's metadata and what HTTP adds fit an ordinary client": CALL_TRAILING_BYTES_MAX + 512
+        <= CLIENT_METADATA_BYTES_MAX,
         "MESSAGE_AGE_MS_MAX < OUTPUT_KEPT_MS": MESSAGE_AGE_MS_MAX < OUTPUT_KEPT_MS,
         "what left an inbox is kept among the outputs as long again": INBOX_KEPT_MS * 2 <= OUTPUT_KEPT_MS,
         "one caller does not take all places of a recipient": CALLS_HELD_PER_PARTICIPANT_COUNT_MAX
