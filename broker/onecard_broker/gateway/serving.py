@@ -66,6 +66,25 @@ def check_known(names: frozenset[str], directory: Directory) -> str:
     return participant
 
 
+class StandingRight:
+    """The right by which a stream was opened, judged anew after each change of the directory."""
+
+    def __init__(self, participant: str, names: frozenset[str], directory: Callable[[], Directory]) -> None:
+        """`names` are of the stream's certificate. Raises CERTIFICATE_MISMATCH as `check`."""
+        self._participant = participant
+        self._names = names
+        self._directory = directory
+        self._judged: Directory | None = None
+        self.check()
+
+    def check(self) -> None:
+        """Raise CERTIFICATE_MISMATCH once the certificate is not the participant's any more."""
+        directory = self._directory()
+        if directory is not self._judged:
+            check_participant(self._participant, self._names, directory)
+            self._judged = directory
+
+
 def raw_handlers(handlers: Mapping[str, RawHandler]) -> list[grpc.GenericRpcHandler]:
     """Unary handlers by full method name, a generic handler for each service. Bodies pass as the bytes they are."""
     by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
