@@ -67,11 +67,11 @@ async def test_no_process_starts_on_a_journal_of_another_number_of_partitions(
     made, with_count = await settings_of_a_made_log(kind, request, tmp_path)
 
     for process in (bootstrap.gateway, bootstrap.worker):
-        async with process(made):  # type: ignore[operator]
+        async with process(made):
             pass
         for count in (3, 5):
             with pytest.raises(OneCardError) as raised:
-                async with process(with_count(count)):  # type: ignore[operator]
+                async with process(with_count(count)):
                     pass
             assert reason_name(raised.value.reason) == "CONFIGURATION_INVALID"
             assert f"journal has 4 partitions, log.partition_count is {count}" in raised.value.detail

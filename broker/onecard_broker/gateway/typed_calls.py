@@ -98,15 +98,16 @@ _CALLED_KINDS: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.
 class UnknownMethods(grpc.GenericRpcHandler):
     """Answers calls of methods that nobody serves with the catalogue's reason; must be the last handler."""
 
+    def __init__(self) -> None:
+        self._refusing: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(_refuse_unknown)
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """A handler that refuses, for methods under ``/onecard.``."""
-        if not handler_call_details.method.startswith("/onecard."):
-            return None
+        return self._refusing if handler_call_details.method.startswith("/onecard.") else None
 
-        async def refuse(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
-            await refuse_call(context, OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_METHOD))
 
-        return grpc.unary_unary_rpc_method_handler(refuse)
+async def _refuse_unknown(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+    await refuse_call(context, OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_METHOD))
 
 
 def _receipt(journaled: Journaled, blocks: Sequence[bytes]) -> bytes:

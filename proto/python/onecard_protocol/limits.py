@@ -76,6 +76,15 @@ CALLS_HELD_PER_PARTICIPANT_COUNT_MAX: Final = 1_024
 CALLS_HELD_PER_RECIPIENT_COUNT_MAX: Final = 2_048
 SUBMITS_PER_PARTICIPANT_COUNT_MAX: Final = 16
 
+# What a gateway takes at once (docs/admission.md states the worst case).
+CONNECTIONS_COUNT_MAX: Final = 1_024
+HANDSHAKE_MS_MAX: Final = 10_000
+CALLS_COUNT_MAX: Final = 8_192
+CALLS_PER_CERTIFICATE_COUNT_MAX: Final = 2_048
+STREAMS_PER_CERTIFICATE_COUNT_MAX: Final = 32
+BODIES_READ_PER_CERTIFICATE_COUNT_MAX: Final = 32
+CALL_BODY_MS_MAX: Final = 15_000
+
 # Reads.
 READ_MS_MAX: Final = 5_000
 READS_PER_PARTICIPANT_COUNT_MAX: Final = 512
@@ -102,6 +111,13 @@ def _check_relations() -> None:
         < CALLS_HELD_PER_RECIPIENT_COUNT_MAX,
         "one recipient does not take all places of a gateway": CALLS_HELD_PER_RECIPIENT_COUNT_MAX
         < CALLS_HELD_COUNT_MAX,
+        "a participant's calls, reads and batches fit its places": CALLS_HELD_PER_PARTICIPANT_COUNT_MAX
+        + READS_PER_PARTICIPANT_COUNT_MAX
+        + SUBMITS_PER_PARTICIPANT_COUNT_MAX
+        < CALLS_PER_CERTIFICATE_COUNT_MAX,
+        "one certificate does not take all places of a gateway": CALLS_PER_CERTIFICATE_COUNT_MAX
+        + STREAMS_PER_CERTIFICATE_COUNT_MAX
+        < CALLS_COUNT_MAX,
         "LEASE_RENEW_MS * 2 < LEASE_MS": LEASE_RENEW_MS * 2 < LEASE_MS,
         "the delays of a replacement's step grow": list(REPLACEMENT_RETRY_DELAYS_MS)
         == sorted(set(REPLACEMENT_RETRY_DELAYS_MS)),
