@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_broker.gateway.serving import certificate_names, refuse_call
+from onecard_broker.gateway.serving import certificate_names, refuse_early
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
@@ -75,7 +75,7 @@ class CallBounds:
                 with _place(under_way, names, count_max):
                     return await method(await self._body(context, names), context)
             except _NoPlace as error:
-                await refuse_call(context, error)
+                await refuse_early(context, error)
 
         return serve
 
@@ -85,7 +85,7 @@ class CallBounds:
                 with _place(self._streams, certificate_names(context), limits.STREAMS_PER_CERTIFICATE_COUNT_MAX):
                     return await method(requests, context)
             except _NoPlace as error:
-                await refuse_call(context, error)
+                await refuse_early(context, error)
 
         return serve
 
@@ -96,7 +96,7 @@ class CallBounds:
                     async for response in method(requests, context):
                         yield response
             except _NoPlace as error:
-                await refuse_call(context, error)
+                await refuse_early(context, error)
 
         return serve
 

@@ -51,6 +51,10 @@ def certificate_names(context: ServicerContext[Any, Any]) -> frozenset[str]:
     return frozenset(name.decode("ascii", "replace").lower() for name in context.auth_context().get(_SAN_KEY, ()))
 
 
+def _caller(context: ServicerContext[Any, Any]) -> str:
+    return ", ".join(sorted(certificate_names(context)))
+
+
 def check_participant(participant: str, names: frozenset[str], directory: Directory) -> None:
     """Raise CERTIFICATE_MISMATCH unless the certificate belongs to the participant that the call names."""
     entry = directory.participants.get(participant)
@@ -83,6 +87,12 @@ class StandingRight:
         if directory is not self._judged:
             check_participant(self._participant, self._names, directory)
             self._judged = directory
+
+
+async def refuse_early(context: ServicerContext[Any, Any], error: OneCardError) -> NoReturn:
+    """End a call that reaches no method's handler, with a line in the log."""
+    call_log.info("a call %s over %s: %s", reason_name(error.reason), _caller(context), error.detail)
+    await refuse_call(context, error)
 
 
 def raw_handlers(handlers: Mapping[str, RawHandler]) -> list[grpc.GenericRpcHandler]:
@@ -140,9 +150,10 @@ async def serve(
         outcome = reason_name(refusal.reason)
         await refuse_call(context, refusal)
     finally:
-        level = logging.DEBUG if outcome == "OK" else logging.INFO
-        if call_log.isEnabledFor(level):
-            call_log.log(level, "%s %s %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+        if outcome == "OK":
+            call_log.debug("%s OK %d ms", method, (time.monotonic() - begun) * 1000)
+        else:
+            call_log.info("%s %s %d ms over %s", method, outcome, (time.monotonic() - begun) * 1000, _caller(context))
 
 
 async def serve_stream(
@@ -167,4 +178,5 @@ async def serve_stream(
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(refuse_call(context, refusal), REFUSAL_SECONDS)
     finally:
-        call_log.info("%s %s after %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+        elapsed_ms = (time.monotonic() - begun) * 1000
+        call_log.info("%s %s after %d ms over %s", method, outcome, elapsed_ms, _caller(context))

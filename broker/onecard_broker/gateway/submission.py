@@ -11,7 +11,7 @@ from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.model import Directory
-from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled
+from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled, entered
 from onecard_broker.gateway.inbox_follower import InboxFollowers
 from onecard_broker.gateway.serving import certificate_names, check_known, serve
 from onecard_protocol import limits
@@ -53,6 +53,28 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
     async def _submit(
         self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
     ) -> service_pb2.SubmitBatchResponse:
+        try:
+            participant = self._who_may_submit(request, names)
+        except OneCardError as error:
+            self._admitting.trace_refusal(error, None, names)
+            raise
+        self._under_way[participant] += 1
+        try:
+            # Past this time the caller no longer knows; cancelling takes nothing back that is being appended.
+            async with asyncio.timeout(SUBMIT_SECONDS):
+                return await self._admit_and_journal(request, names)
+        except TimeoutError:
+            refusal = OneCardError(
+                errors_pb2.ERROR_REASON_INTERNAL,
+                "the journal did not acknowledge in time: send the same messages again or ask with GetOutcome",
+                retry_after_ms=limits.TICK_MS,
+            )
+            self._admitting.trace_refusal(refusal, None, names)
+            raise refusal from None
+        finally:
+            self._under_way[participant] -= 1
+
+    def _who_may_submit(self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]) -> str:
         participant = check_known(names, self._directory())
         if len(request.messages) > limits.SUBMIT_BATCH_COUNT_MAX:
             raise OneCardError(
@@ -63,19 +85,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
             raise OneCardError(
                 errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many batches under way", retry_after_ms=limits.TICK_MS
             )
-        self._under_way[participant] += 1
-        try:
-            # Past this time the caller no longer knows; cancelling takes nothing back that is being appended.
-            async with asyncio.timeout(SUBMIT_SECONDS):
-                return await self._admit_and_journal(request, names)
-        except TimeoutError:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_INTERNAL,
-                "the journal did not acknowledge in time: send the same messages again or ask with GetOutcome",
-                retry_after_ms=limits.TICK_MS,
-            ) from None
-        finally:
-            self._under_way[participant] -= 1
+        return participant
 
     async def _admit_and_journal(
         self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
@@ -99,9 +109,11 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
     async def _outcome(
         self, request: service_pb2.GetOutcomeRequest, context: ServicerContext[Any, Any]
     ) -> service_pb2.GetOutcomeResponse:
-        question = await self._admitting.ask(request.original, certificate_names(context))
-        key = ("question", question.id)
-        async with self._followers.awaiting(question.message.header.sender, key, question.message.digest) as awaited:
+        names = certificate_names(context)
+        question = await self._admitting.ask(request.original, names)
+        message = question.message
+        holding = self._followers.awaiting(message.header.sender, ("question", question.id), message.digest)
+        async with entered(holding, lambda error: self._admitting.trace_refusal(error, message, names)) as awaited:
             await self._admitting.append_question(question)
             report = await awaited.within(held_seconds(context))
         if report is None:

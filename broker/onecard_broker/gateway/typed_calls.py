@@ -9,14 +9,14 @@ import grpc
 from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
-from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled
+from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled, entered
 from onecard_broker.gateway.inbox_follower import InboxFollowers
 from onecard_broker.gateway.serving import (
     CallRefused,
     RawHandler,
     certificate_names,
     raw_handlers,
-    refuse_call,
+    refuse_early,
     serve,
 )
 from onecard_broker.gateway.submission import held_seconds
@@ -55,28 +55,37 @@ class TypedCalls:
         return call
 
     async def _call(self, method: Method, request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
-        header, signature = _asking_metadata(context)
-        outcome = (
-            await self._admitting.admit(
-                [message_pb2.SignedMessage(header=header, payload=request, signature=signature)],
-                certificate_names(context),
-            )
-        )[0]
+        names = certificate_names(context)
+        try:
+            header, signature = _asking_metadata(context)
+        except OneCardError as error:
+            self._admitting.note_refusal(error, None, names)
+            raise
+        signed = message_pb2.SignedMessage(header=header, payload=request, signature=signature)
+        outcome = (await self._admitting.admit([signed], names))[0]
         if isinstance(outcome, OneCardError):
             raise outcome
-        asked = outcome.message.header
+        admitted = outcome
+        asked = admitted.message.header
         if asked.method != method.name or asked.kind not in _CALLED_KINDS:
-            raise OneCardError(
+            refusal = OneCardError(
                 errors_pb2.ERROR_REASON_HEADER_INVALID,
-                violations=[("method", "is not the method that was called, or the message is an answer")],
+                violations=[
+                    ("method", f"is not the method that was called, {method.name}, or the message is an answer")
+                ],
             )
+            self._admitting.note_refusal(refusal, outcome.message, names)
+            raise refusal
         if not outcome.is_answered:
             journaled = await self._append(outcome)
             receipt = _receipt(journaled, await self._admitting.sign_receipts([journaled]))
             context.set_trailing_metadata(((RECEIPT_KEY, receipt),))
             return b""
-        async with self._followers.awaiting(
+        holding = self._followers.awaiting(
             asked.sender, outcome.message.key, outcome.message.digest, recipient=asked.recipient
+        )
+        async with entered(
+            holding, lambda error: self._admitting.note_refusal(error, admitted.message, names)
         ) as awaited:
             journaled = await self._append(outcome)
             # The receipt is signed while the call waits for its answer.
@@ -107,7 +116,7 @@ class UnknownMethods(grpc.GenericRpcHandler):
 
 
 async def _refuse_unknown(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
-    await refuse_call(context, OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_METHOD))
+    await refuse_early(context, OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_METHOD))
 
 
 def _receipt(journaled: Journaled, blocks: Sequence[bytes]) -> bytes:
