@@ -47,6 +47,7 @@ from onecard_protocol.value_class import value_class
 log = logging.getLogger(__name__)
 Entered = TypeVar("Entered")
 
+JOURNALING_SECONDS: Final = limits.JOURNALING_MS_MAX / 1000
 SIGNATURES_AT_ONCE: Final = 2
 # A verification under a remembered root costs little beside the change of threads, a receipt's signature 270 µs.
 VERIFICATION_PAUSE_MS: Final = 2
@@ -329,16 +330,15 @@ class Admitting:
             return []
         sent_ms = self._clock_ms()
         try:
-            appended = await self._journal.append(records)
+            # Past this time the caller no longer knows; cancelling takes nothing back that is being appended.
+            async with asyncio.timeout(JOURNALING_SECONDS):
+                appended = await self._journal.append(records)
         except AppendFailed as error:
             self._readiness.note_failed_append()
-            # It may stand in the journal all the same, so this must not claim that nothing was accepted.
-            refusal = OneCardError(
-                errors_pb2.ERROR_REASON_INTERNAL,
-                "the journal did not acknowledge it: send the same message again or ask with GetOutcome",
-                retry_after_ms=limits.TICK_MS,
-            )
-            return [refusal if result is None else result for result in error.results]
+            return [_not_acknowledged() if result is None else result for result in error.results]
+        except TimeoutError:
+            self._readiness.note_failed_append()
+            return [_not_acknowledged()] * len(records)
         except LogError:
             self._readiness.note_failed_append()
             return [
@@ -369,6 +369,15 @@ class Admitting:
 
     def _sign_receipts(self, receipts: list[bytes]) -> list[bytes]:
         return sign_batch(self._signer, RECEIPT_CONTEXT, receipts)
+
+
+def _not_acknowledged() -> OneCardError:
+    """It may stand in the journal all the same, so this does not claim that nothing was accepted."""
+    return OneCardError(
+        errors_pb2.ERROR_REASON_INTERNAL,
+        "the journal did not acknowledge it: send the same message again or ask with GetOutcome",
+        retry_after_ms=limits.TICK_MS,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from onecard_broker.gateway.serving import (
     refuse_early,
     serve,
 )
-from onecard_broker.gateway.submission import held_seconds
+from onecard_broker.gateway.submission import CallTime
 from onecard_broker.gateway.trailing import Metadata
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, from_rejection, reason_name
@@ -50,11 +50,24 @@ class TypedCalls:
 
     def _handler(self, method: Method) -> RawHandler:
         async def call(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
-            return await serve(context, method.name, lambda: self._call(method, request, context))
+            return await serve(context, method.name, lambda: self._call_in_time(method, request, context))
 
         return call
 
-    async def _call(self, method: Method, request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+    async def _call_in_time(self, method: Method, request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+        time = CallTime(context)
+        try:
+            async with time.whole():
+                return await self._call(method, request, context, time)
+        except TimeoutError:
+            # Whatever was slow, it may have been journaled.
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "the gateway did not end the call within its time"
+            ) from None
+
+    async def _call(
+        self, method: Method, request: bytes, context: ServicerContext[bytes, bytes], time: CallTime
+    ) -> bytes:
         names = certificate_names(context)
         try:
             header, signature = _asking_metadata(context)
@@ -90,7 +103,7 @@ class TypedCalls:
             journaled = await self._append(outcome)
             # The receipt is signed while the call waits for its answer.
             signing = self._admitting.sign_receipts([journaled])
-            answer = await awaited.within(held_seconds(context))
+            answer = await awaited.within(time.left_seconds())
             receipt = _receipt(journaled, await signing)
         return _give(context, answer, receipt)
 

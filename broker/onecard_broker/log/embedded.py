@@ -47,6 +47,10 @@ _logger = logging.getLogger(__name__)
 _BATCH_RECORDS_MAX = 500
 _BATCH_BYTES_MAX = 4 * 1024 * 1024
 _RECONNECT_SECONDS = 0.5
+_CONNECT_SECONDS = 10
+# What is not acknowledged by then has failed, and the connection with it. Cancelling a statement may take time too.
+APPEND_SECONDS = 10.0
+_CANCEL_SECONDS = 2.0
 
 
 class _Topic(NamedTuple):
@@ -101,7 +105,7 @@ class EmbeddedLog:
         Raises LogUnavailable when the database does not answer.
         """
         try:
-            async with await psycopg.AsyncConnection.connect(dsn) as connection:
+            async with await _connect(dsn, autocommit=False) as connection:
                 await connection.execute(CREATE_SQL)
                 cursor = await connection.execute(EPOCH_SQL, (secrets.token_hex(8),))
                 row = await cursor.fetchone()
@@ -235,7 +239,7 @@ class EmbeddedLog:
         async with self._query_lock:
             try:
                 if self._query_connection is None:
-                    self._query_connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+                    self._query_connection = await _connect(self._dsn)
                 cursor = self._query_connection.cursor(binary=True)
                 await cursor.execute(query, parameters, prepare=True)
                 return await cursor.fetchall() if cursor.description else []
@@ -248,7 +252,7 @@ class EmbeddedLog:
     async def _listen_forever(self) -> None:
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+                async with await _connect(self._dsn) as connection:
                     await connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
                     # What was appended before this moment came without a wake-up.
                     self._wake(None)
@@ -281,8 +285,8 @@ class EmbeddedLog:
                     continue
                 try:
                     if connection is None:
-                        connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
-                    await self._append_batch(connection, calls)
+                        connection = await _connect(self._dsn)
+                    await self._append_in_time(connection, calls)
                 except (psycopg.Error, LogUnavailable, LogMisconfigured) as error:
                     if connection is not None and (connection.broken or connection.closed):
                         await connection.close()
@@ -309,6 +313,21 @@ class EmbeddedLog:
         self._started.clear()
         for call in (*calls, *behind):
             self._in_flight.finish(call, failure)
+
+    async def _append_in_time(self, connection: psycopg.AsyncConnection[Any], calls: Sequence[AppendCall]) -> None:
+        """Append, or close the connection and raise LogUnavailable."""
+        appending = asyncio.create_task(self._append_batch(connection, calls))
+        try:
+            done, _ = await asyncio.wait({appending}, timeout=APPEND_SECONDS)
+            if not done:
+                appending.cancel()
+                await asyncio.wait({appending}, timeout=_CANCEL_SECONDS)
+                await connection.close()
+                raise LogUnavailable(f"the database of the log did not append in {APPEND_SECONDS:g} s")
+        finally:
+            appending.cancel()
+            appending.add_done_callback(_take_result)
+        appending.result()
 
     async def _append_batch(self, connection: psycopg.AsyncConnection[Any], calls: Sequence[AppendCall]) -> None:
         counts: dict[tuple[int, int], int] = {}
@@ -355,3 +374,13 @@ class EmbeddedLog:
                 base, append_time_ms = heads[topic_id, partition]
                 call.results[index] = Appended(position=base + place, append_time_ms=append_time_ms)
             self._in_flight.finish(call, None)
+
+
+async def _connect(dsn: str, *, autocommit: bool = True) -> psycopg.AsyncConnection[Any]:
+    return await psycopg.AsyncConnection.connect(dsn, autocommit=autocommit, connect_timeout=_CONNECT_SECONDS)
+
+
+def _take_result(appending: asyncio.Task[None]) -> None:
+    """Of a statement that nobody waits for any more."""
+    if not appending.cancelled():
+        appending.exception()

@@ -84,6 +84,8 @@ CALLS_PER_CERTIFICATE_COUNT_MAX: Final = 2_048
 STREAMS_PER_CERTIFICATE_COUNT_MAX: Final = 32
 BODIES_READ_PER_CERTIFICATE_COUNT_MAX: Final = 32
 CALL_BODY_MS_MAX: Final = 15_000
+JOURNALING_MS_MAX: Final = 14_000
+SUBMIT_MS_MAX: Final = 15_000
 
 # Reads.
 READ_MS_MAX: Final = 5_000
@@ -118,6 +120,8 @@ def _check_relations() -> None:
         "one certificate does not take all places of a gateway": CALLS_PER_CERTIFICATE_COUNT_MAX
         + STREAMS_PER_CERTIFICATE_COUNT_MAX
         < CALLS_COUNT_MAX,
+        "a call learns that the journal is slow before its own end": JOURNALING_MS_MAX < TYPED_CALL_MS,
+        "a batch learns that the journal is slow before its own end": JOURNALING_MS_MAX < SUBMIT_MS_MAX,
         "LEASE_RENEW_MS * 2 < LEASE_MS": LEASE_RENEW_MS * 2 < LEASE_MS,
         "the delays of a replacement's step grow": list(REPLACEMENT_RETRY_DELAYS_MS)
         == sorted(set(REPLACEMENT_RETRY_DELAYS_MS)),
