@@ -1,8 +1,10 @@
-"""How the hub's processes open their log: who gathers what it appends (docs/adr/0010), and which log is refused."""
+"""How the hub's processes start: who gathers what it appends (docs/adr/0010), on which log and engine none starts."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,24 @@ async def test_no_process_starts_on_a_journal_of_another_number_of_partitions(
             assert reason_name(raised.value.reason) == "CONFIGURATION_INVALID"
             assert f"journal has 4 partitions, log.partition_count is {count}" in raised.value.detail
             assert "set log.partition_count to 4" in raised.value.detail
+
+
+@pytest.mark.parametrize("process", [bootstrap.gateway, bootstrap.worker])
+async def test_no_process_starts_without_the_native_engine(
+    process: Callable[[HubSettings], AbstractAsyncContextManager[object]],
+    postgres_dsn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = load_hub_settings(write_hub_configuration(tmp_path, postgres_dsn))
+    bootstrap.create_subject_key(settings.subject_key_file)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "tongsuopy" else find_spec(name, *rest)
+    )
+
+    with pytest.raises(OneCardError, match="tongsuopy") as raised:
+        async with process(settings):
+            pass
+
+    assert reason_name(raised.value.reason) == "CONFIGURATION_INVALID"
