@@ -33,8 +33,9 @@ async def never(*_: object) -> None:
 
 
 async def refusal_in(calling: Awaitable[object]) -> OneCardError:
+    """The refusal, in a time that no deadline of the gateway reaches unless a test shortens it."""
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await calling
+        await asyncio.wait_for(calling, 8.0)
     return refusal_of(raised.value)
 
 
