@@ -37,7 +37,25 @@ log = logging.getLogger(__name__)
 
 
 async def open_log(settings: HubSettings, *, gathers: bool = False) -> Log:
-    """The log that the configuration names; with Kafka it `gathers` where many callers append one by one."""
+    """The log that the configuration names; with Kafka it `gathers` where many callers append one by one.
+
+    Raises OneCardError CONFIGURATION_INVALID where its journal was made with another number of partitions: persons
+    would move to other partitions, where nothing is known of them.
+    """
+    journal = await _open_unchecked(settings, gathers=gathers)
+    made = journal.made_partition_count
+    if made is not None and made != journal.partition_count:
+        await journal.close()
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            f"the log's journal has {made} partitions, log.partition_count is {journal.partition_count}: the number is"
+            f" fixed for the life of a journal; set log.partition_count to {made}, or name the right log"
+            f" / 日志的分区数为 {made}，与配置不符；分区数在日志存续期间不可更改，请将 log.partition_count 改为 {made}",
+        )
+    return journal
+
+
+async def _open_unchecked(settings: HubSettings, *, gathers: bool = False) -> Log:
     if isinstance(settings.log, EmbeddedLogSettings):
         from onecard_broker.log.embedded import EmbeddedLog
 
@@ -69,7 +87,8 @@ def prepare_database(settings: HubSettings) -> list[str]:
 
 async def prepare_topics(settings: HubSettings) -> list[str]:
     """Create the topics that are missing and check the others; returns their names."""
-    journal = await open_log(settings)
+    # What differs is told by its topics, each by name.
+    journal = await _open_unchecked(settings)
     try:
         wanted = topics(journal.partition_count)
         await journal.ensure_topics(wanted)

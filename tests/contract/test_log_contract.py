@@ -64,6 +64,16 @@ async def test_what_was_appended_is_read_back_whole(log: Log) -> None:
     assert logged.append_time_ms == appended.append_time_ms
 
 
+async def test_a_log_knows_with_how_many_partitions_its_journal_was_made(log_opener: LogOpener) -> None:
+    unmade = await log_opener()
+    assert unmade.made_partition_count is None
+
+    await unmade.ensure_topics([TopicSpec(name=JOURNAL, partition_count=PARTITION_COUNT - 1)])
+
+    assert unmade.made_partition_count == PARTITION_COUNT - 1
+    assert (await log_opener()).made_partition_count == PARTITION_COUNT - 1
+
+
 async def test_positions_of_a_partition_begin_at_zero_and_have_no_gaps(log: Log) -> None:
     first = await log.append([record(b"%d" % n, partition=n % 2) for n in range(10)])
     second = await log.append([record(b"x", partition=1)])

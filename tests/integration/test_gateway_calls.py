@@ -9,12 +9,11 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
-from google.rpc import status_pb2
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2
 from onecard_protocol.clock import now_ms
-from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_status, reason_name
+from onecard_protocol.errors import STATUS_DETAILS_KEY, reason_name
 from onecard_protocol.messages import MESSAGE_CONTEXT, RECEIPT_CONTEXT, Message, parse_message
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
@@ -30,6 +29,7 @@ from tests.support.messages import (
     make_signed,
     person,
 )
+from tests.support.typed_calls import call, metadata_of, raw_method, refusal
 
 pytest_plugins = ("tests.support.engines",)
 VERIFIER = BlockVerifier(native_engine())
@@ -47,24 +47,6 @@ def turned_down(_: Message) -> tuple[message_pb2.MessageKind, message_pb2.Reject
     )
 
 
-def raw_method(channel: grpc.aio.Channel, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
-    """The method as bytes in and bytes out."""
-    return channel.unary_unary(method)
-
-
-async def call(
-    channel: grpc.aio.Channel, signed: message_pb2.SignedMessage, method: str = COVERAGE, seconds: float = 20.0
-) -> tuple[bytes, dict[str, bytes]]:
-    """A typed call as any client makes it: the payload as body, header and signature as metadata."""
-    calling = raw_method(channel, method)(
-        signed.payload,
-        metadata=(("onecard-header-bin", signed.header), ("onecard-signature-bin", signed.signature)),
-        timeout=seconds,
-    )
-    body = await calling
-    return body, metadata_of(await calling.trailing_metadata())
-
-
 async def call_once_online(
     channel: grpc.aio.Channel, signed: message_pb2.SignedMessage
 ) -> tuple[bytes, dict[str, bytes]]:
@@ -76,19 +58,6 @@ async def call_once_online(
             if "RECIPIENT_OFFLINE" not in (error.details() or ""):
                 raise
             await asyncio.sleep(0.1)
-
-
-def metadata_of(metadata: object) -> dict[str, bytes]:
-    return {key: value for key, value in metadata or () if isinstance(value, bytes)}  # type: ignore[attr-defined]
-
-
-async def refusal(
-    channel: grpc.aio.Channel, signed: message_pb2.SignedMessage, method: str = COVERAGE, seconds: float = 20.0
-) -> tuple[OneCardError, dict[str, bytes]]:
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call(channel, signed, method, seconds)
-    trailing = metadata_of(raised.value.trailing_metadata())
-    return from_status(status_pb2.Status.FromString(trailing[STATUS_DETAILS_KEY])), trailing
 
 
 async def test_a_call_returns_the_signed_reply_and_the_receipt(hub: Hub) -> None:

@@ -81,6 +81,21 @@ def nothing() -> message_pb2.SignedMessage:
     return message_pb2.SignedMessage(header=b"\xff")
 
 
+async def test_the_receipts_of_one_batch_share_one_signature_each_with_its_proof(hub: Hub) -> None:
+    events = [make_event(hub.signers["cn-51"], now_ms(), serial=serial) for serial in range(100)]
+    results = await hub.submit("cn-51", *events)
+
+    receipts = [result.receipt for result in results]
+    blocks = [message_pb2.SignatureBlock.FromString(receipt.signature) for receipt in receipts]
+    assert len({block.signature for block in blocks}) == 1
+    assert len({block.SerializeToString() for block in blocks}) == 100
+    public_key = hub.signers["cn-00"].public_key
+    for receipt, block, neighbour in zip(receipts, blocks, blocks[1:] + blocks[:1], strict=True):
+        # Each by a verifier of its own, which remembers no root.
+        assert BlockVerifier(native_engine()).verify(RECEIPT_CONTEXT, receipt.receipt, block, public_key)
+        assert not BlockVerifier(native_engine()).verify(RECEIPT_CONTEXT, receipt.receipt, neighbour, public_key)
+
+
 async def test_a_batch_signed_as_a_whole_is_admitted_and_delivered_message_by_message(hub: Hub) -> None:
     signer = hub.signers["cn-51"]
     events = [make_event(signer, now_ms(), serial=serial) for serial in range(100)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onecard.exchange.v1 import control_pb2
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory
 from onecard_protocol.identifiers import HUB
@@ -25,8 +27,12 @@ def new_signer(key_id: str) -> EngineSigner:
     return EngineSigner(engine, key_id, engine.generate_private_key())
 
 
-def put_participant(participant: str, patterns: tuple[str, ...] = (MEDICAL,)) -> control_pb2.ControlRecord:
+def put_participant(
+    participant: str, patterns: tuple[str, ...] = (MEDICAL,), certificate_names: Sequence[str] | None = None
+) -> control_pb2.ControlRecord:
     """A control record, still without number, that lets a participant send and receive what the patterns name."""
+    if certificate_names is None:
+        certificate_names = [certificate_name(participant)]
     return control_pb2.ControlRecord(
         put_participant=control_pb2.Participant(
             id=participant,
@@ -34,7 +40,7 @@ def put_participant(participant: str, patterns: tuple[str, ...] = (MEDICAL,)) ->
             name_en=participant,
             may_send=patterns,
             may_receive=patterns,
-            certificate_names=[certificate_name(participant)],
+            certificate_names=certificate_names,
         )
     )
 

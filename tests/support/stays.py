@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2, message_pb2, values_pb2
 from onecard.medical.v1 import encounter_pb2, settlement_pb2
@@ -37,6 +37,24 @@ def coded(system: str, code: str) -> values_pb2.CodedValue:
 def day(number: int, month: int = 1) -> values_pb2.CalendarDay:
     """A day of 2026."""
     return values_pb2.CalendarDay(year=2026, month=month, day=number)
+
+
+def make_line(line_id: str = "L1", **changes: Any) -> encounter_pb2.FeeLine:
+    """A fee line whose sums hold."""
+    fields: dict[str, Any] = {
+        "line_id": line_id,
+        "item_code": "XA01",
+        "item_name": "示例药品",
+        "charge_class": coded("nhsa.med_chrgitm_type", "09"),
+        "quantity_e4": 30_000,
+        "unit_price_e6": 1_505_000,
+        "amount_fen": 452,
+        "self_pay_ratio_e4": 500,
+        "preceding_self_pay_fen": 23,
+        "in_scope_fen": 429,
+        "day": day(3),
+    }
+    return encounter_pb2.FeeLine(**(fields | changes))
 
 
 def make_split(sign: int = 1) -> medical_values_pb2.SettlementSplit:
@@ -139,6 +157,12 @@ class SyntheticStay:
             filing_id=f"F{self.serial}",
         )
         return self.request(REGISTER, payload, seed, 0)
+
+    def upload(self, *lines: encounter_pb2.FeeLine) -> encounter_pb2.UploadFeeLinesRequest:
+        """Some of its fee lines."""
+        return encounter_pb2.UploadFeeLinesRequest(
+            person=self.person, insured_number=self.insured_number, encounter=self.encounter, lines=lines
+        )
 
     def discharge(self) -> Message:
         """Tells of the discharge."""

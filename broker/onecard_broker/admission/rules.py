@@ -16,8 +16,8 @@ The order of checks, each with its own reason. The first that fails refuses the 
 10. recipient; or where an answer's request came from     RECIPIENT_UNKNOWN, RECIPIENT_NOT_ALLOWED,
                                                           RECIPIENT_OFFLINE, HEADER_INVALID, DELIVERY_BINDING_INVALID
 11. payload: parses, knows no field that we do not        MALFORMED, PAYLOAD_INVALID
-12. rules of the business, money identities included      PAYLOAD_INVALID, AMOUNTS_INCONSISTENT
-13. the person's identity                                 IDENTITY_INVALID, PAYLOAD_INVALID
+12. identities of persons                                 IDENTITY_INVALID
+13. rules of the business, money identities included      PAYLOAD_INVALID, AMOUNTS_INCONSISTENT
 
 `check_header` is 3 to 7 and `check_content` 9 to 13, so that a gateway verifies many signatures at once in between.
 """
@@ -180,9 +180,7 @@ def _method_of(message: Message, methods: MethodRegistry) -> Method:
         case message_pb2.MESSAGE_KIND_DELIVERY_REPORT:
             is_possible = not method.is_read
         case _:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED, "only the hub makes messages of this kind, and not here"
-            )
+            is_possible = True
     if not is_possible:
         raise OneCardError(
             errors_pb2.ERROR_REASON_HEADER_INVALID, violations=[("kind", "is not a kind of message of this method")]
@@ -206,8 +204,12 @@ def _check_sender_rights(message: Message, method: Method, directory: Directory)
             is_allowed = may_send(sender, method, directory)
         case message_pb2.MESSAGE_KIND_DELIVERY_REPORT:
             is_allowed = may_give_up(sender, method, directory)
-        case _:
+        case message_pb2.MESSAGE_KIND_REPLY | message_pb2.MESSAGE_KIND_REJECTION:
             is_allowed = sender != HUB and may_receive(sender, method, directory)
+        case _:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED, "only the hub makes messages of this kind, and not here"
+            )
     if not is_allowed:
         raise OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED, f"{sender}, {method.name}")
 
@@ -286,12 +288,12 @@ def parse_bytes(content: bytes, payload_class: type[ProtoMessage]) -> ProtoMessa
 
 
 def identity_of(method: Method, payload: ProtoMessage) -> str | None:
-    """The normal form of the person by whom the message is ordered (check 13); None where the method has none."""
+    """The normal form of the person by whom the message is ordered (check 12); None where the method has none."""
     return _identity_in(method.subject_field, payload)
 
 
 def other_identity_of(method: Method, payload: ProtoMessage) -> str | None:
-    """The normal form of the other identity that a method names (check 13); None where the method has none."""
+    """The normal form of the other identity that a method names (check 12); None where the method has none."""
     return _identity_in(method.other_subject_field, payload)
 
 

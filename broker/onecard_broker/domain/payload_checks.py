@@ -49,7 +49,11 @@ class Faults:
             (errors_pb2.ERROR_REASON_AMOUNTS_INCONSISTENT, self.amounts),
         ):
             if violations:
-                raise OneCardError(reason, violations=violations[: limits.FEE_LINE_COUNT_MAX])
+                count_max = limits.FEE_LINE_COUNT_MAX
+                detail = (
+                    "" if len(violations) <= count_max else f"{len(violations)} faults, the first {count_max} named"
+                )
+                raise OneCardError(reason, detail, violations=violations[:count_max])
 
 
 class Checker:

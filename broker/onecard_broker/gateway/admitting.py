@@ -6,12 +6,13 @@ Owns no rule of admission (``admission/``) and nothing of gRPC.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.admission.rules import (
@@ -44,7 +45,9 @@ from onecard_protocol.signatures.signer import Signer
 from onecard_protocol.value_class import value_class
 
 log = logging.getLogger(__name__)
+Entered = TypeVar("Entered")
 
+JOURNALING_SECONDS: Final = limits.JOURNALING_MS_MAX / 1000
 SIGNATURES_AT_ONCE: Final = 2
 # A verification under a remembered root costs little beside the change of threads, a receipt's signature 270 µs.
 VERIFICATION_PAUSE_MS: Final = 2
@@ -152,8 +155,7 @@ class Admitting:
                 self._readiness.check(is_answer=message.header.kind in _ANSWERS)
                 checked.append(check_header(message, before))
             except OneCardError as error:
-                self._note_refusal(error, message, certificate_names)
-                self._note_refused_access(error, message, certificate_names)
+                self.note_refusal(error, message, certificate_names)
                 checked.append(error)
         contents = [one.signed_content() for one in checked if isinstance(one, HeaderChecked)]
         are_valid = iter(await self._verifications.run(contents))
@@ -169,8 +171,7 @@ class Admitting:
                     raise wrong_signature()
                 results.append(self._admitted(check_content(outcome, before), before))
             except OneCardError as error:
-                self._note_refusal(error, outcome.message, certificate_names)
-                self._note_refused_access(error, outcome.message, certificate_names)
+                self.note_refusal(error, outcome.message, certificate_names)
                 results.append(error)
         return results
 
@@ -180,9 +181,16 @@ class Admitting:
         Who asks is shown by the certificate, which must be the sender's. The message must be whole and validly signed,
         but its key may have ended since, and its recipient may be away: asking executes nothing.
         """
-        self._readiness.check()
-        message = check_form(signed.header, signed.payload, signed.signature)
-        circumstances = self._circumstances(certificate_names)
+        message: Message | None = None
+        try:
+            self._readiness.check()
+            message = check_form(signed.header, signed.payload, signed.signature)
+            return await self._question(message, self._circumstances(certificate_names))
+        except OneCardError as error:
+            self.trace_refusal(error, message, certificate_names)
+            raise
+
+    async def _question(self, message: Message, circumstances: Circumstances) -> Question:
         try:
             check_age(message, circumstances.now_ms)
         except OneCardError as error:
@@ -217,6 +225,7 @@ class Admitting:
         """Journal a question; raises OneCardError."""
         outcome = (await self._append([question.record]))[0]
         if isinstance(outcome, OneCardError):
+            self.trace_refusal(outcome, question.message, frozenset())
             raise outcome
 
     async def append(self, admitted: Sequence[Admitted]) -> list[Journaled | OneCardError]:
@@ -229,7 +238,7 @@ class Admitting:
         results: list[Journaled | OneCardError] = []
         for one, where in zip(admitted, appended, strict=True):
             if isinstance(where, OneCardError):
-                self._note_refusal(where, one.message, frozenset())
+                self.trace_refusal(where, one.message, frozenset())
                 results.append(where)
             else:
                 self._stats["admitted"] += 1
@@ -255,7 +264,12 @@ class Admitting:
             certificate_names=certificate_names,
         )
 
-    def _note_refusal(self, error: OneCardError, message: Message | None, certificate_names: frozenset[str]) -> None:
+    def note_refusal(self, error: OneCardError, message: Message | None, certificate_names: frozenset[str]) -> None:
+        """Trace a refusal, in the access log too where the message asked to be told of a person."""
+        self.trace_refusal(error, message, certificate_names)
+        self._note_refused_access(error, message, certificate_names)
+
+    def trace_refusal(self, error: OneCardError, message: Message | None, certificate_names: frozenset[str]) -> None:
         """Count a refusal and leave a trace of it: who, what, why; never anything of the payload."""
         reason = reason_name(error.reason)
         self._stats[f"refused_{reason}"] += 1
@@ -316,16 +330,15 @@ class Admitting:
             return []
         sent_ms = self._clock_ms()
         try:
-            appended = await self._journal.append(records)
+            # Past this time the caller no longer knows; cancelling takes nothing back that is being appended.
+            async with asyncio.timeout(JOURNALING_SECONDS):
+                appended = await self._journal.append(records)
         except AppendFailed as error:
             self._readiness.note_failed_append()
-            # It may stand in the journal all the same, so this must not claim that nothing was accepted.
-            refusal = OneCardError(
-                errors_pb2.ERROR_REASON_INTERNAL,
-                "the journal did not acknowledge it: send the same message again or ask with GetOutcome",
-                retry_after_ms=limits.TICK_MS,
-            )
-            return [refusal if result is None else result for result in error.results]
+            return [_not_acknowledged() if result is None else result for result in error.results]
+        except TimeoutError:
+            self._readiness.note_failed_append()
+            return [_not_acknowledged()] * len(records)
         except LogError:
             self._readiness.note_failed_append()
             return [
@@ -356,6 +369,29 @@ class Admitting:
 
     def _sign_receipts(self, receipts: list[bytes]) -> list[bytes]:
         return sign_batch(self._signer, RECEIPT_CONTEXT, receipts)
+
+
+def _not_acknowledged() -> OneCardError:
+    """It may stand in the journal all the same, so this does not claim that nothing was accepted."""
+    return OneCardError(
+        errors_pb2.ERROR_REASON_INTERNAL,
+        "the journal did not acknowledge it: send the same message again or ask with GetOutcome",
+        retry_after_ms=limits.TICK_MS,
+    )
+
+
+@contextlib.asynccontextmanager
+async def entered(
+    block: contextlib.AbstractAsyncContextManager[Entered], on_refusal: Callable[[OneCardError], None]
+) -> AsyncIterator[Entered]:
+    """The block; tells of a refusal to enter it, not of what is raised inside."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            inside = await stack.enter_async_context(block)
+        except OneCardError as error:
+            on_refusal(error)
+            raise
+        yield inside
 
 
 def _access(admission: Admission, pseudonym: str) -> Mapping[str, Any] | None:

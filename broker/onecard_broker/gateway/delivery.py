@@ -16,7 +16,13 @@ from onecard_broker.directory.model import Directory
 from onecard_broker.gateway.bounded_writes import BoundedWrites
 from onecard_broker.gateway.cursors import Cursor, decode_cursor, encode_cursor
 from onecard_broker.gateway.recipients import Recipients
-from onecard_broker.gateway.serving import certificate_names, check_participant, serve, serve_stream
+from onecard_broker.gateway.serving import (
+    StandingRight,
+    certificate_names,
+    check_participant,
+    serve,
+    serve_stream,
+)
 from onecard_broker.gateway.store import OutputReader
 from onecard_broker.gateway.watermarks import Watermarks
 from onecard_broker.journal import DELIVERY_TYPE, NUMBER, inbox_topic
@@ -110,7 +116,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
     ) -> AsyncGenerator[service_pb2.DeliverResponse, None]:
         opening = await _opening(requests)
         participant = opening.participant
-        check_participant(participant, certificate_names(context), self._directory())
+        right = StandingRight(participant, certificate_names(context), self._directory)
         if self._streams[participant] >= STREAMS_PER_PARTICIPANT_MAX:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many open deliveries", retry_after_ms=limits.TICK_MS
@@ -128,7 +134,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
             yield service_pb2.DeliverResponse(
                 opened=service_pb2.DeliveryOpened(log_epoch=self._log.epoch, hub_time=timestamp(self._clock_ms()))
             )
-            async for response in self._responses(stream, hearing):
+            async for response in self._responses(stream, hearing, right):
                 yield response
         finally:
             # A write that is stuck keeps its place, so that one who never reads cannot pile up batches here.
@@ -148,7 +154,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         return positions
 
     async def _responses(
-        self, stream: _Stream, hearing: asyncio.Task[None]
+        self, stream: _Stream, hearing: asyncio.Task[None], right: StandingRight
     ) -> AsyncIterator[service_pb2.DeliverResponse]:
         loop = asyncio.get_running_loop()
         next_tick = loop.time()
@@ -157,10 +163,12 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
             while not self._closing.is_set() and not (hearing.done() and stream.must_hear(hearing)):
                 if loop.time() >= next_tick:
                     next_tick = loop.time() + limits.TICK_MS / 1000
+                    right.check()
                     yield self._tick(stream, published())
                 wait_ms = max(1, int((next_tick - loop.time()) * 1000))
                 records = await stream.take(wait_ms)
                 if records:
+                    right.check()
                     yield self._batch(stream, records)
         if hearing.done() and not hearing.cancelled() and (error := hearing.exception()) is not None:
             raise error

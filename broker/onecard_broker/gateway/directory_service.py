@@ -13,7 +13,7 @@ from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb
 from onecard_broker.directory.follower import ControlHistory, DirectoryFollower
 from onecard_broker.directory.to_proto import listing
 from onecard_broker.gateway.bounded_writes import BoundedWrites
-from onecard_broker.gateway.serving import certificate_names, check_known, serve, serve_stream
+from onecard_broker.gateway.serving import StandingRight, certificate_names, check_known, serve, serve_stream
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.messages import timestamp
@@ -63,7 +63,9 @@ class DirectoryReading(service_pb2_grpc.DirectoryServiceServicer):
     async def _watch(
         self, request: service_pb2.WatchDirectoryRequest, context: ServicerContext[Any, Any], writes: BoundedWrites
     ) -> AsyncGenerator[service_pb2.WatchDirectoryResponse, None]:
-        participant = check_known(certificate_names(context), self._follower.directory)
+        names = certificate_names(context)
+        participant = check_known(names, self._follower.directory)
+        right = StandingRight(participant, names, lambda: self._follower.directory)
         if request.first_number < 1:
             raise OneCardError(errors_pb2.ERROR_REASON_MALFORMED, "numbers begin at 1")
         if self._watches[participant] >= WATCHES_PER_PARTICIPANT_MAX:
@@ -79,8 +81,10 @@ class DirectoryReading(service_pb2_grpc.DirectoryServiceServicer):
                     # The history may be ahead of what is in force here.
                     for message in page[: version - sent]:
                         sent += 1
+                        right.check()
                         yield self._response(message.to_wire())
                 # A directory that nobody confirms must look stale to adapters too.
+                right.check()
                 if self._follower.is_fresh:
                     yield self._response(None)
                 await self._follower.wait_for_change(max(sent, version), limits.TICK_MS)

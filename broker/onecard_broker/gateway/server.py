@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from onecard.exchange.v1 import errors_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.admission.subject import Subjects
@@ -23,6 +23,7 @@ from onecard_broker.directory.follower import ControlHistory, DirectoryFollower
 from onecard_broker.directory.model import Directory
 from onecard_broker.gateway import card_reads
 from onecard_broker.gateway.admitting import SIGNATURES_AT_ONCE, Admitting
+from onecard_broker.gateway.call_bounds import CallBounds
 from onecard_broker.gateway.card_cache import CardCache, CardholderReader
 from onecard_broker.gateway.decisions import Decisions
 from onecard_broker.gateway.delivery import Delivery
@@ -138,17 +139,19 @@ class Gateway:
         Raises OneCardError CONFIGURATION_INVALID for certificates that cannot be read or an address that is taken.
         """
         credentials = server_credentials(self._settings.tls)
-        server = grpc.aio.server(options=_options())
-        service_pb2_grpc.add_SubmissionServiceServicer_to_server(self.submission, server)
-        service_pb2_grpc.add_DeliveryServiceServicer_to_server(self._delivery, server)
-        service_pb2_grpc.add_DirectoryServiceServicer_to_server(self._directory_reading, server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        server = grpc.aio.server(options=_options(), maximum_concurrent_rpcs=limits.CALLS_COUNT_MAX)
+        bounded: Any = CallBounds(server)
+        service_pb2_grpc.add_SubmissionServiceServicer_to_server(self.submission, bounded)
+        service_pb2_grpc.add_DeliveryServiceServicer_to_server(self._delivery, bounded)
+        service_pb2_grpc.add_DirectoryServiceServicer_to_server(self._directory_reading, bounded)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, bounded)
         exchange = [service.full_name for service in service_pb2.DESCRIPTOR.services_by_name.values()]
-        reflection.enable_server_reflection(
-            [*exchange, *self._methods.services(), health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        names = [*exchange, *self._methods.services(), health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+            reflection.aio.ReflectionServicer(names), bounded
         )
-        server.add_generic_rpc_handlers(self._reads.generic_handlers())
-        server.add_generic_rpc_handlers(self._typed_calls.generic_handlers())
+        bounded.add_generic_rpc_handlers(self._reads.generic_handlers())
+        bounded.add_generic_rpc_handlers(self._typed_calls.generic_handlers())
         try:
             self.port = server.add_secure_port(self._settings.listen, credentials)
         except RuntimeError:
@@ -253,7 +256,11 @@ def _options() -> list[tuple[str, Any]]:
         ("grpc.max_send_message_length", message_bytes_max),
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
-        ("grpc.max_concurrent_streams", limits.CALLS_HELD_PER_PARTICIPANT_COUNT_MAX * 2),
+        ("grpc.max_concurrent_streams", limits.CALLS_PER_CERTIFICATE_COUNT_MAX),
+        ("grpc.max_allowed_incoming_connections", limits.CONNECTIONS_COUNT_MAX),
+        ("grpc.server_handshake_timeout_ms", limits.HANDSHAKE_MS_MAX),
+        # Otherwise the windows of streams that nobody reads yet grow to what the line carries, megabytes each.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -21,14 +21,14 @@ from grpc.aio import ServicerContext
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.directory.model import Directory
 from onecard_broker.gateway.bounded_writes import BoundedWrites
+from onecard_broker.gateway.trailing import Metadata, ending
 from onecard_broker.log.port import LogUnavailable
 from onecard_protocol import limits
-from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, reason_name, to_status
+from onecard_protocol.errors import OneCardError, reason_name
 
 log = logging.getLogger(__name__)
 call_log = logging.getLogger("onecard.calls")
 
-Metadata = tuple[tuple[str, str | bytes], ...]
 RawHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
 Response = TypeVar("Response")
 REFUSAL_SECONDS: Final = 1.0
@@ -38,16 +38,21 @@ _SAN_KEY: Final = "x509_subject_alternative_name"
 class CallRefused(Exception):
     """A refusal with trailing metadata of its own."""
 
-    def __init__(self, error: OneCardError, trailing: Metadata) -> None:
-        """The error whose status ends the call, and what goes beside it."""
+    def __init__(self, error: OneCardError, beside: Metadata, answer: Metadata = ()) -> None:
+        """The error whose status ends the call, what goes beside it, and the signed answer if there is room for it."""
         super().__init__(error)
         self.error = error
-        self.trailing = trailing
+        self.beside = beside
+        self.answer = answer
 
 
 def certificate_names(context: ServicerContext[Any, Any]) -> frozenset[str]:
     """The DNS names of the client's certificate, verified by TLS; none if it has none."""
     return frozenset(name.decode("ascii", "replace").lower() for name in context.auth_context().get(_SAN_KEY, ()))
+
+
+def _caller(context: ServicerContext[Any, Any]) -> str:
+    return ", ".join(sorted(certificate_names(context)))
 
 
 def check_participant(participant: str, names: frozenset[str], directory: Directory) -> None:
@@ -65,6 +70,31 @@ def check_known(names: frozenset[str], directory: Directory) -> str:
     return participant
 
 
+class StandingRight:
+    """The right by which a stream was opened, judged anew after each change of the directory."""
+
+    def __init__(self, participant: str, names: frozenset[str], directory: Callable[[], Directory]) -> None:
+        """`names` are of the stream's certificate. Raises CERTIFICATE_MISMATCH as `check`."""
+        self._participant = participant
+        self._names = names
+        self._directory = directory
+        self._judged: Directory | None = None
+        self.check()
+
+    def check(self) -> None:
+        """Raise CERTIFICATE_MISMATCH once the certificate is not the participant's any more."""
+        directory = self._directory()
+        if directory is not self._judged:
+            check_participant(self._participant, self._names, directory)
+            self._judged = directory
+
+
+async def refuse_early(context: ServicerContext[Any, Any], error: OneCardError) -> NoReturn:
+    """End a call that reaches no method's handler, with a line in the log."""
+    call_log.info("a call %s over %s: %s", reason_name(error.reason), _caller(context), error.detail)
+    await refuse_call(context, error)
+
+
 def raw_handlers(handlers: Mapping[str, RawHandler]) -> list[grpc.GenericRpcHandler]:
     """Unary handlers by full method name, a generic handler for each service. Bodies pass as the bytes they are."""
     by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
@@ -74,13 +104,13 @@ def raw_handlers(handlers: Mapping[str, RawHandler]) -> list[grpc.GenericRpcHand
     return [grpc.method_handlers_generic_handler(service, methods) for service, methods in by_service.items()]
 
 
-async def refuse_call(context: ServicerContext[Any, Any], error: OneCardError, trailing: Metadata = ()) -> NoReturn:
-    """End the call with the rich status of an error."""
-    status = to_status(error)
+async def refuse_call(
+    context: ServicerContext[Any, Any], error: OneCardError, beside: Metadata = (), answer: Metadata = ()
+) -> NoReturn:
+    """End the call with the rich status of an error, what goes beside it, and the signed answer if it fits."""
+    status, trailing = ending(error, beside, answer)
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    await context.abort(
-        code, status.message, trailing_metadata=((STATUS_DETAILS_KEY, status.SerializeToString()), *trailing)
-    )
+    await context.abort(code, status.message, trailing_metadata=trailing)
     raise AssertionError("abort returned")
 
 
@@ -111,7 +141,7 @@ async def serve(
         return await handling()
     except CallRefused as refused:
         outcome = reason_name(refused.error.reason)
-        await refuse_call(context, refused.error, refused.trailing)
+        await refuse_call(context, refused.error, refused.beside, refused.answer)
     except asyncio.CancelledError:
         outcome = "CANCELLED"
         raise
@@ -120,9 +150,10 @@ async def serve(
         outcome = reason_name(refusal.reason)
         await refuse_call(context, refusal)
     finally:
-        level = logging.DEBUG if outcome == "OK" else logging.INFO
-        if call_log.isEnabledFor(level):
-            call_log.log(level, "%s %s %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+        if outcome == "OK":
+            call_log.debug("%s OK %d ms", method, (time.monotonic() - begun) * 1000)
+        else:
+            call_log.info("%s %s %d ms over %s", method, outcome, (time.monotonic() - begun) * 1000, _caller(context))
 
 
 async def serve_stream(
@@ -147,4 +178,5 @@ async def serve_stream(
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(refuse_call(context, refusal), REFUSAL_SECONDS)
     finally:
-        call_log.info("%s %s after %d ms", method, outcome, (time.monotonic() - begun) * 1000)
+        elapsed_ms = (time.monotonic() - begun) * 1000
+        call_log.info("%s %s after %d ms over %s", method, outcome, elapsed_ms, _caller(context))

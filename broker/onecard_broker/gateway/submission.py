@@ -11,13 +11,14 @@ from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.model import Directory
-from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled
+from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled, entered
 from onecard_broker.gateway.inbox_follower import InboxFollowers
 from onecard_broker.gateway.serving import certificate_names, check_known, serve
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
-SUBMIT_SECONDS: Final = 15.0
+SUBMIT_SECONDS: Final = limits.SUBMIT_MS_MAX / 1000
+CALL_SECONDS: Final = limits.TYPED_CALL_MS / 1000
 DEADLINE_MARGIN_S: Final = 1.0
 """How long before its caller's own deadline a held call is answered: both ends may be busy, and the way is long."""
 SUBMIT_METHOD: Final = "/onecard.exchange.v1.SubmissionService/SubmitBatch"
@@ -48,11 +49,33 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         context: ServicerContext[Any, Any],
     ) -> service_pb2.GetOutcomeResponse:
         """Ask the worker of the message's partition, and wait for its report."""
-        return await serve(context, OUTCOME_METHOD, lambda: self._outcome(request, context))
+        return await serve(context, OUTCOME_METHOD, lambda: self._outcome_in_time(request, context))
 
     async def _submit(
         self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
     ) -> service_pb2.SubmitBatchResponse:
+        try:
+            participant = self._who_may_submit(request, names)
+        except OneCardError as error:
+            self._admitting.trace_refusal(error, None, names)
+            raise
+        self._under_way[participant] += 1
+        try:
+            # Past this time the caller no longer knows; cancelling takes nothing back that is being appended.
+            async with asyncio.timeout(SUBMIT_SECONDS):
+                return await self._admit_and_journal(request, names)
+        except TimeoutError:
+            refusal = OneCardError(
+                errors_pb2.ERROR_REASON_INTERNAL,
+                "the journal did not acknowledge in time: send the same messages again or ask with GetOutcome",
+                retry_after_ms=limits.TICK_MS,
+            )
+            self._admitting.trace_refusal(refusal, None, names)
+            raise refusal from None
+        finally:
+            self._under_way[participant] -= 1
+
+    def _who_may_submit(self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]) -> str:
         participant = check_known(names, self._directory())
         if len(request.messages) > limits.SUBMIT_BATCH_COUNT_MAX:
             raise OneCardError(
@@ -63,19 +86,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
             raise OneCardError(
                 errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many batches under way", retry_after_ms=limits.TICK_MS
             )
-        self._under_way[participant] += 1
-        try:
-            # Past this time the caller no longer knows; cancelling takes nothing back that is being appended.
-            async with asyncio.timeout(SUBMIT_SECONDS):
-                return await self._admit_and_journal(request, names)
-        except TimeoutError:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_INTERNAL,
-                "the journal did not acknowledge in time: send the same messages again or ask with GetOutcome",
-                retry_after_ms=limits.TICK_MS,
-            ) from None
-        finally:
-            self._under_way[participant] -= 1
+        return participant
 
     async def _admit_and_journal(
         self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
@@ -96,32 +107,59 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
                 result.refusal.CopyFrom(refusal_message(end))
         return response
 
-    async def _outcome(
+    async def _outcome_in_time(
         self, request: service_pb2.GetOutcomeRequest, context: ServicerContext[Any, Any]
     ) -> service_pb2.GetOutcomeResponse:
-        question = await self._admitting.ask(request.original, certificate_names(context))
-        key = ("question", question.id)
-        async with self._followers.awaiting(question.message.header.sender, key, question.message.digest) as awaited:
-            await self._admitting.append_question(question)
-            report = await awaited.within(held_seconds(context))
-        if report is None:
+        time = CallTime(context)
+        try:
+            async with time.whole():
+                return await self._outcome(request, certificate_names(context), time)
+        except TimeoutError:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_HUB_NOT_READY, "no report in time; ask again", retry_after_ms=limits.TICK_MS
-            )
+            ) from None
+
+    async def _outcome(
+        self, request: service_pb2.GetOutcomeRequest, names: frozenset[str], time: CallTime
+    ) -> service_pb2.GetOutcomeResponse:
+        question = await self._admitting.ask(request.original, names)
+        message = question.message
+        holding = self._followers.awaiting(message.header.sender, ("question", question.id), message.digest)
+        async with entered(holding, lambda error: self._admitting.trace_refusal(error, message, names)) as awaited:
+            await self._admitting.append_question(question)
+            report = await awaited.within(time.left_seconds())
+        if report is None:
+            raise TimeoutError
         if report.header.kind == message_pb2.MESSAGE_KIND_REJECTION:
             rejection = message_pb2.Rejection.FromString(report.payload)
             raise OneCardError(rejection.reason, rejection.detail)
         return service_pb2.GetOutcomeResponse(report=report.to_wire())
 
 
-def held_seconds(context: ServicerContext[Any, Any]) -> float:
-    """How long a call may be held: the exchange's limit, or a little less than the caller's own deadline.
+class CallTime:
+    """How long a call may take: the exchange's limit, or a little less than the caller's own deadline.
 
     So the caller gets OUTCOME_UNKNOWN from the hub, rather than a bare DEADLINE_EXCEEDED from its own library.
     """
-    limit = limits.TYPED_CALL_MS / 1000
-    remaining = context.time_remaining()
-    return limit if remaining is None else max(0.0, min(limit, remaining - min(DEADLINE_MARGIN_S, remaining / 4)))
+
+    def __init__(self, context: ServicerContext[Any, Any]) -> None:
+        """Begins now."""
+        remaining = context.time_remaining()
+        seconds, margin = CALL_SECONDS, DEADLINE_MARGIN_S
+        if remaining is not None:
+            margin = max(0.0, min(margin, remaining / 4))
+            seconds = max(0.0, min(seconds, remaining - margin))
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = self._loop.time() + seconds
+        self._grace = margin / 2
+
+    def left_seconds(self) -> float:
+        """What is left to wait for an answer."""
+        return max(0.0, self._ends_at - self._loop.time())
+
+    def whole(self) -> asyncio.Timeout:
+        """Ends whatever the call does, journaling and signatures included; raises TimeoutError behind the block."""
+        return asyncio.timeout_at(self._ends_at + self._grace)
 
 
 def refusal_message(error: OneCardError) -> service_pb2.Refusal:

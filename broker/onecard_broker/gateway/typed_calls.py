@@ -9,18 +9,18 @@ import grpc
 from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
-from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled
+from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled, entered
 from onecard_broker.gateway.inbox_follower import InboxFollowers
 from onecard_broker.gateway.serving import (
     CallRefused,
-    Metadata,
     RawHandler,
     certificate_names,
     raw_handlers,
-    refuse_call,
+    refuse_early,
     serve,
 )
-from onecard_broker.gateway.submission import held_seconds
+from onecard_broker.gateway.submission import CallTime
+from onecard_broker.gateway.trailing import Metadata
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, from_rejection, reason_name
 from onecard_protocol.messages import Message
@@ -30,9 +30,6 @@ HEADER_KEY: Final = "onecard-header-bin"
 SIGNATURE_KEY: Final = "onecard-signature-bin"
 RECEIPT_KEY: Final = "onecard-receipt-bin"
 REJECTION_KEY: Final = "onecard-rejection-bin"
-
-# gRPC clients drop answers whose trailing metadata exceeds their limit, 8 KiB unless they raise it.
-TRAILING_BYTES_MAX: Final = 6_144
 
 
 class TypedCalls:
@@ -53,38 +50,60 @@ class TypedCalls:
 
     def _handler(self, method: Method) -> RawHandler:
         async def call(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
-            return await serve(context, method.name, lambda: self._call(method, request, context))
+            return await serve(context, method.name, lambda: self._call_in_time(method, request, context))
 
         return call
 
-    async def _call(self, method: Method, request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
-        header, signature = _asking_metadata(context)
-        outcome = (
-            await self._admitting.admit(
-                [message_pb2.SignedMessage(header=header, payload=request, signature=signature)],
-                certificate_names(context),
-            )
-        )[0]
+    async def _call_in_time(self, method: Method, request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+        time = CallTime(context)
+        try:
+            async with time.whole():
+                return await self._call(method, request, context, time)
+        except TimeoutError:
+            # Whatever was slow, it may have been journaled.
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "the gateway did not end the call within its time"
+            ) from None
+
+    async def _call(
+        self, method: Method, request: bytes, context: ServicerContext[bytes, bytes], time: CallTime
+    ) -> bytes:
+        names = certificate_names(context)
+        try:
+            header, signature = _asking_metadata(context)
+        except OneCardError as error:
+            self._admitting.note_refusal(error, None, names)
+            raise
+        signed = message_pb2.SignedMessage(header=header, payload=request, signature=signature)
+        outcome = (await self._admitting.admit([signed], names))[0]
         if isinstance(outcome, OneCardError):
             raise outcome
-        asked = outcome.message.header
+        admitted = outcome
+        asked = admitted.message.header
         if asked.method != method.name or asked.kind not in _CALLED_KINDS:
-            raise OneCardError(
+            refusal = OneCardError(
                 errors_pb2.ERROR_REASON_HEADER_INVALID,
-                violations=[("method", "is not the method that was called, or the message is an answer")],
+                violations=[
+                    ("method", f"is not the method that was called, {method.name}, or the message is an answer")
+                ],
             )
+            self._admitting.note_refusal(refusal, outcome.message, names)
+            raise refusal
         if not outcome.is_answered:
             journaled = await self._append(outcome)
             receipt = _receipt(journaled, await self._admitting.sign_receipts([journaled]))
             context.set_trailing_metadata(((RECEIPT_KEY, receipt),))
             return b""
-        async with self._followers.awaiting(
+        holding = self._followers.awaiting(
             asked.sender, outcome.message.key, outcome.message.digest, recipient=asked.recipient
+        )
+        async with entered(
+            holding, lambda error: self._admitting.note_refusal(error, admitted.message, names)
         ) as awaited:
             journaled = await self._append(outcome)
             # The receipt is signed while the call waits for its answer.
             signing = self._admitting.sign_receipts([journaled])
-            answer = await awaited.within(held_seconds(context))
+            answer = await awaited.within(time.left_seconds())
             receipt = _receipt(journaled, await signing)
         return _give(context, answer, receipt)
 
@@ -101,15 +120,16 @@ _CALLED_KINDS: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.
 class UnknownMethods(grpc.GenericRpcHandler):
     """Answers calls of methods that nobody serves with the catalogue's reason; must be the last handler."""
 
+    def __init__(self) -> None:
+        self._refusing: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(_refuse_unknown)
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """A handler that refuses, for methods under ``/onecard.``."""
-        if not handler_call_details.method.startswith("/onecard."):
-            return None
+        return self._refusing if handler_call_details.method.startswith("/onecard.") else None
 
-        async def refuse(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
-            await refuse_call(context, OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_METHOD))
 
-        return grpc.unary_unary_rpc_method_handler(refuse)
+async def _refuse_unknown(request: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+    await refuse_early(context, OneCardError(errors_pb2.ERROR_REASON_UNKNOWN_METHOD))
 
 
 def _receipt(journaled: Journaled, blocks: Sequence[bytes]) -> bytes:
@@ -145,17 +165,13 @@ def _give(context: ServicerContext[bytes, bytes], answer: Message | None, receip
     if answer is None:
         error = OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "no answer within the call's time")
         raise CallRefused(error, receipt_only)
-    trailing: Metadata = ((HEADER_KEY, answer.header_bytes), (SIGNATURE_KEY, answer.signature), *receipt_only)
+    signed: Metadata = ((HEADER_KEY, answer.header_bytes), (SIGNATURE_KEY, answer.signature))
     if answer.header.kind == message_pb2.MESSAGE_KIND_REPLY:
-        context.set_trailing_metadata(trailing)
+        context.set_trailing_metadata((*signed, *receipt_only))
         return answer.payload
     if answer.header.kind == message_pb2.MESSAGE_KIND_REJECTION:
         error = from_rejection(message_pb2.Rejection.FromString(answer.payload))
-        full: Metadata = (*trailing, (REJECTION_KEY, answer.payload))
-        if sum(len(key) + len(value) for key, value in full) <= TRAILING_BYTES_MAX:
-            raise CallRefused(error, full)
-        # Too large for metadata: the signed rejection is in the caller's inbox as a whole.
-        raise CallRefused(OneCardError(error.reason, error.detail), receipt_only)
+        raise CallRefused(error, receipt_only, (*signed, (REJECTION_KEY, answer.payload)))
     notice = message_pb2.Notice.FromString(answer.payload)
     raise CallRefused(
         OneCardError(

@@ -47,6 +47,10 @@ _logger = logging.getLogger(__name__)
 _BATCH_RECORDS_MAX = 500
 _BATCH_BYTES_MAX = 4 * 1024 * 1024
 _RECONNECT_SECONDS = 0.5
+_CONNECT_SECONDS = 10
+# What is not acknowledged by then has failed, and the connection with it. Cancelling a statement may take time too.
+APPEND_SECONDS = 10.0
+_CANCEL_SECONDS = 2.0
 
 
 class _Topic(NamedTuple):
@@ -60,13 +64,21 @@ class EmbeddedLog:
     """A `Log` on append-only tables of one PostgreSQL database; three connections a process."""
 
     def __init__(
-        self, dsn: str, partition_count: int, epoch: str, in_flight_bytes_max: int, record_bytes_max: int
+        self,
+        dsn: str,
+        partition_count: int,
+        journal_topic: str,
+        epoch: str,
+        topics: Sequence[_Topic],
+        in_flight_bytes_max: int,
+        record_bytes_max: int,
     ) -> None:
         """Use `open`."""
         self._dsn = dsn
         self._partition_count = partition_count
+        self._journal_topic = journal_topic
         self._epoch = epoch
-        self._topics: dict[str, _Topic] = {}
+        self._topics = {topic.name: topic for topic in topics}
         self._started: deque[AppendCall] = deque()
         self._work = asyncio.Event()
         self._in_flight = InFlight(
@@ -84,6 +96,7 @@ class EmbeddedLog:
         dsn: str,
         *,
         partition_count: int = 8,
+        journal_topic: str = "onecard.journal",
         in_flight_bytes_max: int = 32 * 1024 * 1024,
         record_bytes_max: int = 2 * 1024 * 1024,
     ) -> "EmbeddedLog":
@@ -92,15 +105,16 @@ class EmbeddedLog:
         Raises LogUnavailable when the database does not answer.
         """
         try:
-            async with await psycopg.AsyncConnection.connect(dsn) as connection:
+            async with await _connect(dsn, autocommit=False) as connection:
                 await connection.execute(CREATE_SQL)
                 cursor = await connection.execute(EPOCH_SQL, (secrets.token_hex(8),))
                 row = await cursor.fetchone()
+                topics = [_Topic(*one) for one in await (await connection.execute(TOPICS_SQL)).fetchall()]
         except psycopg.OperationalError as error:
             raise LogUnavailable(f"the database of the log does not answer: {error}") from error
         if row is None:
             raise LogMisconfigured("the log's epoch could not be read")
-        return cls(dsn, partition_count, row[0], in_flight_bytes_max, record_bytes_max)
+        return cls(dsn, partition_count, journal_topic, row[0], topics, in_flight_bytes_max, record_bytes_max)
 
     @property
     def epoch(self) -> str:
@@ -111,6 +125,12 @@ class EmbeddedLog:
     def partition_count(self) -> int:
         """Number of partitions of the journal and of each inbox."""
         return self._partition_count
+
+    @property
+    def made_partition_count(self) -> int | None:
+        """Number of partitions of the journal topic; see `Log.made_partition_count`."""
+        topic = self._topics.get(self._journal_topic)
+        return None if topic is None else topic.partition_count
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Append records; see `Log.append`."""
@@ -219,7 +239,7 @@ class EmbeddedLog:
         async with self._query_lock:
             try:
                 if self._query_connection is None:
-                    self._query_connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+                    self._query_connection = await _connect(self._dsn)
                 cursor = self._query_connection.cursor(binary=True)
                 await cursor.execute(query, parameters, prepare=True)
                 return await cursor.fetchall() if cursor.description else []
@@ -232,7 +252,7 @@ class EmbeddedLog:
     async def _listen_forever(self) -> None:
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+                async with await _connect(self._dsn) as connection:
                     await connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
                     # What was appended before this moment came without a wake-up.
                     self._wake(None)
@@ -265,8 +285,8 @@ class EmbeddedLog:
                     continue
                 try:
                     if connection is None:
-                        connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
-                    await self._append_batch(connection, calls)
+                        connection = await _connect(self._dsn)
+                    await self._append_in_time(connection, calls)
                 except (psycopg.Error, LogUnavailable, LogMisconfigured) as error:
                     if connection is not None and (connection.broken or connection.closed):
                         await connection.close()
@@ -293,6 +313,21 @@ class EmbeddedLog:
         self._started.clear()
         for call in (*calls, *behind):
             self._in_flight.finish(call, failure)
+
+    async def _append_in_time(self, connection: psycopg.AsyncConnection[Any], calls: Sequence[AppendCall]) -> None:
+        """Append, or close the connection and raise LogUnavailable."""
+        appending = asyncio.create_task(self._append_batch(connection, calls))
+        try:
+            done, _ = await asyncio.wait({appending}, timeout=APPEND_SECONDS)
+            if not done:
+                appending.cancel()
+                await asyncio.wait({appending}, timeout=_CANCEL_SECONDS)
+                await connection.close()
+                raise LogUnavailable(f"the database of the log did not append in {APPEND_SECONDS:g} s")
+        finally:
+            appending.cancel()
+            appending.add_done_callback(_take_result)
+        appending.result()
 
     async def _append_batch(self, connection: psycopg.AsyncConnection[Any], calls: Sequence[AppendCall]) -> None:
         counts: dict[tuple[int, int], int] = {}
@@ -339,3 +374,13 @@ class EmbeddedLog:
                 base, append_time_ms = heads[topic_id, partition]
                 call.results[index] = Appended(position=base + place, append_time_ms=append_time_ms)
             self._in_flight.finish(call, None)
+
+
+async def _connect(dsn: str, *, autocommit: bool = True) -> psycopg.AsyncConnection[Any]:
+    return await psycopg.AsyncConnection.connect(dsn, autocommit=autocommit, connect_timeout=_CONNECT_SECONDS)
+
+
+def _take_result(appending: asyncio.Task[None]) -> None:
+    """Of a statement that nobody waits for any more."""
+    if not appending.cancelled():
+        appending.exception()

@@ -9,7 +9,7 @@ from aiokafka.util import NO_EXTENSIONS
 from onecard_broker.log.kafka_appender import KafkaAppender
 from onecard_broker.log.kafka_reader import KafkaReader
 from onecard_broker.log.kafka_settings import KafkaSettings
-from onecard_broker.log.kafka_topics import KafkaTopics
+from onecard_broker.log.kafka_topics import KafkaTopics, TopicIdentity
 from onecard_broker.log.port import Appended, ForeignEpoch, LogMisconfigured, Reader, Record, TopicSpec
 
 
@@ -21,7 +21,7 @@ class KafkaLog:
         settings: KafkaSettings,
         partition_count: int,
         epoch_topic: str,
-        epoch: str | None,
+        identity: TopicIdentity | None,
         topics: KafkaTopics,
         appender: KafkaAppender,
     ) -> None:
@@ -29,7 +29,7 @@ class KafkaLog:
         self._settings = settings
         self._partition_count = partition_count
         self._epoch_topic = epoch_topic
-        self._epoch = epoch
+        self._identity = identity
         self._topics = topics
         self._appender = appender
         self._readers: set[KafkaReader] = set()
@@ -54,24 +54,29 @@ class KafkaLog:
         check_native_codec()
         topics = KafkaTopics(settings)
         try:
-            epoch = await topics.topic_id(epoch_topic)
+            identity = await topics.identity(epoch_topic)
         except BaseException:
             await topics.close()
             raise
-        return cls(settings, partition_count, epoch_topic, epoch, topics, KafkaAppender(settings, gathers=gathers))
+        return cls(settings, partition_count, epoch_topic, identity, topics, KafkaAppender(settings, gathers=gathers))
 
     @property
     def epoch(self) -> str:
         """Identity of the journal topic; raises LogMisconfigured while there is none."""
-        if self._epoch is None:
+        if self._identity is None:
             name = self._settings.topic_prefix + self._epoch_topic
             raise LogMisconfigured(f"Kafka has no topic {name}; `onecard hub topics` makes it")
-        return self._epoch
+        return self._identity.topic_id
 
     @property
     def partition_count(self) -> int:
         """Number of partitions of the journal and of each inbox."""
         return self._partition_count
+
+    @property
+    def made_partition_count(self) -> int | None:
+        """Number of partitions of the journal topic; see `Log.made_partition_count`."""
+        return None if self._identity is None else self._identity.partition_count
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Append records; see `Log.append`."""
@@ -95,7 +100,7 @@ class KafkaLog:
     async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
         """Create and check topics; see `Log.ensure_topics`."""
         await self._topics.ensure(topics)
-        self._epoch = await self._topics.topic_id(self._epoch_topic)
+        self._identity = await self._topics.identity(self._epoch_topic)
 
     async def apply_retention(self) -> None:
         """The brokers do it by the topics' configuration; see `Log.apply_retention`."""

@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
@@ -20,6 +20,13 @@ _TIMEOUT_MS = 10_000
 _LEADERS_SECONDS = 60.0
 
 
+class TopicIdentity(NamedTuple):
+    """The identity that Kafka gave a topic at its making, and its number of partitions."""
+
+    topic_id: str
+    partition_count: int
+
+
 class KafkaTopics:
     """What the log asks of Kafka beside appending and reading; one client, made anew after an error."""
 
@@ -29,10 +36,12 @@ class KafkaTopics:
         self._client: KafkaAdminClient | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log-topics")
 
-    async def topic_id(self, topic: str) -> str | None:
-        """Return the identity that Kafka gave this topic at its making, None when it does not exist."""
+    async def identity(self, topic: str) -> TopicIdentity | None:
+        """Return what Kafka says of this topic, None when it does not exist."""
         description = (await self._run(lambda: self._describe([topic]))).get(topic)
-        return None if description is None else str(description["topic_id"])
+        return (
+            None if description is None else TopicIdentity(str(description["topic_id"]), len(description["partitions"]))
+        )
 
     async def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """Return first kept position and end by partition; see `Log.bounds`."""

@@ -180,7 +180,12 @@ class Log(Protocol):
 
     @property
     def partition_count(self) -> int:
-        """Number of partitions of the journal and of each inbox."""
+        """Number of partitions of the journal and of each inbox, as the configuration says."""
+        ...
+
+    @property
+    def made_partition_count(self) -> int | None:
+        """Number of partitions that the journal was made with, as the opening found it; None while there is none."""
         ...
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:

@@ -12,6 +12,9 @@ from typing import Final
 HEADER_BYTES_MAX: Final = 2_048
 SIGNATURE_BLOCK_BYTES_MAX: Final = 2_048
 CALL_METADATA_BYTES_MAX: Final = 4_096
+CLIENT_METADATA_BYTES_MAX: Final = 8_192
+"""What an ordinary gRPC client takes as metadata of an answer."""
+CALL_TRAILING_BYTES_MAX: Final = 7_680
 PAYLOAD_BYTES_MAX: Final = 131_072
 DETAIL_CHARACTERS_MAX: Final = 500
 TRACEPARENT_CHARACTERS_MAX: Final = 64
@@ -73,6 +76,17 @@ CALLS_HELD_PER_PARTICIPANT_COUNT_MAX: Final = 1_024
 CALLS_HELD_PER_RECIPIENT_COUNT_MAX: Final = 2_048
 SUBMITS_PER_PARTICIPANT_COUNT_MAX: Final = 16
 
+# What a gateway takes at once (docs/admission.md states the worst case).
+CONNECTIONS_COUNT_MAX: Final = 1_024
+HANDSHAKE_MS_MAX: Final = 10_000
+CALLS_COUNT_MAX: Final = 8_192
+CALLS_PER_CERTIFICATE_COUNT_MAX: Final = 2_048
+STREAMS_PER_CERTIFICATE_COUNT_MAX: Final = 32
+BODIES_READ_PER_CERTIFICATE_COUNT_MAX: Final = 32
+CALL_BODY_MS_MAX: Final = 15_000
+JOURNALING_MS_MAX: Final = 14_000
+SUBMIT_MS_MAX: Final = 15_000
+
 # Reads.
 READ_MS_MAX: Final = 5_000
 READS_PER_PARTICIPANT_COUNT_MAX: Final = 512
@@ -91,12 +105,23 @@ def _check_relations() -> None:
         "ADAPTER_ANSWER_MS < LOCAL_CALLER_MS": ADAPTER_ANSWER_MS < LOCAL_CALLER_MS,
         "HEADER + SIGNATURE fit the call's metadata": HEADER_BYTES_MAX + SIGNATURE_BLOCK_BYTES_MAX
         <= CALL_METADATA_BYTES_MAX,
+        "an answer's metadata and what HTTP adds fit an ordinary client": CALL_TRAILING_BYTES_MAX + 512
+        <= CLIENT_METADATA_BYTES_MAX,
         "MESSAGE_AGE_MS_MAX < OUTPUT_KEPT_MS": MESSAGE_AGE_MS_MAX < OUTPUT_KEPT_MS,
         "what left an inbox is kept among the outputs as long again": INBOX_KEPT_MS * 2 <= OUTPUT_KEPT_MS,
         "one caller does not take all places of a recipient": CALLS_HELD_PER_PARTICIPANT_COUNT_MAX
         < CALLS_HELD_PER_RECIPIENT_COUNT_MAX,
         "one recipient does not take all places of a gateway": CALLS_HELD_PER_RECIPIENT_COUNT_MAX
         < CALLS_HELD_COUNT_MAX,
+        "a participant's calls, reads and batches fit its places": CALLS_HELD_PER_PARTICIPANT_COUNT_MAX
+        + READS_PER_PARTICIPANT_COUNT_MAX
+        + SUBMITS_PER_PARTICIPANT_COUNT_MAX
+        < CALLS_PER_CERTIFICATE_COUNT_MAX,
+        "one certificate does not take all places of a gateway": CALLS_PER_CERTIFICATE_COUNT_MAX
+        + STREAMS_PER_CERTIFICATE_COUNT_MAX
+        < CALLS_COUNT_MAX,
+        "a call learns that the journal is slow before its own end": JOURNALING_MS_MAX < TYPED_CALL_MS,
+        "a batch learns that the journal is slow before its own end": JOURNALING_MS_MAX < SUBMIT_MS_MAX,
         "LEASE_RENEW_MS * 2 < LEASE_MS": LEASE_RENEW_MS * 2 < LEASE_MS,
         "the delays of a replacement's step grow": list(REPLACEMENT_RETRY_DELAYS_MS)
         == sorted(set(REPLACEMENT_RETRY_DELAYS_MS)),

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import errors_pb2, message_pb2, values_pb2
-from onecard.medical.v1 import coverage_pb2, encounter_pb2, filing_pb2, settlement_pb2
+from onecard.medical.v1 import coverage_pb2, filing_pb2, settlement_pb2
 from onecard.medical.v1 import values_pb2 as medical_values_pb2
 from onecard_broker.domain.checks import check
 from onecard_broker.domain.fee_lines import amount_of
@@ -30,6 +30,7 @@ from tests.support.stays import (
     SyntheticStay,
     coded,
     day,
+    make_line,
     make_split,
 )
 
@@ -40,30 +41,6 @@ CANCELLATION = STAY.cancel(SETTLEMENT)
 IDENTITY_INVALID = errors_pb2.ERROR_REASON_IDENTITY_INVALID
 PAYLOAD_INVALID = errors_pb2.ERROR_REASON_PAYLOAD_INVALID
 AMOUNTS_INCONSISTENT = errors_pb2.ERROR_REASON_AMOUNTS_INCONSISTENT
-
-
-def make_line(line_id: str = "L1", **changes: Any) -> encounter_pb2.FeeLine:
-    """A fee line whose sums hold."""
-    fields: dict[str, Any] = {
-        "line_id": line_id,
-        "item_code": "XA01",
-        "item_name": "示例药品",
-        "charge_class": coded("nhsa.med_chrgitm_type", "09"),
-        "quantity_e4": 30_000,
-        "unit_price_e6": 1_505_000,
-        "amount_fen": 452,
-        "self_pay_ratio_e4": 500,
-        "preceding_self_pay_fen": 23,
-        "in_scope_fen": 429,
-        "day": day(3),
-    }
-    return encounter_pb2.FeeLine(**(fields | changes))
-
-
-def make_upload(*lines: encounter_pb2.FeeLine) -> encounter_pb2.UploadFeeLinesRequest:
-    return encounter_pb2.UploadFeeLinesRequest(
-        person=STAY.person, insured_number=STAY.insured_number, encounter=STAY.encounter, lines=lines
-    )
 
 
 def make_filing() -> filing_pb2.FileRequest:
@@ -102,7 +79,7 @@ def refused(method: str, payload: ProtoMessage) -> tuple[int, list[str]]:
 GOOD: dict[str, tuple[str, ProtoMessage]] = {
     "register": (REGISTER, parse(STAY.register())),
     "registered": (REGISTER, STAY.registered()),
-    "upload": (UPLOAD, make_upload(make_line())),
+    "upload": (UPLOAD, STAY.upload(make_line())),
     "discharge": (DISCHARGE, parse(STAY.discharge())),
     "pre-settle": (PRE_SETTLE, parse(STAY.pre_settle())),
     "pre-settled": (PRE_SETTLE, settlement_pb2.PreSettleResponse(split=make_split())),
@@ -306,10 +283,10 @@ def test_the_fees_to_be_settled_are_their_four_parts(part: str) -> None:
 
 def test_1_to_100_lines_with_ids_of_their_own() -> None:
     lines = [make_line(f"L{index}") for index in range(limits.FEE_LINE_COUNT_MAX + 1)]
-    assert refused(UPLOAD, make_upload(*lines[:-1])) == (0, [])
-    assert refused(UPLOAD, make_upload(*lines)) == (PAYLOAD_INVALID, ["lines"])
-    assert refused(UPLOAD, make_upload()) == (PAYLOAD_INVALID, ["lines"])
-    assert refused(UPLOAD, make_upload(make_line(), make_line())) == (PAYLOAD_INVALID, ["lines"])
+    assert refused(UPLOAD, STAY.upload(*lines[:-1])) == (0, [])
+    assert refused(UPLOAD, STAY.upload(*lines)) == (PAYLOAD_INVALID, ["lines"])
+    assert refused(UPLOAD, STAY.upload()) == (PAYLOAD_INVALID, ["lines"])
+    assert refused(UPLOAD, STAY.upload(make_line(), make_line())) == (PAYLOAD_INVALID, ["lines"])
 
 
 def test_a_return_line_is_negative_and_names_the_line_that_it_takes_back() -> None:
@@ -320,11 +297,11 @@ def test_a_return_line_is_negative_and_names_the_line_that_it_takes_back() -> No
         "in_scope_fen": -429,
         "returned_line_id": "L1",
     }
-    assert refused(UPLOAD, make_upload(make_line("L2", **back))) == (0, [])
+    assert refused(UPLOAD, STAY.upload(make_line("L2", **back))) == (0, [])
     unnamed = make_line("L2", **(back | {"returned_line_id": ""}))
-    assert refused(UPLOAD, make_upload(unnamed)) == (PAYLOAD_INVALID, ["lines[0].returned_line_id"])
+    assert refused(UPLOAD, STAY.upload(unnamed)) == (PAYLOAD_INVALID, ["lines[0].returned_line_id"])
     positive = make_line("L2", returned_line_id="L1")
-    assert refused(UPLOAD, make_upload(positive)) == (PAYLOAD_INVALID, ["lines[0].returned_line_id"])
+    assert refused(UPLOAD, STAY.upload(positive)) == (PAYLOAD_INVALID, ["lines[0].returned_line_id"])
 
 
 @pytest.mark.parametrize(
@@ -339,7 +316,7 @@ def test_a_return_line_is_negative_and_names_the_line_that_it_takes_back() -> No
     ],
 )
 def test_a_fee_line_whose_parts_do_not_fit_is_refused(changes: dict[str, Any], reason: int, field: str) -> None:
-    assert refused(UPLOAD, make_upload(make_line(**changes))) == (reason, [field])
+    assert refused(UPLOAD, STAY.upload(make_line(**changes))) == (reason, [field])
 
 
 @pytest.mark.parametrize(

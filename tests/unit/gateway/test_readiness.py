@@ -65,6 +65,21 @@ def test_a_failed_append_pauses_admission_for_a_moment() -> None:
     readiness.check()
 
 
+def test_a_clock_that_is_off_stops_admission_and_reading_until_it_is_right_again() -> None:
+    readiness, _, watch, _ = ready()
+    watch.note_tick(append_time_ms=1_501, read_ms=1_000)
+
+    for check in (readiness.check, readiness.check_reading, lambda: readiness.check(is_answer=True)):
+        with pytest.raises(OneCardError, match="clock") as raised:
+            check()
+        assert reason_name(raised.value.reason) == "HUB_NOT_READY"
+        assert raised.value.retry_after_ms > 0
+
+    watch.note_tick(append_time_ms=1_500, read_ms=1_000)
+    readiness.check()
+    readiness.check_reading()
+
+
 @pytest.mark.parametrize(
     ("append_time_ms", "is_off"), [(499, True), (500, False), (1_000, False), (1_700, False), (1_701, True)]
 )
