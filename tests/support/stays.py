@@ -193,6 +193,8 @@ class SyntheticStay:
             ),
             line_count=3,
             local_transaction_id=f"{INSTITUTION}20260109120000{self.serial % 10_000:04}",
+            filing_first_day=day(1),
+            filing_last_day=day(31),
         )
 
     def pre_settle(self) -> Message:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +182,21 @@ def test_every_method_about_a_person_names_the_person_and_hides_the_number(metho
     assert PersonIdentity.DESCRIPTOR.fields_by_name["number"].GetOptions().Extensions[options_pb2.sensitive]
 
 
-PERSONAL = {"name", "telephone", "address", "number", "personal_number", "employer_name", "diagnosis_name"}
-NOT_OF_A_PERSON = {"onecard.medical.v1.Institution.name", "onecard.medical.v1.Diagnosis.name"}
-"""An institution's name is public; diagnoses are sensitive as a whole, where they stand in `Diagnoses`."""
+PERSONAL = {"name", "telephone", "address", "number", "personal_number"}
+SENSITIVE_AS_A_WHOLE = {
+    "onecard.medical.v1.Diagnosis",
+    "onecard.medical.v1.ReferralDiagnosis",
+    "onecard.medical.v1.Employer",
+}
+"""Messages whose fields bear no mark of their own, because every field that holds such a message does."""
+PUBLIC = {"onecard.medical.v1.Institution.name"}
+ABOUT_A_PERSON = {
+    "onecard.exchange.v1.PersonIdentity",
+    "onecard.medical.v1.Credential",
+    "onecard.medical.v1.InsuredNumber",
+    "onecard.medical.v1.PersonDetails",
+}
+"""Where single sensitive fields of the medical methods stand: in messages that hold nothing else of the business."""
 
 
 def fields_below(descriptor: Any, seen: set[str]) -> list[FieldDescriptor]:
@@ -196,15 +209,37 @@ def fields_below(descriptor: Any, seen: set[str]) -> list[FieldDescriptor]:
     ]
 
 
-def test_fields_that_hold_personal_data_are_marked_sensitive() -> None:
+def fields_of(methods: Iterable[Method]) -> list[FieldDescriptor]:
+    """Every field that can travel in these methods."""
     seen: set[str] = set()
-    fields = [
+    messages = [message for method in methods for message in (method.input_class, method.output_class)]
+    return [field for message in messages for field in fields_below(message.DESCRIPTOR, seen)]
+
+
+def messages_of(fields: Iterable[FieldDescriptor]) -> set[str]:
+    """The messages that hold the fields, by full name."""
+    return {field.containing_type.full_name for field in fields if field.containing_type is not None}
+
+
+def is_sensitive(field: FieldDescriptor) -> bool:
+    return field.GetOptions().Extensions[options_pb2.sensitive]
+
+
+def test_fields_that_hold_personal_data_are_marked_sensitive() -> None:
+    fields = fields_of(METHODS.values())
+    whole = [field for field in fields if field.message_type and field.message_type.full_name in SENSITIVE_AS_A_WHOLE]
+    held = [below for field in whole if field.message_type for below in field.message_type.fields]
+    assert messages_of(held) == SENSITIVE_AS_A_WHOLE
+    personal = [
         field
-        for method in METHODS.values()
-        for message in (method.input_class, method.output_class)
-        for field in fields_below(message.DESCRIPTOR, seen)
+        for field in fields
+        if field.name in PERSONAL and field.full_name not in PUBLIC and not messages_of([field]) & SENSITIVE_AS_A_WHOLE
     ]
-    personal = [field for field in fields if field.name in PERSONAL and field.full_name not in NOT_OF_A_PERSON]
     assert {field.name for field in personal} == PERSONAL
-    unmarked = [field.full_name for field in personal if not field.GetOptions().Extensions[options_pb2.sensitive]]
-    assert not unmarked
+    assert not [field.full_name for field in (*whole, *personal) if not is_sensitive(field)]
+
+
+def test_sensitive_fields_of_medical_messages_stand_in_messages_of_their_own() -> None:
+    medical = [method for name, method in METHODS.items() if name.startswith("/onecard.medical.v1.")]
+    single = [field for field in fields_of(medical) if is_sensitive(field) and field.message_type is None]
+    assert messages_of(single) == ABOUT_A_PERSON

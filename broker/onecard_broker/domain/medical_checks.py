@@ -87,6 +87,7 @@ def _fee_totals(message: Any, path: str, faults: Faults) -> None:
 def _terms(message: Any, path: str, faults: Faults) -> None:
     required(message, path, faults, "insured_number", "encounter", "institution", "care_kind", "insurance_kind", "fees")
     _order(message, path, faults)
+    _order(message, path, faults, "filing_")
     if message.line_count < 0:
         faults.form.append((f"{path}line_count", "is negative"))
 
@@ -173,11 +174,12 @@ def _queried(message: Any, path: str, faults: Faults) -> None:
 # ---- shared --------------------------------------------------------------------------------------------------------
 
 
-def _order(message: Any, path: str, faults: Faults) -> None:
-    if message.HasField("first_day") and message.HasField("last_day"):
-        first, last = ((day.year, day.month, day.day) for day in (message.first_day, message.last_day))
+def _order(message: Any, path: str, faults: Faults, of: str = "") -> None:
+    names = f"{of}first_day", f"{of}last_day"
+    if all(message.HasField(name) for name in names):
+        first, last = ((day.year, day.month, day.day) for day in (getattr(message, name) for name in names))
         if first > last:
-            faults.form.append((f"{path}last_day", "lies before first_day"))
+            faults.form.append((f"{path}{names[1]}", f"lies before {names[0]}"))
 
 
 _CHECKER: Final = Checker(

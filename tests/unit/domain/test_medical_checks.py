@@ -157,6 +157,7 @@ def test_a_wrong_check_digit_is_refused_without_the_number() -> None:
         ("settle", lambda p: p.terms.ClearField("fees"), "terms.fees"),
         ("settle", lambda p: p.terms.ClearField("care_kind"), "terms.care_kind"),
         ("settle", lambda p: setattr(p.terms.last_day, "day", 1), "terms.last_day"),
+        ("settle", lambda p: setattr(p.terms.filing_last_day, "year", 2025), "terms.filing_last_day"),
         ("settle", lambda p: setattr(p.terms, "line_count", -1), "terms.line_count"),
         ("settle", lambda p: setattr(p, "pre_settlement_id", "1"), "pre_settlement_id"),
         ("settle", lambda p: setattr(p.terms.encounter, "encounter_id", "0" * 32), "terms.encounter.encounter_id"),

@@ -29,8 +29,8 @@ from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
+from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
-from onecard_adapters.dialects.infno.care_person import choose_filing
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
 from onecard_protocol import limits
@@ -90,6 +90,7 @@ class EncounterTrades:
             "aae030": day_text(request.first_day),
             "ykc901": request.filing_id,
             "ykc902": filing.filing_type.code if filing is not None else "",
+            **validity(filing),
             "ykc904": "1" if request.is_emergency else "",
         }
         record = EncounterRecord(

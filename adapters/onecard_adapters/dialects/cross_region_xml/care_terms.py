@@ -14,7 +14,7 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk
 from onecard_adapters.dialects.cross_region_xml.care_encounter import remember_care
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
-from onecard_adapters.dialects.infno.care_person import choose_filing
+from onecard_adapters.dialects.filings import choose_filing, tell_validity, validity
 from onecard_adapters.mapping import amounts
 from onecard_adapters.mapping.fields import day_from
 from onecard_adapters.runtime.memory import EncounterRecord
@@ -78,9 +78,8 @@ class Terms:
 
     async def _complete_filing(self, asked: Asked, encounter: EncounterRecord, terms: SettlementTerms) -> None:
         """Filed after an unfiled admission but before settlement counts (规程 art. 16), so it is looked for again."""
-        care = encounter.care
-        filing_id, filing_type = care["ykc901"], care["ykc902"]
-        if not filing_id and not care["ykc904"]:
+        care = dict(encounter.care)
+        if not care["ykc901"] and not care["ykc904"]:
             coverage = await self._persons.coverage_of(asked, encounter.person, terms.first_day)
             filing = choose_filing(
                 coverage,
@@ -90,8 +89,10 @@ class Terms:
                 named="",
             )
             if filing is not None:
-                filing_id, filing_type = filing.filing_id, filing.filing_type.code
-                await remember_care(self._desk, asked, {"ykc901": filing_id, "ykc902": filing_type})
-        terms.filing_id = filing_id
-        if filing_type:
-            terms.filing_type.CopyFrom(self._desk.tables["filing_type"].coded(filing_type))
+                found = {"ykc901": filing.filing_id, "ykc902": filing.filing_type.code, **validity(filing)}
+                await remember_care(self._desk, asked, found)
+                care |= found
+        terms.filing_id = care["ykc901"]
+        tell_validity(care, terms)
+        if care["ykc902"]:
+            terms.filing_type.CopyFrom(self._desk.tables["filing_type"].coded(care["ykc902"]))

@@ -62,7 +62,7 @@ ENROLMENT: Final = FieldMap(
         _rule("akc252", "account_balance_fen", YUAN_TEXT),
         _rule("aac030", "first_day", DAY_COMPACT),
         _rule("aae031", "last_day", DAY_COMPACT),
-        _rule("aab004", "employer_name"),
+        _rule("aab004", "employer.name"),
         _rule("akc026", "is_civil_servant", FLAG),
     ],
 )
@@ -78,8 +78,8 @@ FILING: Final = FieldMap(
         _rule("aae031", "last_day", DAY_COMPACT),
         _rule("aae140", "insurance_kind", code("insutype")),
         _rule("akb026", "institution_code"),
-        _rule("akc196", "diagnosis_code"),
-        _rule("akc185", "diagnosis_name"),
+        _rule("akc196", "diagnosis.code"),
+        _rule("akc185", "diagnosis.name"),
         _rule("ykc903", "channel", code("dcla_souc")),
     ],
 )

@@ -18,9 +18,10 @@ from onecard.medical.v1.encounter_pb2 import (
     UploadFeeLinesRequest,
 )
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
+from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
 from onecard_adapters.dialects.infno import fees, maps, trades
-from onecard_adapters.dialects.infno.care_person import PersonTrades, choose_filing
+from onecard_adapters.dialects.infno.care_person import PersonTrades
 from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import (
     CALL_S,
@@ -100,6 +101,7 @@ class EncounterTrades:
             "first_day": day_text(asked.first_day),
             "filing_id": asked.filing_id,
             "filing_type": filing.filing_type.code if filing is not None else "",
+            **validity(filing),
             "is_emergency": "1" if asked.is_emergency else "",
             "psn_type": _person_class(coverage, asked),
             "insuplc_admdvs": person.insurance_area,

@@ -10,7 +10,6 @@ from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
 from onecard.medical.v1.filing_pb2 import (
     FileRequest,
     FileResponse,
-    Filing,
     ReportFilingRequest,
     WithdrawFilingRequest,
 )
@@ -235,42 +234,6 @@ class PersonTrades:
             with executed_in_part("2502", at=OWN_CORE, left=DESTINATION):
                 await FilingServiceStub(channel).WithdrawFiling(asked, timeout=CALL_S)
             return await desk.finished(repeat, transaction, {})
-
-
-def choose_filing(
-    coverage: QueryCoverageResponse, *, area: str, institution_code: str, day: CalendarDay, named: str
-) -> Filing | None:
-    """The filing that covers care in this area on this day: the one named, or the only one; None if there is none.
-
-    Raises FILING_UNKNOWN if the one named does not cover it, LOCAL_FORM_INVALID if several do and none was named:
-    its type is an input of the benefit, so it is never guessed (domain.md 1.3).
-    """
-    covering = [filing for filing in coverage.filings if _covers(filing, area, institution_code, day)]
-    if named:
-        chosen = [filing for filing in covering if filing.filing_id == named]
-        if not chosen:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_FILING_UNKNOWN, "the filing named does not cover this institution and day"
-            )
-        return chosen[0]
-    if len(covering) > 1:
-        raise invalid("trt_dcla_detl_sn", f"{len(covering)} filings cover this care; name the one meant")
-    return covering[0] if covering else None
-
-
-def _covers(filing: Filing, area: str, institution_code: str, day: CalendarDay) -> bool:
-    wanted = filing.destination_area
-    # A province (xx0000) or a city (xxxx00) as a whole, or one district.
-    prefix = wanted[:2] if wanted.endswith("0000") else wanted[:4] if wanted.endswith("00") else wanted
-    at = (day.year, day.month, day.day)
-    first = (filing.first_day.year, filing.first_day.month, filing.first_day.day)
-    last = (filing.last_day.year, filing.last_day.month, filing.last_day.day)
-    return (
-        area.startswith(prefix)
-        and filing.institution_code in ("", institution_code)
-        and first <= at
-        and (not filing.HasField("last_day") or at <= last)
-    )
 
 
 def age_at(birth_day: CalendarDay, time_ms: int) -> int:

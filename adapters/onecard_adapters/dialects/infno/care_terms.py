@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.settlement_pb2 import SettlementTerms
+from onecard_adapters.dialects.filings import choose_filing, tell_validity, validity
 from onecard_adapters.dialects.infno import maps
-from onecard_adapters.dialects.infno.care_person import PersonTrades, choose_filing
+from onecard_adapters.dialects.infno.care_person import PersonTrades
 from onecard_adapters.dialects.infno.desk import (
     Call,
     CareDesk,
@@ -94,8 +95,9 @@ class TermsOfBills:
                 named="",
             )
             if filing is not None:
-                care.update(filing_id=filing.filing_id, filing_type=filing.filing_type.code)
+                care.update(filing_id=filing.filing_id, filing_type=filing.filing_type.code, **validity(filing))
                 await remember_care(self._desk, call, visit_id, care)
         terms.filing_id = care.get("filing_id", "")
+        tell_validity(care, terms)
         if care.get("filing_type"):
             terms.filing_type.CopyFrom(self._desk.tables["filing_type"].coded(care["filing_type"]))

@@ -68,7 +68,7 @@ ENROLMENT: Final = FieldMap(
         Rule(local="balc", national="account_balance_fen", codec=YUAN),
         Rule(local="psn_insu_date", national="first_day", codec=DAY),
         Rule(local="paus_insu_date", national="last_day", codec=DAY),
-        Rule(local="emp_name", national="employer_name", codec=TEXT, absent_as=""),
+        Rule(local="emp_name", national="employer.name", codec=TEXT, absent_as=""),
         Rule(local="cvlserv_flag", national="is_civil_servant", codec=FLAG),
     ],
 )
@@ -103,8 +103,8 @@ FILING: Final = FieldMap(
         Rule(local="tel", national="details.telephone", codec=TEXT),
         Rule(local="addr", national="details.address", codec=TEXT),
         Rule(local="insu_optins", national="filing.insurance_area", codec=TEXT),
-        Rule(local="diag_code", national="filing.diagnosis_code", codec=TEXT),
-        Rule(local="diag_name", national="filing.diagnosis_name", codec=TEXT),
+        Rule(local="diag_code", national="filing.diagnosis.code", codec=TEXT),
+        Rule(local="diag_name", national="filing.diagnosis.name", codec=TEXT),
         Rule(local="reflin_medins_no", national="filing.institution_code", codec=TEXT),
         # One client writes admdvs here and admvs in its header.
         Rule(

@@ -12,7 +12,7 @@ from onecard.medical.v1.filing_pb2 import Filing, ReportFilingRequest
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
 from onecard.medical.v1.settlement_pb2 import SettleRequest
 from onecard_adapters.connectors.http import LocalHttpClient
-from onecard_adapters.dialects.infno.care_person import choose_filing
+from onecard_adapters.dialects.filings import choose_filing
 from onecard_adapters.dialects.infno.insured import build_insured
 from onecard_protocol.errors import OneCardError
 from onecard_stubs.guangdong.core import GuangdongCore

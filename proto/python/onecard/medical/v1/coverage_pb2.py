@@ -28,15 +28,15 @@ from onecard.medical.v1 import filing_pb2 as onecard_dot_medical_dot_v1_dot_fili
 from onecard.medical.v1 import values_pb2 as onecard_dot_medical_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/medical/v1/coverage.proto\x12\x12onecard.medical.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\x1a\x1fonecard/medical/v1/filing.proto\x1a\x1fonecard/medical/v1/values.proto\"\x81\x03\n\tEnrolment\x12\x37\n\x0einsurance_kind\x18\x01 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12/\n\x06status\x18\x02 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12\x35\n\x0cperson_class\x18\x03 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12\x16\n\x0einsurance_area\x18\x04 \x01(\t\x12\x1b\n\x13\x61\x63\x63ount_balance_fen\x18\x05 \x01(\x03\x12\x33\n\tfirst_day\x18\x06 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\x12\x32\n\x08last_day\x18\x07 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\x12\x1b\n\remployer_name\x18\x08 \x01(\tB\x04\xd0\xf3\x18\x01\x12\x18\n\x10is_civil_servant\x18\t \x01(\x08\"\xbc\x02\n\x14QueryCoverageRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x32\n\ncredential\x18\x02 \x01(\x0b\x32\x1e.onecard.medical.v1.Credential\x12\x38\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01\x12\x16\n\x0einsurance_area\x18\x04 \x01(\t\x12\x34\n\x0binstitution\x18\x05 \x01(\x0b\x32\x1f.onecard.medical.v1.Institution\x12-\n\x03\x64\x61y\x18\x06 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\"\xa1\x02\n\x15QueryCoverageResponse\x12\x33\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentity\x12\x39\n\x0einsured_number\x18\x02 \x01(\x0b\x32!.onecard.medical.v1.InsuredNumber\x12\x38\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01\x12\x31\n\nenrolments\x18\x04 \x03(\x0b\x32\x1d.onecard.medical.v1.Enrolment\x12+\n\x07\x66ilings\x18\x05 \x03(\x0b\x32\x1a.onecard.medical.v1.Filing2\x8e\x01\n\x0f\x43overageService\x12{\n\rQueryCoverage\x12(.onecard.medical.v1.QueryCoverageRequest\x1a).onecard.medical.v1.QueryCoverageResponse\"\x15\xca\xf3\x18\x11\x08\x01\x12\x01\x01\x1a\x01\x01(\x01\x30\x90N@\x80\x80\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onecard/medical/v1/coverage.proto\x12\x12onecard.medical.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\x1a\x1fonecard/medical/v1/filing.proto\x1a\x1fonecard/medical/v1/values.proto\"\x9a\x03\n\tEnrolment\x12\x37\n\x0einsurance_kind\x18\x01 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12/\n\x06status\x18\x02 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12\x35\n\x0cperson_class\x18\x03 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12\x16\n\x0einsurance_area\x18\x04 \x01(\t\x12\x1b\n\x13\x61\x63\x63ount_balance_fen\x18\x05 \x01(\x03\x12\x33\n\tfirst_day\x18\x06 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\x12\x32\n\x08last_day\x18\x07 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\x12\x34\n\x08\x65mployer\x18\x08 \x01(\x0b\x32\x1c.onecard.medical.v1.EmployerB\x04\xd0\xf3\x18\x01\x12\x18\n\x10is_civil_servant\x18\t \x01(\x08\"\x18\n\x08\x45mployer\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xbc\x02\n\x14QueryCoverageRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x32\n\ncredential\x18\x02 \x01(\x0b\x32\x1e.onecard.medical.v1.Credential\x12\x38\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01\x12\x16\n\x0einsurance_area\x18\x04 \x01(\t\x12\x34\n\x0binstitution\x18\x05 \x01(\x0b\x32\x1f.onecard.medical.v1.Institution\x12-\n\x03\x64\x61y\x18\x06 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\"\xa1\x02\n\x15QueryCoverageResponse\x12\x33\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentity\x12\x39\n\x0einsured_number\x18\x02 \x01(\x0b\x32!.onecard.medical.v1.InsuredNumber\x12\x38\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01\x12\x31\n\nenrolments\x18\x04 \x03(\x0b\x32\x1d.onecard.medical.v1.Enrolment\x12+\n\x07\x66ilings\x18\x05 \x03(\x0b\x32\x1a.onecard.medical.v1.Filing2\x8e\x01\n\x0f\x43overageService\x12{\n\rQueryCoverage\x12(.onecard.medical.v1.QueryCoverageRequest\x1a).onecard.medical.v1.QueryCoverageResponse\"\x15\xca\xf3\x18\x11\x08\x01\x12\x01\x01\x1a\x01\x01(\x01\x30\x90N@\x80\x80\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onecard.medical.v1.coverage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENROLMENT'].fields_by_name['employer_name']._loaded_options = None
-  _globals['_ENROLMENT'].fields_by_name['employer_name']._serialized_options = b'\320\363\030\001'
+  _globals['_ENROLMENT'].fields_by_name['employer']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['employer']._serialized_options = b'\320\363\030\001'
   _globals['_QUERYCOVERAGEREQUEST'].fields_by_name['person']._loaded_options = None
   _globals['_QUERYCOVERAGEREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
   _globals['_QUERYCOVERAGEREQUEST'].fields_by_name['details']._loaded_options = None
@@ -46,11 +46,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COVERAGESERVICE'].methods_by_name['QueryCoverage']._loaded_options = None
   _globals['_COVERAGESERVICE'].methods_by_name['QueryCoverage']._serialized_options = b'\312\363\030\021\010\001\022\001\001\032\001\001(\0010\220N@\200\200\001'
   _globals['_ENROLMENT']._serialized_start=193
-  _globals['_ENROLMENT']._serialized_end=578
-  _globals['_QUERYCOVERAGEREQUEST']._serialized_start=581
-  _globals['_QUERYCOVERAGEREQUEST']._serialized_end=897
-  _globals['_QUERYCOVERAGERESPONSE']._serialized_start=900
-  _globals['_QUERYCOVERAGERESPONSE']._serialized_end=1189
-  _globals['_COVERAGESERVICE']._serialized_start=1192
-  _globals['_COVERAGESERVICE']._serialized_end=1334
+  _globals['_ENROLMENT']._serialized_end=603
+  _globals['_EMPLOYER']._serialized_start=605
+  _globals['_EMPLOYER']._serialized_end=629
+  _globals['_QUERYCOVERAGEREQUEST']._serialized_start=632
+  _globals['_QUERYCOVERAGEREQUEST']._serialized_end=948
+  _globals['_QUERYCOVERAGERESPONSE']._serialized_start=951
+  _globals['_QUERYCOVERAGERESPONSE']._serialized_end=1240
+  _globals['_COVERAGESERVICE']._serialized_start=1243
+  _globals['_COVERAGESERVICE']._serialized_end=1385
 # @@protoc_insertion_point(module_scope)

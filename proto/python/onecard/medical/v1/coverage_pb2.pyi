@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Enrolment(_message.Message):
-    __slots__ = ("insurance_kind", "status", "person_class", "insurance_area", "account_balance_fen", "first_day", "last_day", "employer_name", "is_civil_servant")
+    __slots__ = ("insurance_kind", "status", "person_class", "insurance_area", "account_balance_fen", "first_day", "last_day", "employer", "is_civil_servant")
     INSURANCE_KIND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PERSON_CLASS_FIELD_NUMBER: _ClassVar[int]
@@ -19,7 +19,7 @@ class Enrolment(_message.Message):
     ACCOUNT_BALANCE_FEN_FIELD_NUMBER: _ClassVar[int]
     FIRST_DAY_FIELD_NUMBER: _ClassVar[int]
     LAST_DAY_FIELD_NUMBER: _ClassVar[int]
-    EMPLOYER_NAME_FIELD_NUMBER: _ClassVar[int]
+    EMPLOYER_FIELD_NUMBER: _ClassVar[int]
     IS_CIVIL_SERVANT_FIELD_NUMBER: _ClassVar[int]
     insurance_kind: _values_pb2.CodedValue
     status: _values_pb2.CodedValue
@@ -28,9 +28,15 @@ class Enrolment(_message.Message):
     account_balance_fen: int
     first_day: _values_pb2.CalendarDay
     last_day: _values_pb2.CalendarDay
-    employer_name: str
+    employer: Employer
     is_civil_servant: bool
-    def __init__(self, insurance_kind: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., status: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., person_class: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., insurance_area: _Optional[str] = ..., account_balance_fen: _Optional[int] = ..., first_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., last_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., employer_name: _Optional[str] = ..., is_civil_servant: _Optional[bool] = ...) -> None: ...
+    def __init__(self, insurance_kind: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., status: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., person_class: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., insurance_area: _Optional[str] = ..., account_balance_fen: _Optional[int] = ..., first_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., last_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., employer: _Optional[_Union[Employer, _Mapping]] = ..., is_civil_servant: _Optional[bool] = ...) -> None: ...
+
+class Employer(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class QueryCoverageRequest(_message.Message):
     __slots__ = ("person", "credential", "details", "insurance_area", "institution", "day")

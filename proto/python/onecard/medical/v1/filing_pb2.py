@@ -27,7 +27,7 @@ from onecard.exchange.v1 import values_pb2 as onecard_dot_exchange_dot_v1_dot_va
 from onecard.medical.v1 import values_pb2 as onecard_dot_medical_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fonecard/medical/v1/filing.proto\x12\x12onecard.medical.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\x1a\x1fonecard/medical/v1/values.proto\"\x8f\x02\n\x13ReportFilingRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x39\n\x0einsured_number\x18\x02 \x01(\x0b\x32!.onecard.medical.v1.InsuredNumber\x12\x38\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01\x12*\n\x06\x66iling\x18\x04 \x01(\x0b\x32\x1a.onecard.medical.v1.Filing\x12\x1c\n\x14local_transaction_id\x18\x05 \x01(\t\"\x16\n\x14ReportFilingResponse\"\xad\x03\n\x06\x46iling\x12\x11\n\tfiling_id\x18\x01 \x01(\t\x12\x34\n\x0b\x66iling_type\x18\x02 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12\x16\n\x0einsurance_area\x18\x03 \x01(\t\x12\x18\n\x10\x64\x65stination_area\x18\x04 \x01(\t\x12\x33\n\tfirst_day\x18\x05 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\x12\x32\n\x08last_day\x18\x06 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\x12\x37\n\x0einsurance_kind\x18\x07 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12\x18\n\x10institution_code\x18\x08 \x01(\t\x12\x1c\n\x0e\x64iagnosis_code\x18\t \x01(\tB\x04\xd0\xf3\x18\x01\x12\x1c\n\x0e\x64iagnosis_name\x18\n \x01(\tB\x04\xd0\xf3\x18\x01\x12\x30\n\x07\x63hannel\x18\x0b \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\"\x87\x02\n\x0b\x46ileRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x39\n\x0einsured_number\x18\x02 \x01(\x0b\x32!.onecard.medical.v1.InsuredNumber\x12\x38\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01\x12*\n\x06\x66iling\x18\x04 \x01(\x0b\x32\x1a.onecard.medical.v1.Filing\x12\x1c\n\x14local_transaction_id\x18\x05 \x01(\t\":\n\x0c\x46ileResponse\x12*\n\x06\x66iling\x18\x01 \x01(\x0b\x32\x1a.onecard.medical.v1.Filing\"\xcd\x01\n\x15WithdrawFilingRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x39\n\x0einsured_number\x18\x02 \x01(\x0b\x32!.onecard.medical.v1.InsuredNumber\x12\x11\n\tfiling_id\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\x1c\n\x14local_transaction_id\x18\x05 \x01(\t\"+\n\x16WithdrawFilingResponse\x12\x11\n\tfiling_id\x18\x01 \x01(\t2\xed\x02\n\rFilingService\x12\x62\n\x04\x46ile\x12\x1f.onecard.medical.v1.FileRequest\x1a .onecard.medical.v1.FileResponse\"\x17\xca\xf3\x18\x13\x08\x01\x12\x01\x01\x1a\x01\x01 \x01(\x01\x30\x90N@\x80\x80\x04\x12u\n\x0cReportFiling\x12\'.onecard.medical.v1.ReportFilingRequest\x1a(.onecard.medical.v1.ReportFilingResponse\"\x12\xca\xf3\x18\x0e\x08\x02\x12\x01\x01\x1a\x01\x01 \x01@\x80\x80\x04\x12\x80\x01\n\x0eWithdrawFiling\x12).onecard.medical.v1.WithdrawFilingRequest\x1a*.onecard.medical.v1.WithdrawFilingResponse\"\x17\xca\xf3\x18\x13\x08\x01\x12\x01\x01\x1a\x01\x01 \x01(\x01\x30\x90N@\x80\x80\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fonecard/medical/v1/filing.proto\x12\x12onecard.medical.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\x1a\x1fonecard/medical/v1/values.proto\"\x8f\x02\n\x13ReportFilingRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x39\n\x0einsured_number\x18\x02 \x01(\x0b\x32!.onecard.medical.v1.InsuredNumber\x12\x38\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01\x12*\n\x06\x66iling\x18\x04 \x01(\x0b\x32\x1a.onecard.medical.v1.Filing\x12\x1c\n\x14local_transaction_id\x18\x05 \x01(\t\"\x16\n\x14ReportFilingResponse\"\xb1\x03\n\x06\x46iling\x12\x11\n\tfiling_id\x18\x01 \x01(\t\x12\x34\n\x0b\x66iling_type\x18\x02 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12\x16\n\x0einsurance_area\x18\x03 \x01(\t\x12\x18\n\x10\x64\x65stination_area\x18\x04 \x01(\t\x12\x33\n\tfirst_day\x18\x05 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\x12\x32\n\x08last_day\x18\x06 \x01(\x0b\x32 .onecard.exchange.v1.CalendarDay\x12\x37\n\x0einsurance_kind\x18\x07 \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\x12\x18\n\x10institution_code\x18\x08 \x01(\t\x12>\n\tdiagnosis\x18\t \x01(\x0b\x32%.onecard.medical.v1.ReferralDiagnosisB\x04\xd0\xf3\x18\x01\x12\x30\n\x07\x63hannel\x18\n \x01(\x0b\x32\x1f.onecard.exchange.v1.CodedValue\"/\n\x11ReferralDiagnosis\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x87\x02\n\x0b\x46ileRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x39\n\x0einsured_number\x18\x02 \x01(\x0b\x32!.onecard.medical.v1.InsuredNumber\x12\x38\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01\x12*\n\x06\x66iling\x18\x04 \x01(\x0b\x32\x1a.onecard.medical.v1.Filing\x12\x1c\n\x14local_transaction_id\x18\x05 \x01(\t\":\n\x0c\x46ileResponse\x12*\n\x06\x66iling\x18\x01 \x01(\x0b\x32\x1a.onecard.medical.v1.Filing\"\xcd\x01\n\x15WithdrawFilingRequest\x12\x39\n\x06person\x18\x01 \x01(\x0b\x32#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01\x12\x39\n\x0einsured_number\x18\x02 \x01(\x0b\x32!.onecard.medical.v1.InsuredNumber\x12\x11\n\tfiling_id\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\x1c\n\x14local_transaction_id\x18\x05 \x01(\t\"+\n\x16WithdrawFilingResponse\x12\x11\n\tfiling_id\x18\x01 \x01(\t2\xed\x02\n\rFilingService\x12\x62\n\x04\x46ile\x12\x1f.onecard.medical.v1.FileRequest\x1a .onecard.medical.v1.FileResponse\"\x17\xca\xf3\x18\x13\x08\x01\x12\x01\x01\x1a\x01\x01 \x01(\x01\x30\x90N@\x80\x80\x04\x12u\n\x0cReportFiling\x12\'.onecard.medical.v1.ReportFilingRequest\x1a(.onecard.medical.v1.ReportFilingResponse\"\x12\xca\xf3\x18\x0e\x08\x02\x12\x01\x01\x1a\x01\x01 \x01@\x80\x80\x04\x12\x80\x01\n\x0eWithdrawFiling\x12).onecard.medical.v1.WithdrawFilingRequest\x1a*.onecard.medical.v1.WithdrawFilingResponse\"\x17\xca\xf3\x18\x13\x08\x01\x12\x01\x01\x1a\x01\x01 \x01(\x01\x30\x90N@\x80\x80\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTFILINGREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
   _globals['_REPORTFILINGREQUEST'].fields_by_name['details']._loaded_options = None
   _globals['_REPORTFILINGREQUEST'].fields_by_name['details']._serialized_options = b'\320\363\030\001'
-  _globals['_FILING'].fields_by_name['diagnosis_code']._loaded_options = None
-  _globals['_FILING'].fields_by_name['diagnosis_code']._serialized_options = b'\320\363\030\001'
-  _globals['_FILING'].fields_by_name['diagnosis_name']._loaded_options = None
-  _globals['_FILING'].fields_by_name['diagnosis_name']._serialized_options = b'\320\363\030\001'
+  _globals['_FILING'].fields_by_name['diagnosis']._loaded_options = None
+  _globals['_FILING'].fields_by_name['diagnosis']._serialized_options = b'\320\363\030\001'
   _globals['_FILEREQUEST'].fields_by_name['person']._loaded_options = None
   _globals['_FILEREQUEST'].fields_by_name['person']._serialized_options = b'\330\363\030\001'
   _globals['_FILEREQUEST'].fields_by_name['details']._loaded_options = None
@@ -59,15 +57,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTFILINGRESPONSE']._serialized_start=431
   _globals['_REPORTFILINGRESPONSE']._serialized_end=453
   _globals['_FILING']._serialized_start=456
-  _globals['_FILING']._serialized_end=885
-  _globals['_FILEREQUEST']._serialized_start=888
-  _globals['_FILEREQUEST']._serialized_end=1151
-  _globals['_FILERESPONSE']._serialized_start=1153
-  _globals['_FILERESPONSE']._serialized_end=1211
-  _globals['_WITHDRAWFILINGREQUEST']._serialized_start=1214
-  _globals['_WITHDRAWFILINGREQUEST']._serialized_end=1419
-  _globals['_WITHDRAWFILINGRESPONSE']._serialized_start=1421
-  _globals['_WITHDRAWFILINGRESPONSE']._serialized_end=1464
-  _globals['_FILINGSERVICE']._serialized_start=1467
-  _globals['_FILINGSERVICE']._serialized_end=1832
+  _globals['_FILING']._serialized_end=889
+  _globals['_REFERRALDIAGNOSIS']._serialized_start=891
+  _globals['_REFERRALDIAGNOSIS']._serialized_end=938
+  _globals['_FILEREQUEST']._serialized_start=941
+  _globals['_FILEREQUEST']._serialized_end=1204
+  _globals['_FILERESPONSE']._serialized_start=1206
+  _globals['_FILERESPONSE']._serialized_end=1264
+  _globals['_WITHDRAWFILINGREQUEST']._serialized_start=1267
+  _globals['_WITHDRAWFILINGREQUEST']._serialized_end=1472
+  _globals['_WITHDRAWFILINGRESPONSE']._serialized_start=1474
+  _globals['_WITHDRAWFILINGRESPONSE']._serialized_end=1517
+  _globals['_FILINGSERVICE']._serialized_start=1520
+  _globals['_FILINGSERVICE']._serialized_end=1885
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ class ReportFilingResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class Filing(_message.Message):
-    __slots__ = ("filing_id", "filing_type", "insurance_area", "destination_area", "first_day", "last_day", "insurance_kind", "institution_code", "diagnosis_code", "diagnosis_name", "channel")
+    __slots__ = ("filing_id", "filing_type", "insurance_area", "destination_area", "first_day", "last_day", "insurance_kind", "institution_code", "diagnosis", "channel")
     FILING_ID_FIELD_NUMBER: _ClassVar[int]
     FILING_TYPE_FIELD_NUMBER: _ClassVar[int]
     INSURANCE_AREA_FIELD_NUMBER: _ClassVar[int]
@@ -36,8 +36,7 @@ class Filing(_message.Message):
     LAST_DAY_FIELD_NUMBER: _ClassVar[int]
     INSURANCE_KIND_FIELD_NUMBER: _ClassVar[int]
     INSTITUTION_CODE_FIELD_NUMBER: _ClassVar[int]
-    DIAGNOSIS_CODE_FIELD_NUMBER: _ClassVar[int]
-    DIAGNOSIS_NAME_FIELD_NUMBER: _ClassVar[int]
+    DIAGNOSIS_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     filing_id: str
     filing_type: _values_pb2.CodedValue
@@ -47,10 +46,17 @@ class Filing(_message.Message):
     last_day: _values_pb2.CalendarDay
     insurance_kind: _values_pb2.CodedValue
     institution_code: str
-    diagnosis_code: str
-    diagnosis_name: str
+    diagnosis: ReferralDiagnosis
     channel: _values_pb2.CodedValue
-    def __init__(self, filing_id: _Optional[str] = ..., filing_type: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., insurance_area: _Optional[str] = ..., destination_area: _Optional[str] = ..., first_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., last_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., insurance_kind: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., institution_code: _Optional[str] = ..., diagnosis_code: _Optional[str] = ..., diagnosis_name: _Optional[str] = ..., channel: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ...) -> None: ...
+    def __init__(self, filing_id: _Optional[str] = ..., filing_type: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., insurance_area: _Optional[str] = ..., destination_area: _Optional[str] = ..., first_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., last_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., insurance_kind: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., institution_code: _Optional[str] = ..., diagnosis: _Optional[_Union[ReferralDiagnosis, _Mapping]] = ..., channel: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ...) -> None: ...
+
+class ReferralDiagnosis(_message.Message):
+    __slots__ = ("code", "name")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    name: str
+    def __init__(self, code: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class FileRequest(_message.Message):
     __slots__ = ("person", "insured_number", "details", "filing", "local_transaction_id")

@@ -36,7 +36,7 @@ SETTLEMENT_FINDING_UNDONE: SettlementFinding
 SETTLEMENT_FINDING_IN_DOUBT: SettlementFinding
 
 class SettlementTerms(_message.Message):
-    __slots__ = ("insured_number", "encounter", "institution", "care_kind", "insurance_kind", "filing_id", "filing_type", "first_day", "last_day", "interim_period", "fees", "line_count", "uses_personal_account", "settlement_way", "credential", "local_transaction_id")
+    __slots__ = ("insured_number", "encounter", "institution", "care_kind", "insurance_kind", "filing_id", "filing_type", "first_day", "last_day", "interim_period", "fees", "line_count", "uses_personal_account", "settlement_way", "credential", "local_transaction_id", "filing_first_day", "filing_last_day")
     INSURED_NUMBER_FIELD_NUMBER: _ClassVar[int]
     ENCOUNTER_FIELD_NUMBER: _ClassVar[int]
     INSTITUTION_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,8 @@ class SettlementTerms(_message.Message):
     SETTLEMENT_WAY_FIELD_NUMBER: _ClassVar[int]
     CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
     LOCAL_TRANSACTION_ID_FIELD_NUMBER: _ClassVar[int]
+    FILING_FIRST_DAY_FIELD_NUMBER: _ClassVar[int]
+    FILING_LAST_DAY_FIELD_NUMBER: _ClassVar[int]
     insured_number: _values_pb2_1.InsuredNumber
     encounter: _values_pb2_1.EncounterReference
     institution: _values_pb2_1.Institution
@@ -69,7 +71,9 @@ class SettlementTerms(_message.Message):
     settlement_way: _values_pb2.CodedValue
     credential: _values_pb2_1.Credential
     local_transaction_id: str
-    def __init__(self, insured_number: _Optional[_Union[_values_pb2_1.InsuredNumber, _Mapping]] = ..., encounter: _Optional[_Union[_values_pb2_1.EncounterReference, _Mapping]] = ..., institution: _Optional[_Union[_values_pb2_1.Institution, _Mapping]] = ..., care_kind: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., insurance_kind: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., filing_id: _Optional[str] = ..., filing_type: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., first_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., last_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., interim_period: _Optional[_Union[InterimPeriod, _Mapping]] = ..., fees: _Optional[_Union[_values_pb2_1.FeeTotals, _Mapping]] = ..., line_count: _Optional[int] = ..., uses_personal_account: _Optional[bool] = ..., settlement_way: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., credential: _Optional[_Union[_values_pb2_1.Credential, _Mapping]] = ..., local_transaction_id: _Optional[str] = ...) -> None: ...
+    filing_first_day: _values_pb2.CalendarDay
+    filing_last_day: _values_pb2.CalendarDay
+    def __init__(self, insured_number: _Optional[_Union[_values_pb2_1.InsuredNumber, _Mapping]] = ..., encounter: _Optional[_Union[_values_pb2_1.EncounterReference, _Mapping]] = ..., institution: _Optional[_Union[_values_pb2_1.Institution, _Mapping]] = ..., care_kind: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., insurance_kind: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., filing_id: _Optional[str] = ..., filing_type: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., first_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., last_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., interim_period: _Optional[_Union[InterimPeriod, _Mapping]] = ..., fees: _Optional[_Union[_values_pb2_1.FeeTotals, _Mapping]] = ..., line_count: _Optional[int] = ..., uses_personal_account: _Optional[bool] = ..., settlement_way: _Optional[_Union[_values_pb2.CodedValue, _Mapping]] = ..., credential: _Optional[_Union[_values_pb2_1.Credential, _Mapping]] = ..., local_transaction_id: _Optional[str] = ..., filing_first_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ..., filing_last_day: _Optional[_Union[_values_pb2.CalendarDay, _Mapping]] = ...) -> None: ...
 
 class InterimPeriod(_message.Message):
     __slots__ = ("first_day", "last_day")

@@ -42,7 +42,7 @@ type Enrolment struct {
 	// Last day, absent while active; source paus_insu_date.
 	LastDay *v1.CalendarDay `protobuf:"bytes,7,opt,name=last_day,json=lastDay,proto3" json:"last_day,omitempty"`
 	// Employer; source emp_name.
-	EmployerName string `protobuf:"bytes,8,opt,name=employer_name,json=employerName,proto3" json:"employer_name,omitempty"`
+	Employer *Employer `protobuf:"bytes,8,opt,name=employer,proto3" json:"employer,omitempty"`
 	// Whether the person is a civil servant; source cvlserv_flag.
 	IsCivilServant bool `protobuf:"varint,9,opt,name=is_civil_servant,json=isCivilServant,proto3" json:"is_civil_servant,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -128,11 +128,11 @@ func (x *Enrolment) GetLastDay() *v1.CalendarDay {
 	return nil
 }
 
-func (x *Enrolment) GetEmployerName() string {
+func (x *Enrolment) GetEmployer() *Employer {
 	if x != nil {
-		return x.EmployerName
+		return x.Employer
 	}
-	return ""
+	return nil
 }
 
 func (x *Enrolment) GetIsCivilServant() bool {
@@ -140,6 +140,52 @@ func (x *Enrolment) GetIsCivilServant() bool {
 		return x.IsCivilServant
 	}
 	return false
+}
+
+// Who employs an insured person, apart because it is personal.
+type Employer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name; source emp_name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Employer) Reset() {
+	*x = Employer{}
+	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Employer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Employer) ProtoMessage() {}
+
+func (x *Employer) ProtoReflect() protoreflect.Message {
+	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Employer.ProtoReflect.Descriptor instead.
+func (*Employer) Descriptor() ([]byte, []int) {
+	return file_onecard_medical_v1_coverage_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Employer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 // Asks.
@@ -163,7 +209,7 @@ type QueryCoverageRequest struct {
 
 func (x *QueryCoverageRequest) Reset() {
 	*x = QueryCoverageRequest{}
-	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[1]
+	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -175,7 +221,7 @@ func (x *QueryCoverageRequest) String() string {
 func (*QueryCoverageRequest) ProtoMessage() {}
 
 func (x *QueryCoverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[1]
+	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -188,7 +234,7 @@ func (x *QueryCoverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryCoverageRequest.ProtoReflect.Descriptor instead.
 func (*QueryCoverageRequest) Descriptor() ([]byte, []int) {
-	return file_onecard_medical_v1_coverage_proto_rawDescGZIP(), []int{1}
+	return file_onecard_medical_v1_coverage_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *QueryCoverageRequest) GetPerson() *v1.PersonIdentity {
@@ -252,7 +298,7 @@ type QueryCoverageResponse struct {
 
 func (x *QueryCoverageResponse) Reset() {
 	*x = QueryCoverageResponse{}
-	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[2]
+	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +310,7 @@ func (x *QueryCoverageResponse) String() string {
 func (*QueryCoverageResponse) ProtoMessage() {}
 
 func (x *QueryCoverageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[2]
+	mi := &file_onecard_medical_v1_coverage_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +323,7 @@ func (x *QueryCoverageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryCoverageResponse.ProtoReflect.Descriptor instead.
 func (*QueryCoverageResponse) Descriptor() ([]byte, []int) {
-	return file_onecard_medical_v1_coverage_proto_rawDescGZIP(), []int{2}
+	return file_onecard_medical_v1_coverage_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *QueryCoverageResponse) GetPerson() *v1.PersonIdentity {
@@ -319,7 +365,7 @@ var File_onecard_medical_v1_coverage_proto protoreflect.FileDescriptor
 
 const file_onecard_medical_v1_coverage_proto_rawDesc = "" +
 	"\n" +
-	"!onecard/medical/v1/coverage.proto\x12\x12onecard.medical.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\x1a\x1fonecard/medical/v1/filing.proto\x1a\x1fonecard/medical/v1/values.proto\"\xf8\x03\n" +
+	"!onecard/medical/v1/coverage.proto\x12\x12onecard.medical.v1\x1a!onecard/exchange/v1/options.proto\x1a onecard/exchange/v1/values.proto\x1a\x1fonecard/medical/v1/filing.proto\x1a\x1fonecard/medical/v1/values.proto\"\x8d\x04\n" +
 	"\tEnrolment\x12F\n" +
 	"\x0einsurance_kind\x18\x01 \x01(\v2\x1f.onecard.exchange.v1.CodedValueR\rinsuranceKind\x127\n" +
 	"\x06status\x18\x02 \x01(\v2\x1f.onecard.exchange.v1.CodedValueR\x06status\x12B\n" +
@@ -327,9 +373,11 @@ const file_onecard_medical_v1_coverage_proto_rawDesc = "" +
 	"\x0einsurance_area\x18\x04 \x01(\tR\rinsuranceArea\x12.\n" +
 	"\x13account_balance_fen\x18\x05 \x01(\x03R\x11accountBalanceFen\x12=\n" +
 	"\tfirst_day\x18\x06 \x01(\v2 .onecard.exchange.v1.CalendarDayR\bfirstDay\x12;\n" +
-	"\blast_day\x18\a \x01(\v2 .onecard.exchange.v1.CalendarDayR\alastDay\x12)\n" +
-	"\remployer_name\x18\b \x01(\tB\x04\xd0\xf3\x18\x01R\femployerName\x12(\n" +
-	"\x10is_civil_servant\x18\t \x01(\bR\x0eisCivilServant\"\xfa\x02\n" +
+	"\blast_day\x18\a \x01(\v2 .onecard.exchange.v1.CalendarDayR\alastDay\x12>\n" +
+	"\bemployer\x18\b \x01(\v2\x1c.onecard.medical.v1.EmployerB\x04\xd0\xf3\x18\x01R\bemployer\x12(\n" +
+	"\x10is_civil_servant\x18\t \x01(\bR\x0eisCivilServant\"\x1e\n" +
+	"\bEmployer\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xfa\x02\n" +
 	"\x14QueryCoverageRequest\x12A\n" +
 	"\x06person\x18\x01 \x01(\v2#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01R\x06person\x12>\n" +
 	"\n" +
@@ -362,43 +410,45 @@ func file_onecard_medical_v1_coverage_proto_rawDescGZIP() []byte {
 	return file_onecard_medical_v1_coverage_proto_rawDescData
 }
 
-var file_onecard_medical_v1_coverage_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_onecard_medical_v1_coverage_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_onecard_medical_v1_coverage_proto_goTypes = []any{
 	(*Enrolment)(nil),             // 0: onecard.medical.v1.Enrolment
-	(*QueryCoverageRequest)(nil),  // 1: onecard.medical.v1.QueryCoverageRequest
-	(*QueryCoverageResponse)(nil), // 2: onecard.medical.v1.QueryCoverageResponse
-	(*v1.CodedValue)(nil),         // 3: onecard.exchange.v1.CodedValue
-	(*v1.CalendarDay)(nil),        // 4: onecard.exchange.v1.CalendarDay
-	(*v1.PersonIdentity)(nil),     // 5: onecard.exchange.v1.PersonIdentity
-	(*Credential)(nil),            // 6: onecard.medical.v1.Credential
-	(*PersonDetails)(nil),         // 7: onecard.medical.v1.PersonDetails
-	(*Institution)(nil),           // 8: onecard.medical.v1.Institution
-	(*InsuredNumber)(nil),         // 9: onecard.medical.v1.InsuredNumber
-	(*Filing)(nil),                // 10: onecard.medical.v1.Filing
+	(*Employer)(nil),              // 1: onecard.medical.v1.Employer
+	(*QueryCoverageRequest)(nil),  // 2: onecard.medical.v1.QueryCoverageRequest
+	(*QueryCoverageResponse)(nil), // 3: onecard.medical.v1.QueryCoverageResponse
+	(*v1.CodedValue)(nil),         // 4: onecard.exchange.v1.CodedValue
+	(*v1.CalendarDay)(nil),        // 5: onecard.exchange.v1.CalendarDay
+	(*v1.PersonIdentity)(nil),     // 6: onecard.exchange.v1.PersonIdentity
+	(*Credential)(nil),            // 7: onecard.medical.v1.Credential
+	(*PersonDetails)(nil),         // 8: onecard.medical.v1.PersonDetails
+	(*Institution)(nil),           // 9: onecard.medical.v1.Institution
+	(*InsuredNumber)(nil),         // 10: onecard.medical.v1.InsuredNumber
+	(*Filing)(nil),                // 11: onecard.medical.v1.Filing
 }
 var file_onecard_medical_v1_coverage_proto_depIdxs = []int32{
-	3,  // 0: onecard.medical.v1.Enrolment.insurance_kind:type_name -> onecard.exchange.v1.CodedValue
-	3,  // 1: onecard.medical.v1.Enrolment.status:type_name -> onecard.exchange.v1.CodedValue
-	3,  // 2: onecard.medical.v1.Enrolment.person_class:type_name -> onecard.exchange.v1.CodedValue
-	4,  // 3: onecard.medical.v1.Enrolment.first_day:type_name -> onecard.exchange.v1.CalendarDay
-	4,  // 4: onecard.medical.v1.Enrolment.last_day:type_name -> onecard.exchange.v1.CalendarDay
-	5,  // 5: onecard.medical.v1.QueryCoverageRequest.person:type_name -> onecard.exchange.v1.PersonIdentity
-	6,  // 6: onecard.medical.v1.QueryCoverageRequest.credential:type_name -> onecard.medical.v1.Credential
-	7,  // 7: onecard.medical.v1.QueryCoverageRequest.details:type_name -> onecard.medical.v1.PersonDetails
-	8,  // 8: onecard.medical.v1.QueryCoverageRequest.institution:type_name -> onecard.medical.v1.Institution
-	4,  // 9: onecard.medical.v1.QueryCoverageRequest.day:type_name -> onecard.exchange.v1.CalendarDay
-	5,  // 10: onecard.medical.v1.QueryCoverageResponse.person:type_name -> onecard.exchange.v1.PersonIdentity
-	9,  // 11: onecard.medical.v1.QueryCoverageResponse.insured_number:type_name -> onecard.medical.v1.InsuredNumber
-	7,  // 12: onecard.medical.v1.QueryCoverageResponse.details:type_name -> onecard.medical.v1.PersonDetails
-	0,  // 13: onecard.medical.v1.QueryCoverageResponse.enrolments:type_name -> onecard.medical.v1.Enrolment
-	10, // 14: onecard.medical.v1.QueryCoverageResponse.filings:type_name -> onecard.medical.v1.Filing
-	1,  // 15: onecard.medical.v1.CoverageService.QueryCoverage:input_type -> onecard.medical.v1.QueryCoverageRequest
-	2,  // 16: onecard.medical.v1.CoverageService.QueryCoverage:output_type -> onecard.medical.v1.QueryCoverageResponse
-	16, // [16:17] is the sub-list for method output_type
-	15, // [15:16] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	4,  // 0: onecard.medical.v1.Enrolment.insurance_kind:type_name -> onecard.exchange.v1.CodedValue
+	4,  // 1: onecard.medical.v1.Enrolment.status:type_name -> onecard.exchange.v1.CodedValue
+	4,  // 2: onecard.medical.v1.Enrolment.person_class:type_name -> onecard.exchange.v1.CodedValue
+	5,  // 3: onecard.medical.v1.Enrolment.first_day:type_name -> onecard.exchange.v1.CalendarDay
+	5,  // 4: onecard.medical.v1.Enrolment.last_day:type_name -> onecard.exchange.v1.CalendarDay
+	1,  // 5: onecard.medical.v1.Enrolment.employer:type_name -> onecard.medical.v1.Employer
+	6,  // 6: onecard.medical.v1.QueryCoverageRequest.person:type_name -> onecard.exchange.v1.PersonIdentity
+	7,  // 7: onecard.medical.v1.QueryCoverageRequest.credential:type_name -> onecard.medical.v1.Credential
+	8,  // 8: onecard.medical.v1.QueryCoverageRequest.details:type_name -> onecard.medical.v1.PersonDetails
+	9,  // 9: onecard.medical.v1.QueryCoverageRequest.institution:type_name -> onecard.medical.v1.Institution
+	5,  // 10: onecard.medical.v1.QueryCoverageRequest.day:type_name -> onecard.exchange.v1.CalendarDay
+	6,  // 11: onecard.medical.v1.QueryCoverageResponse.person:type_name -> onecard.exchange.v1.PersonIdentity
+	10, // 12: onecard.medical.v1.QueryCoverageResponse.insured_number:type_name -> onecard.medical.v1.InsuredNumber
+	8,  // 13: onecard.medical.v1.QueryCoverageResponse.details:type_name -> onecard.medical.v1.PersonDetails
+	0,  // 14: onecard.medical.v1.QueryCoverageResponse.enrolments:type_name -> onecard.medical.v1.Enrolment
+	11, // 15: onecard.medical.v1.QueryCoverageResponse.filings:type_name -> onecard.medical.v1.Filing
+	2,  // 16: onecard.medical.v1.CoverageService.QueryCoverage:input_type -> onecard.medical.v1.QueryCoverageRequest
+	3,  // 17: onecard.medical.v1.CoverageService.QueryCoverage:output_type -> onecard.medical.v1.QueryCoverageResponse
+	17, // [17:18] is the sub-list for method output_type
+	16, // [16:17] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_onecard_medical_v1_coverage_proto_init() }
@@ -414,7 +464,7 @@ func file_onecard_medical_v1_coverage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onecard_medical_v1_coverage_proto_rawDesc), len(file_onecard_medical_v1_coverage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

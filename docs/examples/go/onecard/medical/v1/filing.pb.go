@@ -162,12 +162,10 @@ type Filing struct {
 	InsuranceKind *v1.CodedValue `protobuf:"bytes,7,opt,name=insurance_kind,json=insuranceKind,proto3" json:"insurance_kind,omitempty"`
 	// Institution referred to, if one; source trafout_fixmedins_code / reflin_medins_no.
 	InstitutionCode string `protobuf:"bytes,8,opt,name=institution_code,json=institutionCode,proto3" json:"institution_code,omitempty"`
-	// Diagnosis code of a referral; source diag_code.
-	DiagnosisCode string `protobuf:"bytes,9,opt,name=diagnosis_code,json=diagnosisCode,proto3" json:"diagnosis_code,omitempty"`
-	// Diagnosis name of a referral; source diag_name.
-	DiagnosisName string `protobuf:"bytes,10,opt,name=diagnosis_name,json=diagnosisName,proto3" json:"diagnosis_name,omitempty"`
+	// Diagnosis of a referral; source diag_code, diag_name.
+	Diagnosis *ReferralDiagnosis `protobuf:"bytes,9,opt,name=diagnosis,proto3" json:"diagnosis,omitempty"`
 	// Channel; source dcla_souc.
-	Channel       *v1.CodedValue `protobuf:"bytes,11,opt,name=channel,proto3" json:"channel,omitempty"`
+	Channel       *v1.CodedValue `protobuf:"bytes,10,opt,name=channel,proto3" json:"channel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,18 +256,11 @@ func (x *Filing) GetInstitutionCode() string {
 	return ""
 }
 
-func (x *Filing) GetDiagnosisCode() string {
+func (x *Filing) GetDiagnosis() *ReferralDiagnosis {
 	if x != nil {
-		return x.DiagnosisCode
+		return x.Diagnosis
 	}
-	return ""
-}
-
-func (x *Filing) GetDiagnosisName() string {
-	if x != nil {
-		return x.DiagnosisName
-	}
-	return ""
+	return nil
 }
 
 func (x *Filing) GetChannel() *v1.CodedValue {
@@ -277,6 +268,61 @@ func (x *Filing) GetChannel() *v1.CodedValue {
 		return x.Channel
 	}
 	return nil
+}
+
+// The diagnosis for which a person is referred, apart because it is personal.
+type ReferralDiagnosis struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Code; source diag_code.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// Name; source diag_name.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReferralDiagnosis) Reset() {
+	*x = ReferralDiagnosis{}
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReferralDiagnosis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReferralDiagnosis) ProtoMessage() {}
+
+func (x *ReferralDiagnosis) ProtoReflect() protoreflect.Message {
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReferralDiagnosis.ProtoReflect.Descriptor instead.
+func (*ReferralDiagnosis) Descriptor() ([]byte, []int) {
+	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ReferralDiagnosis) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *ReferralDiagnosis) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 // Asks for a filing.
@@ -298,7 +344,7 @@ type FileRequest struct {
 
 func (x *FileRequest) Reset() {
 	*x = FileRequest{}
-	mi := &file_onecard_medical_v1_filing_proto_msgTypes[3]
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +356,7 @@ func (x *FileRequest) String() string {
 func (*FileRequest) ProtoMessage() {}
 
 func (x *FileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_medical_v1_filing_proto_msgTypes[3]
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +369,7 @@ func (x *FileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileRequest.ProtoReflect.Descriptor instead.
 func (*FileRequest) Descriptor() ([]byte, []int) {
-	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{3}
+	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FileRequest) GetPerson() *v1.PersonIdentity {
@@ -372,7 +418,7 @@ type FileResponse struct {
 
 func (x *FileResponse) Reset() {
 	*x = FileResponse{}
-	mi := &file_onecard_medical_v1_filing_proto_msgTypes[4]
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +430,7 @@ func (x *FileResponse) String() string {
 func (*FileResponse) ProtoMessage() {}
 
 func (x *FileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_medical_v1_filing_proto_msgTypes[4]
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +443,7 @@ func (x *FileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileResponse.ProtoReflect.Descriptor instead.
 func (*FileResponse) Descriptor() ([]byte, []int) {
-	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{4}
+	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FileResponse) GetFiling() *Filing {
@@ -426,7 +472,7 @@ type WithdrawFilingRequest struct {
 
 func (x *WithdrawFilingRequest) Reset() {
 	*x = WithdrawFilingRequest{}
-	mi := &file_onecard_medical_v1_filing_proto_msgTypes[5]
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +484,7 @@ func (x *WithdrawFilingRequest) String() string {
 func (*WithdrawFilingRequest) ProtoMessage() {}
 
 func (x *WithdrawFilingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_medical_v1_filing_proto_msgTypes[5]
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +497,7 @@ func (x *WithdrawFilingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawFilingRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawFilingRequest) Descriptor() ([]byte, []int) {
-	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{5}
+	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WithdrawFilingRequest) GetPerson() *v1.PersonIdentity {
@@ -500,7 +546,7 @@ type WithdrawFilingResponse struct {
 
 func (x *WithdrawFilingResponse) Reset() {
 	*x = WithdrawFilingResponse{}
-	mi := &file_onecard_medical_v1_filing_proto_msgTypes[6]
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +558,7 @@ func (x *WithdrawFilingResponse) String() string {
 func (*WithdrawFilingResponse) ProtoMessage() {}
 
 func (x *WithdrawFilingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onecard_medical_v1_filing_proto_msgTypes[6]
+	mi := &file_onecard_medical_v1_filing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +571,7 @@ func (x *WithdrawFilingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawFilingResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawFilingResponse) Descriptor() ([]byte, []int) {
-	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{6}
+	return file_onecard_medical_v1_filing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WithdrawFilingResponse) GetFilingId() string {
@@ -546,7 +592,7 @@ const file_onecard_medical_v1_filing_proto_rawDesc = "" +
 	"\adetails\x18\x03 \x01(\v2!.onecard.medical.v1.PersonDetailsB\x04\xd0\xf3\x18\x01R\adetails\x122\n" +
 	"\x06filing\x18\x04 \x01(\v2\x1a.onecard.medical.v1.FilingR\x06filing\x120\n" +
 	"\x14local_transaction_id\x18\x05 \x01(\tR\x12localTransactionId\"\x16\n" +
-	"\x14ReportFilingResponse\"\xbd\x04\n" +
+	"\x14ReportFilingResponse\"\xae\x04\n" +
 	"\x06Filing\x12\x1b\n" +
 	"\tfiling_id\x18\x01 \x01(\tR\bfilingId\x12@\n" +
 	"\vfiling_type\x18\x02 \x01(\v2\x1f.onecard.exchange.v1.CodedValueR\n" +
@@ -556,11 +602,13 @@ const file_onecard_medical_v1_filing_proto_rawDesc = "" +
 	"\tfirst_day\x18\x05 \x01(\v2 .onecard.exchange.v1.CalendarDayR\bfirstDay\x12;\n" +
 	"\blast_day\x18\x06 \x01(\v2 .onecard.exchange.v1.CalendarDayR\alastDay\x12F\n" +
 	"\x0einsurance_kind\x18\a \x01(\v2\x1f.onecard.exchange.v1.CodedValueR\rinsuranceKind\x12)\n" +
-	"\x10institution_code\x18\b \x01(\tR\x0finstitutionCode\x12+\n" +
-	"\x0ediagnosis_code\x18\t \x01(\tB\x04\xd0\xf3\x18\x01R\rdiagnosisCode\x12+\n" +
-	"\x0ediagnosis_name\x18\n" +
-	" \x01(\tB\x04\xd0\xf3\x18\x01R\rdiagnosisName\x129\n" +
-	"\achannel\x18\v \x01(\v2\x1f.onecard.exchange.v1.CodedValueR\achannel\"\xc3\x02\n" +
+	"\x10institution_code\x18\b \x01(\tR\x0finstitutionCode\x12I\n" +
+	"\tdiagnosis\x18\t \x01(\v2%.onecard.medical.v1.ReferralDiagnosisB\x04\xd0\xf3\x18\x01R\tdiagnosis\x129\n" +
+	"\achannel\x18\n" +
+	" \x01(\v2\x1f.onecard.exchange.v1.CodedValueR\achannel\";\n" +
+	"\x11ReferralDiagnosis\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xc3\x02\n" +
 	"\vFileRequest\x12A\n" +
 	"\x06person\x18\x01 \x01(\v2#.onecard.exchange.v1.PersonIdentityB\x04\xd8\xf3\x18\x01R\x06person\x12H\n" +
 	"\x0einsured_number\x18\x02 \x01(\v2!.onecard.medical.v1.InsuredNumberR\rinsuredNumber\x12A\n" +
@@ -594,49 +642,51 @@ func file_onecard_medical_v1_filing_proto_rawDescGZIP() []byte {
 	return file_onecard_medical_v1_filing_proto_rawDescData
 }
 
-var file_onecard_medical_v1_filing_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_onecard_medical_v1_filing_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_onecard_medical_v1_filing_proto_goTypes = []any{
 	(*ReportFilingRequest)(nil),    // 0: onecard.medical.v1.ReportFilingRequest
 	(*ReportFilingResponse)(nil),   // 1: onecard.medical.v1.ReportFilingResponse
 	(*Filing)(nil),                 // 2: onecard.medical.v1.Filing
-	(*FileRequest)(nil),            // 3: onecard.medical.v1.FileRequest
-	(*FileResponse)(nil),           // 4: onecard.medical.v1.FileResponse
-	(*WithdrawFilingRequest)(nil),  // 5: onecard.medical.v1.WithdrawFilingRequest
-	(*WithdrawFilingResponse)(nil), // 6: onecard.medical.v1.WithdrawFilingResponse
-	(*v1.PersonIdentity)(nil),      // 7: onecard.exchange.v1.PersonIdentity
-	(*InsuredNumber)(nil),          // 8: onecard.medical.v1.InsuredNumber
-	(*PersonDetails)(nil),          // 9: onecard.medical.v1.PersonDetails
-	(*v1.CodedValue)(nil),          // 10: onecard.exchange.v1.CodedValue
-	(*v1.CalendarDay)(nil),         // 11: onecard.exchange.v1.CalendarDay
+	(*ReferralDiagnosis)(nil),      // 3: onecard.medical.v1.ReferralDiagnosis
+	(*FileRequest)(nil),            // 4: onecard.medical.v1.FileRequest
+	(*FileResponse)(nil),           // 5: onecard.medical.v1.FileResponse
+	(*WithdrawFilingRequest)(nil),  // 6: onecard.medical.v1.WithdrawFilingRequest
+	(*WithdrawFilingResponse)(nil), // 7: onecard.medical.v1.WithdrawFilingResponse
+	(*v1.PersonIdentity)(nil),      // 8: onecard.exchange.v1.PersonIdentity
+	(*InsuredNumber)(nil),          // 9: onecard.medical.v1.InsuredNumber
+	(*PersonDetails)(nil),          // 10: onecard.medical.v1.PersonDetails
+	(*v1.CodedValue)(nil),          // 11: onecard.exchange.v1.CodedValue
+	(*v1.CalendarDay)(nil),         // 12: onecard.exchange.v1.CalendarDay
 }
 var file_onecard_medical_v1_filing_proto_depIdxs = []int32{
-	7,  // 0: onecard.medical.v1.ReportFilingRequest.person:type_name -> onecard.exchange.v1.PersonIdentity
-	8,  // 1: onecard.medical.v1.ReportFilingRequest.insured_number:type_name -> onecard.medical.v1.InsuredNumber
-	9,  // 2: onecard.medical.v1.ReportFilingRequest.details:type_name -> onecard.medical.v1.PersonDetails
+	8,  // 0: onecard.medical.v1.ReportFilingRequest.person:type_name -> onecard.exchange.v1.PersonIdentity
+	9,  // 1: onecard.medical.v1.ReportFilingRequest.insured_number:type_name -> onecard.medical.v1.InsuredNumber
+	10, // 2: onecard.medical.v1.ReportFilingRequest.details:type_name -> onecard.medical.v1.PersonDetails
 	2,  // 3: onecard.medical.v1.ReportFilingRequest.filing:type_name -> onecard.medical.v1.Filing
-	10, // 4: onecard.medical.v1.Filing.filing_type:type_name -> onecard.exchange.v1.CodedValue
-	11, // 5: onecard.medical.v1.Filing.first_day:type_name -> onecard.exchange.v1.CalendarDay
-	11, // 6: onecard.medical.v1.Filing.last_day:type_name -> onecard.exchange.v1.CalendarDay
-	10, // 7: onecard.medical.v1.Filing.insurance_kind:type_name -> onecard.exchange.v1.CodedValue
-	10, // 8: onecard.medical.v1.Filing.channel:type_name -> onecard.exchange.v1.CodedValue
-	7,  // 9: onecard.medical.v1.FileRequest.person:type_name -> onecard.exchange.v1.PersonIdentity
-	8,  // 10: onecard.medical.v1.FileRequest.insured_number:type_name -> onecard.medical.v1.InsuredNumber
-	9,  // 11: onecard.medical.v1.FileRequest.details:type_name -> onecard.medical.v1.PersonDetails
-	2,  // 12: onecard.medical.v1.FileRequest.filing:type_name -> onecard.medical.v1.Filing
-	2,  // 13: onecard.medical.v1.FileResponse.filing:type_name -> onecard.medical.v1.Filing
-	7,  // 14: onecard.medical.v1.WithdrawFilingRequest.person:type_name -> onecard.exchange.v1.PersonIdentity
-	8,  // 15: onecard.medical.v1.WithdrawFilingRequest.insured_number:type_name -> onecard.medical.v1.InsuredNumber
-	3,  // 16: onecard.medical.v1.FilingService.File:input_type -> onecard.medical.v1.FileRequest
-	0,  // 17: onecard.medical.v1.FilingService.ReportFiling:input_type -> onecard.medical.v1.ReportFilingRequest
-	5,  // 18: onecard.medical.v1.FilingService.WithdrawFiling:input_type -> onecard.medical.v1.WithdrawFilingRequest
-	4,  // 19: onecard.medical.v1.FilingService.File:output_type -> onecard.medical.v1.FileResponse
-	1,  // 20: onecard.medical.v1.FilingService.ReportFiling:output_type -> onecard.medical.v1.ReportFilingResponse
-	6,  // 21: onecard.medical.v1.FilingService.WithdrawFiling:output_type -> onecard.medical.v1.WithdrawFilingResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	11, // 4: onecard.medical.v1.Filing.filing_type:type_name -> onecard.exchange.v1.CodedValue
+	12, // 5: onecard.medical.v1.Filing.first_day:type_name -> onecard.exchange.v1.CalendarDay
+	12, // 6: onecard.medical.v1.Filing.last_day:type_name -> onecard.exchange.v1.CalendarDay
+	11, // 7: onecard.medical.v1.Filing.insurance_kind:type_name -> onecard.exchange.v1.CodedValue
+	3,  // 8: onecard.medical.v1.Filing.diagnosis:type_name -> onecard.medical.v1.ReferralDiagnosis
+	11, // 9: onecard.medical.v1.Filing.channel:type_name -> onecard.exchange.v1.CodedValue
+	8,  // 10: onecard.medical.v1.FileRequest.person:type_name -> onecard.exchange.v1.PersonIdentity
+	9,  // 11: onecard.medical.v1.FileRequest.insured_number:type_name -> onecard.medical.v1.InsuredNumber
+	10, // 12: onecard.medical.v1.FileRequest.details:type_name -> onecard.medical.v1.PersonDetails
+	2,  // 13: onecard.medical.v1.FileRequest.filing:type_name -> onecard.medical.v1.Filing
+	2,  // 14: onecard.medical.v1.FileResponse.filing:type_name -> onecard.medical.v1.Filing
+	8,  // 15: onecard.medical.v1.WithdrawFilingRequest.person:type_name -> onecard.exchange.v1.PersonIdentity
+	9,  // 16: onecard.medical.v1.WithdrawFilingRequest.insured_number:type_name -> onecard.medical.v1.InsuredNumber
+	4,  // 17: onecard.medical.v1.FilingService.File:input_type -> onecard.medical.v1.FileRequest
+	0,  // 18: onecard.medical.v1.FilingService.ReportFiling:input_type -> onecard.medical.v1.ReportFilingRequest
+	6,  // 19: onecard.medical.v1.FilingService.WithdrawFiling:input_type -> onecard.medical.v1.WithdrawFilingRequest
+	5,  // 20: onecard.medical.v1.FilingService.File:output_type -> onecard.medical.v1.FileResponse
+	1,  // 21: onecard.medical.v1.FilingService.ReportFiling:output_type -> onecard.medical.v1.ReportFilingResponse
+	7,  // 22: onecard.medical.v1.FilingService.WithdrawFiling:output_type -> onecard.medical.v1.WithdrawFilingResponse
+	20, // [20:23] is the sub-list for method output_type
+	17, // [17:20] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_onecard_medical_v1_filing_proto_init() }
@@ -651,7 +701,7 @@ func file_onecard_medical_v1_filing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onecard_medical_v1_filing_proto_rawDesc), len(file_onecard_medical_v1_filing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
