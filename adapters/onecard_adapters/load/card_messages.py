@@ -9,13 +9,14 @@ from onecard.card.v1 import change_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.load.messages import identity_number
 from onecard_protocol.clock import now_ms
+from onecard_protocol.identifiers import PROVINCES
 from onecard_protocol.messages import timestamp
 
 ISSUER: Final = "cn-44"
-RESIDENCE_AREA: Final = "510100"
 BANK: Final = "bank-102"
 REPORT_METHOD: Final = "/onecard.card.v1.CardChangeService/ReportSocialChange"
 PURPOSE: Final = "benchmark"
+_RESIDENCES: Final = sorted(PROVINCES - {ISSUER})
 
 
 def _code(system: str, code: str) -> exchange_values_pb2.CodedValue:
@@ -35,6 +36,11 @@ def card_number(serial: int) -> str:
 def recognition_code(serial: int) -> str:
     """32 hex digits, the first six the issuing area."""
     return f"440100{serial:026X}"
+
+
+def residence_area(serial: int) -> str:
+    """Where the holder lives: card by card in another province than the issuer's, in turn."""
+    return f"{_RESIDENCES[serial % len(_RESIDENCES)].removeprefix('cn-')}0100"
 
 
 def _reference(serial: int) -> values_pb2.CardReference:
@@ -65,7 +71,7 @@ def change(serial: int, version: int) -> change_pb2.ReportSocialChangeRequest:
             certificate_serial=f"{serial:016X}",
             production_kind=_code("mohrss.aca017", "1"),
             production_way=_code("mohrss.aca015", "2"),
-            residence_area=RESIDENCE_AREA,
+            residence_area=residence_area(serial),
         ),
         holder=values_pb2.HolderDetails(name="示例", social_security_number=identity_number(serial)),
     )

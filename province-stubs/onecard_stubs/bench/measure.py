@@ -66,19 +66,26 @@ class Benchmark:
         match self.kind:
             case "statuses" | "status":
                 return ()
-            case "cards" | "loss":  # Where the holders live, and one that follows the place.
-                return ("cn-51", "cn-11")
-            case "everyone":
+            case "cards" | "loss" | "everyone":
                 return tuple(sorted(PROVINCES - {SENDER}))
             case _:
                 return ("cn-51",)
+
+    @property
+    def delivery_count(self) -> int:
+        """How many of them each message is delivered to."""
+        return 2 if self.kind in ("cards", "loss") else len(self.receivers)
 
     @property
     def plan(self) -> CountryPlan:
         """The country that it needs."""
         followers: dict[str, tuple[str, ...]] = {}
         if self.kind in ("cards", "loss"):
-            followers = {"cn-11": ("cn-51",)}
+            # The load's holders live in all of them by turns, and each province follows those of the one before it.
+            followers = {
+                one: (before,)
+                for before, one in zip(self.receivers, (*self.receivers[1:], self.receivers[0]), strict=True)
+            }
         elif self.kind == "everyone":
             followers = dict.fromkeys(self.receivers, ())
         return CountryPlan(
@@ -144,7 +151,7 @@ async def _through_sdk(benchmark: Benchmark, country: Country, report: Callable[
     ended, durations, lost, doubled = sent["ended_ms"], sent["duration_ms"], 0, 0
     if receiver is not None:
         received = await _settled_reception(receiver, received_file)
-        lost = max(0, sent["messages"] * len(benchmark.receivers) - received["messages"])
+        lost = max(0, sent["messages"] * benchmark.delivery_count - received["messages"])
         doubled = received["repeats"]
         if benchmark.load in ("events", "cards"):
             ended, durations = received["arrived_ms"], received["latency_ms"]
@@ -285,7 +292,7 @@ def _units_a_measure(benchmark: Benchmark) -> float:
         case "settlements":
             return 0.5
         case "events" | "cards" | "everyone":
-            return 1 / len(benchmark.receivers)
+            return 1 / benchmark.delivery_count
         case "statuses":
             return QUESTION_COUNT
         case _:

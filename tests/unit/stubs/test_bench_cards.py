@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import types
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 from onecard.card.v1 import status_pb2
-from onecard_adapters.load import cards
+from onecard_adapters.load import card_messages, cards
 from onecard_adapters.load.sending import Sent
 from onecard_protocol import cli
 from onecard_protocol.explained import ExitCode
+from onecard_protocol.identifiers import PROVINCES
 from onecard_stubs.bench import card_drift, card_registry, measure
 from onecard_stubs.bench.measure import Benchmark
 
@@ -122,3 +124,15 @@ async def test_a_change_around_the_watched_losses_that_does_not_arrive_is_lost(
     figures = await measure._through_sdk(Benchmark(kind="loss", seconds=1), country, lambda text: None)
 
     assert (figures["lost"], figures["doubled"], figures["p50_ms"]) == (2, 3, 150)
+
+
+@pytest.mark.parametrize("kind", ["cards", "loss"])
+def test_a_change_concerns_two_of_the_32_which_go_by_turns(kind: measure.Kind) -> None:
+    """The province where the holder lives, and one that follows that place; the issuer is told nothing."""
+    benchmark = Benchmark(kind=kind)
+    followed = benchmark.plan.followers
+    residences = [f"cn-{card_messages.residence_area(serial)[:2]}" for serial in range(31)]
+    assert sorted(residences) == sorted(benchmark.receivers) == sorted(PROVINCES - {card_messages.ISSUER})
+    told = [{home, *(one for one, places in followed.items() if home in places)} for home in residences]
+    assert {len(concerned) for concerned in told} == {benchmark.delivery_count} == {2}
+    assert Counter(one for concerned in told for one in concerned) == dict.fromkeys(benchmark.receivers, 2)
