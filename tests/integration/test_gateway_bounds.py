@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -80,16 +81,17 @@ async def test_calls_and_streams_beyond_a_certificates_places_are_refused(
     monkeypatch.setattr(limits, "CALLS_PER_CERTIFICATE_COUNT_MAX", 1)
     monkeypatch.setattr(limits, "STREAMS_PER_CERTIFICATE_COUNT_MAX", 1)
     await hub.start_gateway()
-    async with hub.channel("cn-44", 1) as first, hub.channel("cn-44", 1) as second:
+    async with contextlib.AsyncExitStack() as opened:
+        # One call fills a connection by now, so each has its own.
+        first, second, third, fourth = [await opened.enter_async_context(hub.channel("cn-44", 1)) for _ in range(4)]
         held = begin(first)
         await held.wait_for_connection()
         assert await reason_of(begin(second)) == "QUOTA_EXCEEDED"
-        watches = service_pb2_grpc.DirectoryServiceStub(first)
         request = service_pb2.WatchDirectoryRequest(first_number=1)
-        watch = watches.WatchDirectory(request)
+        watch = service_pb2_grpc.DirectoryServiceStub(third).WatchDirectory(request)
         await watch.read()
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await service_pb2_grpc.DirectoryServiceStub(second).WatchDirectory(request).read()
+            await service_pb2_grpc.DirectoryServiceStub(fourth).WatchDirectory(request).read()
         assert reason_name(refusal_of(raised.value).reason) == "QUOTA_EXCEEDED"
         watch.cancel()
         held.cancel()
