@@ -5,7 +5,7 @@ from pathlib import Path
 from onecard.card.v1 import change_pb2, status_pb2
 from onecard_stubs.guangxi import records
 from tests.support.card_desk import desk_world
-from tests.support.card_offices import KeepingDesk, guangxi
+from tests.support.card_offices import KeepingDesk, guangxi, told_of_a_foreigner
 from tests.support.eventually import eventually
 
 
@@ -72,13 +72,8 @@ async def test_a_foreigners_card_is_told_under_the_certificate_with_all_that_the
         stub.office.change(card, records.LOST)
         await eventually(lambda: len(world.told()) == 1)
     (event,) = world.told()
-    assert isinstance(event, change_pb2.ReportSocialChangeRequest)
-    assert (event.person.kind.system, event.person.kind.code) == ("nhsa.psn_cert_type", "08")
-    assert event.person.number == "E1234567"
-    assert event.holder.social_security_number == card.person.identity_number
-    assert event.data.certificate_serial == card.certificate_serial != ""
-    assert (event.data.specification_version, event.data.is_contactless) == ("3.00", True)
-    assert not event.data.HasField("expiry_day")
+    change = told_of_a_foreigner(event, card.person.identity_number, card.certificate_serial)
+    assert not change.data.HasField("expiry_day")
 
 
 async def test_a_foreigner_at_a_counter_is_asked_about_by_the_certificate_that_the_card_was_told_under() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from onecard.card.v1 import replacement_pb2, status_pb2, values_pb2
+from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters import profiles
 from onecard_adapters.cards.changes import content_of
@@ -142,3 +142,16 @@ def guangxi_settings(url: str, **changes: Any) -> CardStringsSettings:
             **changes,
         }
     )
+
+
+def told_of_a_foreigner(
+    event: object, social_security_number: str, certificate_serial: str
+) -> change_pb2.ReportSocialChangeRequest:
+    """The change, once it is told under passport E1234567, with the card's number and what the stub's chips hold."""
+    assert isinstance(event, change_pb2.ReportSocialChangeRequest)
+    assert (event.person.kind.system, event.person.kind.code) == ("nhsa.psn_cert_type", "08")
+    assert event.person.number == "E1234567"
+    assert event.holder.social_security_number == social_security_number
+    assert event.data.certificate_serial == certificate_serial != ""
+    assert (event.data.specification_version, event.data.is_contactless) == ("3.00", True)
+    return event

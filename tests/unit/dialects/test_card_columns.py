@@ -11,7 +11,7 @@ from onecard_adapters.cards.port import LocalCard
 from onecard_protocol.errors import OneCardError
 from onecard_stubs.behaviour import Switches
 from tests.support.card_desk import desk_world
-from tests.support.card_offices import KeepingDesk, step_request
+from tests.support.card_offices import KeepingDesk, step_request, told_of_a_foreigner
 from tests.support.columns_offices import FIRST_STATUSES, ISSUERS, QUERY_TRADES, STEP_TRADES, columns_office
 from tests.support.eventually import eventually
 
@@ -67,12 +67,7 @@ async def test_a_foreigners_card_is_told_under_the_certificate_with_all_that_the
         await cards.report_lost({"card_number": card.number})
         await eventually(lambda: len(world.told()) == 1)
     (event,) = world.told()
-    assert isinstance(event, change_pb2.ReportSocialChangeRequest)
-    assert (event.person.kind.system, event.person.kind.code) == ("nhsa.psn_cert_type", "08")
-    assert event.person.number == "E1234567"
-    assert event.holder.social_security_number == card.person.identity_number
-    assert event.data.certificate_serial == card.certificate_serial != ""
-    assert (event.data.specification_version, event.data.is_contactless) == ("3.00", True)
+    told_of_a_foreigner(event, card.person.identity_number, card.certificate_serial)
 
 
 async def test_a_batch_of_repeats_in_any_order_tells_nothing_that_is_not_so_now(place: str, tmp_path: Path) -> None:
