@@ -52,8 +52,8 @@ class SlowLoads:
         self.has_read = asyncio.Event()
         self.may_come = asyncio.Event()
 
-    async def run(self, operation: Callable[[sqlite3.Connection], Any]) -> Any:
-        result = await self._store.run(operation)
+    async def run(self, operation: Callable[[sqlite3.Connection], Any], *, is_brief: bool = False) -> Any:
+        result = await self._store.run(operation, is_brief=is_brief)
         if isinstance(result, list):
             self.has_read.set()
             await self.may_come.wait()
@@ -74,9 +74,9 @@ class StoreLeftBy:
         self._caller = caller
         self._store = store
 
-    def run(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+    def run(self, operation: Callable[[sqlite3.Connection], Any], *, is_brief: bool) -> asyncio.Future[Any]:
         self._caller.cancel()
-        return self._store.run(operation)
+        return self._store.run(operation, is_brief=is_brief)
 
 
 async def test_events_told_while_the_hub_is_down_drain_in_order_when_it_returns(one: Country) -> None:

@@ -144,7 +144,7 @@ class EdgeMemory:
             )
             return made
 
-        return await self._store.run(remember)
+        return await self._store.run(remember, is_brief=True)
 
     def find_transactions(self, institution_code: str, local_transaction_id: str) -> list[Transaction]:
         """All transactions under a local number, oldest first: two originals are for the caller to refuse."""
@@ -169,7 +169,7 @@ class EdgeMemory:
                 "UPDATE transactions SET value = ? WHERE message_id = ?", (self._sealed(changed), message_id)
             )
 
-        await self._store.run(update)
+        await self._store.run(update, is_brief=True)
 
     async def next_number(self, series: str, at_least: int) -> int:
         """A number that this store has never given out in the series: greater than all before it, and `at_least`."""
@@ -183,7 +183,7 @@ class EdgeMemory:
             )
             return number
 
-        return await self._store.run(give_out)
+        return await self._store.run(give_out, is_brief=True)
 
     async def _put(self, table: str, key: bytes, value: bytes) -> None:
         await self._store.run(
@@ -191,7 +191,8 @@ class EdgeMemory:
                 f"INSERT INTO {table} (key, value) VALUES (?, ?)"
                 " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 (key, value),
-            )
+            ),
+            is_brief=True,
         )
 
     def _get(self, table: str, key: bytes) -> bytes | None:

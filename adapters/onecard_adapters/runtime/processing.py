@@ -222,7 +222,7 @@ class Processing:
             inbox.attempting(connection, message, local_transaction_id)
             return True
 
-        if not await self._store.run(begin):
+        if not await self._store.run(begin, is_brief=True):
             raise OneCardError(errors_pb2.ERROR_REASON_NOT_EXECUTED, "it was told that this would not be executed")
 
     def _check_time(self, message: Message) -> None:
@@ -304,7 +304,7 @@ class Processing:
             if buried is not None:
                 inbox.bury(connection, buried, now_ms)
 
-        await self._store.run(finish)
+        await self._store.run(finish, is_brief=True)
         if outgoing is not None:
             self._submit(outgoing)
 

@@ -1,8 +1,11 @@
-"""The adapter's durable store: SQLite, one writer thread, group commit.
+"""The adapter's durable store: SQLite, one transaction at a time, group commit in a thread.
 
 Owns the file, the thread and the transactions; what stands in the tables is the business of `outbox`, `inbox` and
-`memory`. Whatever waits when the thread is free is one transaction: concurrent writers share one fsync. A promise is
-kept when the awaited operation returns: it is on disk (WAL, synchronous=FULL).
+`memory`. Whatever waits when the last commit has ended is one transaction: concurrent writers share one fsync. A
+promise is kept when the awaited operation returns: it is on disk (WAL, synchronous=FULL).
+
+Brief operations run on the event loop and only their commit in the thread: a thread that computes in Python takes turns
+with the loop at every statement, which costs both more than the statements.
 
 One adapter has the store, which a lock file beside it shows; commands may read it meanwhile (`read_store`).
 """
@@ -28,14 +31,26 @@ _Result = TypeVar("_Result")
 Operation = Callable[[sqlite3.Connection], _Result]
 
 OPERATIONS_PER_COMMIT_MAX: Final = 512
+_BRIEF_PER_COMMIT_MAX: Final = 64
+"""More of them hold up the event loop for too long, and are run in the thread."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Batch:
+    """The jobs of one transaction."""
+
+    jobs: list[_Job]
+    is_run: bool
+    """Whether they were run and only the commit is missing."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Job:
     operation: Operation[Any]
     future: asyncio.Future[Any]
+    is_brief: bool
     result: Any = None
     error: Exception | None = None
 
@@ -45,9 +60,12 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._gathered: list[_Job] = []
+        self._is_committing = False
+        self._idle = asyncio.Event()
         self._thread: threading.Thread | None = None
+        self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.commit_count = 0
@@ -59,22 +77,25 @@ class Store:
         STORE_TOO_NEW if a newer release made it.
         """
         self._loop = asyncio.get_running_loop()
-        lock, connection, self._reading = await asyncio.to_thread(_connect, self._path)
-        self._thread = threading.Thread(target=self._work, args=(lock, connection), name="store", daemon=True)
+        self._idle.set()
+        lock, self._writing, self._reading = await asyncio.to_thread(_connect, self._path)
+        self._thread = threading.Thread(target=self._work, args=(lock, self._writing), name="store", daemon=True)
         self._thread.start()
 
-    def run(self, operation: Operation[_Result]) -> asyncio.Future[_Result]:
+    def run(self, operation: Operation[_Result], *, is_brief: bool = False) -> asyncio.Future[_Result]:
         """Run an operation in the next transaction; the future ends after its commit.
 
-        An operation that raises undoes only itself. The operation runs even if the future is cancelled.
+        An operation that raises undoes only itself, and may be run again after it was undone with others. The operation
+        runs even if the future is cancelled. `is_brief`: some statements by a key, which take microseconds.
         """
         if self._loop is None or self._thread is None:
             raise RuntimeError("the store is not open")
         future: asyncio.Future[_Result] = self._loop.create_future()
-        if not self._gathered:
+        if not self._gathered and not self._is_committing:
             # After this turn of the loop: what other tasks ask for in it belongs to the same transaction.
-            self._loop.call_soon(self._hand_over)
-        self._gathered.append(_Job(operation, future))
+            self._loop.call_soon(self._begin)
+        self._idle.clear()
+        self._gathered.append(_Job(operation, future, is_brief))
         return future
 
     def read(self, question: Operation[_Result]) -> _Result:
@@ -93,54 +114,85 @@ class Store:
         if reading is not None:
             reading.close()  # First, so that the last one to close, which cleans up, is the writer under the lock.
         if thread is not None:
-            self._hand_over()
-            self._jobs.put(None)
+            self._begin()
+            await self._idle.wait()
+            self._batches.put(None)
             await asyncio.to_thread(thread.join)
 
-    def _hand_over(self) -> None:
-        if self._gathered and self._loop is not None:
-            self._jobs.put(self._gathered)
-            self._gathered = []
+    def _begin(self) -> None:
+        """Begin the next transaction, unless one is under way."""
+        if self._is_committing or not self._gathered:
+            return
+        self._is_committing = True
+        jobs = self._gathered[:OPERATIONS_PER_COMMIT_MAX]
+        del self._gathered[:OPERATIONS_PER_COMMIT_MAX]
+        self._batches.put(_Batch(jobs, is_run=self._is_run_here(jobs)))
+
+    def _is_run_here(self, jobs: list[_Job]) -> bool:
+        """Run the operations without the commit, where they are brief and none fails."""
+        if self._writing is None or len(jobs) > _BRIEF_PER_COMMIT_MAX or not all(job.is_brief for job in jobs):
+            return False
+        try:
+            _run(self._writing, jobs)
+        except Exception:
+            return False  # The thread finds out which of them is at fault.
+        return True
 
     def _work(self, lock: sqlite3.Connection, connection: sqlite3.Connection) -> None:
         with contextlib.closing(lock), contextlib.closing(connection):
-            more = self._jobs.get()
-            while more is not None:
-                jobs = more
-                while not self._jobs.empty() and len(jobs) < OPERATIONS_PER_COMMIT_MAX:
-                    more = self._jobs.get()
-                    if more is None:
-                        break
-                    jobs += more
-                self._commit(connection, jobs)
-                if more is not None:
-                    more = self._jobs.get()
+            while (batch := self._batches.get()) is not None:
+                self._commit(connection, batch)
 
-    def _commit(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+    def _commit(self, connection: sqlite3.Connection, batch: _Batch) -> None:
         try:
-            _run_together(connection, jobs)
+            if not batch.is_run:
+                _run(connection, batch.jobs)
+            _end(connection)
         except Exception:
             # One of them is at fault: each gets a transaction of its own, so that only that one fails.
-            for job in jobs:
+            for job in batch.jobs:
                 try:
-                    _run_together(connection, [job])
+                    _run(connection, [job])
+                    _end(connection)
                 except Exception as error:
                     job.error = error
         self.commit_count += 1
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_tell, jobs)
+            self._loop.call_soon_threadsafe(self._ended, batch.jobs)
+
+    def _ended(self, jobs: list[_Job]) -> None:
+        self._is_committing = False
+        _tell(jobs)
+        if not self._gathered:
+            self._idle.set()
+        elif self._loop is not None:
+            # After those who were told had their turn: what they ask for now belongs to the same transaction.
+            self._loop.call_soon(self._begin)
 
 
-def _run_together(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+def _run(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+    """Begin a transaction and run the operations; where one fails, nothing of it is left."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         for job in jobs:
             job.result = job.operation(connection)
+    except BaseException:
+        _undo(connection)
+        raise
+
+
+def _end(connection: sqlite3.Connection) -> None:
+    try:
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _undo(connection)
         raise
+
+
+def _undo(connection: sqlite3.Connection) -> None:
+    # Some failures, such as a full disk, have undone it already.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _tell(jobs: list[_Job]) -> None:

@@ -182,7 +182,8 @@ class Calls:
             await self._store.run(
                 lambda connection: outbox.insert(
                     connection, self._sealer, outgoing, OutboxState.CALLED, next_attempt_ms=ask_ms
-                )
+                ),
+                is_brief=True,
             )
         await self._send(pending, await signed, deadline_s)
 

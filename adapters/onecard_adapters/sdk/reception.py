@@ -32,6 +32,7 @@ from onecard_protocol.methods import Method
 
 # The rejection of an event that only says that its effect stands.
 _STANDS_ALREADY: Final = frozenset({errors_pb2.ERROR_REASON_CARD_ALREADY})
+_BRIEF_COUNT_MAX: Final = 32
 _PROCESSED: Final = frozenset({message_pb2.MESSAGE_KIND_REQUEST, message_pb2.MESSAGE_KIND_EVENT})
 
 _log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class Reception:
             inbox.advance(connection, log_epoch, cursor, numbers)
             return written
 
-        written = await self._store.run(write)
+        written = await self._store.run(write, is_brief=len(items) <= _BRIEF_COUNT_MAX)
         for answer in written.answers:
             self._waiting.take(answer)
         for outgoing in written.to_send:

@@ -118,7 +118,7 @@ class Sending:
 
     async def find(self, message_id: bytes) -> StoredOutgoing | None:
         """What the outbox knows of a message."""
-        return await self._store.run(lambda store: outbox.find(store, self._sealer, message_id))
+        return await self._store.run(lambda store: outbox.find(store, self._sealer, message_id), is_brief=True)
 
     def _method(self, name: str, payload: bytes) -> Method:
         known = self._methods.get(name)
@@ -131,8 +131,8 @@ class Sending:
             )
         return known
 
-    async def _write(self, operation: Operation[tuple[_Result, list[Outgoing]]]) -> _Result:
-        written = self._store.run(operation)
+    async def _write(self, operation: Operation[tuple[_Result, list[Outgoing]]], *, is_brief: bool = False) -> _Result:
+        written = self._store.run(operation, is_brief=is_brief)
         # By the future and not by this task, which may be cancelled while the transaction is under way.
         written.add_done_callback(self._submit_told)
         return (await asyncio.shield(written))[0]
@@ -149,7 +149,7 @@ class Sending:
             outbox.insert(connection, self._sealer, outgoing, OutboxState.QUEUED)
             return None, [outgoing]
 
-        await self._write(write)
+        await self._write(write, is_brief=True)
 
     async def _known_outcome(
         self, method: Method, recipient: str, payload: bytes, message_id: bytes, timeout_s: float

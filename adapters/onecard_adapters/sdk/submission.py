@@ -34,6 +34,7 @@ BATCHES_IN_FLIGHT_MAX: Final = 4
 _TIMEOUT_S: Final = 20.0
 # Batches begin at least so far apart: more messages share a call, a signature, an append.
 _BATCH_PAUSE_S: Final = 0.01
+_BRIEF_COUNT_MAX: Final = 128
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MOST_S: Final = 5.0
 
@@ -250,4 +251,4 @@ class Submission:
             for message_id, error in final:
                 outbox.end(connection, message_id, error)
 
-        await self._store.run(write)
+        await self._store.run(write, is_brief=len(accepted) + len(refused) <= _BRIEF_COUNT_MAX)

@@ -28,8 +28,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-def insert(store: Store, key: bytes) -> asyncio.Future[sqlite3.Cursor]:
-    return store.run(lambda connection: connection.execute(INSERT, (key, 1)))
+def insert(store: Store, key: bytes, *, is_brief: bool = False) -> asyncio.Future[sqlite3.Cursor]:
+    return store.run(lambda connection: connection.execute(INSERT, (key, 1)), is_brief=is_brief)
 
 
 async def count(store: Store) -> int:
@@ -38,20 +38,76 @@ async def count(store: Store) -> int:
     )
 
 
-async def test_writers_that_wait_together_share_one_commit(store: Store) -> None:
-    await asyncio.gather(*[insert(store, bytes([index])) for index in range(100)])
+@pytest.mark.parametrize("writers", [10, 100])
+@pytest.mark.parametrize("brief_every", [1, 3, 1000], ids=["all brief", "some brief", "none brief"])
+async def test_writers_that_wait_together_share_one_commit(store: Store, writers: int, brief_every: int) -> None:
+    await asyncio.gather(
+        *[insert(store, bytes([index]), is_brief=index % brief_every == 0) for index in range(1, writers + 1)]
+    )
 
     assert store.commit_count == 1
-    assert await count(store) == 100
+    assert await count(store) == writers
 
 
-async def test_an_operation_that_fails_undoes_only_itself(store: Store) -> None:
+@pytest.mark.parametrize("is_brief", [True, False])
+async def test_an_operation_that_fails_undoes_only_itself(store: Store, is_brief: bool) -> None:
     results = await asyncio.gather(
-        insert(store, b"a"), insert(store, b"a"), insert(store, b"b"), return_exceptions=True
+        *[insert(store, key, is_brief=is_brief) for key in (b"a", b"a", b"b")], return_exceptions=True
     )
 
     assert [type(result) for result in results] == [sqlite3.Cursor, sqlite3.IntegrityError, sqlite3.Cursor]
     assert await count(store) == 2
+
+
+async def test_brief_operations_run_on_the_loop_and_others_in_the_thread(store: Store) -> None:
+    def own_thread(connection: sqlite3.Connection) -> int:
+        return threading.get_ident()
+
+    assert await store.run(own_thread, is_brief=True) == threading.get_ident()
+    assert await store.run(own_thread) != threading.get_ident()
+
+
+async def test_a_brief_operation_is_committed_when_it_returns_and_waits_for_the_commit_before_it(
+    store: Store, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write_slowly(connection: sqlite3.Connection) -> None:
+        connection.execute(INSERT, (b"a", 1))
+        begun.set()
+        go_on.wait()
+
+    slow = store.run(write_slowly)
+    try:
+        await asyncio.to_thread(begun.wait)
+        brief = insert(store, b"b", is_brief=True)
+        await asyncio.sleep(0.01)
+        assert not brief.done()
+    finally:
+        go_on.set()
+    await asyncio.gather(slow, brief)
+    with read_store(tmp_path / "folder" / "store.sqlite") as reading:
+        assert reading.execute("SELECT count(*) FROM tombstones").fetchone() == (2,)
+
+
+async def test_a_commit_that_fails_fails_each_of_its_operations_alone(store: Store) -> None:
+    """A deferred constraint shows only at the commit."""
+
+    def break_later(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE parents (id INTEGER PRIMARY KEY)")
+        connection.execute("PRAGMA defer_foreign_keys=ON")
+        connection.execute("CREATE TABLE children (parent INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)")
+        connection.execute("INSERT INTO children VALUES (1)")
+
+    await store.run(lambda connection: None)  # Nothing is under way: what follows shares one transaction.
+    assert store._writing is not None
+    store._writing.execute("PRAGMA foreign_keys=ON")
+    results = await asyncio.gather(
+        store.run(break_later, is_brief=True), insert(store, b"a", is_brief=True), return_exceptions=True
+    )
+
+    assert [type(result) for result in results] == [sqlite3.IntegrityError, sqlite3.Cursor]
+    assert await count(store) == 1
 
 
 async def test_an_operation_sees_what_those_before_it_wrote(store: Store) -> None:
@@ -109,12 +165,15 @@ async def test_what_was_awaited_is_in_the_file_for_another_process_after_closing
     connection.close()
 
 
-async def test_what_was_asked_for_before_closing_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_brief", [True, False])
+async def test_what_was_asked_for_before_closing_is_done(tmp_path: Path, is_brief: bool) -> None:
     store = Store(tmp_path / "store.sqlite")
     await store.open()
-    asked = insert(store, b"a")
+    asked = insert(store, b"a", is_brief=is_brief)
+    await asyncio.sleep(0)
+    later = insert(store, b"b", is_brief=is_brief)  # The commit of the first is under way.
     await store.close()
-    await asked
+    await asyncio.gather(asked, later)
 
 
 async def test_a_second_adapter_cannot_use_the_store(store: Store, tmp_path: Path) -> None:
