@@ -72,6 +72,8 @@ class StoredOutgoing:
     answer: Message | None
 
 
+# The condition of the index `outbox_open`: without its very words SQLite reads every message that was ever sent.
+_OPEN = "state < 3"
 _COLUMNS = "id, recipient, method, kind, header, payload, subject, execute_before_ms"
 _STORED_COLUMNS = f"{_COLUMNS}, state, reason, detail, attempts"
 
@@ -112,7 +114,7 @@ def find(connection: sqlite3.Connection, sealer: Sealer, message_id: bytes) -> S
 def queued(connection: sqlite3.Connection, sealer: Sealer, held: frozenset[bytes], limit: int) -> list[Outgoing]:
     """The first queued messages in their order, without those that the pump holds already."""
     cursor = connection.execute(
-        f"SELECT {_COLUMNS} FROM outbox WHERE state = ? ORDER BY sequence LIMIT ?",
+        f"SELECT {_COLUMNS} FROM outbox WHERE {_OPEN} AND state = ? ORDER BY sequence LIMIT ?",
         (int(OutboxState.QUEUED), limit + len(held)),
     )
     return [_outgoing(sealer, row) for row in cursor if row[0] not in held][:limit]
@@ -142,7 +144,7 @@ def call_again(connection: sqlite3.Connection, sealer: Sealer, outgoing: Outgoin
 def queue_interrupted(connection: sqlite3.Connection) -> int:
     """After a start: what a typed call held and what may be sent at any time is queued; returns how many."""
     return connection.execute(
-        "UPDATE outbox SET state = ? WHERE state = ? AND execute_before_ms IS NULL",
+        f"UPDATE outbox SET state = ? WHERE {_OPEN} AND state = ? AND execute_before_ms IS NULL",
         (int(OutboxState.QUEUED), int(OutboxState.CALLED)),
     ).rowcount
 
@@ -204,7 +206,7 @@ def to_ask_about(connection: sqlite3.Connection, sealer: Sealer, now_ms: int, li
     """Requests whose answer is overdue and whose next question is due."""
     rows = connection.execute(
         f"SELECT {_STORED_COLUMNS} FROM outbox "
-        "WHERE state IN (?, ?) AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
+        f"WHERE {_OPEN} AND state IN (?, ?) AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
         (int(OutboxState.CALLED), int(OutboxState.ACCEPTED), now_ms, limit),
     ).fetchall()
     return [_stored(connection, sealer, row) for row in rows]

@@ -9,6 +9,8 @@ SCHEMA_VERSION: Final = 3
 COLUMNS_SINCE: Final = {3: "ALTER TABLE outbox ADD COLUMN detail TEXT NOT NULL DEFAULT ''"}
 """What a version added to tables that an older store has already."""
 
+# Tables of sealed values and messages have row numbers: without them SQLite keeps only a quarter of a page of each row
+# beside its key, and the rest on pages of the row's own. An older store has them without, which is slower and works.
 SCHEMA: Final = (
     # Our own messages. The header is fixed when the row is made (rule 1); signatures are made when it is sent.
     """
@@ -34,11 +36,11 @@ SCHEMA: Final = (
     # Final answers to our own requests.
     """
     CREATE TABLE IF NOT EXISTS answers (
-        request_id BLOB PRIMARY KEY,
+        request_id BLOB NOT NULL PRIMARY KEY,
         header BLOB NOT NULL,
         payload BLOB NOT NULL,
         signature BLOB NOT NULL
-    ) WITHOUT ROWID
+    )
     """,
     # What was received. A message is known by (sender, id).
     """
@@ -58,7 +60,7 @@ SCHEMA: Final = (
         local_transaction_id TEXT NOT NULL DEFAULT '',
         answer_id BLOB,
         PRIMARY KEY (sender, id)
-    ) WITHOUT ROWID
+    )
     """,
     "CREATE INDEX IF NOT EXISTS inbox_open ON inbox (partition, number) WHERE state < 2",
     # Highest delivery number taken of each partition.
@@ -92,15 +94,15 @@ SCHEMA: Final = (
     """,
     """
     CREATE TABLE IF NOT EXISTS persons (
-        key BLOB PRIMARY KEY,
+        key BLOB NOT NULL PRIMARY KEY,
         value BLOB NOT NULL
-    ) WITHOUT ROWID
+    )
     """,
     """
     CREATE TABLE IF NOT EXISTS encounters (
-        key BLOB PRIMARY KEY,
+        key BLOB NOT NULL PRIMARY KEY,
         value BLOB NOT NULL
-    ) WITHOUT ROWID
+    )
     """,
     # What is known of cards, both machines: of own ones (the version book tells more) and of others' that are followed.
     # The key is hidden (`sealing`); its first 20 bits stand beside it, so that ranges can be read in order.
@@ -121,13 +123,13 @@ SCHEMA: Final = (
     """,
     """
     CREATE TABLE IF NOT EXISTS transactions (
-        message_id BLOB PRIMARY KEY,
+        message_id BLOB NOT NULL PRIMARY KEY,
         local_key BLOB NOT NULL,
         body_digest BLOB NOT NULL,
         encounter_key BLOB NOT NULL,
         method TEXT NOT NULL,
         value BLOB NOT NULL
-    ) WITHOUT ROWID
+    )
     """,
     "CREATE UNIQUE INDEX IF NOT EXISTS transactions_local ON transactions (local_key, body_digest)",
     "CREATE INDEX IF NOT EXISTS transactions_encounter ON transactions (encounter_key, method)",
