@@ -6,7 +6,7 @@ import shutil
 
 HOW_TO_GET = {
     "openssl": "apt-get install openssl (macOS: brew install openssl@3)",
-    "java": "apt-get install openjdk-17-jre-headless (macOS: brew install openjdk@17)",
+    "java": "apt-get install default-jre-headless (macOS: brew install openjdk@17)",
     "mvn": "apt-get install maven (macOS: brew install maven)",
     "go": "Go 1.24 or newer: apt-get install golang-go from Debian 13 on (macOS: brew install go)",
     "grpcurl": "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3, and put $(go env GOPATH)/bin on PATH",

@@ -103,7 +103,7 @@ def settlements(
     signing: SigningOption = Signing.ADAPTIVE,
     through: Annotated[Through, typer.Option(help="Through both local dialects, or the SDK alone.")] = Through.DIALECTS,
     seconds: SecondsOption = 15,
-    concurrency: ConcurrencyOption = 256,
+    concurrency: ConcurrencyOption = 512,
     rate: RateOption = 0,
     as_json: JsonOption = False,
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 _POM = Path(__file__).with_name("pom.xml")
 _FIX = {
-    "java": "Kafka needs Java 17 or newer: `apt-get install openjdk-17-jre-headless` on Debian, "
+    "java": "Kafka needs Java 17 or newer: `apt-get install default-jre-headless` on Debian, "
     "`brew install openjdk` with Homebrew",
     "mvn": "Kafka's jars are fetched with Maven: `apt-get install maven` on Debian, `brew install maven` with "
     "Homebrew; or set KAFKA_HOME to an unpacked Kafka",
@@ -81,6 +81,7 @@ def _is_complete(directory: Path) -> bool:
 
 
 async def _fetch(directory: Path) -> None:
+    find_program("java")  # Named first where both are missing: nothing goes without it.
     maven = find_program("mvn")
     directory.parent.mkdir(parents=True, exist_ok=True)
     # Fetched beside and renamed when whole, so that two processes or an interruption leave no half cache.

@@ -32,7 +32,7 @@ def _is_refused(answer: Answer, reason: str) -> bool:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b'{"infno":"1101","msgid":"M1",}', "line 1 column 30"),
+        (b'{"infno":"1101","msgid" "M1"}', "line 1 column 25"),
         (b"\xff\xfe{}", "byte 0: not UTF-8"),
         (b"", "line 1 column 1"),
         (b"[]", "not a JSON object"),
