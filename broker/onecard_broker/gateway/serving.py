@@ -12,6 +12,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
@@ -33,6 +34,8 @@ RawHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
 Response = TypeVar("Response")
 REFUSAL_SECONDS: Final = 1.0
 _SAN_KEY: Final = "x509_subject_alternative_name"
+_NAMES: Final[ContextVar[tuple[object, frozenset[str]] | None]] = ContextVar("certificate names", default=None)
+"""Of the call that this task serves: gRPC copies a certificate's properties anew for whoever asks."""
 
 
 class CallRefused(Exception):
@@ -48,7 +51,12 @@ class CallRefused(Exception):
 
 def certificate_names(context: ServicerContext[Any, Any]) -> frozenset[str]:
     """The DNS names of the client's certificate, verified by TLS; none if it has none."""
-    return frozenset(name.decode("ascii", "replace").lower() for name in context.auth_context().get(_SAN_KEY, ()))
+    known = _NAMES.get()
+    if known is not None and known[0] is context:
+        return known[1]
+    names = frozenset(name.decode("ascii", "replace").lower() for name in context.auth_context().get(_SAN_KEY, ()))
+    _NAMES.set((context, names))
+    return names
 
 
 def _caller(context: ServicerContext[Any, Any]) -> str:
