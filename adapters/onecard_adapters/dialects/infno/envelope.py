@@ -138,6 +138,8 @@ def _rows(value: object, path: str) -> list[Mapping[str, Any]]:
 
 def _head_text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
+    if value is None:
+        return ""
     if type(value) is str and len(value) <= _LENGTHS.get(name, _PLAIN_CHARACTERS_MAX):
         text = value.strip()
         return "" if text == "null" else text
