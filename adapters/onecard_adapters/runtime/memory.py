@@ -11,8 +11,9 @@ import dataclasses
 import functools
 import json
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from onecard.exchange.v1 import values_pb2
 from onecard_adapters.runtime.sealing import Sealer
@@ -23,9 +24,12 @@ _Row = TypeVar("_Row")
 # One call asks for the same rows again and again; opened anew each time they were a quarter of an adapter's work.
 _OPENED_MAX = 2_048
 _OPENED_BYTES_MAX = 8 * 1_024
+_KEYS_MAX = 2_048
 _PERSON = b"memory.person"
 _ENCOUNTER = b"memory.encounter"
 _TRANSACTION = b"memory.transaction"
+# `json.dumps` makes an encoder each time it is asked for another form than its own.
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -73,23 +77,24 @@ class EdgeMemory:
         """The store must be open when the memory is used."""
         self._store = store
         self._sealer = sealer
-        # By the sealed bytes, which a change replaces.
-        self._opened = _kept(self._open_transaction)
-        self._opened_encounter = _kept(self._open_encounter)
+        # The trades of one visit ask by the same numbers again and again.
+        self._key_of = functools.lru_cache(_KEYS_MAX)(sealer.lookup)
+        self._transactions = _Opened(self._open_transaction)
+        self._encounters = _Opened(self._open_encounter)
 
     async def remember_person(self, insurance_area: str, personal_number: str, person: PersonRecord) -> None:
         """Remember, or replace, the person of (insurance area, personal number)."""
-        key = self._sealer.lookup("person", insurance_area, personal_number)
+        key = self._key_of("person", insurance_area, personal_number)
         await self._put("persons", key, self._sealer.seal(_PERSON, _dumped(_person_values(person))))
 
     def find_person(self, insurance_area: str, personal_number: str) -> PersonRecord | None:
         """The person of (insurance area, personal number); None if nothing told of it."""
-        value = self._get("persons", self._sealer.lookup("person", insurance_area, personal_number))
-        return None if value is None else _person(json.loads(self._sealer.open(_PERSON, value)))
+        value = self._get("persons", self._key_of("person", insurance_area, personal_number))
+        return None if value is None else _person(_read(self._sealer.open(_PERSON, value)))
 
     async def remember_encounter(self, institution_code: str, visit_id: str, encounter: EncounterRecord) -> None:
         """Remember, or replace, the encounter of (institution, local visit number)."""
-        key = self._sealer.lookup("encounter", institution_code, visit_id)
+        key = self._key_of("encounter", institution_code, visit_id)
         values = {
             "encounter_id": encounter.encounter_id,
             "person": _person_values(encounter.person),
@@ -100,8 +105,8 @@ class EdgeMemory:
 
     def find_encounter(self, institution_code: str, visit_id: str) -> EncounterRecord | None:
         """The encounter of (institution, local visit number); None if it is not known."""
-        value = self._get("encounters", self._sealer.lookup("encounter", institution_code, visit_id))
-        return None if value is None else self._opened_encounter(value)
+        value = self._get("encounters", self._key_of("encounter", institution_code, visit_id))
+        return None if value is None else self._encounters.open(value)
 
     async def remember_transaction(
         self,
@@ -126,8 +131,8 @@ class EdgeMemory:
             encounter_id=encounter_id,
             attributes=dict(attributes),
         )
-        local_key = self._sealer.lookup("transaction", institution_code, local_transaction_id)
-        encounter_key = self._sealer.lookup("transactions of", encounter_id)
+        local_key = self._key_of("transaction", institution_code, local_transaction_id)
+        encounter_key = self._key_of("transactions of", encounter_id)
 
         def remember(connection: sqlite3.Connection) -> Transaction:
             row = connection.execute(
@@ -136,7 +141,7 @@ class EdgeMemory:
                 (local_key, body_digest, message_id, message_id),
             ).fetchone()
             if row is not None:
-                return self._opened(row[0])
+                return self._transactions.open(row[0])
             connection.execute(
                 "INSERT INTO transactions (message_id, local_key, body_digest, encounter_key, method, value)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -148,13 +153,14 @@ class EdgeMemory:
 
     def find_transactions(self, institution_code: str, local_transaction_id: str) -> list[Transaction]:
         """All transactions under a local number, oldest first: two originals are for the caller to refuse."""
-        local_key = self._sealer.lookup("transaction", institution_code, local_transaction_id)
+        local_key = self._key_of("transaction", institution_code, local_transaction_id)
         return self._all("WHERE local_key = ?", (local_key,))
 
-    def find_transactions_of_encounter(self, encounter_id: str, method: str) -> list[Transaction]:
-        """All transactions of one method of an encounter, oldest first."""
-        encounter_key = self._sealer.lookup("transactions of", encounter_id)
-        return self._all("WHERE encounter_key = ? AND method = ?", (encounter_key, method))
+    def find_transactions_of_encounter(self, encounter_id: str, *methods: str) -> list[Transaction]:
+        """All transactions of these methods of an encounter, oldest first."""
+        encounter_key = self._key_of("transactions of", encounter_id)
+        places = ", ".join("?" * len(methods))
+        return self._all(f"WHERE encounter_key = ? AND method IN ({places})", (encounter_key, *methods))
 
     async def update_transaction(self, message_id: bytes, attributes: Mapping[str, str]) -> None:
         """Add attributes to a transaction, or replace those of the same names. Raises KeyError if it is not known."""
@@ -163,11 +169,12 @@ class EdgeMemory:
             row = connection.execute("SELECT value FROM transactions WHERE message_id = ?", (message_id,)).fetchone()
             if row is None:
                 raise KeyError(message_id.hex())
-            known = self._opened(row[0])
+            known = self._transactions.open(row[0])
             changed = dataclasses.replace(known, attributes={**known.attributes, **attributes})
             connection.execute(
                 "UPDATE transactions SET value = ? WHERE message_id = ?", (self._sealed(changed), message_id)
             )
+            self._transactions.drop(row[0])
 
         await self._store.run(update, is_brief=True)
 
@@ -207,33 +214,71 @@ class EdgeMemory:
                 f"SELECT value FROM transactions {where} ORDER BY message_id", parameters
             ).fetchall()
         )
-        return [self._opened(row[0]) for row in rows]
+        return [self._transactions.open(row[0]) for row in rows]
 
     def _sealed(self, transaction: Transaction) -> bytes:
-        values = dataclasses.asdict(transaction)
-        for name in ("body_digest", "message_id"):
-            values[name] = values[name].hex()
-        return self._sealer.seal(_TRANSACTION, _dumped(values))
+        # `dataclasses.asdict` copies each value deeply, which costs more than to write the JSON.
+        values = {
+            "institution_code": transaction.institution_code,
+            "local_transaction_id": transaction.local_transaction_id,
+            "body_digest": transaction.body_digest.hex(),
+            "message_id": transaction.message_id.hex(),
+            "method": transaction.method,
+            "encounter_id": transaction.encounter_id,
+            "attributes": transaction.attributes,
+        }
+        sealed = self._sealer.seal(_TRANSACTION, _dumped(values))
+        self._transactions.keep(sealed, transaction)
+        return sealed
 
     def _open_encounter(self, sealed: bytes) -> EncounterRecord:
-        values = json.loads(self._sealer.open(_ENCOUNTER, sealed))
+        values = _read(self._sealer.open(_ENCOUNTER, sealed))
         return EncounterRecord(**{**values, "person": _person(values["person"])})
 
     def _open_transaction(self, sealed: bytes) -> Transaction:
-        values = json.loads(self._sealer.open(_TRANSACTION, sealed))
+        values = _read(self._sealer.open(_TRANSACTION, sealed))
         for name in ("body_digest", "message_id"):
             values[name] = bytes.fromhex(values[name])
         return Transaction(**values)
 
 
-def _kept(open_row: Callable[[bytes], _Row]) -> Callable[[bytes], _Row]:
-    """The same, with the rows that were opened last remembered, large ones left out."""
-    kept = functools.lru_cache(_OPENED_MAX)(open_row)
-    return lambda sealed: kept(sealed) if len(sealed) <= _OPENED_BYTES_MAX else open_row(sealed)
+class _Opened(Generic[_Row]):
+    """Rows by their sealed bytes, which a change replaces: those that were opened or made last, large ones left out.
+
+    The loop and the store's thread both use it, so each change of it is one call of the dictionary.
+    """
+
+    def __init__(self, open_row: Callable[[bytes], _Row]) -> None:
+        self._open_row = open_row
+        self._rows: OrderedDict[bytes, _Row] = OrderedDict()
+
+    def open(self, sealed: bytes) -> _Row:
+        """The row in the sealed bytes."""
+        row = self._rows.get(sealed)
+        if row is None:
+            row = self._open_row(sealed)
+            self.keep(sealed, row)
+        return row
+
+    def keep(self, sealed: bytes, row: _Row) -> None:
+        """Remember what the sealed bytes hold: to open what was sealed a moment ago costs as much as to seal it."""
+        if len(sealed) <= _OPENED_BYTES_MAX:
+            self._rows[sealed] = row
+            if len(self._rows) > _OPENED_MAX:
+                self._rows.popitem(last=False)
+
+    def drop(self, sealed: bytes) -> None:
+        """Forget what a change replaces."""
+        self._rows.pop(sealed, None)
 
 
 def _dumped(values: Mapping[str, object]) -> bytes:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    return _JSON.encode(values).encode()
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(text.decode())
+    return values
 
 
 def _person_values(person: PersonRecord) -> dict[str, str]:

@@ -127,6 +127,27 @@ async def test_attributes_are_added_to_a_transaction(memory: EdgeMemory) -> None
         await memory.update_transaction(b"unknown", {})
 
 
+async def test_transactions_of_several_methods_are_found_together_oldest_first(memory: EdgeMemory) -> None:
+    ids = [new_message_id(1_700_000_000_000 + second) for second in range(3)]
+    for message_id, method in reversed(list(zip(ids, (SETTLE, "other", SETTLE), strict=True))):
+        await memory.remember_transaction("H1", message_id.hex(), b"d", message_id, method, "e-1", {})
+
+    both = memory.find_transactions_of_encounter("e-1", "other", SETTLE)
+    assert [item.message_id for item in both] == ids
+    assert [item.message_id for item in memory.find_transactions_of_encounter("e-1", "other")] == ids[1:2]
+
+
+async def test_a_transaction_is_told_the_same_from_memory_and_from_the_disk(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        made = await remember(memory, answer='张三\n"', empty="")
+        await memory.update_transaction(made.message_id, {"large": "x" * 10_000})
+        await memory.update_transaction(made.message_id, {"large": "", "c": "3"})
+        kept = memory.find_transactions("H1", "t-1")
+    async with opened(tmp_path) as memory:
+        assert memory.find_transactions("H1", "t-1") == kept
+    assert kept == [dataclasses.replace(made, attributes={**made.attributes, "large": "", "c": "3"})]
+
+
 def contents(directory: Path) -> list[bytes]:
     """Of all files but the lock, which has none."""
     return [path.read_bytes() for path in directory.iterdir() if path.suffix != ".lock"]

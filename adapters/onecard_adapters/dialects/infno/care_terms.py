@@ -26,6 +26,9 @@ from onecard_protocol.errors import OneCardError
 
 _INTERIM: Final = "1"
 _FEE_PARTS: Final = ("fulamt_ownpay_amt", "overlmt_selfpay", "preselfpay_amt", "inscp_scp_amt")
+_FEE_FIELDS: Final = tuple(
+    (rule.local, rule.national.removeprefix("fees.")) for rule in maps.TERMS.rules if rule.local in _FEE_PARTS
+)
 
 
 class TermsOfBills:
@@ -66,12 +69,10 @@ class TermsOfBills:
         wrong = []
         if stated.total_fen != lines.total_fen:
             wrong.append(("medfee_sumamt", f"{stated.total_fen} fen stated, lines give {lines.total_fen} fen"))
-        for rule in maps.TERMS.rules:
-            if rule.local in _FEE_PARTS and optional_text(data, rule.local, "input.data"):
-                name = rule.national.removeprefix("fees.")
-                of_bill, of_lines = getattr(stated, name), getattr(lines, name)
-                if of_bill != of_lines:
-                    wrong.append((rule.local, f"{of_bill} fen stated, lines give {of_lines} fen"))
+        for local, name in _FEE_FIELDS:
+            of_bill, of_lines = getattr(stated, name), getattr(lines, name)
+            if of_bill != of_lines and optional_text(data, local, "input.data"):
+                wrong.append((local, f"{of_bill} fen stated, lines give {of_lines} fen"))
         if wrong:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_FEE_MISMATCH, f"{len(held)} lines are uploaded", violations=wrong

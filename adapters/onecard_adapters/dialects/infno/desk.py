@@ -157,8 +157,9 @@ class CareDesk:
         self, transaction: Transaction, output: Mapping[str, Any], attributes: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """Store the output, and what else is to be remembered, then give it."""
-        await self.note(transaction, {**(attributes or {}), ANSWER: json_text.write(output)})
-        return dict(output)
+        written = json_text.Written(output)
+        await self.note(transaction, {**(attributes or {}), ANSWER: written.text})
+        return written
 
     async def finished(self, asked: Transaction, done: Transaction, output: Mapping[str, Any]) -> dict[str, Any]:
         """As `answered`, for the transaction that was carried out and, before, for the one that repeated it."""

@@ -8,6 +8,7 @@ two envelopes without infcode. Business fields are none of this module's busines
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from itertools import count
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ _HEAD_FIELDS: Final = (
 _ANSWER_HEAD_FIELDS: Final = ("inf_refmsgid", "refmsg_time", "respond_time", "warn_msg", "signtype")
 # Lengths as published, for the fields that we keep or look up by.
 _LENGTHS: Final = {"infno": 6, "msgid": 30, "fixmedins_code": 12, "sign_no": 30, "insuplc_admdvs": 6}
+_PLAIN_CHARACTERS_MAX: Final = 100
+"""Texts of any field up to here, if its own length allows them, need no further check."""
+_SECONDS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,11 @@ def _rows(value: object, path: str) -> list[Mapping[str, Any]]:
 
 def _head_text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
+    if value is None:
+        return ""
+    if type(value) is str and len(value) <= _LENGTHS.get(name, _PLAIN_CHARACTERS_MAX):
+        text = value.strip()
+        return "" if text == "null" else text
     text = "" if is_absent(value) else text_from(value, name).strip()
     if len(text) > _LENGTHS.get(name, len(text)):
         raise _invalid(name, f"longer than {_LENGTHS[name]} characters")
@@ -209,12 +218,23 @@ def local_time(time_ms: int) -> datetime:
 
 def compact_time(time_ms: int) -> str:
     """yyyyMMddHHmmssSSS, 17 digits, in China's time."""
-    return f"{local_time(time_ms):%Y%m%d%H%M%S}{time_ms % 1_000:03d}"
+    second, millisecond = divmod(time_ms, 1_000)
+    return f"{_second_text(second)}{millisecond:03d}"
+
+
+@lru_cache(_SECONDS_MAX)
+def _second_text(second: int) -> str:
+    return f"{local_time(second * 1_000):%Y%m%d%H%M%S}"
 
 
 def clock_time(time_ms: int) -> str:
     """yyyy-MM-dd HH:mm:ss in China's time."""
-    return f"{local_time(time_ms):%Y-%m-%d %H:%M:%S}"
+    return _clock_text(time_ms // 1_000)
+
+
+@lru_cache(_SECONDS_MAX)
+def _clock_text(second: int) -> str:
+    return f"{local_time(second * 1_000):%Y-%m-%d %H:%M:%S}"
 
 
 def time_ms_of(value: object, path: str) -> int:

@@ -4,9 +4,9 @@ The transactions in the adapter's memory are the record; nothing is summed up be
 once and a crash between two writes leaves no wrong total.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from onecard.medical.v1.encounter_pb2 import FeeLine
@@ -14,13 +14,16 @@ from onecard.medical.v1.values_pb2 import FeeTotals
 from onecard_adapters.dialects.in_part import DONE
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.runtime.memory import EdgeMemory, Transaction
+from onecard_protocol.value_class import value_class
 
 EVERYTHING: Final = "*"
 _LINES: Final = "lines"
 _WITHDRAWN: Final = "withdrawn"
+_UPLOADS_MAX: Final = 256
+"""Of at most 100 lines each; more are read anew."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class HeldLine:
     """The amounts of one line, in fen, and the batch (chrg_bchno) it came in."""
 
@@ -84,26 +87,16 @@ class FeeLedger:
 
     def held(self, encounter_id: str) -> dict[str, HeldLine]:
         """The lines of an encounter by their id, withdrawn ones left out."""
-        find = self._memory.find_transactions_of_encounter
-        uploads = find(encounter_id, trades.UPLOAD_FEE_LINES)
-        withdrawals = find(encounter_id, trades.WITHDRAW_FEE_LINES)
         lines: dict[str, HeldLine] = {}
         # Message ids begin with their time, and one encounter's trades are carried out one after the other.
-        for transaction in sorted([*uploads, *withdrawals], key=lambda item: item.message_id):
+        for transaction in self._memory.find_transactions_of_encounter(
+            encounter_id, trades.UPLOAD_FEE_LINES, trades.WITHDRAW_FEE_LINES
+        ):
             attributes = transaction.attributes
             if DONE not in attributes:
                 continue
             if _LINES in attributes:
-                for line_id, values in json.loads(attributes[_LINES]).items():
-                    total, full, over, preceding, scope, batch = values
-                    lines[line_id] = HeldLine(
-                        total_fen=total,
-                        full_self_pay_fen=full,
-                        over_limit_fen=over,
-                        preceding_fen=preceding,
-                        in_scope_fen=scope,
-                        batch=batch,
-                    )
+                lines.update(_lines_in(attributes[_LINES]))
             elif attributes.get(_WITHDRAWN) == EVERYTHING:
                 lines.clear()
             elif _WITHDRAWN in attributes:
@@ -112,13 +105,36 @@ class FeeLedger:
         return lines
 
 
+@functools.lru_cache(_UPLOADS_MAX)
+def _lines_in(text: str) -> Mapping[str, HeldLine]:
+    """The lines of one upload; every settlement trade of a visit reads them."""
+    return {
+        line_id: HeldLine(
+            total_fen=total,
+            full_self_pay_fen=full,
+            over_limit_fen=over,
+            preceding_fen=preceding,
+            in_scope_fen=scope,
+            batch=batch,
+        )
+        for line_id, (total, full, over, preceding, scope, batch) in json.loads(text).items()
+    }
+
+
 def totals_of(lines: Iterable[HeldLine]) -> FeeTotals:
     """The sum of lines; return lines are negative and count as such."""
-    totals = FeeTotals()
+    # In integers first: each field of a message that is read or set is a call.
+    total = full = over = preceding = scope = 0
     for line in lines:
-        totals.total_fen += line.total_fen
-        totals.full_self_pay_fen += line.full_self_pay_fen
-        totals.over_limit_self_pay_fen += line.over_limit_fen
-        totals.preceding_self_pay_fen += line.preceding_fen
-        totals.in_scope_fen += line.in_scope_fen
-    return totals
+        total += line.total_fen
+        full += line.full_self_pay_fen
+        over += line.over_limit_fen
+        preceding += line.preceding_fen
+        scope += line.in_scope_fen
+    return FeeTotals(
+        total_fen=total,
+        full_self_pay_fen=full,
+        over_limit_self_pay_fen=over,
+        preceding_self_pay_fen=preceding,
+        in_scope_fen=scope,
+    )

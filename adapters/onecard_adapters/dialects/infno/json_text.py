@@ -15,6 +15,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
 
 _DEPTH_MAX: Final = 32
+_BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -23,14 +24,10 @@ def parse_object(body: bytes) -> dict[str, Any]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         _invalid(f"byte {error.start}: not UTF-8")
+    if text.startswith(_BYTE_ORDER_MARK):  # A second one; `json.loads` would look for it.
+        _invalid("line 1 column 1 (character 0): Unexpected UTF-8 BOM (decode using utf-8-sig)")
     try:
-        value = json.loads(
-            text,
-            strict=False,
-            parse_float=Decimal,
-            parse_constant=_no_constant,
-            object_pairs_hook=_object_of_pairs,
-        )
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         _invalid(f"line {error.lineno} column {error.colno} (character {error.pos}): {error.msg}")
     except RecursionError:
@@ -71,6 +68,12 @@ def _check_depth(value: object, depth: int) -> None:
             _check_depth(inner, depth + 1)
 
 
+# `json.loads` makes a decoder each time it is asked for more than its own.
+_DECODER: Final = json.JSONDecoder(
+    strict=False, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object_of_pairs
+)
+
+
 def write(value: object) -> str:
     """Compact JSON; Decimals are numbers with exactly their digits ("2.00" stays 2.00). Floats are refused."""
     parts: list[str] = []
@@ -78,9 +81,34 @@ def write(value: object) -> str:
     return "".join(parts)
 
 
+class Written(dict[str, Any]):
+    """An object with its JSON, which `write` takes over: an answer is stored and sent. Not to be changed."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        super().__init__(value)
+        self.text = write(value)
+
+
 def _write(value: object, parts: list[str]) -> None:
-    # The commonest types first: this is the adapter's busiest loop.
-    if isinstance(value, str):
+    # The adapter's busiest loop: plain dicts with plain values are written without a call for each of them.
+    if type(value) is dict:
+        separator = "{"
+        for name, inner in value.items():
+            kind = type(inner)
+            if kind is str:
+                parts.append(f"{separator}{_quoted(name)}:{_quoted(inner)}")
+            elif inner is None:
+                parts.append(f"{separator}{_quoted(name)}:null")
+            elif kind is Decimal:
+                parts.append(f"{separator}{_quoted(name)}:{inner:f}")
+            else:
+                parts.append(f"{separator}{_quoted(name)}:")
+                _write(inner, parts)
+            separator = ","
+        parts.append("}" if value else "{}")
+    elif isinstance(value, str):
         parts.append(_quoted(value))
     elif value is None:
         parts.append("null")
@@ -90,13 +118,10 @@ def _write(value: object, parts: list[str]) -> None:
         parts.append("true" if value else "false")
     elif isinstance(value, int):
         parts.append(str(value))
+    elif isinstance(value, Written):
+        parts.append(value.text)
     elif isinstance(value, Mapping):
-        separator = "{"
-        for name, inner in value.items():
-            parts.append(f"{separator}{_quoted(name)}:")
-            _write(inner, parts)
-            separator = ","
-        parts.append("}" if value else "{}")
+        _write(dict(value.items()), parts)
     elif isinstance(value, list | tuple):
         separator = "["
         for inner in value:
