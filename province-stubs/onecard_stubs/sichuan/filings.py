@@ -11,7 +11,7 @@ def file(state: CoreState, message: Message, transid: str) -> Output:
     if not any(item.insurance_kind == message.value("aae140") for item in person.active_enrolments):
         raise Refused(-21, "该险种无正常参保关系")
     filing = _filing_from(message, state.new_number("B", message.value("aab301")), person.identity_number)
-    state.filings[filing.filing_id] = filing
+    state.add_filing(filing)
     return state.keep(transid, message.trade, {"ykc901": filing.filing_id})
 
 
@@ -20,7 +20,7 @@ def note_filing(state: CoreState, message: Message, transid: str) -> Output:
     if not message.value("ykc901"):
         raise Refused(-41, "缺少备案编号")
     filing = _filing_from(message, message.value("ykc901"), message.value("aac044"))
-    state.filings[filing.filing_id] = filing
+    state.add_filing(filing)
     return state.keep(transid, message.trade, {"ykc901": filing.filing_id})
 
 

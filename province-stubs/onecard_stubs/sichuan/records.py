@@ -73,6 +73,13 @@ class Visit:
     credential: Credential
     lines: dict[str, Line] = field(default_factory=dict)
     is_discharged: bool = False
+    settlements: list["Settlement"] = field(default_factory=list, repr=False, compare=False)
+    """Those that stand and those that were undone: a core of a hundred thousand does not search them all."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether money is claimed for it."""
+        return any(settlement.stands for settlement in self.settlements)
 
     @property
     def kind(self) -> VisitKind:

@@ -40,7 +40,7 @@ def trial(state: CoreState, message: Message, _: str) -> Output:
 def settle(state: CoreState, message: Message, transid: str) -> Output:
     """0304."""
     visit = state.visit(message)
-    if any(item.visit is visit and item.stands for item in state.settlements.values()):
+    if visit.is_settled:
         raise Refused(-32, "该次就诊已结算，请勿重复结算")
     visit, split, year = _computed(state, message)
     settlement = Settlement(
@@ -53,6 +53,7 @@ def settle(state: CoreState, message: Message, transid: str) -> Output:
     )
     _post(state, settlement, sign=1)
     state.settlements[settlement.settlement_id] = settlement
+    visit.settlements.append(settlement)
     output = {
         "ykc618": settlement.settlement_id,
         "ykc621": _moment(),
@@ -93,7 +94,7 @@ def reverse(state: CoreState, transaction: Transaction) -> None:
         settlement.is_reversed = True
         _post(state, settlement, sign=-1)
         return
-    if any(item.visit is settlement.visit and item.stands for item in state.settlements.values()):
+    if settlement.visit.is_settled:
         raise Refused(-32, "该次就诊已重新结算，不能冲正原撤销")
     settlement.is_cancelled = False
     _post(state, settlement, sign=1)
@@ -141,7 +142,7 @@ def _filing_kind(state: CoreState, visit: Visit) -> FilingKind:
     """The filing that covers the visit: one made before the settlement is enough (规程 art. 16)."""
     if visit.is_emergency or visit.care_kind in EMERGENCY_CARE:
         return FilingKind.EMERGENCY
-    own = [filing for filing in state.filings.values() if filing.identity_number == visit.identity_number]
+    own = state.filings_of(visit.identity_number)
     named = [filing for filing in own if filing.filing_id == visit.filing_id]
     today = datetime.now(SHANGHAI).date()
     for filing in named or own:

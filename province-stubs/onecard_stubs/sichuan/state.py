@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
@@ -32,6 +33,7 @@ class CoreState:
         self.population = population
         self.province_area = population.province_area
         self.filings: dict[str, Filing] = {}
+        self._filing_ids: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.visits: dict[str, Visit] = {}
         self.settlements: dict[str, Settlement] = {}
         self.transactions: dict[str, Transaction] = {}
@@ -82,6 +84,17 @@ class CoreState:
             self.accounts[key] = Account(balance)
         return self.accounts[key]
 
+    def add_filing(self, filing: Filing) -> None:
+        """Keep a filing; one that is told again takes the place of the former."""
+        self.filings[filing.filing_id] = filing
+        self._filing_ids[filing.identity_number][filing.filing_id] = None
+
+    def filings_of(self, identity_number: str) -> list[Filing]:
+        """The filings of a person, withdrawn ones too."""
+        found = (self.filings[filing_id] for filing_id in self._filing_ids.get(identity_number, ()))
+        # One that was told again may be another person's by now.
+        return [filing for filing in found if filing.identity_number == identity_number]
+
     def file_for_own_person(self, arguments: Mapping[str, str]) -> dict[str, str]:
         """Make a filing of an own person; the elements by which it is told. Raises ValueError."""
         person = self.population.by_identity_number(arguments["identity_number"])
@@ -103,7 +116,7 @@ class CoreState:
             last_day=day_from(last_day) if last_day else OPEN_END,
             insurance_kind=enrolment.insurance_kind,
         )
-        self.filings[filing.filing_id] = filing
+        self.add_filing(filing)
         return {**person_head(person), **filing_fields(filing), **person_details(person)}
 
     def withdraw_own_filing(self, filing_id: str, cause: str) -> dict[str, str]:

@@ -45,10 +45,8 @@ def identify(state: CoreState, message: Message, _: str) -> Output:
     account = state.account(person.identity_number, first.insurance_kind)
     valid_filings = [
         filing_fields(filing)
-        for filing in state.filings.values()
-        if filing.identity_number == person.identity_number
-        and not filing.is_withdrawn
-        and filing.first_day <= day <= filing.last_day
+        for filing in state.filings_of(person.identity_number)
+        if not filing.is_withdrawn and filing.first_day <= day <= filing.last_day
     ]
     return {
         **person_head(person),
@@ -144,7 +142,7 @@ def upload_lines(state: CoreState, message: Message, transid: str) -> Output:
 def withdraw_lines(state: CoreState, message: Message, transid: str) -> Output:
     """0302: all lines (otransid 0 and none named), one upload's (otransid), or those named."""
     visit = state.visit(message)
-    if any(item.visit is visit and item.stands for item in state.settlements.values()):
+    if visit.is_settled:
         raise Refused(-32, "该次就诊已结算，不能撤销明细")
     named = {row["ykc610"] for row in message.rows("detail")} | ({message.value("ykc610")} - {""})
     original = message.value("otransid")
@@ -209,7 +207,7 @@ def reverse(state: CoreState, message: Message, transid: str) -> Output:
 def _strike_out(state: CoreState, visit_id: str) -> None:
     """A visit as if it had never been registered."""
     visit = state.visits[visit_id]
-    if visit.lines or visit.is_discharged or any(item.visit is visit for item in state.settlements.values()):
+    if visit.lines or visit.is_discharged or visit.settlements:
         raise Refused(-36, "该次就诊已发生业务，不可冲正登记")
     del state.visits[visit_id]
 

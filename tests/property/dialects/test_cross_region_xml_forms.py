@@ -3,6 +3,7 @@
 import datetime
 from typing import Any, TypeVar
 
+import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, parent
 from onecard_adapters.dialects.cross_region_xml.split import read_split, write_split
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import FieldMap
+from onecard_protocol.errors import OneCardError
 from tests.support.sichuan import CODE_TABLES
 
 _TABLES = CodeTables.load(CODE_TABLES)
@@ -156,3 +158,31 @@ def test_a_moment_survives_to_the_second(seconds: int) -> None:
     timestamp = times.now()
     timestamp.seconds = seconds
     assert times.timestamp_from(times.text_from(timestamp), "ykc621") == timestamp
+
+
+_DIGITS = st.sampled_from("0123456789０１２３９٣")
+_COMPACT = st.one_of(
+    st.datetimes().map(lambda moment: f"{moment.year:04d}{moment:%m%d%H%M%S}"),
+    st.builds(
+        "{:04d}{:02d}{:02d}{:02d}{:02d}{:02d}".format,
+        st.integers(0, 2100),
+        st.integers(0, 13),
+        st.integers(0, 32),
+        st.integers(0, 25),
+        st.integers(0, 61),
+        st.integers(0, 62),
+    ),
+    st.text(_DIGITS, min_size=14, max_size=14),
+).flatmap(lambda text: st.sampled_from([text, text[:8], text[:13], text.replace("0", "０", 1), f"{text} "]))
+
+
+@given(_COMPACT)
+def test_a_moment_is_read_as_strptime_reads_its_digits(text: str) -> None:
+    layout = {14: "%Y%m%d%H%M%S", 8: "%Y%m%d"}.get(len(text), "") if text.isdecimal() else ""
+    try:
+        expected = datetime.datetime.strptime(text, layout).replace(tzinfo=times.SHANGHAI)
+    except ValueError:
+        with pytest.raises(OneCardError, match=r"ykc621: neither yyyyMMddHHmmss nor yyyyMMdd"):
+            times.timestamp_from(text, "ykc621")
+    else:
+        assert times.timestamp_from(text, "ykc621").ToDatetime(datetime.UTC) == expected

@@ -54,6 +54,46 @@ async def test_a_system_that_does_not_listen_is_down_and_nothing_was_executed() 
         await client.close()
 
 
+async def test_each_call_tells_of_itself_alone_whether_it_was_sent() -> None:
+    async def hang_up(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(body=b"", headers={"Connection": "close"})
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": hang_up})
+    await server.start()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.port}/")
+    try:
+        await client.post(b"{}", content_type="application/json")
+        await server.stop()
+        # In the same task as one that was sent, and beside others.
+        calls = [client.post(b"{}", content_type="application/json") for _ in range(3)]
+        with pytest.raises(OneCardError) as down:
+            await calls.pop()
+        outcomes = [down.value, *await asyncio.gather(*calls, return_exceptions=True)]
+        assert [getattr(outcome, "reason", None) for outcome in outcomes] == [
+            errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
+        ] * 3
+    finally:
+        await client.close()
+
+
+async def test_a_body_that_arrives_in_pieces_is_waited_for_and_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": _echo})
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nset")
+        await asyncio.sleep(0.02)
+        writer.write(b"tle")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(6) == b"settle"
+        monkeypatch.setattr(http, "READ_MS_MAX", 20)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nset")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 408")
+    finally:
+        writer.close()
+        await server.stop()
+
+
 async def test_a_connection_lost_after_the_request_leaves_the_outcome_in_doubt() -> None:
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"settle")

@@ -10,7 +10,7 @@ import base64
 import binascii
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, assert_never
 
 from onecard_adapters.dialects.cross_region_xml import gbk
@@ -25,6 +25,7 @@ from onecard_adapters.dialects.cross_region_xml.safe_xml import (
     serialise,
 )
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.value_class import value_class
 
 CONTENT_TYPE: Final = "text/xml; charset=utf-8"
 
@@ -43,7 +44,11 @@ class Operation(enum.Enum):
     BINARY = "DataExchangeServiceEnc"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_CALLS: Final = {operation.value: operation for operation in Operation}
+_ANSWERS: Final = {f"{operation.value}Response": operation for operation in Operation}
+
+
+@value_class(frozen=True, slots=True, kw_only=True)
 class Call:
     """A request: which trade, with what."""
 
@@ -54,7 +59,7 @@ class Call:
     """The inner document as it came (its UTF-8 text in the text operation): what a repeat is known by."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Result:
     """An answer. errorcode >= 0 is success; below it `error_message` says why not."""
 
@@ -72,7 +77,7 @@ class Result:
 def read_call(data: bytes) -> Call:
     """The call in an HTTP body. Raises LOCAL_FORM_INVALID naming the part that is wrong."""
     body = _soap_body(data)
-    operation = next((known for known in Operation if body.name == known.value), None)
+    operation = _CALLS.get(body.name)
     if operation is None:
         raise form_invalid("Body: holds no operation of this service")
     trade = body.value("TransNo")
@@ -91,7 +96,7 @@ def operation_asked(data: bytes) -> Operation:
         body = _soap_body(data)
     except OneCardError:
         return Operation.TEXT
-    return next((known for known in Operation if body.name == known.value), Operation.TEXT)
+    return _CALLS.get(body.name, Operation.TEXT)
 
 
 def write_call(operation: Operation, trade: str, children: tuple[Element, ...]) -> bytes:
@@ -107,7 +112,7 @@ def write_call(operation: Operation, trade: str, children: tuple[Element, ...]) 
 def read_result(data: bytes) -> Result:
     """The answer in an HTTP body. Raises LOCAL_FORM_INVALID naming the part that is wrong."""
     body = _soap_body(data)
-    operation = next((known for known in Operation if body.name == f"{known.value}Response"), None)
+    operation = _ANSWERS.get(body.name)
     if operation is None:
         raise form_invalid("Body: a SOAP fault" if body.name == "Fault" else "Body: holds no answer of this service")
     returned = body.find("return")
@@ -178,13 +183,18 @@ def _inner_document(operation: Operation, holder: Element, name: str) -> tuple[s
 
 
 def _write_inner(operation: Operation, root: Element) -> str:
-    _require_encodable(root, root.name)
-    document = _DECLARATION + serialise(root)
+    try:
+        document = _DECLARATION + serialise(root)
+        inner = document.encode("gbk")
+    except (OneCardError, ValueError):
+        # The document tells only that something is wrong; the walk finds the element, which comes before other errors.
+        _require_encodable(root, root.name)
+        raise
     match operation:
         case Operation.TEXT:
             return escape(document, root.name)
         case Operation.BINARY:
-            return base64.b64encode(document.encode("gbk")).decode("ascii")
+            return base64.b64encode(inner).decode("ascii")
         case _:
             assert_never(operation)
 

@@ -11,7 +11,7 @@ from typing import Final
 from google.protobuf.message import Message
 
 from onecard.medical.v1 import coverage_pb2, encounter_pb2, filing_pb2, settlement_pb2, values_pb2
-from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, parent
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import (
     COUNT,
@@ -227,7 +227,7 @@ def write_from(form: FieldMap, message: Message, tables: CodeTables, at: str = "
 
 def leaves(values: Mapping[str, object]) -> list[Element]:
     """Elements of plain values, in order."""
-    return [leaf(name, "" if value is None else str(value)) for name, value in values.items()]
+    return [Element(name, "" if value is None else str(value)) for name, value in values.items()]
 
 
 def rows(name: str, content: Iterable[Iterable[Element]]) -> Element:

@@ -1,6 +1,5 @@
 """The fields with which every request of this form begins: place of care, person, insurance area."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from onecard.exchange.v1.values_pb2 import PersonIdentity
@@ -9,11 +8,12 @@ from onecard_adapters.dialects.cross_region_xml import times
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_protocol.identity import CITIZEN_KINDS, to_18_digits
+from onecard_protocol.value_class import value_class
 
 _CITIZEN: Final = "01"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(frozen=True, slots=True, kw_only=True)
 class Head:
     """The head of one request to the own core."""
 

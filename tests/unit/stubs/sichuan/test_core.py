@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import date
 
 import aiohttp
 import pytest
@@ -12,6 +13,8 @@ from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.amounts import from_text
 from onecard_stubs.sichuan.core import SichuanCore
 from onecard_stubs.sichuan.hospital import Answer, HospitalStay, SichuanHospital
+from onecard_stubs.sichuan.records import OPEN_END, Filing
+from onecard_stubs.sichuan.state import CoreState
 from tests.support.sichuan_care import BILL, BILL_FEN
 
 
@@ -210,6 +213,26 @@ async def test_the_operator_files_outwards_over_the_control_api_also_without_an_
                 assert (await response.json())["filings"] == 1
         assert filed["told"] is False
         assert filed["filing_id"] in core.state.filings
+
+
+def test_a_filing_that_is_told_again_takes_the_place_of_the_former() -> None:
+    def filing(identity_number: str, filing_type: str) -> Filing:
+        return Filing(
+            filing_id="B1",
+            identity_number=identity_number,
+            filing_type=filing_type,
+            insurance_area="510100",
+            destination_area="440100",
+            first_day=date(2024, 1, 1),
+            last_day=OPEN_END,
+            insurance_kind="310",
+        )
+
+    state = CoreState(Population("510000", seed=1, count=1))
+    for told in (filing("a", "01"), filing("b", "01"), filing("a", "02")):
+        state.add_filing(told)
+        assert [*state.filings.values()] == state.filings_of(told.identity_number) == [told]
+    assert state.filings_of("b") == state.filings_of("c") == []
 
 
 def test_an_answer_is_success_from_zero_up() -> None:
