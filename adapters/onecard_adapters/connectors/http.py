@@ -9,13 +9,11 @@ import contextlib
 import errno
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
 from aiohttp import web
-from aiohttp.connector import Connection
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol import limits
@@ -188,23 +186,9 @@ def _cannot_listen(host: str, port: int, error: OSError) -> OneCardError:
 
 @dataclass(slots=True)
 class _Progress:
-    """Whether the request of one call began to be sent."""
+    """Set by the trace hooks of one call, which get it as their context."""
 
     is_sent: bool = False
-
-
-_progress: Final = ContextVar[_Progress]("_progress")
-
-
-class _NotedRequest(aiohttp.ClientRequest):
-    """Notes in the call's _progress that it is sent: a connection is there, and nothing was written to it yet.
-
-    aiohttp's trace hooks tell the same, and take an eighth of a call for it.
-    """
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        _progress.get().is_sent = True
-        return await super().send(conn)
 
 
 class LocalHttpClient:
@@ -224,10 +208,12 @@ class LocalHttpClient:
         self._before_close: list[Callable[[], Awaitable[None]]] = []
         # SOAP faults come with 500 and a body: a dialect says which statuses carry its answers.
         self._statuses_with_answer = statuses_with_answer
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(keepalive_timeout=_IDLE_CONNECTION_S, limit=256),
             timeout=aiohttp.ClientTimeout(total=answer_ms_max / 1_000, connect=connect_ms_max / 1_000),
-            request_class=_NotedRequest,
+            trace_configs=[trace],
         )
 
     async def post(self, body: bytes, *, content_type: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
@@ -237,12 +223,12 @@ class LocalHttpClient:
         request was not taken, and OutcomeInDoubt for everything that fails after the first byte went out.
         """
         progress = _Progress()
-        _progress.set(progress)
         try:
             async with self._session.post(
                 self._url,
                 data=body,
                 headers={"Content-Type": content_type, **(headers or {})},
+                trace_request_ctx=progress,
                 allow_redirects=False,
             ) as response:
                 return await self._answer(response)
@@ -286,3 +272,9 @@ class LocalHttpClient:
         self._before_close.clear()
         with contextlib.suppress(aiohttp.ClientError):
             await self._session.close()
+
+
+async def _note_sent(session: aiohttp.ClientSession, context: object, parameters: object) -> None:
+    progress = getattr(context, "trace_request_ctx", None)
+    if isinstance(progress, _Progress):
+        progress.is_sent = True
