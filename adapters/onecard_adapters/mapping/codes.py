@@ -51,6 +51,8 @@ class CodeEntry:
     national: str
     local: tuple[str, ...]
     name: str
+    # The triple of the national code. It is shared: copy it, never change it.
+    coded: CodedValue
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -67,10 +69,14 @@ class CodeTable:
 
     def to_national(self, local: str, path: str) -> CodedValue:
         """The national code of a local one; UNMAPPED_CODE if there is none."""
+        return _copy(self.local_entry(local, path).coded)
+
+    def local_entry(self, local: str, path: str) -> CodeEntry:
+        """The entry of a local code; UNMAPPED_CODE if there is none."""
         entry = self.by_local.get(local)
         if entry is None:
             raise self._unmapped(path, local, "local")
-        return CodedValue(system=self.system, version=self.system_version, code=entry.national)
+        return entry
 
     def to_local(self, coded: CodedValue, path: str) -> str:
         """The local code that is written for a national one; UNMAPPED_CODE for another system, version or code."""
@@ -78,7 +84,7 @@ class CodeTable:
 
     def entry(self, coded: CodedValue, path: str) -> CodeEntry:
         """The entry of a national code, for its attributes; UNMAPPED_CODE for another system, version or code."""
-        if (coded.system, coded.version) != (self.system, self.system_version):
+        if coded.system != self.system or coded.version != self.system_version:
             raise OneCardError(
                 ErrorReason.ERROR_REASON_UNMAPPED_CODE,
                 f"{path}: the code is of system {coded.system!r} version {coded.version!r}, table {self.name} "
@@ -91,7 +97,7 @@ class CodeTable:
 
     def coded(self, national: str) -> CodedValue:
         """A national code of this table as the triple."""
-        return CodedValue(system=self.system, version=self.system_version, code=self.by_national[national].national)
+        return _copy(self.by_national[national].coded)
 
     def _unmapped(self, path: str, code: str, side: str) -> OneCardError:
         shown = repr(code) if len(code) <= _SHOWN_CHARACTERS_MAX else f"of {len(code)} characters"
@@ -134,6 +140,12 @@ class CodeTables:
         return cls(model.version, {name: _table(path, name, model.version, t) for name, t in model.tables.items()})
 
 
+def _copy(coded: CodedValue) -> CodedValue:
+    copy = CodedValue()
+    copy.CopyFrom(coded)
+    return copy
+
+
 def _table(path: Path, name: str, version: str, model: _TableModel) -> CodeTable:
     by_local: dict[str, CodeEntry] = {}
     by_national: dict[str, CodeEntry] = {}
@@ -142,6 +154,7 @@ def _table(path: Path, name: str, version: str, model: _TableModel) -> CodeTable
             national=item.national,
             local=tuple(item.local or [item.national]),
             name=item.name,
+            coded=CodedValue(system=model.system, version=model.system_version, code=item.national),
             attributes=dict(item.attributes),
         )
         if entry.national in by_national:

@@ -26,6 +26,7 @@ from onecard_protocol.errors import OneCardError
 _ABSENT_TEXTS: Final = frozenset({"", "null"})
 _TEXT_CHARACTERS_MAX: Final = 4_000
 _DAY: Final = re.compile(r"(?:(\d{4})-(\d{1,2})-(\d{1,2})|(\d{4})(\d{2})(\d{2})(?:\d{6})?)(?=$|[ T])")
+_BLANKS_AND_DASH: Final = re.compile(r"\s*-\s*")
 
 
 def is_absent(value: object) -> bool:
@@ -54,10 +55,10 @@ def day_from(value: object, path: str) -> CalendarDay:
     """A day from "2024-03-15", "20240315", with a time behind it, or with blanks in it ("2019 - 01 - 01")."""
     text = text_from(value, path).strip()
     # Blanks stand around the dashes in one province; behind the day they separate a time, which is not needed.
-    match = _DAY.match(re.sub(r"\s*-\s*", "-", text))
+    match = _DAY.match(text if len(text.split(None, 1)) == 1 else _BLANKS_AND_DASH.sub("-", text))
     if match is None:
         raise _form_invalid(path, "not a day")
-    year, month, day = (int(group) for group in match.groups() if group is not None)
+    year, month, day = map(int, filter(None, match.groups()))
     try:
         datetime.date(year, month, day)
     except ValueError as error:
@@ -70,13 +71,17 @@ def day_text(day: CalendarDay) -> str:
     return f"{day.year:04d}-{day.month:02d}-{day.day:02d}"
 
 
+_Read = Callable[[object, str, CodeTables], Any]
+_Write = Callable[[Any, str, CodeTables], object]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codec:
     """How one kind of value is read and written, and which kind of national field holds it."""
 
     name: str
-    read: Callable[[object, str, CodeTables], Any]
-    write: Callable[[Any, str, CodeTables], object]
+    read: _Read
+    write: _Write
     # Descriptor type of the national field: a FieldDescriptor.CPPTYPE_ number, or the full name of a message.
     holds: frozenset[int] | str
     # Whether an absent national value has a local form of its own, which `write` makes of None.
@@ -98,14 +103,11 @@ def _number(
     as_text: bool,
     writes_absent: bool = False,
 ) -> Codec:
-    def write_value(value: int | None, path: str, tables: CodeTables) -> object:
-        number = write(value)
-        return format(number, "f") if as_text else number
-
     return Codec(
         name=name,
         read=lambda value, path, tables: read(value, path),
-        write=write_value,
+        # str writes an exponent only below 10^-6, and no number here has more than 6 decimals.
+        write=(lambda value, path, tables: str(write(value))) if as_text else lambda value, path, tables: write(value),
         holds=_INTEGERS,
         writes_absent=writes_absent,
     )
@@ -146,6 +148,8 @@ PRICE_LIMIT_TEXT: Final = _number(
 
 
 def _count_from(value: object, path: str, tables: CodeTables) -> int:
+    if type(value) is str and len(value) < 10 and value.isdecimal():
+        return int(value)  # as it is nearly always written, and never too large
     number = amounts.decimal_from(value, path)
     if number != number.to_integral_value() or abs(number) > 2**31 - 1:
         raise _form_invalid(path, "not a whole number")
@@ -169,7 +173,7 @@ def code(table: str) -> Codec:
     """A code by the table of this name."""
 
     def read(value: object, path: str, tables: CodeTables) -> CodedValue:
-        return tables[table].to_national(text_from(value, path).strip(), path)
+        return tables[table].local_entry(text_from(value, path).strip(), path).coded
 
     def write(value: CodedValue, path: str, tables: CodeTables) -> object:
         return tables[table].to_local(value, path)
@@ -197,6 +201,11 @@ class FieldMap:
     def __init__(self, message_class: type[Message], rules: Sequence[Rule]) -> None:
         self.message_class = message_class
         self.rules = tuple(rules)
+        # Paths and descriptors are looked up once: reading and writing are the adapters' busiest code. A holder is a
+        # message that has fields of rules: the field of an earlier one, told by that one's place; place 0 is the root.
+        self._holders: list[tuple[int, str]] = []
+        self._reads: list[tuple[str, tuple[str, ...], bool, _Read, int, str, bool]] = []
+        self._writes: list[tuple[str, Rule, _Write, int, str, bool, bool]] = []
         names: set[str] = set()
         paths: set[str] = set()
         for rule in self.rules:
@@ -207,41 +216,78 @@ class FieldMap:
             if rule.national in paths:
                 raise ValueError(f"national field {rule.national} stands twice in {message_class.__name__}")
             paths.add(rule.national)
-            _check_kind(message_class, rule)
+            field = _checked_field(message_class, rule)
+            *parents, name = rule.national.split(".")
+            holder, is_message = self._holder(parents), field.message_type is not None
+            self._reads.append((rule.local, rule.aliases, rule.is_required, rule.codec.read, holder, name, is_message))
+            is_text = field.type == FieldDescriptor.TYPE_STRING
+            self._writes.append((rule.local, rule, rule.codec.write, holder, name, field.has_presence, is_text))
 
     def read(self, local: Mapping[str, object], message: Message, tables: CodeTables, at: str) -> None:
         """Fill `message` from a local object; `at` names the object in errors.
 
         Raises LOCAL_FORM_INVALID for a missing or malformed value, UNMAPPED_CODE for a code in no table.
         """
-        for rule in self.rules:
-            name = rule.local
-            if is_absent(local.get(name)):
-                named = next((alias for alias in rule.aliases if not is_absent(local.get(alias))), None)
-                if named is None:
-                    if rule.is_required:
-                        raise _form_invalid(f"{at}.{name}", "missing")
+        prefix = f"{at}."
+        holders = [message]
+        for index, name in self._holders:
+            holders.append(getattr(holders[index], name))
+        for local_name, aliases, is_required, read, index, name, is_message in self._reads:
+            value = local.get(local_name)
+            if value is None or is_absent(value):
+                for alias in aliases:
+                    value = local.get(alias)
+                    if not is_absent(value):
+                        local_name = alias
+                        break
+                else:
+                    if is_required:
+                        raise _form_invalid(prefix + local_name, "missing")
                     continue
-                name = named
-            value = rule.codec.read(local[name], f"{at}.{name}", tables)
-            if value is not None:
-                _set(message, rule.national, value, f"{at}.{name}")
+            path = prefix + local_name
+            value = read(value, path, tables)
+            if value is None:
+                continue
+            if is_message:
+                getattr(holders[index], name).CopyFrom(value)
+                continue
+            try:
+                setattr(holders[index], name, value)
+            except ValueError as error:  # an int32 field and a larger number
+                raise _form_invalid(path, "the number is too large") from error
 
     def write(self, message: Message, tables: CodeTables, at: str) -> dict[str, object]:
         """The local object of a national message. Raises LOCAL_FORM_INVALID for a missing field, UNMAPPED_CODE."""
+        prefix = f"{at}."
+        holders: list[Message | None] = [message]
+        for index, name in self._holders:
+            holder = holders[index]
+            holders.append(getattr(holder, name) if holder is not None and holder.HasField(name) else None)
         local: dict[str, object] = {}
-        for rule in self.rules:
-            path = f"{at}.{rule.local}"
-            value = _get(message, rule.national)
-            if value is None and rule.codec.writes_absent:
-                local[rule.local] = rule.codec.write(None, path, tables)
-            elif value is None:
-                if rule.is_required:
-                    raise _form_invalid(path, "missing")
-                local[rule.local] = rule.absent_as
+        for local_name, rule, write, index, name, has_presence, is_text in self._writes:
+            holder = holders[index]
+            if holder is None or (has_presence and not holder.HasField(name)):
+                value = None
             else:
-                local[rule.local] = rule.codec.write(value, path, tables)
+                value = getattr(holder, name)
+                if is_text and not value:
+                    value = None
+            if value is not None or rule.codec.writes_absent:
+                local[local_name] = write(value, prefix + local_name, tables)
+            elif rule.is_required:
+                raise _form_invalid(prefix + local_name, "missing")
+            else:
+                local[local_name] = rule.absent_as
         return local
+
+    def _holder(self, parents: Sequence[str]) -> int:
+        """The place of the message that these fields lead to; 0 is the message itself."""
+        if not parents:
+            return 0
+        step = (self._holder(parents[:-1]), parents[-1])
+        if step not in self._holders:
+            self._holders.append(step)
+        return self._holders.index(step) + 1
 
 
 def _field(descriptor: Descriptor, path: str) -> FieldDescriptor:
@@ -254,7 +300,7 @@ def _field(descriptor: Descriptor, path: str) -> FieldDescriptor:
     return descriptor.fields_by_name[last]
 
 
-def _check_kind(message_class: type[Message], rule: Rule) -> None:
+def _checked_field(message_class: type[Message], rule: Rule) -> FieldDescriptor:
     descriptor = cast(Descriptor, message_class.DESCRIPTOR)
     try:
         field = _field(descriptor, rule.national)
@@ -264,27 +310,4 @@ def _check_kind(message_class: type[Message], rule: Rule) -> None:
     fits = kind == rule.codec.holds if isinstance(rule.codec.holds, str) else kind in rule.codec.holds
     if field.is_repeated or not fits:
         raise ValueError(f"{descriptor.name}.{rule.national} does not hold a {rule.codec.name}")
-
-
-def _set(message: Message, path: str, value: Any, at: str) -> None:
-    *parents, last = path.split(".")
-    for parent in parents:
-        message = getattr(message, parent)
-    if isinstance(value, Message):
-        getattr(message, last).CopyFrom(value)
-        return
-    try:
-        setattr(message, last, value)
-    except ValueError as error:  # an int32 field and a larger number
-        raise _form_invalid(at, "the number is too large") from error
-
-
-def _get(message: Message, path: str) -> Any:
-    """The value, or None where a message or an optional scalar on the way is not set, or a text is empty."""
-    for name in path.split("."):
-        field = message.DESCRIPTOR.fields_by_name[name]
-        if field.has_presence and not message.HasField(name):
-            return None
-        value = getattr(message, name)
-        message = value
-    return None if value == "" else value
+    return field

@@ -68,6 +68,11 @@ def test_a_required_field_in_any_form_of_nothing_is_missing(tables: CodeTables, 
         _LINE.read({"feedetl_sn": absent}, FeeLine(), tables, "feedetail[3]")
 
 
+def test_an_error_names_the_alias_under_which_the_value_stood(tables: CodeTables) -> None:
+    with pytest.raises(OneCardError, match=r"line\.amount: not a decimal number"):
+        _LINE.read({"feedetl_sn": "X1", "det_item_fee_sumamt": " ", "amount": "two"}, FeeLine(), tables, "line")
+
+
 def test_a_required_field_that_the_message_lacks_is_not_written_as_nothing(tables: CodeTables) -> None:
     with pytest.raises(OneCardError, match="feedetl_sn: missing"):
         _LINE.write(FeeLine(), tables, "line")
