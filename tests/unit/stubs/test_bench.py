@@ -96,7 +96,7 @@ def test_the_figures_name_benchmark_and_log_exactly_and_say_the_rest_beside(
     assert found == [
         ("events", "kafka", 3, "sdk", "adaptive", 7, 15),
         ("calls", "embedded", 0, "sdk", "adaptive", 512, 15),
-        ("settlements", "kafka", 1, "dialects", "adaptive", 256, 4),
+        ("settlements", "kafka", 1, "dialects", "adaptive", 512, 4),
     ]
 
 
