@@ -14,7 +14,8 @@ import psutil
 
 _WINDOW_SECONDS: Final = 0.25
 _QUIET_SHARE: Final = 0.5
-_FULL_SHARE: Final = 0.8
+_BUSY_SHARE: Final = 0.8
+_FULL_SHARE: Final = 0.95
 
 
 def _machine_seconds() -> tuple[float, float]:
@@ -58,10 +59,12 @@ class Busyness:
         self._seen_at, self._busy, self._total, self._own = now, busy, total, own
         return self._share
 
-    def wait(self, shortest: float, longest: float) -> float:
-        """How long a batch may gather, in the unit given: the shortest up to half the share, the longest from 4/5."""
-        pressure = (self.share() - _QUIET_SHARE) / (_FULL_SHARE - _QUIET_SHARE)
-        return shortest + (longest - shortest) * min(max(pressure, 0.0), 1.0)
+    def wait(self, quiet: float, busy: float, full: float) -> float:
+        """How long a batch may gather, in the unit given: up to half the share, at 4/5 of it, and from 19/20."""
+        share = self.share()
+        if share < _BUSY_SHARE:
+            return quiet + (busy - quiet) * max((share - _QUIET_SHARE) / (_BUSY_SHARE - _QUIET_SHARE), 0.0)
+        return busy + (full - busy) * min((share - _BUSY_SHARE) / (_FULL_SHARE - _BUSY_SHARE), 1.0)
 
 
 BUSYNESS: Final = Busyness()

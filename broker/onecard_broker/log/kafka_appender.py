@@ -25,7 +25,8 @@ _logger = logging.getLogger(__name__)
 
 _BATCH_BYTES = 256 * 1024
 _CONNECT_SECONDS = 5.0
-_LINGER_SECONDS_MAX = 0.1
+_LINGER_SECONDS_BUSY = 0.1
+_LINGER_SECONDS_FULL = 0.2
 _WATCH_SECONDS = 0.5
 
 _Entry = tuple[AppendCall, int]
@@ -105,8 +106,8 @@ class KafkaAppender:
             await self._wakeup.wait()
             if self._gathers:
                 # An idle log sends at once; a busy one waits, longer where the machine has less time left, as what
-                # goes together goes through all that follows together (docs/adr/0010).
-                linger = BUSYNESS.wait(self._settings.linger_ms / 1000, _LINGER_SECONDS_MAX)
+                # goes together goes through all that follows together (docs/adr/0010, 0012).
+                linger = BUSYNESS.wait(self._settings.linger_ms / 1000, _LINGER_SECONDS_BUSY, _LINGER_SECONDS_FULL)
                 pause = self._begun_at + linger - self._loop.time()
                 if pause > 0:
                     await asyncio.sleep(pause)
