@@ -23,9 +23,7 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("program", "package"), [("java", "default-jre-headless"), ("mvn", "apt-get install maven")]
-)
+@pytest.mark.parametrize(("program", "package"), [("java", "default-jre-headless"), ("mvn", "apt-get install maven")])
 def test_a_missing_program_is_named_with_its_package(bare_machine: Path, program: str, package: str) -> None:
     with pytest.raises(KafkaMissing, match=package) as raised:
         find_program(program)

@@ -36,7 +36,7 @@ def test_every_sample_is_read_or_refused_with_its_position(name: str) -> None:
     body = sample(f"infno/{name}")
     if name.endswith(".txt"):
         # The comma that is too many, or, before Python 3.13, what comes instead of a name behind it.
-        with pytest.raises(Exception, match="line 1 column 17[23]"):
+        with pytest.raises(Exception, match=r"line 1 column 17[23]"):
             envelope.parse_answer(body)
     elif name.startswith("req"):
         request = envelope.parse_request(body)
