@@ -113,8 +113,9 @@ def find(connection: sqlite3.Connection, sealer: Sealer, message_id: bytes) -> S
 
 def queued(connection: sqlite3.Connection, sealer: Sealer, held: frozenset[bytes], limit: int) -> list[Outgoing]:
     """The first queued messages in their order, without those that the pump holds already."""
+    # All have next_attempt_ms 0: it stands there because the index has it first, which gives the order without a sort.
     cursor = connection.execute(
-        f"SELECT {_COLUMNS} FROM outbox WHERE {_OPEN} AND state = ? ORDER BY sequence LIMIT ?",
+        f"SELECT {_COLUMNS} FROM outbox WHERE {_OPEN} AND state = ? ORDER BY next_attempt_ms, sequence LIMIT ?",
         (int(OutboxState.QUEUED), limit + len(held)),
     )
     return [_outgoing(sealer, row) for row in cursor if row[0] not in held][:limit]
@@ -143,8 +144,13 @@ def call_again(connection: sqlite3.Connection, sealer: Sealer, outgoing: Outgoin
 
 def queue_interrupted(connection: sqlite3.Connection) -> int:
     """After a start: what a typed call held and what may be sent at any time is queued; returns how many."""
+    # A release before this one left the time of the next question in such rows.
+    connection.execute(
+        f"UPDATE outbox SET next_attempt_ms = 0 WHERE {_OPEN} AND state = ? AND next_attempt_ms > 0",
+        (int(OutboxState.QUEUED),),
+    )
     return connection.execute(
-        f"UPDATE outbox SET state = ? WHERE {_OPEN} AND state = ? AND execute_before_ms IS NULL",
+        f"UPDATE outbox SET state = ?, next_attempt_ms = 0 WHERE {_OPEN} AND state = ? AND execute_before_ms IS NULL",
         (int(OutboxState.QUEUED), int(OutboxState.CALLED)),
     ).rowcount
 
@@ -204,18 +210,25 @@ def answer(connection: sqlite3.Connection, sealer: Sealer, request_id: bytes, me
 
 def to_ask_about(connection: sqlite3.Connection, sealer: Sealer, now_ms: int, limit: int) -> list[StoredOutgoing]:
     """Requests whose answer is overdue and whose next question is due."""
-    rows = connection.execute(
-        f"SELECT {_STORED_COLUMNS} FROM outbox "
-        f"WHERE {_OPEN} AND state IN (?, ?) AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
-        (int(OutboxState.CALLED), int(OutboxState.ACCEPTED), now_ms, limit),
-    ).fetchall()
-    return [_stored(connection, sealer, row) for row in rows]
+    # One question a state: the index gives the order within a state, and nothing is sorted.
+    rows = [
+        row
+        for state in (OutboxState.CALLED, OutboxState.ACCEPTED)
+        for row in connection.execute(
+            f"SELECT next_attempt_ms, {_STORED_COLUMNS} FROM outbox "
+            f"WHERE {_OPEN} AND state = ? AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
+            (int(state), now_ms, limit),
+        )
+    ]
+    rows.sort(key=lambda row: row[0])
+    return [_stored(connection, sealer, row[1:]) for row in rows[:limit]]
 
 
 def ask_again(connection: sqlite3.Connection, message_id: bytes, next_attempt_ms: int) -> None:
-    """The question stays open until then."""
+    """The question stays open until then; of what was queued again meanwhile nothing is asked."""
     connection.execute(
-        "UPDATE outbox SET attempts = attempts + 1, next_attempt_ms = ? WHERE id = ?", (next_attempt_ms, message_id)
+        "UPDATE outbox SET attempts = attempts + 1, next_attempt_ms = ? WHERE id = ? AND state != ?",
+        (next_attempt_ms, message_id, int(OutboxState.QUEUED)),
     )
 
 

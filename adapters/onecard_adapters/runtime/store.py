@@ -114,10 +114,14 @@ class Store:
         if reading is not None:
             reading.close()  # First, so that the last one to close, which cleans up, is the writer under the lock.
         if thread is not None:
-            self._begin()
-            await self._idle.wait()
-            self._batches.put(None)
-            await asyncio.to_thread(thread.join)
+            # Also where whoever closes is cancelled: the file and its lock must be let go.
+            await asyncio.shield(asyncio.ensure_future(self._finish(thread)))
+
+    async def _finish(self, thread: threading.Thread) -> None:
+        self._begin()
+        await self._idle.wait()
+        self._batches.put(None)
+        await asyncio.to_thread(thread.join)
 
     def _begin(self) -> None:
         """Begin the next transaction, unless one is under way."""
@@ -126,7 +130,11 @@ class Store:
         self._is_committing = True
         jobs = self._gathered[:OPERATIONS_PER_COMMIT_MAX]
         del self._gathered[:OPERATIONS_PER_COMMIT_MAX]
-        self._batches.put(_Batch(jobs, is_run=self._is_run_here(jobs)))
+        is_run = False
+        try:
+            is_run = self._is_run_here(jobs)
+        finally:  # Also after an interruption from the keyboard: the thread has the last word on every batch.
+            self._batches.put(_Batch(jobs, is_run=is_run))
 
     def _is_run_here(self, jobs: list[_Job]) -> bool:
         """Run the operations without the commit, where they are brief and none fails."""
@@ -162,12 +170,14 @@ class Store:
 
     def _ended(self, jobs: list[_Job]) -> None:
         self._is_committing = False
-        _tell(jobs)
-        if not self._gathered:
-            self._idle.set()
-        elif self._loop is not None:
-            # After those who were told had their turn: what they ask for now belongs to the same transaction.
-            self._loop.call_soon(self._begin)
+        try:
+            _tell(jobs)
+        finally:
+            if not self._gathered:
+                self._idle.set()
+            elif self._loop is not None:
+                # After those who were told had their turn: what they ask for now belongs to the same transaction.
+                self._loop.call_soon(self._begin)
 
 
 def _run(connection: sqlite3.Connection, jobs: list[_Job]) -> None:

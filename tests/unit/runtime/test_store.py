@@ -271,3 +271,49 @@ async def test_the_store_survives_power_loss_by_its_settings(store: Store) -> No
 async def test_only_the_owner_may_read_the_file(store: Store, tmp_path: Path) -> None:
     await insert(store, b"a")
     assert (tmp_path / "folder" / "store.sqlite").stat().st_mode & 0o077 == 0
+
+
+async def test_a_store_whose_closing_is_cancelled_is_closed_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    store = Store(path)
+    await store.open()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write_slowly(connection: sqlite3.Connection) -> None:
+        begun.set()
+        go_on.wait()
+        connection.execute(INSERT, (b"a", 1))
+
+    writing = store.run(write_slowly)
+    await asyncio.to_thread(begun.wait)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    go_on.set()
+    await writing
+
+    async with asyncio.timeout(10):
+        while True:
+            again = Store(path)
+            try:
+                await again.open()
+            except OneCardError:
+                await asyncio.sleep(0.01)
+                continue
+            break
+    assert await count(again) == 1
+    await again.close()
+
+
+async def test_an_operation_whose_error_no_future_takes_stops_nobody(store: Store) -> None:
+    def stop(connection: sqlite3.Connection) -> None:
+        next(iter(()))
+
+    failed = store.run(stop, is_brief=True)
+    await asyncio.sleep(0)
+    later = insert(store, b"a", is_brief=True)
+    async with asyncio.timeout(10):
+        await later
+    failed.cancel()

@@ -41,11 +41,14 @@ class Noting(sqlite3.Connection):
         return super().executemany(sql, parameters)
 
     def scans(self) -> list[str]:
-        """Of the noted statements' plans the steps that read a whole table or index, and which statement has it."""
+        """Of the noted statements' plans the steps that read or sort all of a kind, and which statement has it."""
         found = []
         for sql, parameters in self.noted.items():
             plan = super().execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
-            found += [f"{step[3]}: {sql}" for step in plan if step[3].startswith("SCAN")]
+            steps = [step[3] for step in plan]
+            found += [f"{step}: {sql}" for step in steps if step.startswith("SCAN")]
+            # A page of a backlog must not cost what the whole backlog does.
+            found += [f"{step}: {sql}" for step in steps if "TEMP B-TREE" in step and "FROM outbox" in sql]
         return found
 
 
@@ -157,3 +160,29 @@ async def test_the_memory_never_reads_all_it_remembers(connection: Noting, seale
 
     assert len(connection.noted) >= 9
     assert connection.scans() == []
+
+
+def test_what_a_call_held_leaves_in_its_order_after_a_start(connection: Noting, sealer: Sealer) -> None:
+    first, second, third = outgoing(), outgoing(), outgoing()
+    outbox.insert(connection, sealer, first, OutboxState.CALLED, next_attempt_ms=5)
+    outbox.insert(connection, sealer, second, OutboxState.QUEUED)
+    outbox.insert(connection, sealer, third, OutboxState.QUEUED)
+    # As a release left it that did not forget when it would have asked.
+    connection.execute("UPDATE outbox SET next_attempt_ms = 4 WHERE id = ?", (second.id,))
+
+    assert outbox.queue_interrupted(connection) == 1
+    outbox.ask_again(connection, second.id, 9)  # A question that was under way when it was queued.
+
+    assert [item.id for item in outbox.queued(connection, sealer, frozenset(), 10)] == [first.id, second.id, third.id]
+
+
+def test_what_is_overdue_is_asked_about_oldest_first_whatever_its_state(connection: Noting, sealer: Sealer) -> None:
+    late, early, accepted = outgoing(), outgoing(), outgoing()
+    for item, ask_ms in ((late, 7), (early, 3), (accepted, 5)):
+        outbox.insert(connection, sealer, item, OutboxState.CALLED, next_attempt_ms=ask_ms)
+    outbox.accept(connection, [accepted.id], ask_ms=5)
+
+    due = outbox.to_ask_about(connection, sealer, 6, 10)
+
+    assert [stored.outgoing.id for stored in due] == [early.id, accepted.id]
+    assert [stored.outgoing.id for stored in outbox.to_ask_about(connection, sealer, 9, 2)] == [early.id, accepted.id]
