@@ -26,7 +26,7 @@ async def test_the_first_append_goes_at_once_and_those_after_it_together(
     log = await KafkaLog.open(settings, partition_count=PARTITION_COUNT, gathers=True)
     await log.ensure_topics(TOPICS)
     await log.append([record(b"connects")])
-    monkeypatch.setattr(BUSYNESS, "wait", lambda shortest, longest: 3.0)
+    monkeypatch.setattr(BUSYNESS, "wait", lambda quiet, busy, full: 3.0)
     await asyncio.sleep(3)
 
     (alone,) = await log.append([record(b"first")])
