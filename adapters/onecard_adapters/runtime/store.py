@@ -162,6 +162,8 @@ class Store:
                 try:
                     _run(connection, [job])
                     _end(connection)
+                except StopIteration:  # No future takes it: its caller would wait for ever.
+                    job.error = RuntimeError("the operation raised StopIteration")
                 except Exception as error:
                     job.error = error
         self.commit_count += 1
@@ -170,14 +172,12 @@ class Store:
 
     def _ended(self, jobs: list[_Job]) -> None:
         self._is_committing = False
-        try:
-            _tell(jobs)
-        finally:
-            if not self._gathered:
-                self._idle.set()
-            elif self._loop is not None:
-                # After those who were told had their turn: what they ask for now belongs to the same transaction.
-                self._loop.call_soon(self._begin)
+        _tell(jobs)
+        if not self._gathered:
+            self._idle.set()
+        elif self._loop is not None:
+            # After those who were told had their turn: what they ask for now belongs to the same transaction.
+            self._loop.call_soon(self._begin)
 
 
 def _run(connection: sqlite3.Connection, jobs: list[_Job]) -> None:

@@ -32,6 +32,24 @@ def insert(store: Store, key: bytes, *, is_brief: bool = False) -> asyncio.Futur
     return store.run(lambda connection: connection.execute(INSERT, (key, 1)), is_brief=is_brief)
 
 
+@contextlib.asynccontextmanager
+async def writing(store: Store, key: bytes) -> AsyncIterator[asyncio.Future[None]]:
+    """A write that is under way in the store's thread until the block is left."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write_slowly(connection: sqlite3.Connection) -> None:
+        connection.execute(INSERT, (key, 1))
+        begun.set()
+        go_on.wait()
+
+    written = store.run(write_slowly)
+    try:
+        await asyncio.to_thread(begun.wait)
+        yield written
+    finally:
+        go_on.set()
+
+
 async def count(store: Store) -> int:
     return int(
         (await store.run(lambda connection: connection.execute("SELECT count(*) FROM tombstones").fetchone()))[0]
@@ -70,21 +88,10 @@ async def test_brief_operations_run_on_the_loop_and_others_in_the_thread(store: 
 async def test_a_brief_operation_is_committed_when_it_returns_and_waits_for_the_commit_before_it(
     store: Store, tmp_path: Path
 ) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def write_slowly(connection: sqlite3.Connection) -> None:
-        connection.execute(INSERT, (b"a", 1))
-        begun.set()
-        go_on.wait()
-
-    slow = store.run(write_slowly)
-    try:
-        await asyncio.to_thread(begun.wait)
+    async with writing(store, b"a") as slow:
         brief = insert(store, b"b", is_brief=True)
         await asyncio.sleep(0.01)
         assert not brief.done()
-    finally:
-        go_on.set()
     await asyncio.gather(slow, brief)
     with read_store(tmp_path / "folder" / "store.sqlite") as reading:
         assert reading.execute("SELECT count(*) FROM tombstones").fetchone() == (2,)
@@ -122,20 +129,9 @@ async def test_a_question_is_answered_at_once_with_what_is_committed_whatever_th
 
     await insert(store, b"a")
     assert store.read(keys) == [b"a"]
-    begun, go_on = threading.Event(), threading.Event()
-
-    def write_slowly(connection: sqlite3.Connection) -> None:
-        connection.execute(INSERT, (b"b", 1))
-        begun.set()
-        go_on.wait()
-
-    writing = store.run(write_slowly)
-    try:
-        await asyncio.to_thread(begun.wait)
+    async with writing(store, b"b") as written:
         assert store.read(keys) == [b"a"]
-    finally:
-        go_on.set()
-    await writing
+    await written
     assert store.read(keys) == [b"a", b"b"]
 
 
@@ -277,22 +273,13 @@ async def test_a_store_whose_closing_is_cancelled_is_closed_all_the_same(tmp_pat
     path = tmp_path / "store.sqlite"
     store = Store(path)
     await store.open()
-    begun, go_on = threading.Event(), threading.Event()
-
-    def write_slowly(connection: sqlite3.Connection) -> None:
-        begun.set()
-        go_on.wait()
-        connection.execute(INSERT, (b"a", 1))
-
-    writing = store.run(write_slowly)
-    await asyncio.to_thread(begun.wait)
-    closing = asyncio.create_task(store.close())
-    await asyncio.sleep(0)
-    closing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await closing
-    go_on.set()
-    await writing
+    async with writing(store, b"a") as written:
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+    await written
 
     async with asyncio.timeout(10):
         while True:
@@ -307,13 +294,11 @@ async def test_a_store_whose_closing_is_cancelled_is_closed_all_the_same(tmp_pat
     await again.close()
 
 
-async def test_an_operation_whose_error_no_future_takes_stops_nobody(store: Store) -> None:
-    def stop(connection: sqlite3.Connection) -> None:
-        next(iter(()))
-
-    failed = store.run(stop, is_brief=True)
+async def test_an_error_that_no_future_takes_is_told_and_stops_nobody(store: Store) -> None:
+    failed = store.run(lambda connection: next(iter(())), is_brief=True)
     await asyncio.sleep(0)
     later = insert(store, b"a", is_brief=True)
     async with asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await failed
         await later
-    failed.cancel()
