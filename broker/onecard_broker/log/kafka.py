@@ -9,6 +9,7 @@ from aiokafka.util import NO_EXTENSIONS
 from onecard_broker.log.kafka_appender import KafkaAppender
 from onecard_broker.log.kafka_reader import KafkaReader
 from onecard_broker.log.kafka_settings import KafkaSettings
+from onecard_broker.log.kafka_tail import KafkaTail
 from onecard_broker.log.kafka_topics import KafkaTopics, TopicIdentity
 from onecard_broker.log.port import Appended, ForeignEpoch, LogMisconfigured, Reader, Record, TopicSpec
 
@@ -33,6 +34,7 @@ class KafkaLog:
         self._topics = topics
         self._appender = appender
         self._readers: set[KafkaReader] = set()
+        self._tail = KafkaTail(settings)
         self._closed = False
 
     @classmethod
@@ -88,6 +90,7 @@ class KafkaLog:
             topic=topic,
             positions=positions,
             settings=self._settings,
+            tail=self._tail,
             closed=self._readers.discard,
         )
         self._readers.add(reader)
@@ -117,6 +120,7 @@ class KafkaLog:
         self._closed = True
         await self._appender.close()
         await asyncio.gather(*(reader.close() for reader in list(self._readers)))
+        await self._tail.close()
         await self._topics.close()
 
 

@@ -1,0 +1,201 @@
+"""One consumer for all readers of a Kafka log that have come to the end of what they read.
+
+A request for records costs client and broker a fixed price, whatever comes. Where each reader asks by itself, a message
+and its answer are fetched once for each inbox that something came into; here one answer of a broker carries what came
+into all of them, and is unpacked once for all readers of an inbox. A reader that is behind, or does not take what
+comes, reads by a consumer of its own (`KafkaReader`), so nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from onecard_broker.log.kafka_clients import Leaving, start
+from onecard_broker.log.kafka_settings import KafkaSettings
+from onecard_broker.log.port import LoggedRecord
+
+_logger = logging.getLogger(__name__)
+
+_FETCH_BYTES: Final = 4 * 1024 * 1024
+_PARTITION_FETCH_BYTES: Final = 1024 * 1024
+CONNECT_SECONDS: Final = 10.0
+_POLL_MS: Final = 10_000
+_SETTLING_SECONDS: Final = 1.2
+"""A broker answers a connection's requests in their order. The first one with new partitions waits for the one before
+it, which is held for half a second where nothing comes; until then a reader has to ask for itself."""
+
+
+class TailReader(Protocol):
+    """A reader that has read all there is, and is given what comes."""
+
+    @property
+    def next_positions(self) -> Mapping[TopicPartition, int]:
+        """The position of the next record that it lacks, by partition."""
+        ...
+
+    def offer(self, partition: TopicPartition, records: Sequence[LoggedRecord]) -> bool:
+        """Take records that follow one another; False, and nothing taken, where it wants no more of them from here."""
+        ...
+
+    def left(self) -> None:
+        """Nothing comes from here any more."""
+        ...
+
+
+class KafkaTail:
+    """Gives what comes to all that joined. Everything runs on the event loop."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        """Connects when the first reader joins."""
+        self._settings = settings
+        self._readers: dict[TopicPartition, list[TailReader]] = {}
+        self._positions: dict[TopicPartition, int] = {}
+        self._settled_at: dict[TailReader, float] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self._leaving = Leaving()
+        self._task: asyncio.Task[None] | None = None
+
+    def join(self, reader: TailReader) -> bool:
+        """Give a reader what comes, until it leaves or is told `left`; False where it lacks what was given before."""
+        positions = reader.next_positions
+        if any(position < self._positions.get(partition, 0) for partition, position in positions.items()):
+            return False
+        is_new = not positions.keys() <= self._positions.keys()
+        for partition, position in positions.items():
+            self._positions.setdefault(partition, position)
+            self._readers.setdefault(partition, []).append(reader)
+        now = asyncio.get_running_loop().time()
+        self._settled_at[reader] = float("inf") if self._consumer is None else now + is_new * _SETTLING_SECONDS
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="kafka tail")
+        elif is_new:
+            self._assign()
+        return True
+
+    def feeds(self, reader: TailReader) -> bool:
+        """Whether a reader that joined may leave the asking to this consumer."""
+        return asyncio.get_running_loop().time() >= self._settled_at[reader]
+
+    def leave(self, reader: TailReader) -> None:
+        """Give this reader nothing more; one that never joined may leave as well."""
+        if self._settled_at.pop(reader, None) is None:
+            return
+        for partition in reader.next_positions:
+            readers = self._readers[partition]
+            readers.remove(reader)
+            if not readers:
+                del self._readers[partition], self._positions[partition]
+        if self._positions:
+            self._assign()
+        else:
+            self._stop()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self._stop()
+        await self._leaving.all_gone()
+
+    def _stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            self._leaving.let_go(consumer)
+
+    def _assign(self) -> None:
+        if self._consumer is None:
+            return  # It is assigned when it has started.
+        self._consumer.assign(list(self._positions))
+        for partition, position in self._positions.items():
+            self._consumer.seek(partition, position)
+
+    async def _run(self) -> None:
+        try:
+            consumer = await self._connect()
+            while True:
+                polled = await consumer.getmany(timeout_ms=_POLL_MS)
+                for partition, records in polled.items():
+                    self._give(partition, records)
+        except asyncio.CancelledError:
+            raise
+        except (KafkaError, OSError, TimeoutError) as error:
+            _logger.warning("reading the ends of Kafka's topics together failed: %r; each is read by itself", error)
+        except Exception:
+            _logger.exception("reading the ends of Kafka's topics together failed; each is read by itself")
+        self._task = None
+        self._disconnect()
+        readers = list(self._settled_at)
+        self._settled_at.clear()
+        self._readers.clear()
+        self._positions.clear()
+        for reader in readers:
+            reader.left()
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        consumer = make_consumer(self._settings)
+        try:
+            consumer.assign(list(self._positions))
+            await start(consumer, CONNECT_SECONDS)
+        except BaseException:
+            self._leaving.let_go(consumer)
+            raise
+        self._consumer = consumer
+        self._assign()
+        now = asyncio.get_running_loop().time()
+        self._settled_at.update(dict.fromkeys(self._settled_at, now + _SETTLING_SECONDS))
+        return consumer
+
+    def _give(self, partition: TopicPartition, fetched: Sequence[Any]) -> None:
+        position = self._positions.get(partition)
+        if position is None:
+            return  # Its last reader has left.
+        # What was fetched before the partitions were assigned anew comes again.
+        fetched = [record for record in fetched if record.offset >= position]
+        records = logged_records(partition.topic.removeprefix(self._settings.topic_prefix), partition, fetched)
+        if not records:
+            return
+        self._positions[partition] = records[-1].position + 1
+        for reader in list(self._readers[partition]):
+            if not reader.offer(partition, records):
+                self.leave(reader)
+                reader.left()
+
+
+def make_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
+    """A consumer without a group, which knows its positions itself; not started."""
+    return AIOKafkaConsumer(
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_bytes=_FETCH_BYTES,
+        max_partition_fetch_bytes=max(_PARTITION_FETCH_BYTES, settings.record_bytes_max + 64 * 1024),
+        request_timeout_ms=10_000,
+        **settings.aiokafka_options(),
+    )
+
+
+def logged_records(topic: str, partition: TopicPartition, fetched: Sequence[Any]) -> list[LoggedRecord]:
+    """What a consumer fetched of a partition of a topic of the log, as its port has it."""
+    number = partition.partition
+    return [
+        LoggedRecord(
+            topic=topic,
+            partition=number,
+            position=record.offset,
+            append_time_ms=record.timestamp,
+            key=record.key or b"",
+            value=record.value or b"",
+            headers=record.headers,
+        )
+        for record in fetched
+    ]
