@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from onecard_protocol.explained import Text
+from onecard_protocol.running import run_service
 from onecard_stubs.commands.usage import check_brokers, refuse
 
 app: Final = typer.Typer(no_args_is_help=True, help="Measure the exchange on this machine, with the load included.")
@@ -209,7 +210,7 @@ def hospital(
     """The load of a hospital, as `settlements --through dialects` starts it."""
     from onecard_stubs.bench.hospital_load import hospital_load
 
-    failures = asyncio.run(
+    failures = run_service(
         hospital_load(
             adapter_url=adapter_url,
             control_url=control_url,

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text, language_of
+from onecard_protocol.running import run_service
 from onecard_stubs.behaviour import EVERY_TRADE, Switches
 from onecard_stubs.commands.local_systems import LOCAL_SYSTEMS, LocalSystem, Place
 
@@ -50,7 +51,7 @@ def run(
     """Run a local system until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     place = Place(port=port, adapter_url=adapter_url, database=database, columns_key=columns_key)
-    asyncio.run(_until_ended(_find(name).serve(place)))
+    run_service(_until_ended(_find(name).serve(place)))
 
 
 @app.command()
