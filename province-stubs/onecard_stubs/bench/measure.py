@@ -112,6 +112,16 @@ class _Use:
         return statistics.mean(self.memory_mb[-quarter:]) - statistics.mean(self.memory_mb[quarter : 2 * quarter])
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Observed:
+    """What was seen from a load's beginning to its end."""
+
+    sent: dict[str, Any]
+    used: dict[str, _Use]
+    machine: dict[str, float]
+    """Shares in percent of the machine's time: busy, and taken by other guests of the same host."""
+
+
 async def measure(benchmark: Benchmark, report: Callable[[str], None]) -> dict[str, Any]:
     """Run it and return its figures (design.md, section 11). Raises Explained where a process fails."""
     with tempfile.TemporaryDirectory(prefix="onecard-bench-", ignore_cleanup_errors=True) as name:
@@ -147,7 +157,8 @@ async def _through_sdk(benchmark: Benchmark, country: Country, report: Callable[
             *("--signing", benchmark.signing),
         ],
     )
-    sent, used = await _observe(benchmark, country, sender, sent_file, report)
+    observed = await _observe(benchmark, country, sender, sent_file, report)
+    sent = observed.sent
     ended, durations, lost, doubled = sent["ended_ms"], sent["duration_ms"], 0, 0
     if receiver is not None:
         received = await _settled_reception(receiver, received_file)
@@ -155,7 +166,7 @@ async def _through_sdk(benchmark: Benchmark, country: Country, report: Callable[
         doubled = received["repeats"]
         if benchmark.load in ("events", "cards"):
             ended, durations = received["arrived_ms"], received["latency_ms"]
-    return _figures(benchmark, sent, ended, durations, lost=lost, doubled=doubled, used=used)
+    return _figures(benchmark, observed, ended, durations, lost=lost, doubled=doubled)
 
 
 async def _through_dialects(benchmark: Benchmark, country: Country, report: Callable[[str], None]) -> dict[str, Any]:
@@ -171,10 +182,11 @@ async def _through_dialects(benchmark: Benchmark, country: Country, report: Call
             *_load_options(benchmark),
         ],
     )
-    sent, used = await _observe(benchmark, country, sender, sent_file, report)
+    observed = await _observe(benchmark, country, sender, sent_file, report)
+    sent = observed.sent
     standing = await _standing(running.stub_urls["cn-51"])
     lost, doubled = lost_and_doubled(sent["settlement_ids"], sent["visits_in_doubt"], standing)
-    return _figures(benchmark, sent, sent["ended_ms"], sent["duration_ms"], lost=lost, doubled=doubled, used=used)
+    return _figures(benchmark, observed, sent["ended_ms"], sent["duration_ms"], lost=lost, doubled=doubled)
 
 
 def _load_options(benchmark: Benchmark) -> list[str]:
@@ -186,13 +198,13 @@ def _load_options(benchmark: Benchmark) -> list[str]:
 
 async def _observe(
     benchmark: Benchmark, country: Country, sender: ChildProcess, sent_file: Path, report: Callable[[str], None]
-) -> tuple[dict[str, Any], dict[str, _Use]]:
+) -> _Observed:
     """Wait for the load's beginning, watch the processes through it, and read what was sent."""
     report("preparing the load")
     begun_ms, until_ms = await _announced(sender)
     report(f"measuring for {benchmark.seconds:g} s")
     await _until(begun_ms)
-    before = _uses(country)
+    machine_before, before = psutil.cpu_times(), _uses(country)
     after, memory_mb = before, {name: list(use.memory_mb) for name, use in before.items()}
     while _now_ms() < until_ms:
         await asyncio.sleep(0.5)
@@ -200,13 +212,30 @@ async def _observe(
         after = {**after, **uses}  # The load may end just before the last look.
         for name, use in uses.items():
             memory_mb.setdefault(name, []).extend(use.memory_mb)
+    machine = _machine_shares(machine_before, psutil.cpu_times())
     await sender.wait_until(_is_there(sent_file), _END_SECONDS)
     sent = _read(sent_file)
     used = {
         name: _Use(use.cpu_s - (before[name].cpu_s if name in before else 0.0), memory_mb[name])
         for name, use in after.items()
     }
-    return sent, used
+    return _Observed(sent, used, machine)
+
+
+def _machine_shares(before: Any, after: Any) -> dict[str, float]:
+    """Percent of the cores' time between two of psutil's looks; what a host takes is told by Linux alone."""
+
+    def spent(*names: str) -> float:
+        return sum(getattr(after, name, 0.0) - getattr(before, name, 0.0) for name in names)
+
+    # Time of guests is counted in that of users already.
+    total = sum(after) - sum(before) - spent("guest", "guest_nice")
+    stolen = spent("steal")
+    busy = total - spent("idle", "iowait") - stolen
+    return {
+        "busy_percent": round(100 * busy / max(total, 0.01), 1),
+        "stolen_percent": round(100 * stolen / max(total, 0.01), 1),
+    }
 
 
 async def _announced(sender: ChildProcess) -> tuple[int, int]:
@@ -244,15 +273,15 @@ async def _standing(control_url: str) -> dict[str, str]:
 
 def _figures(
     benchmark: Benchmark,
-    sent: dict[str, Any],
+    observed: _Observed,
     ended_ms: list[int],
     durations_ms: list[int],
     *,
     lost: int,
     doubled: int,
-    used: dict[str, _Use],
 ) -> dict[str, Any]:
     """The figures: a rate of units, latencies and CPU time of calls, of which a settlement is two."""
+    sent = observed.sent
     begun, until = sent["begun_ms"], sent["until_ms"]
     measured = sorted(
         duration for ended, duration in zip(ended_ms, durations_ms, strict=True) if begun <= ended < until
@@ -275,13 +304,14 @@ def _figures(
         **({"stale": sent["stale"]} if benchmark.kind in ("statuses", "status") else {}),
         "failures": sent["failures"],
         "failure_examples": sent["failure_examples"],
+        "machine": observed.machine,
         "processes": {
             name: {
                 "cpu_us_per_message": round(use.cpu_s * 1e6 / max(1.0, _messages(benchmark, units)), 1),
                 "peak_mb": round(max(use.memory_mb), 1),
                 "grown_mb": round(use.grown_mb, 1),
             }
-            for name, use in sorted(used.items())
+            for name, use in sorted(observed.used.items())
         },
     }
 

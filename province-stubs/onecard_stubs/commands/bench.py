@@ -291,5 +291,10 @@ def _show(figures: dict[str, Any]) -> None:
             name, f"{used['cpu_us_per_message']:,.0f}", f"{used['peak_mb']:,.0f}", f"{used['grown_mb']:+,.1f}"
         )
     console.print(processes)
+    machine = figures["machine"]
+    console.print(
+        f"Of the machine's time {machine['busy_percent']:.0f} % was used,"
+        f" and {machine['stolen_percent']:.0f} % taken by other guests of its host."
+    )
     for example in figures["failure_examples"]:
         console.print(f"failed: {example}")

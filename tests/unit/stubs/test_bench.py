@@ -8,7 +8,7 @@ import time
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -35,7 +35,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Benchmark]:
     async def nothing(benchmark: Benchmark, report: object) -> dict[str, Any]:
         asked.append(benchmark)
         sent = {"begun_ms": 0, "until_ms": 1, "failures": 0, "failure_examples": [], "stale": 0}
-        return measure._figures(benchmark, sent, [], [], lost=0, doubled=0, used={})
+        observed = measure._Observed(sent, {}, {"busy_percent": 93.4, "stolen_percent": 4.0})
+        return measure._figures(benchmark, observed, [], [], lost=0, doubled=0)
 
     monkeypatch.setattr(measure, "measure", nothing)
     return asked
@@ -106,6 +107,7 @@ def test_the_table_says_in_words_what_was_measured(
     assert run("settlements", "--brokers", "3") == ExitCode.DONE
     title = " ".join(capsys.readouterr().out.split())
     assert "settlements through both dialects on kafka (3 brokers), signing adaptive" in title
+    assert "Of the machine's time 93 % was used, and 4 % taken by other guests of its host." in title
 
 
 @pytest.mark.parametrize(
@@ -249,6 +251,23 @@ async def test_a_load_that_ends_before_the_last_look_keeps_its_figures(
     sender: Any = types.SimpleNamespace(wait_until=wait_until)
     country: Any = None
 
-    _, used = await measure._observe(Benchmark(kind="calls"), country, sender, sent_file, lambda text: None)
+    observed = await measure._observe(Benchmark(kind="calls"), country, sender, sent_file, lambda text: None)
 
-    assert {name: use.cpu_s for name, use in used.items()} == {"gateway-1": 2.0, "load-sender": 3.0}
+    assert {name: use.cpu_s for name, use in observed.used.items()} == {"gateway-1": 2.0, "load-sender": 3.0}
+
+
+class _Times(NamedTuple):
+    user: float
+    system: float
+    idle: float
+    iowait: float
+    steal: float
+    guest: float
+
+
+def test_of_the_machines_time_a_share_was_used_and_another_one_taken_by_its_host() -> None:
+    """Of 200 s of two cores 90 + 30 were used, 64 + 6 idle, 10 stolen; the guests' 20 stand in the users' as well."""
+    before = _Times(user=1000, system=200, idle=5000, iowait=10, steal=7, guest=100)
+    after = _Times(user=1090, system=230, idle=5064, iowait=16, steal=17, guest=120)
+
+    assert measure._machine_shares(before, after) == {"busy_percent": 60.0, "stolen_percent": 5.0}

@@ -105,9 +105,9 @@ async def test_every_change_among_which_losses_are_watched_is_counted(monkeypatc
 async def test_a_change_around_the_watched_losses_that_does_not_arrive_is_lost(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def observe(*_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def observe(*_: object) -> measure._Observed:
         noted = {"ended_ms": [0], "duration_ms": [150], "begun_ms": 0, "until_ms": 1}
-        return {"messages": 100, "failures": 0, "failure_examples": [], **noted}, {}
+        return measure._Observed({"messages": 100, "failures": 0, "failure_examples": [], **noted}, {}, {})
 
     async def settled(*_: object) -> dict[str, Any]:
         return {"messages": 198, "repeats": 3}
