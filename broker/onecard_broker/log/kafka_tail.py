@@ -60,6 +60,7 @@ class KafkaTail:
         self._consumer: AIOKafkaConsumer | None = None
         self._leaving = Leaving()
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     def join(self, reader: TailReader) -> bool:
         """Give a reader what comes, until it leaves or is told `left`; False where it lacks what was given before."""
@@ -87,24 +88,28 @@ class KafkaTail:
         if self._settled_at.pop(reader, None) is None:
             return
         for partition in reader.next_positions:
-            readers = self._readers[partition]
-            readers.remove(reader)
-            if not readers:
-                del self._readers[partition], self._positions[partition]
-        if self._positions:
-            self._assign()
-        else:
+            self._readers[partition].remove(reader)
+        unread = [partition for partition in reader.next_positions if not self._readers[partition]]
+        for partition in unread:
+            del self._readers[partition], self._positions[partition]
+        if not self._positions:
             self._stop()
+        elif unread:
+            self._assign()
 
     async def close(self) -> None:
         """Let go of everything."""
         self._stop()
+        while self._ending:
+            await asyncio.wait(self._ending)
         await self._leaving.all_gone()
 
     def _stop(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
         self._disconnect()
 
     def _disconnect(self) -> None:
@@ -132,6 +137,8 @@ class KafkaTail:
             _logger.warning("reading the ends of Kafka's topics together failed: %r; each is read by itself", error)
         except Exception:
             _logger.exception("reading the ends of Kafka's topics together failed; each is read by itself")
+        if self._task is not asyncio.current_task():
+            return  # Stopped meanwhile, and perhaps begun anew.
         self._task = None
         self._disconnect()
         readers = list(self._settled_at)
