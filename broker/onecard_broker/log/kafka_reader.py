@@ -25,7 +25,7 @@ from onecard_broker.log.port import (
 
 # A read that waits for its own consumer looks this often whether the reader was closed.
 _POLL_MS = 200
-_OFFERED_BYTES_MAX = 2 * 1024 * 1024
+_WAITING_BYTES_MAX = 2 * 1024 * 1024
 
 
 class KafkaReader:
@@ -48,7 +48,7 @@ class KafkaReader:
         self._name = settings.topic_prefix + topic
         self._next = {TopicPartition(self._name, partition): position for partition, position in positions.items()}
         self._fetched: deque[LoggedRecord] = deque()
-        self._offered_bytes = 0
+        self._fetched_bytes = 0
         self._offered = asyncio.Event()
         self._has_joined = False
         self._consumer: AIOKafkaConsumer | None = None
@@ -80,6 +80,7 @@ class KafkaReader:
         self._leave_tail()
         self._positions[partition] = position
         self._fetched = deque(record for record in self._fetched if record.partition != partition)
+        self._fetched_bytes = sum(map(record_size_bytes, self._fetched))
         tp = TopicPartition(self._name, partition)
         self._next[tp] = position
         if self._consumer is not None:
@@ -104,13 +105,8 @@ class KafkaReader:
 
     def offer(self, partition: TopicPartition, records: Sequence[LoggedRecord]) -> bool:
         """See `TailReader.offer`. Whoever does not read gets what it missed from the log."""
-        if not self._fetched:
-            self._offered_bytes = 0
-        elif self._offered_bytes > _OFFERED_BYTES_MAX:
+        if self._fetched_bytes > _WAITING_BYTES_MAX or records[0].position > self._next[partition]:
             return False
-        if records[0].position > self._next[partition]:
-            return False
-        self._offered_bytes += sum(len(record.value) for record in records)
         self._accept(partition, records)
         self._offered.set()
         return True
@@ -127,6 +123,7 @@ class KafkaReader:
             records = [record for record in records if record.position >= following]
         if records:
             self._fetched.extend(records)
+            self._fetched_bytes += sum(map(record_size_bytes, records))
             self._next[partition] = records[-1].position + 1
 
     def _take(self, max_records: int, max_bytes: int) -> list[LoggedRecord]:
@@ -135,10 +132,12 @@ class KafkaReader:
         fetched = self._fetched
         while fetched and len(taken) < max_records:
             record = fetched[0]
-            size_bytes += record_size_bytes(record)
+            record_bytes = record_size_bytes(record)
+            size_bytes += record_bytes
             if taken and size_bytes > max_bytes:
                 break
             taken.append(fetched.popleft())
+            self._fetched_bytes -= record_bytes
             self._positions[record.partition] = record.position + 1
         return taken
 
@@ -158,7 +157,7 @@ class KafkaReader:
         if consumer is None:
             return False
         ends = ((consumer.highwater(tp), position) for tp, position in self._next.items())
-        return all(end is not None and position >= end for end, position in ends)
+        return all(position == end for end, position in ends)
 
     async def _wait_for_offer(self, seconds: float) -> None:
         self._offered.clear()
@@ -191,6 +190,7 @@ class KafkaReader:
         self._consumer = consumer
         # What was fetched and not taken comes again.
         self._fetched.clear()
+        self._fetched_bytes = 0
         for tp in self._next:
             self._next[tp] = self._positions[tp.partition]
             consumer.seek(tp, self._next[tp])

@@ -26,9 +26,10 @@ _FETCH_BYTES: Final = 4 * 1024 * 1024
 _PARTITION_FETCH_BYTES: Final = 1024 * 1024
 CONNECT_SECONDS: Final = 10.0
 _POLL_MS: Final = 10_000
-_SETTLING_SECONDS: Final = 1.2
-"""A broker answers a connection's requests in their order. The first one with new partitions waits for the one before
-it, which is held for half a second where nothing comes; until then a reader has to ask for itself."""
+_ASSIGN_SECONDS: Final = 0.5
+"""A broker answers a connection's requests in their order, and holds one for half a second where nothing comes: those
+for ever other partitions, one right after the other, would stand in a row."""
+_RETRY_SECONDS: Final = 5.0
 
 
 class TailReader(Protocol):
@@ -56,36 +57,45 @@ class KafkaTail:
         self._settings = settings
         self._readers: dict[TopicPartition, list[TailReader]] = {}
         self._positions: dict[TopicPartition, int] = {}
-        self._settled_at: dict[TailReader, float] = {}
+        self._is_settled: dict[TailReader, bool] = {}
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        self._assigning: asyncio.TimerHandle | None = None
+        self._retry_at = 0.0
         self._consumer: AIOKafkaConsumer | None = None
         self._leaving = Leaving()
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     def join(self, reader: TailReader) -> bool:
-        """Give a reader what comes, until it leaves or is told `left`; False where it lacks what was given before."""
+        """Give a reader what comes, until it leaves or is told `left`; False where it lacks what was given before.
+
+        False as well for some seconds after the common consumer failed.
+        """
         positions = reader.next_positions
-        if any(position < self._positions.get(partition, 0) for partition, position in positions.items()):
+        lacks_some = any(position < self._positions.get(partition, 0) for partition, position in positions.items())
+        if lacks_some or asyncio.get_running_loop().time() < self._retry_at:
             return False
-        is_new = not positions.keys() <= self._positions.keys()
         for partition, position in positions.items():
             self._positions.setdefault(partition, position)
             self._readers.setdefault(partition, []).append(reader)
-        now = asyncio.get_running_loop().time()
-        self._settled_at[reader] = float("inf") if self._consumer is None else now + is_new * _SETTLING_SECONDS
+        self._is_settled[reader] = False
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="kafka tail")
-        elif is_new:
-            self._assign()
+        elif not positions.keys() <= self._assigned:
+            self._assign_soon()
         return True
 
     def feeds(self, reader: TailReader) -> bool:
-        """Whether a reader that joined may leave the asking to this consumer."""
-        return asyncio.get_running_loop().time() >= self._settled_at[reader]
+        """Whether a reader that joined may leave the asking to this consumer: a broker answered for its partitions."""
+        consumer = self._consumer
+        if not self._is_settled[reader] and consumer is not None and reader.next_positions.keys() <= self._assigned:
+            # Unknown after each assigning, until a request that names the partition was answered, if with nothing.
+            self._is_settled[reader] = all(consumer.highwater(tp) is not None for tp in reader.next_positions)
+        return self._is_settled[reader]
 
     def leave(self, reader: TailReader) -> None:
         """Give this reader nothing more; one that never joined may leave as well."""
-        if self._settled_at.pop(reader, None) is None:
+        if self._is_settled.pop(reader, None) is None:
             return
         for partition in reader.next_positions:
             self._readers[partition].remove(reader)
@@ -95,7 +105,7 @@ class KafkaTail:
         if not self._positions:
             self._stop()
         elif unread:
-            self._assign()
+            self._assign_soon()
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -113,16 +123,25 @@ class KafkaTail:
         self._disconnect()
 
     def _disconnect(self) -> None:
+        if self._assigning is not None:
+            self._assigning.cancel()
+            self._assigning = None
         consumer, self._consumer = self._consumer, None
+        self._assigned = frozenset()
         if consumer is not None:
             self._leaving.let_go(consumer)
 
-    def _assign(self) -> None:
-        if self._consumer is None:
-            return  # It is assigned when it has started.
-        self._consumer.assign(list(self._positions))
+    def _assign_soon(self) -> None:
+        # One that is starting is assigned what is asked of it by then.
+        if self._consumer is not None and self._assigning is None:
+            self._assigning = asyncio.get_running_loop().call_later(_ASSIGN_SECONDS, self._assign, self._consumer)
+
+    def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        self._assigning = None
+        self._assigned = frozenset(self._positions)
+        consumer.assign(list(self._positions))
         for partition, position in self._positions.items():
-            self._consumer.seek(partition, position)
+            consumer.seek(partition, position)
 
     async def _run(self) -> None:
         try:
@@ -140,9 +159,10 @@ class KafkaTail:
         if self._task is not asyncio.current_task():
             return  # Stopped meanwhile, and perhaps begun anew.
         self._task = None
+        self._retry_at = asyncio.get_running_loop().time() + _RETRY_SECONDS
         self._disconnect()
-        readers = list(self._settled_at)
-        self._settled_at.clear()
+        readers = list(self._is_settled)
+        self._is_settled.clear()
         self._readers.clear()
         self._positions.clear()
         for reader in readers:
@@ -157,9 +177,7 @@ class KafkaTail:
             self._leaving.let_go(consumer)
             raise
         self._consumer = consumer
-        self._assign()
-        now = asyncio.get_running_loop().time()
-        self._settled_at.update(dict.fromkeys(self._settled_at, now + _SETTLING_SECONDS))
+        self._assign(consumer)
         return consumer
 
     def _give(self, partition: TopicPartition, fetched: Sequence[Any]) -> None:
