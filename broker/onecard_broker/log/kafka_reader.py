@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from onecard_broker.log.kafka_clients import Leaving, start
+from onecard_broker.log.kafka_clients import Leaving
 from onecard_broker.log.kafka_settings import KafkaSettings
-from onecard_broker.log.kafka_tail import CONNECT_SECONDS, KafkaTail, logged_records, make_consumer
+from onecard_broker.log.kafka_tail import KafkaTail, logged_records, started_consumer
 from onecard_broker.log.port import (
     LoggedRecord,
     LogUnavailable,
@@ -180,13 +180,7 @@ class KafkaReader:
 
     async def _connect(self) -> AIOKafkaConsumer:
         self._leave_tail()
-        consumer = make_consumer(self._settings)
-        try:
-            consumer.assign(list(self._next))
-            await start(consumer, CONNECT_SECONDS)
-        except BaseException:
-            self._leaving.let_go(consumer)
-            raise
+        consumer = await started_consumer(self._settings, list(self._next), self._leaving)
         self._consumer = consumer
         # What was fetched and not taken comes again.
         self._fetched.clear()

@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 _FETCH_BYTES: Final = 4 * 1024 * 1024
 _PARTITION_FETCH_BYTES: Final = 1024 * 1024
-CONNECT_SECONDS: Final = 10.0
+_CONNECT_SECONDS: Final = 10.0
 _POLL_MS: Final = 10_000
 _ASSIGN_SECONDS: Final = 0.5
 """A broker answers a connection's requests in their order, and holds one for half a second where nothing comes: those
@@ -169,13 +169,7 @@ class KafkaTail:
             reader.left()
 
     async def _connect(self) -> AIOKafkaConsumer:
-        consumer = make_consumer(self._settings)
-        try:
-            consumer.assign(list(self._positions))
-            await start(consumer, CONNECT_SECONDS)
-        except BaseException:
-            self._leaving.let_go(consumer)
-            raise
+        consumer = await started_consumer(self._settings, list(self._positions), self._leaving)
         self._consumer = consumer
         self._assign(consumer)
         return consumer
@@ -196,9 +190,11 @@ class KafkaTail:
                 reader.left()
 
 
-def make_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
-    """A consumer without a group, which knows its positions itself; not started."""
-    return AIOKafkaConsumer(
+async def started_consumer(
+    settings: KafkaSettings, partitions: Sequence[TopicPartition], leaving: Leaving
+) -> AIOKafkaConsumer:
+    """A consumer without a group, to be told its positions at once; where it does not start, `leaving` has it."""
+    consumer = AIOKafkaConsumer(
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -207,6 +203,13 @@ def make_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
         request_timeout_ms=10_000,
         **settings.aiokafka_options(),
     )
+    try:
+        consumer.assign(partitions)
+        await start(consumer, _CONNECT_SECONDS)
+    except BaseException:
+        leaving.let_go(consumer)
+        raise
+    return consumer
 
 
 def logged_records(topic: str, partition: TopicPartition, fetched: Sequence[Any]) -> list[LoggedRecord]:
