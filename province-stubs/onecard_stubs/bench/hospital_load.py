@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -24,7 +25,6 @@ from onecard_stubs.population import Person, Population
 INSURANCE_KIND: Final = "310"
 PREPARE_MS: Final = 60_000
 """Preparing a visit costs more than settling it, so what is ready by then lasts through the measured time."""
-_PERSON_COUNT: Final = 60
 _SHANGHAI: Final = timezone(timedelta(hours=8))
 _ITEMS: Final = (
     FeeItem(
@@ -52,7 +52,7 @@ class HospitalLoad:
         """`control_url` is the control API of Sichuan's core, which files for the patients."""
         self._hospital = hospital
         self._control_url = control_url
-        self._stays: list[Stay] = []
+        self._stays: deque[Stay] = deque()
         self.ended_ms = array.array("q")
         self.duration_ms = array.array("q")
         self.failures: list[str] = []
@@ -74,15 +74,18 @@ class HospitalLoad:
         serials = iter(range(count))
         marker = _now_ms()
         enough_ms = marker + PREPARE_MS
+        prepared: dict[int, Stay] = {}
 
         async def one() -> None:
             for serial in serials:
                 if _now_ms() > enough_ms:
                     return
                 person = people[serial % len(people)]
-                self._stays.append(await self._prepared(person, f"MZ{marker}{serial:06}", today))
+                prepared[serial] = await self._prepared(person, f"MZ{marker}{serial:06}", today)
 
         await asyncio.gather(*[one() for _ in range(concurrency)])
+        # In turn: a patient settles one visit after the other as far as there are patients enough.
+        self._stays.extend(prepared[serial] for serial in sorted(prepared))
 
     async def run(self, *, until_ms: int, concurrency: int, rate_per_s: float) -> None:
         """Pre-settle and settle until the time, at the rate given or as fast as the concurrency allows."""
@@ -112,7 +115,7 @@ class HospitalLoad:
 
     def _next_stay(self, until_ms: int) -> Stay | None:
         if self._stays:
-            return self._stays.pop()
+            return self._stays.popleft()
         if not self.shortfall:
             self.shortfall = f"the prepared stays ran out {(until_ms - _now_ms()) / 1000:.1f} s before the end"
         return None
@@ -170,14 +173,13 @@ class HospitalLoad:
 
 
 def _patients() -> list[Person]:
-    fitting = [
+    return [
         person
         for person in Population()
         if person.active_enrolments
         and person.active_enrolments[0].insurance_kind == INSURANCE_KIND
         and person.active_enrolments[0].account_balance_fen > 0
     ]
-    return fitting[:_PERSON_COUNT]
 
 
 def _require(answer: Answer) -> Answer:

@@ -145,7 +145,7 @@ class Counter:
 
 def load_of(*visits: str, unanswered: str = "") -> HospitalLoad:
     load = HospitalLoad(cast(Hospital, Counter(unanswered=unanswered)), "")
-    load._stays = [
+    load._stays.extend(
         Stay(
             person=cast(Any, None),
             credential=cast(Any, None),
@@ -155,7 +155,7 @@ def load_of(*visits: str, unanswered: str = "") -> HospitalLoad:
             is_inpatient=False,
         )
         for visit in visits
-    ]
+    )
     return load
 
 
