@@ -13,6 +13,7 @@ import pytest
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import filing_pb2, filing_pb2_grpc, settlement_pb2, settlement_pb2_grpc
 from onecard_adapters.runtime.store import Store
+from onecard_adapters.sdk import submission
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError
@@ -132,6 +133,40 @@ async def test_a_request_is_expired_and_never_leaves_while_the_hub_is_down(one: 
 
     assert failed.value.reason == again.value.reason == errors_pb2.ERROR_REASON_EXPIRED
     assert one.hub.journal == []
+
+
+async def test_what_is_alone_leaves_at_once_an_answer_too(one: Country, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission, "_COMPANY_S", 600.0)
+    async with one.province("cn-44") as care, one.province("cn-51", Insured()) as home:
+        answer = await Stub(care.to("cn-51")).Settle(settle_request(invoice="7"), timeout=20)
+        await tell(home, "a")
+        await eventually(lambda: filings_in_journal(one) == ["a"])
+
+    assert answer.settlement_id == "s-7"
+
+
+async def test_what_leaves_while_an_answer_is_in_the_making_waits_for_company(
+    one: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_COMPANY_S", 0.5)
+    insured, is_asked, may_answer = Insured(), asyncio.Event(), asyncio.Event()
+
+    async def answer_later(*_: object) -> None:
+        is_asked.set()
+        await may_answer.wait()
+
+    insured.on_settle = answer_later
+    async with one.province("cn-44") as care, one.province("cn-51", insured) as home:
+        settling = asyncio.create_task(Stub(care.to("cn-51")).Settle(settle_request(), timeout=20))
+        await is_asked.wait()
+        await tell(home, "a", serial=1)
+        await tell(home, "b", serial=2)
+        await eventually(lambda: len(filings_in_journal(one)) == 2)
+        may_answer.set()
+        await settling
+
+    told = [message for message in one.hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_EVENT]
+    assert len({message_pb2.SignatureBlock.FromString(message.signature).signature for message in told}) == 1
 
 
 async def test_a_batch_whose_receipts_were_lost_is_sent_again_under_the_same_headers(one: Country) -> None:

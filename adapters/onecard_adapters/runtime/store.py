@@ -4,8 +4,9 @@ Owns the file, the thread and the transactions; what stands in the tables is the
 `memory`. Whatever waits when the last commit has ended is one transaction: concurrent writers share one fsync. A
 promise is kept when the awaited operation returns: it is on disk (WAL, synchronous=FULL).
 
-Brief operations run on the event loop and only their commit in the thread: a thread that computes in Python takes turns
-with the loop at every statement, which costs both more than the statements.
+Brief operations run on the event loop: a thread that computes in Python takes turns with the loop at every statement,
+which costs both more than the statements. Their commit runs there too while the disk is quick, as the way to the thread
+and back takes longer than such a commit; where the last one was slow, the thread waits for the disk (ADR 0015).
 
 One adapter has the store, which a lock file beside it shows; commands may read it meanwhile (`read_store`).
 """
@@ -19,6 +20,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -33,6 +35,9 @@ Operation = Callable[[sqlite3.Connection], _Result]
 OPERATIONS_PER_COMMIT_MAX: Final = 512
 _BRIEF_PER_COMMIT_MAX: Final = 64
 """More of them hold up the event loop for too long, and are run in the thread."""
+
+QUICK_COMMIT_SECONDS: Final = 0.002
+"""A commit that takes longer holds up the event loop for more than the thread costs."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +73,7 @@ class Store:
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._commit_seconds = 0.0
         self.commit_count = 0
 
     async def open(self) -> None:
@@ -130,11 +136,16 @@ class Store:
         self._is_committing = True
         jobs = self._gathered[:OPERATIONS_PER_COMMIT_MAX]
         del self._gathered[:OPERATIONS_PER_COMMIT_MAX]
-        is_run = False
+        is_run = is_committed = False
         try:
             is_run = self._is_run_here(jobs)
-        finally:  # Also after an interruption from the keyboard: the thread has the last word on every batch.
-            self._batches.put(_Batch(jobs, is_run=is_run))
+            if is_run and self._writing is not None and self._commit_seconds < QUICK_COMMIT_SECONDS:
+                is_run = is_committed = self._is_committed_here(self._writing)
+        finally:  # Also after an interruption from the keyboard: the thread has the last word on every other batch.
+            if is_committed:
+                self._ended(jobs)
+            else:
+                self._batches.put(_Batch(jobs, is_run=is_run))
 
     def _is_run_here(self, jobs: list[_Job]) -> bool:
         """Run the operations without the commit, where they are brief and none fails."""
@@ -146,6 +157,14 @@ class Store:
             return False  # The thread finds out which of them is at fault.
         return True
 
+    def _is_committed_here(self, connection: sqlite3.Connection) -> bool:
+        """Commit what was run; where that fails nothing of it is left."""
+        try:
+            self._end(connection)
+        except Exception:
+            return False  # The thread runs it again, and tells whose fault it is.
+        return True
+
     def _work(self, lock: sqlite3.Connection, connection: sqlite3.Connection) -> None:
         with contextlib.closing(lock), contextlib.closing(connection):
             while (batch := self._batches.get()) is not None:
@@ -155,20 +174,30 @@ class Store:
         try:
             if not batch.is_run:
                 _run(connection, batch.jobs)
-            _end(connection)
+            self._end(connection)
         except Exception:
             # One of them is at fault: each gets a transaction of its own, so that only that one fails.
             for job in batch.jobs:
                 try:
                     _run(connection, [job])
-                    _end(connection)
+                    self._end(connection)
                 except StopIteration:  # No future takes it: its caller would wait for ever.
                     job.error = RuntimeError("the operation raised StopIteration")
                 except Exception as error:
                     job.error = error
-        self.commit_count += 1
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ended, batch.jobs)
+
+    def _end(self, connection: sqlite3.Connection) -> None:
+        begun = time.monotonic()
+        try:
+            connection.execute("COMMIT")
+        except BaseException:
+            _undo(connection)
+            raise
+        finally:
+            self._commit_seconds = time.monotonic() - begun
+        self.commit_count += 1
 
     def _ended(self, jobs: list[_Job]) -> None:
         self._is_committing = False
@@ -186,14 +215,6 @@ def _run(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
     try:
         for job in jobs:
             job.result = job.operation(connection)
-    except BaseException:
-        _undo(connection)
-        raise
-
-
-def _end(connection: sqlite3.Connection) -> None:
-    try:
-        connection.execute("COMMIT")
     except BaseException:
         _undo(connection)
         raise

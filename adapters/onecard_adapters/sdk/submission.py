@@ -11,6 +11,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import grpc.aio
@@ -34,6 +35,8 @@ BATCHES_IN_FLIGHT_MAX: Final = 4
 _TIMEOUT_S: Final = 20.0
 # Batches begin at least so far apart: more messages share a call, a signature, an append.
 _BATCH_PAUSE_S: Final = 0.01
+# What was delivered together is answered within so long, by whether it has to be made durable before it is attempted.
+_COMPANY_S: Final = 0.004
 _BRIEF_COUNT_MAX: Final = 128
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MOST_S: Final = 5.0
@@ -53,14 +56,17 @@ class Submission:
         signing: AdaptiveSigning,
         verification: Verification,
         clock: HubClock,
+        is_more_coming: Callable[[], bool],
         held_count_max: int = HELD_COUNT_MAX,
     ) -> None:
+        """`is_more_coming` says whether other answers are in the making: then the first of them waits for company."""
         self._store = store
         self._sealer = sealer
         self._gateways = gateways
         self._signing = signing
         self._verification = verification
         self._clock = clock
+        self._is_more_coming = is_more_coming
         self._held_count_max = held_count_max
         self._queue: deque[Outgoing] = deque()
         self._held: set[bytes] = set()
@@ -112,6 +118,8 @@ class Submission:
                 pause_s = max(self._paused_until_s, begun_s + _BATCH_PAUSE_S) - loop.time()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
+                elif self._queue and self._is_more_coming():
+                    await asyncio.sleep(_COMPANY_S)
                 batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []
                 if batch:
                     begun_s = loop.time()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.runtime import store as store_module
 from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
-from onecard_adapters.runtime.store import Store, read_store
+from onecard_adapters.runtime.store import QUICK_COMMIT_SECONDS, Store, read_store
 from onecard_protocol.errors import OneCardError
 
 INSERT = "INSERT INTO tombstones (original_id, made_ms) VALUES (?, ?)"
@@ -83,6 +86,27 @@ async def test_brief_operations_run_on_the_loop_and_others_in_the_thread(store: 
 
     assert await store.run(own_thread, is_brief=True) == threading.get_ident()
     assert await store.run(own_thread) != threading.get_ident()
+
+
+async def test_a_brief_operation_is_committed_on_the_loop_unless_the_last_commit_was_slow(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = 2 * QUICK_COMMIT_SECONDS
+    begin_and_end = itertools.chain.from_iterable((0.0, took) for took in (0.0, slow, slow, 0.0, 0.0))
+    monkeypatch.setattr(store_module, "time", SimpleNamespace(monotonic=lambda: next(begin_and_end)))
+    committers: list[int] = []
+
+    def watch(statement: str) -> None:
+        if statement == "COMMIT":
+            committers.append(threading.get_ident())
+
+    assert store._writing is not None
+    store._writing.set_trace_callback(watch)
+    for key in (b"a", b"b", b"c", b"d", b"e"):
+        await insert(store, key, is_brief=True)
+
+    loop = threading.get_ident()
+    assert [thread == loop for thread in committers] == [True, True, False, False, True]
 
 
 async def test_a_brief_operation_is_committed_when_it_returns_and_waits_for_the_commit_before_it(
