@@ -148,7 +148,7 @@ async def test_what_is_alone_leaves_at_once_an_answer_too(one: Country, monkeypa
 async def test_what_leaves_while_an_answer_is_in_the_making_waits_for_company(
     one: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission, "_COMPANY_S", 0.5)
+    monkeypatch.setattr(submission, "_COMPANY_S", 3.0)
     insured, is_asked, may_answer = Insured(), asyncio.Event(), asyncio.Event()
 
     async def answer_later(*_: object) -> None:

@@ -6,7 +6,7 @@ promise is kept when the awaited operation returns: it is on disk (WAL, synchron
 
 Brief operations run on the event loop: a thread that computes in Python takes turns with the loop at every statement,
 which costs both more than the statements. Their commit runs there too while the disk is quick, as the way to the thread
-and back takes longer than such a commit; where the last one was slow, the thread waits for the disk (ADR 0015).
+and back takes longer than such a commit; once one was slow, the thread waits for the disk for a while (ADR 0015).
 
 One adapter has the store, which a lock file beside it shows; commands may read it meanwhile (`read_store`).
 """
@@ -38,6 +38,8 @@ _BRIEF_PER_COMMIT_MAX: Final = 64
 
 QUICK_COMMIT_SECONDS: Final = 0.002
 """A commit that takes longer holds up the event loop for more than the thread costs."""
+SLOW_DISK_SECONDS: Final = 0.2
+"""For so long the thread commits after a slow one: commits behind each other are slow together."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class Store:
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._commit_seconds = 0.0
+        self._thread_commits_until = float("-inf")
         self.commit_count = 0
 
     async def open(self) -> None:
@@ -136,13 +138,13 @@ class Store:
         self._is_committing = True
         jobs = self._gathered[:OPERATIONS_PER_COMMIT_MAX]
         del self._gathered[:OPERATIONS_PER_COMMIT_MAX]
-        is_run = is_committed = False
+        is_run = False
         try:
             is_run = self._is_run_here(jobs)
-            if is_run and self._writing is not None and self._commit_seconds < QUICK_COMMIT_SECONDS:
-                is_run = is_committed = self._is_committed_here(self._writing)
-        finally:  # Also after an interruption from the keyboard: the thread has the last word on every other batch.
-            if is_committed:
+            if is_run:
+                is_run = self._is_committed_or_left_here()
+        finally:  # Also after an interruption from the keyboard: the thread has the last word on what is not committed.
+            if is_run and self._writing is not None and not self._writing.in_transaction:
                 self._ended(jobs)
             else:
                 self._batches.put(_Batch(jobs, is_run=is_run))
@@ -157,12 +159,18 @@ class Store:
             return False  # The thread finds out which of them is at fault.
         return True
 
-    def _is_committed_here(self, connection: sqlite3.Connection) -> bool:
-        """Commit what was run; where that fails nothing of it is left."""
+    def _is_committed_or_left_here(self) -> bool:
+        """Commit what was run, or leave that to the thread on a slow disk; False where nothing of it is left."""
+        begun = time.monotonic()
+        if self._writing is None or begun < self._thread_commits_until:
+            return True
         try:
-            self._end(connection)
+            self._end(self._writing)
         except Exception:
             return False  # The thread runs it again, and tells whose fault it is.
+        ended = time.monotonic()
+        if ended - begun >= QUICK_COMMIT_SECONDS:
+            self._thread_commits_until = ended + SLOW_DISK_SECONDS
         return True
 
     def _work(self, lock: sqlite3.Connection, connection: sqlite3.Connection) -> None:
@@ -189,14 +197,11 @@ class Store:
             self._loop.call_soon_threadsafe(self._ended, batch.jobs)
 
     def _end(self, connection: sqlite3.Connection) -> None:
-        begun = time.monotonic()
         try:
             connection.execute("COMMIT")
-        except BaseException:
+        except Exception:  # An interruption from the keyboard may come behind the commit: nothing is undone then.
             _undo(connection)
             raise
-        finally:
-            self._commit_seconds = time.monotonic() - begun
         self.commit_count += 1
 
     def _ended(self, jobs: list[_Job]) -> None:

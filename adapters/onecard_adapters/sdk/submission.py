@@ -118,8 +118,10 @@ class Submission:
                 pause_s = max(self._paused_until_s, begun_s + _BATCH_PAUSE_S) - loop.time()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
-                elif self._queue and self._is_more_coming():
+                elif self._queue and self._is_more_coming() and len(self._in_flight) < BATCHES_IN_FLIGHT_MAX:
                     await asyncio.sleep(_COMPANY_S)
+                if loop.time() < self._paused_until_s:
+                    continue  # A batch failed meanwhile.
                 batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []
                 if batch:
                     begun_s = loop.time()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import re
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +16,7 @@ import pytest
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime import store as store_module
 from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
-from onecard_adapters.runtime.store import QUICK_COMMIT_SECONDS, Store, read_store
+from onecard_adapters.runtime.store import QUICK_COMMIT_SECONDS, SLOW_DISK_SECONDS, Store, read_store
 from onecard_protocol.errors import OneCardError
 
 INSERT = "INSERT INTO tombstones (original_id, made_ms) VALUES (?, ?)"
@@ -88,25 +87,61 @@ async def test_brief_operations_run_on_the_loop_and_others_in_the_thread(store: 
     assert await store.run(own_thread) != threading.get_ident()
 
 
-async def test_a_brief_operation_is_committed_on_the_loop_unless_the_last_commit_was_slow(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = 2 * QUICK_COMMIT_SECONDS
-    begin_and_end = itertools.chain.from_iterable((0.0, took) for took in (0.0, slow, slow, 0.0, 0.0))
-    monkeypatch.setattr(store_module, "time", SimpleNamespace(monotonic=lambda: next(begin_and_end)))
-    committers: list[int] = []
+@contextlib.contextmanager
+def watched(store: Store, *, at_commit: Callable[[], None] = lambda: None) -> Iterator[list[bool]]:
+    """Whether each commit was on the event loop."""
+    loop, seen = threading.get_ident(), list[bool]()
 
     def watch(statement: str) -> None:
         if statement == "COMMIT":
-            committers.append(threading.get_ident())
+            seen.append(threading.get_ident() == loop)
+            at_commit()
 
     assert store._writing is not None
     store._writing.set_trace_callback(watch)
-    for key in (b"a", b"b", b"c", b"d", b"e"):
-        await insert(store, key, is_brief=True)
+    yield seen
+    store._writing.set_trace_callback(None)
 
-    loop = threading.get_ident()
-    assert [thread == loop for thread in committers] == [True, True, False, False, True]
+
+async def test_a_brief_operation_is_committed_on_the_loop_until_a_commit_is_slow_and_again_after_a_while(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, now = 2 * QUICK_COMMIT_SECONDS, 1_000.0
+    took = iter([0.0, slow, 0.0])
+
+    def commit_takes_its_time() -> None:
+        nonlocal now
+        now += next(took, 0.0)
+
+    monkeypatch.setattr(store_module, "time", SimpleNamespace(monotonic=lambda: now))
+    with watched(store, at_commit=commit_takes_its_time) as commits:
+        for key in (b"quick", b"slow", b"in the thread", b"there too"):
+            await insert(store, key, is_brief=True)
+        now += SLOW_DISK_SECONDS
+        await insert(store, b"quick again", is_brief=True)
+
+    assert commits == [True, True, False, False, True]
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+async def test_an_interruption_around_a_commit_on_the_loop_neither_loses_nor_doubles_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, is_behind: bool
+) -> None:
+    end = store._end
+
+    def interrupted(connection: sqlite3.Connection) -> None:
+        monkeypatch.setattr(store, "_end", end)
+        if is_behind:
+            end(connection)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "_end", interrupted)
+    written = insert(store, b"a", is_brief=True)
+    with pytest.raises(KeyboardInterrupt):
+        store._begin()
+
+    await written
+    assert await count(store) == 1
 
 
 async def test_a_brief_operation_is_committed_when_it_returns_and_waits_for_the_commit_before_it(
@@ -185,13 +220,15 @@ async def test_what_was_awaited_is_in_the_file_for_another_process_after_closing
     connection.close()
 
 
+@pytest.mark.parametrize("is_quick", [True, False])
 @pytest.mark.parametrize("is_brief", [True, False])
-async def test_what_was_asked_for_before_closing_is_done(tmp_path: Path, is_brief: bool) -> None:
+async def test_what_was_asked_for_before_closing_is_done(tmp_path: Path, is_brief: bool, is_quick: bool) -> None:
     store = Store(tmp_path / "store.sqlite")
     await store.open()
+    store._thread_commits_until = float("-inf") if is_quick else float("inf")
     asked = insert(store, b"a", is_brief=is_brief)
     await asyncio.sleep(0)
-    later = insert(store, b"b", is_brief=is_brief)  # The commit of the first is under way.
+    later = insert(store, b"b", is_brief=is_brief)  # Unless it was quick, the commit of the first is under way.
     await store.close()
     await asyncio.gather(asked, later)
 
