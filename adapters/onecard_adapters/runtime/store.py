@@ -39,7 +39,7 @@ _BRIEF_PER_COMMIT_MAX: Final = 64
 QUICK_COMMIT_SECONDS: Final = 0.002
 """A commit that takes longer holds up the event loop for more than the thread costs."""
 SLOW_DISK_SECONDS: Final = 0.2
-"""For so long the thread commits after a slow one: commits behind each other are slow together."""
+"""For so long the thread commits after a slow one, so that a slow disk holds up the loop five times a second."""
 
 _log = logging.getLogger(__name__)
 
