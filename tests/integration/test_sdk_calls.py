@@ -134,6 +134,34 @@ async def test_the_killed_gateway_of_a_held_call_costs_nothing_but_time(one: Cou
     assert insured.settled == ["a"]
 
 
+async def test_a_held_call_whose_connection_is_left_is_made_at_the_other_gateway(one: Country) -> None:
+    insured = Insured()
+    insured.on_settle = lambda request, context: eventually(lambda: called(one) == 2)
+    async with one.province("cn-51", insured), one.province("cn-44") as care:
+        calling = asyncio.create_task(settle(care))
+        await eventually(lambda: called(one) == 1)
+        await care._parts.gateways.replace(care._parts.gateways.current)
+        assert await calling == "s-a"
+
+    assert insured.settled == ["a"]
+
+
+async def test_questions_go_on_after_the_connection_of_one_was_left(one: Country) -> None:
+    one.hub.faults.answers_by_call = one.hub.faults.answers_by_inbox = False
+    async with one.province("cn-51", Insured()), one.province("cn-44") as care:
+        message_id = new_message_id(one.hub.now_ms())
+        with pytest.raises(CallFailed):
+            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=IN_VAIN_S)
+        one.hub.faults.questions_held = True
+        one.hub.faults.clock_offset_ms = 30_000
+        await eventually(lambda: one.hub.questions == 1)
+        one.hub.faults.questions_held = False
+        await care._parts.gateways.replace(care._parts.gateways.current)
+        # Asked again once it is due again.
+        one.hub.faults.clock_offset_ms = 90_000
+        await eventually(lambda: one.hub.questions == 2)
+
+
 async def test_a_refusal_of_a_message_that_may_be_known_is_unknown_and_not_failure(one: Country) -> None:
     one.hub.faults.calls_broken_after_journal = 1
     one.hub.faults.refusals_behind_break = [OneCardError(errors_pb2.ERROR_REASON_SENDER_NOT_ALLOWED)]

@@ -14,15 +14,17 @@ import grpc
 import grpc.aio
 import pytest
 
+from onecard.exchange.v1 import service_pb2
 from onecard.medical.v1 import filing_pb2_grpc
 from onecard_adapters.sdk import unreached
 from onecard_adapters.sdk.exchange import Exchange
-from onecard_adapters.sdk.gateways import Gateways
+from onecard_adapters.sdk.gateways import Gateways, brought
 from tests.support.certificates import Authority, CertificateFiles
 from tests.support.eventually import eventually
 from tests.support.sdk_country import Country, Filings, country, filing_event
 
 SERVER_NAME = "gateway.example"
+WATCH = service_pb2.WatchDirectoryRequest(first_number=1_000)
 
 
 @pytest.fixture
@@ -227,3 +229,37 @@ async def gateways_of(
         yield gateways
     finally:
         await gateways.close()
+
+
+async def test_a_call_whose_connection_is_left_failed_and_nobody_was_cancelled(one: Country) -> None:
+    one.hub.faults.is_silent = True
+    async with gateways_of(*[gateway.address for gateway in one.gateways]) as gateways:
+        gateway = await gateways.ready()
+        asking = [
+            asyncio.create_task(brought(gateway.submission.SubmitBatch(service_pb2.SubmitBatchRequest()))),
+            asyncio.create_task(brought(gateway.directory.WatchDirectory(WATCH).read())),
+        ]
+        cancelled = asyncio.create_task(brought(gateway.submission.SubmitBatch(service_pb2.SubmitBatchRequest())))
+        await asyncio.sleep(0.1)
+        cancelled.cancel()
+        await gateways.replace(gateway)
+        for one_asking in asking:
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await one_asking
+            assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+
+
+async def test_directory_and_delivery_go_on_after_a_connection_was_left(one: Country) -> None:
+    filings = Filings()
+    async with one.province("cn-51") as home, one.province("cn-44", filings) as care:
+        gateways = care._parts.gateways
+        for index in range(3):
+            await gateways.replace(gateways.current)
+            one.hub.control()
+            await eventually(lambda: care._parts.directory.number == len(one.hub.controls))
+            await tell(home, str(index))
+            await eventually(lambda index=index: len(filings.told) == index + 1)  # type: ignore[misc]
+
+    assert filings.told == ["0", "1", "2"]

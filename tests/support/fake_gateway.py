@@ -81,8 +81,7 @@ class FakeGateway(
             assert message.header.method == name
             if self.hub.faults.calls_broken_after_journal:
                 self.hub.faults.calls_broken_after_journal -= 1
-                self.hub.faults.refusals.extend(self.hub.faults.refusals_behind_break)
-                self.hub.faults.refusals_behind_break.clear()
+                self.hub.faults.break_behind()
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
             answer = await self.hub.hold(message)
             if not self.hub.faults.answers_by_call:
@@ -104,23 +103,34 @@ class FakeGateway(
 
     async def SubmitBatch(self, request: service_pb2.SubmitBatchRequest, context: Context) -> Any:  # noqa: N802
         """Journal a batch."""
+        if self.hub.faults.is_silent:
+            await asyncio.Event().wait()
+        if self.hub.faults.batch_refusals:
+            await _refuse(context, self.hub.faults.batch_refusals.popleft())
         results = []
         for signed in request.messages:
             try:
                 message = self.hub.admit(signed)
             except OneCardError as error:
-                refusal = service_pb2.Refusal(reason=error.reason, retry_after_ms=error.retry_after_ms)  # type: ignore[arg-type]
+                refusal = service_pb2.Refusal(
+                    reason=error.reason,  # type: ignore[arg-type]
+                    detail=error.detail,
+                    retry_after_ms=error.retry_after_ms,
+                )
                 results.append(service_pb2.SubmitResult(refusal=refusal))
             else:
                 results.append(service_pb2.SubmitResult(receipt=self.hub.receipt(message)))
         if self.hub.faults.batches_broken_after_journal:
             self.hub.faults.batches_broken_after_journal -= 1
+            self.hub.faults.break_behind()
             await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
         return service_pb2.SubmitBatchResponse(results=results)
 
     async def GetOutcome(self, request: service_pb2.GetOutcomeRequest, context: Context) -> Any:  # noqa: N802
         """Tell an outcome."""
         report = self.hub.tell_outcome(from_wire(request.original))
+        if self.hub.faults.questions_held:
+            await asyncio.Event().wait()
         return service_pb2.GetOutcomeResponse(report=report)
 
     async def Deliver(  # noqa: N802

@@ -64,9 +64,13 @@ class Faults:
     calls_broken_after_journal: int = 0
     """The next typed calls are journaled, and their connection breaks."""
     refusals_behind_break: list[OneCardError] = dataclasses.field(default_factory=list)
-    """What is refused next after a call was broken."""
+    """What is refused next after a call or a batch was broken."""
+    batch_refusals: deque[OneCardError] = dataclasses.field(default_factory=deque)
+    """The next batches are refused as a whole with these."""
     batches_broken_after_journal: int = 0
     """The next batches are journaled, and their receipts are lost."""
+    questions_held: bool = False
+    """GetOutcome is taken and not answered."""
     answers_by_call: bool = True
     answers_by_inbox: bool = True
     """False keeps answers out of the inbox, without a gap."""
@@ -88,6 +92,11 @@ class Faults:
     """What a message gets instead of its receipt, if anything."""
     rejections_by_call: bool = True
     """False: a rejection is too large for the call; its reason and the receipt come alone."""
+
+    def break_behind(self) -> None:
+        """A call or a batch is broken now."""
+        self.refusals.extend(self.refusals_behind_break)
+        self.refusals_behind_break.clear()
 
 
 class FakeHub:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from onecard_adapters.load.events import EventReceiver, EventStream, card_change
 from onecard_adapters.load.receiving import Insured, Received, register
 from onecard_adapters.load.sending import Sender, Sent
 from onecard_adapters.runtime.sealing import load_sealer
+from onecard_adapters.sdk.assembly import Timing
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.opening import connection_of, signatures_of
 from onecard_adapters.settings import AdapterSettings
@@ -35,11 +37,12 @@ class Load:
     stay_count: int
 
 
-def open_exchange(settings: AdapterSettings, *, signs_by_batch: bool) -> Exchange:
-    """As `Exchange.open`, with each message signed alone where the benchmark compares that."""
+def open_exchange(settings: AdapterSettings, *, signs_by_batch: bool, kind: str = "") -> Exchange:
+    """As `Exchange.open`, with each message signed alone where the benchmark compares that; `calls` are typed ones."""
     signatures = dataclasses.replace(signatures_of(settings), by_batch=signs_by_batch)
     sealer = load_sealer(settings.store.key_file, settings.store.file)
-    return Exchange(connection_of(settings), signatures, store_file=settings.store.file, sealer=sealer)
+    timing = Timing(typed_count_max=sys.maxsize) if kind == "calls" else Timing()
+    return Exchange(connection_of(settings), signatures, store_file=settings.store.file, sealer=sealer, timing=timing)
 
 
 def _announce(load: Load) -> tuple[int, int]:
@@ -135,7 +138,7 @@ async def _send_events(
 
 
 async def _call(settings: AdapterSettings, load: Load, sent: Sent, *, signs_by_batch: bool) -> tuple[int, int]:
-    async with open_exchange(settings, signs_by_batch=signs_by_batch) as exchange:
+    async with open_exchange(settings, signs_by_batch=signs_by_batch, kind=load.kind) as exchange:
         await exchange.wait_ready()
         sender = Sender(exchange, sent)
         if load.stay_count:

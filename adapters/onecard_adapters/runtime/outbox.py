@@ -1,6 +1,6 @@
 """The durable outbox: our own messages, from the moment their headers are fixed until nothing more is owed for them.
 
-Functions of a connection, to be run by `Store`. A message is QUEUED for the submission pump, CALLED while a typed call
+Functions of a connection, to be run by `Store`. A message is QUEUED for the submission pump, CALLED while a call
 holds it, ACCEPTED once the hub's receipt is known and an answer is owed, ENDED when it is over.
 """
 
@@ -31,7 +31,7 @@ class OutboxState(enum.IntEnum):
     QUEUED = 0
     """It waits for the submission pump, which sends it until it is accepted."""
     CALLED = 1
-    """A typed call holds it, or held it when the process died: it may have been sent."""
+    """A call holds it, or held it when the process died: it may have been sent."""
     ACCEPTED = 2
     """It is in the journal, and its answer is awaited."""
     ENDED = 3
@@ -135,7 +135,7 @@ def queue_again(connection: sqlite3.Connection, sealer: Sealer, message_id: byte
 
 
 def call_again(connection: sqlite3.Connection, sealer: Sealer, outgoing: Outgoing, *, ask_ms: int) -> None:
-    """A typed call holds a message again that ended because it was refused before it was journaled."""
+    """A call holds a message again that ended because it was refused before it was journaled."""
     connection.execute(
         "UPDATE outbox SET state = ?, reason = 0, payload = ?, next_attempt_ms = ? WHERE id = ?",
         (int(OutboxState.CALLED), sealer.seal(_PAYLOAD, outgoing.payload), ask_ms, outgoing.id),
@@ -143,7 +143,7 @@ def call_again(connection: sqlite3.Connection, sealer: Sealer, outgoing: Outgoin
 
 
 def queue_interrupted(connection: sqlite3.Connection) -> int:
-    """After a start: what a typed call held and what may be sent at any time is queued; returns how many."""
+    """After a start: what a call held and what may be sent at any time is queued; returns how many."""
     # A release before this one left the time of the next question in such rows.
     connection.execute(
         f"UPDATE outbox SET next_attempt_ms = 0 WHERE {_OPEN} AND state = ? AND next_attempt_ms > 0",

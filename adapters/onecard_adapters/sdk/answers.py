@@ -49,7 +49,7 @@ def outcome_of(report: Message) -> tuple[message_pb2.OutcomeReport, Message | No
 
 @dataclasses.dataclass(slots=True, eq=False)
 class PendingCall:
-    """A request whose caller waits. Its answer comes from the call or from the inbox, whichever is first."""
+    """A request whose caller waits. Its answer comes from a typed call or from the inbox, whichever is first."""
 
     outgoing: Outgoing
     answer: asyncio.Future[Message]

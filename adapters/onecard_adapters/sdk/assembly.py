@@ -39,10 +39,13 @@ class Timing:
 
     gap_open_ms: int = limits.GAP_OPEN_MS
     silence_ms: int = limits.HUB_TIME_STALE_MS
+    prompt_ms: int = 3 * limits.TICK_MS
     resolution_poll_s: float = 1.0
     retry_first_s: float = 0.5
     local_call_ms: int = limits.LOCAL_CALL_MS
     credit_count: int = limits.DELIVERY_CREDIT_COUNT_MAX
+    typed_count_max: int = 4
+    """While no more calls wait for answers, each is a typed call; of more, those that are ready leave together."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +140,8 @@ def assemble(
         clock=clock,
         submit=submission.put,
         ask=resolution.ask,
+        is_delivered=lambda: delivery.is_prompt,
+        typed_count_max=timing.typed_count_max,
     )
     processing = Processing(
         store=store,
@@ -161,6 +166,7 @@ def assemble(
         process=processing.add,
         submit=submission.put,
     )
+    delivery = _delivery(connection.participant, gateways, clock, reception, place, processing, timing)
     return Parts(
         gateways=gateways,
         directory=directory,
@@ -181,7 +187,7 @@ def assemble(
             clock=clock,
         ),
         processing=processing,
-        delivery=_delivery(connection.participant, gateways, clock, reception, place, processing, timing),
+        delivery=delivery,
     )
 
 
@@ -205,4 +211,5 @@ def _delivery(
         credit_count=timing.credit_count,
         gap_open_ms=timing.gap_open_ms,
         silence_ms=timing.silence_ms,
+        prompt_ms=timing.prompt_ms,
     )

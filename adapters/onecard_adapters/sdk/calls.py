@@ -1,4 +1,7 @@
-"""The typed call out: one message, one outcome, at whichever gateway.
+"""The call out: one message, one outcome, at whichever gateway.
+
+A few calls are typed calls, each by its own name; of many that wait, those that are ready leave together, and their
+answers come through the inbox.
 
 The one retry point of this hop. The header is fixed when the message is made and durable before it is sent; a retry
 sends the same message. What may have been sent and has no answer is OUTCOME_UNKNOWN, never failed (rules 3 and 10).
@@ -9,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final
+from typing import Final, TypeVar
 
 import grpc.aio
 
@@ -21,8 +24,9 @@ from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.answers import PendingCall, Waiting, check_binding
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.failures import CallFailed
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
+from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s, brought
 from onecard_adapters.sdk.signing import AdaptiveSigning
+from onecard_adapters.sdk.together import Together
 from onecard_adapters.sdk.verification import Verification
 from onecard_adapters.sdk.wire import Metadata, call_metadata, receipt_of, refusal_of, rejection_of, reply_of
 from onecard_protocol import limits
@@ -32,16 +36,20 @@ from onecard_protocol.messages import Message
 
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_MOST_S: Final = 1.0
+# How often a call looks whether the inbox can still bring its answer soon.
+_LOOK_S: Final = 5.0
 # Refused before it was journaled, by a gateway that may take it a moment later, or whose neighbour may.
 _WORTH_RETRYING: Final = frozenset({errors_pb2.ERROR_REASON_HUB_NOT_READY, errors_pb2.ERROR_REASON_QUOTA_EXCEEDED})
 # The gateway does not know what became of it.
 _NOTHING_KNOWN: Final = frozenset({errors_pb2.ERROR_REASON_INTERNAL})
 
+_Result = TypeVar("_Result")
+
 _log = logging.getLogger(__name__)
 
 
 class Calls:
-    """Makes typed calls."""
+    """Makes calls."""
 
     def __init__(
         self,
@@ -55,8 +63,11 @@ class Calls:
         clock: HubClock,
         submit: Callable[[Outgoing], None],
         ask: Callable[[StoredOutgoing], Awaitable[Message | None]],
+        is_delivered: Callable[[], bool],
+        typed_count_max: int,
     ) -> None:
-        """`submit` hands a queued message to the submission pump; `ask` is GetOutcome."""
+        """`submit` hands a queued message to the submission pump; `ask` is GetOutcome. While no more than
+        `typed_count_max` calls wait, or the inbox `is_delivered` late or not at all, calls are typed calls."""
         self._store = store
         self._sealer = sealer
         self._gateways = gateways
@@ -66,6 +77,9 @@ class Calls:
         self._clock = clock
         self._submit = submit
         self._ask = ask
+        self._is_delivered = is_delivered
+        self._typed_count_max = typed_count_max
+        self._together = Together(gateways, signing)
         self._leaving: set[asyncio.Task[object]] = set()
 
     async def call(self, outgoing: Outgoing, *, timeout_s: float, is_durable: bool) -> Message:
@@ -96,7 +110,7 @@ class Calls:
         if stored.outgoing.execute_before_ms is None:
             return await self._wait(pending, timeout_s, self._stay)
         if self._clock.now_ms() < stored.outgoing.execute_before_ms:
-            return await self._wait(pending, timeout_s, self._send_again)
+            return await self._wait(pending, timeout_s, self._send)
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._ask(stored)
@@ -176,7 +190,7 @@ class Calls:
 
     async def _send_new(self, pending: PendingCall, deadline_s: float) -> None:
         outgoing = pending.outgoing
-        signed = self._signing.sign(outgoing.header)
+        signing = None if self._leaves_together() else self._signing.sign(outgoing.header)
         if pending.is_durable:
             ask_ms = self._clock.now_ms() + limits.ADAPTER_ANSWER_MS
             await self._store.run(
@@ -185,28 +199,34 @@ class Calls:
                 ),
                 is_brief=True,
             )
-        await self._send(pending, await signed, deadline_s)
+        await self._send(pending, deadline_s, signing)
 
     async def _send_ended(self, pending: PendingCall, deadline_s: float) -> None:
         outgoing = pending.outgoing
         ask_ms = self._clock.now_ms() + limits.ADAPTER_ANSWER_MS
         await self._store.run(lambda connection: outbox.call_again(connection, self._sealer, outgoing, ask_ms=ask_ms))
-        await self._send_again(pending, deadline_s)
-
-    async def _send_again(self, pending: PendingCall, deadline_s: float) -> None:
-        await self._send(pending, await self._signing.sign(pending.outgoing.header), deadline_s)
+        await self._send(pending, deadline_s)
 
     async def _stay(self, pending: PendingCall, deadline_s: float) -> None:
         """The submission pump has it; only wait."""
 
-    async def _send(self, pending: PendingCall, signature: bytes, deadline_s: float) -> None:
+    def _leaves_together(self) -> bool:
+        return len(self._waiting) > self._typed_count_max and self._is_delivered()
+
+    async def _send(
+        self, pending: PendingCall, deadline_s: float, signing: asyncio.Future[bytes] | None = None
+    ) -> None:
         """Try until there is an outcome or no sense in trying; the answer may come through the inbox meanwhile."""
         attempt = 0
         while not pending.answer.done():
             gateway = await self._ready(pending)
             if gateway is None:
                 return
-            pause_s = await self._attempt(pending, gateway, signature, deadline_s)
+            if self._leaves_together():
+                pause_s = await self._attempt_together(pending)
+            else:
+                signing = signing or self._signing.sign(pending.outgoing.header)
+                pause_s = await self._attempt(pending, gateway, await signing, deadline_s)
             if pause_s is None:
                 return
             await asyncio.sleep(max(pause_s, backoff_s(attempt, first_s=_RETRY_FIRST_S, most_s=_RETRY_MOST_S)))
@@ -214,14 +234,18 @@ class Calls:
 
     async def _ready(self, pending: PendingCall) -> Gateway | None:
         """A connected gateway; None if execute_before passed, which a request that was never sent is told at once."""
+        return await self._in_time(pending, self._gateways.ready)
+
+    async def _in_time(self, pending: PendingCall, work: Callable[[], Awaitable[_Result]]) -> _Result | None:
+        """What the work brings; None if execute_before passed, which a request that was never sent is told at once."""
         execute_before_ms = pending.outgoing.execute_before_ms
         if execute_before_ms is None:
-            return await self._gateways.ready()
+            return await work()
         left_ms = execute_before_ms - self._clock.now_ms()
         if left_ms > 0:
             try:
                 async with asyncio.timeout(left_ms / 1000):
-                    return await self._gateways.ready()
+                    return await work()
             except TimeoutError:
                 pass
         if not pending.may_be_known:
@@ -231,7 +255,7 @@ class Calls:
     async def _attempt(
         self, pending: PendingCall, gateway: Gateway, signature: bytes, deadline_s: float
     ) -> float | None:
-        """One call at one gateway: None if it brought an outcome or retrying has no sense, else a pause in seconds."""
+        """A typed call at one gateway: None if it brought an outcome or retrying has no sense, else a pause in s."""
         outgoing = pending.outgoing
         was_known, pending.may_be_known = pending.may_be_known, True
         call = gateway.call(outgoing.method)(
@@ -240,7 +264,7 @@ class Calls:
             metadata=call_metadata(outgoing.header, signature),
         )
         try:
-            payload = await call
+            payload = await brought(call)
             trailing = await call.trailing_metadata()
             answer = reply_of(payload, trailing)
         except grpc.aio.AioRpcError as error:
@@ -250,6 +274,21 @@ class Calls:
             return None
         await self._complete(pending, answer, trailing)
         return None
+
+    async def _attempt_together(self, pending: PendingCall) -> float | None:
+        """As `_attempt`, in one submission with others. An outcome is not brought by it: while the inbox may bring it,
+        it is waited for, and then the same message is sent again."""
+        was_known = pending.may_be_known
+        left = await self._in_time(pending, lambda: self._together.submit(pending))
+        if left is None:
+            return None
+        if left.receipt is None:
+            return self._after(pending, left.gateway, left.refusal, was_known=was_known)
+        self._go_on(self._verification.is_receipted(left.receipt, pending.outgoing))
+        await asyncio.sleep(_LOOK_S)
+        while self._is_delivered():  # noqa: ASYNC110 - nobody tells, and few calls last so long.
+            await asyncio.sleep(_LOOK_S)
+        return 0.0
 
     async def _refused(
         self, pending: PendingCall, gateway: Gateway, error: grpc.aio.AioRpcError, *, was_known: bool
@@ -266,7 +305,12 @@ class Calls:
         receipt = receipt_of(trailing)
         if receipt is not None and await self._verification.is_receipted(receipt, pending.outgoing):
             was_known = True  # It is in the journal, so its signed answer comes through the inbox.
-        refusal = refusal_of(error)
+        return self._after(pending, gateway, refusal_of(error), was_known=was_known)
+
+    def _after(
+        self, pending: PendingCall, gateway: Gateway, refusal: OneCardError | None, *, was_known: bool
+    ) -> float | None:
+        """What a refusal means, None for silence, of a message that may have been in the journal before or not."""
         if refusal is None or refusal.reason in _NOTHING_KNOWN:
             self._gateways.failed(gateway)
             return 0.0
@@ -313,7 +357,7 @@ def _end_of_sending(pending: PendingCall, task: asyncio.Task[None]) -> None:
     error = task.exception()
     if error is None:
         return
-    if isinstance(error, OneCardError):
+    if isinstance(error, OneCardError) and not pending.may_be_known:
         pending.fail(CallFailed.by_error(error))
         return
     _log.error("sending %s failed: %s", id_text(pending.outgoing.id), type(error).__name__)

@@ -17,13 +17,15 @@ import grpc.aio
 from onecard.exchange.v1 import errors_pb2, service_pb2
 from onecard_adapters.runtime.inbox import Place
 from onecard_adapters.sdk.clock import HubClock
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
+from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s, brought
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.messages import to_ms
 
 _READ_OUTPUTS_TIMEOUT_S: Final = 10.0
+# A gateway that was not asked of this participant before learns what was published within a tick or two.
+_TICKS_BEFORE_PROMPT: Final = 3
 _RECONNECT_FIRST_S: Final = 0.1
 _RECONNECT_MOST_S: Final = 5.0
 _FATAL: Final = frozenset({errors_pb2.ERROR_REASON_CURSOR_FOREIGN_EPOCH})
@@ -57,8 +59,10 @@ class DeliveryStream:
         credit_count: int = limits.DELIVERY_CREDIT_COUNT_MAX,
         gap_open_ms: int = limits.GAP_OPEN_MS,
         silence_ms: int = limits.HUB_TIME_STALE_MS,
+        prompt_ms: int = 3 * limits.TICK_MS,
     ) -> None:
-        """`in_progress` tells how many received messages are being processed: they take up credit."""
+        """`in_progress` tells how many received messages are being processed: they take up credit. A tick or a gap
+        older than `prompt_ms` says that what is published does not come at once."""
         self._participant = participant
         self._gateways = gateways
         self._clock = clock
@@ -71,11 +75,28 @@ class DeliveryStream:
         self._granted = 0
         self._gap_open_s = gap_open_ms / 1000
         self._silence_s = silence_ms / 1000
+        self._prompt_s = prompt_ms / 1000
         self._published: dict[int, int] = {}
         self._gap_since_s: dict[int, float] = {}
         self._has_expired = False
         # Partitions without gap, or whose gap was filled, since a cursor expired.
         self._in_step: set[int] = set()
+        # Of this stream: how many ticks came, when the last one did, and how many messages it said are still to come.
+        self._tick_count = 0
+        self._ticked_s = 0.0
+        self._behind_count = 0
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether what is published now comes at once: ticks come, no gap is open, little is behind, credit is left."""
+        now_s = asyncio.get_running_loop().time()
+        return (
+            self._tick_count >= _TICKS_BEFORE_PROMPT
+            and now_s - self._ticked_s < self._prompt_s
+            and all(now_s - since_s < self._prompt_s for since_s in self._gap_since_s.values())
+            and self._behind_count <= self._credit_count // 4
+            and self._in_progress() <= self._credit_count // 2
+        )
 
     async def run(self) -> None:
         """Receive, for ever. Raises OneCardError CURSOR_FOREIGN_EPOCH: an operator must decide."""
@@ -129,6 +150,7 @@ class DeliveryStream:
                 await self._gateways.replace(gateway)
             return is_opened
         finally:
+            self._tick_count = 0
             reading.cancel()
             call.cancel()
 
@@ -143,7 +165,7 @@ class DeliveryStream:
             await _write(call, service_pb2.DeliverRequest(opening=opening))
             while True:
                 async with asyncio.timeout(self._silence_s):
-                    response = await call.read()
+                    response = await brought(call.read())
                 if not isinstance(response, service_pb2.DeliverResponse):
                     return False
                 if response.HasField("tick"):
@@ -221,7 +243,8 @@ class DeliveryStream:
             await _write(call, service_pb2.DeliverRequest(credit_count=credit_count))
 
     async def _tick(self, gateway: Gateway, tick: service_pb2.DeliveryTick) -> None:
-        now_s = asyncio.get_running_loop().time()
+        self._tick_count += 1
+        self._ticked_s = now_s = asyncio.get_running_loop().time()
         for watermark in tick.watermarks:
             self._published[watermark.partition] = max(watermark.number, self._published.get(watermark.partition, 0))
             if watermark.number <= self._numbers.get(watermark.partition, 0):
@@ -229,6 +252,9 @@ class DeliveryStream:
         open_partitions = [
             partition for partition, number in self._published.items() if number > self._numbers.get(partition, 0)
         ]
+        self._behind_count = sum(
+            self._published[partition] - self._numbers.get(partition, 0) for partition in open_partitions
+        )
         for partition in open_partitions:
             since_s = self._gap_since_s.setdefault(partition, now_s)
             has_credit = self._in_progress() < self._credit_count
@@ -243,11 +269,13 @@ class DeliveryStream:
         last = self._numbers.get(partition, 0)
         while last < until:
             range_end = min(until, last + limits.READ_OUTPUTS_COUNT_MAX)
-            response: service_pb2.ReadOutputsResponse = await gateway.delivery.ReadOutputs(
-                service_pb2.ReadOutputsRequest(
-                    participant=self._participant, partition=partition, first_number=last + 1, last_number=range_end
-                ),
-                timeout=_READ_OUTPUTS_TIMEOUT_S,
+            response: service_pb2.ReadOutputsResponse = await brought(
+                gateway.delivery.ReadOutputs(
+                    service_pb2.ReadOutputsRequest(
+                        participant=self._participant, partition=partition, first_number=last + 1, last_number=range_end
+                    ),
+                    timeout=_READ_OUTPUTS_TIMEOUT_S,
+                )
             )
             deliveries = sorted(response.deliveries, key=lambda delivery: delivery.number)
             # A page may end before the range: the rest is asked for again. An empty one says that none is kept.

@@ -10,7 +10,7 @@ import grpc.aio
 
 from onecard.exchange.v1 import service_pb2
 from onecard_adapters.sdk.directory import DirectoryView
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
+from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s, brought
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.messages import from_wire
@@ -45,7 +45,7 @@ async def _follow(gateway: Gateway, view: DirectoryView) -> None:
     try:
         while True:
             async with asyncio.timeout(limits.CONTROL_STALE_MS / 1000):
-                response = await call.read()
+                response = await brought(call.read())
             if not isinstance(response, service_pb2.WatchDirectoryResponse):
                 return
             if response.HasField("record"):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 import grpc.aio
 
@@ -33,7 +33,26 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
+_Brought = TypeVar("_Brought")
+
 _log = logging.getLogger(__name__)
+
+
+async def brought(call: Awaitable[_Brought]) -> _Brought:
+    """What a call brings, or one reading of a stream. Raises AioRpcError, also where its connection was left.
+
+    gRPC cancels the calls of a channel that is closed; to us that is a call that failed, and nobody cancelled our task.
+    """
+    try:
+        return await call
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        nothing = grpc.aio.Metadata()
+        raise grpc.aio.AioRpcError(
+            grpc.StatusCode.UNAVAILABLE, nothing, nothing, details="the connection was left"
+        ) from None
 
 
 class Gateway:
@@ -60,7 +79,7 @@ class Gateway:
         return call
 
     async def reconnect(self) -> None:
-        """Leave the connection; calls in flight on it end with CANCELLED."""
+        """Leave the connection; calls in flight on it end as `brought` says."""
         channel = self.channel
         self._connect()
         await channel.close()
@@ -102,6 +121,11 @@ class Gateways:
         return [gateway.address for gateway in self._gateways]
 
     @property
+    def current(self) -> Gateway:
+        """The gateway in use, whether it is connected or not."""
+        return self._current
+
+    @property
     def is_connected(self) -> bool:
         """Whether the gateway in use is connected at this moment."""
         return self._current.is_ready
@@ -127,7 +151,7 @@ class Gateways:
         await gateway.reconnect()
 
     async def close(self) -> None:
-        """Close all channels; calls in flight end with CANCELLED."""
+        """Close all channels; calls in flight end."""
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)

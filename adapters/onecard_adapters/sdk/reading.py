@@ -12,7 +12,7 @@ import grpc.aio
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.sdk.failures import CallFailed
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
+from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s, brought
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -65,7 +65,7 @@ class Reads:
         """The answer; or what to tell if asking again does not help, None where the gateway said nothing."""
         left_s = None if deadline_s is None else max(deadline_s - asyncio.get_running_loop().time(), 0.001)
         try:
-            return await gateway.call(method.name)(payload, timeout=left_s)
+            return await brought(gateway.call(method.name)(payload, timeout=left_s))
         except grpc.aio.AioRpcError as error:
             refusal = refusal_of(error)
             if refusal is not None and refusal.reason not in _WORTH_RETRYING:

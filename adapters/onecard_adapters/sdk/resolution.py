@@ -18,7 +18,7 @@ from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.answers import Waiting, check_binding, outcome_of
 from onecard_adapters.sdk.clock import HubClock
-from onecard_adapters.sdk.gateways import Gateways
+from onecard_adapters.sdk.gateways import Gateways, brought
 from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.verification import Verification
 from onecard_adapters.sdk.wire import refusal_of
@@ -102,8 +102,8 @@ class Resolution:
         original = message_pb2.SignedMessage(header=outgoing.header, payload=outgoing.payload, signature=signature)
         async with asyncio.timeout(_ASK_TIMEOUT_S):
             gateway = await self._gateways.ready()
-            response: service_pb2.GetOutcomeResponse = await gateway.submission.GetOutcome(
-                service_pb2.GetOutcomeRequest(original=original), timeout=_ASK_TIMEOUT_S
+            response: service_pb2.GetOutcomeResponse = await brought(
+                gateway.submission.GetOutcome(service_pb2.GetOutcomeRequest(original=original), timeout=_ASK_TIMEOUT_S)
             )
         report = from_wire(response.report)
         header = report.header

@@ -41,7 +41,7 @@ Telling = Callable[[sqlite3.Connection, Tell], _Result]
 
 
 class Sending:
-    """Decides what a call of a stub becomes: a typed call, a read, an event for the outbox, or what is known."""
+    """Decides what a call of a stub becomes: a request to send, a read, an event for the outbox, or what is known."""
 
     def __init__(
         self,

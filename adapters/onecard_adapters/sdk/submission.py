@@ -11,12 +11,10 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import grpc.aio
-
-from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2
+from onecard.exchange.v1 import errors_pb2, service_pb2
 from onecard_adapters.runtime import outbox
 from onecard_adapters.runtime.outbox import Outgoing
 from onecard_adapters.runtime.sealing import Sealer
@@ -24,17 +22,13 @@ from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
 from onecard_adapters.sdk.signing import AdaptiveSigning
+from onecard_adapters.sdk.together import BATCH_PAUSE_S, BATCHES_IN_FLIGHT_MAX, submission_bytes, submit
 from onecard_adapters.sdk.verification import Verification
-from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, from_rejection, policy
 from onecard_protocol.identifiers import id_text
 
 HELD_COUNT_MAX: Final = 4_096
-BATCHES_IN_FLIGHT_MAX: Final = 4
-_TIMEOUT_S: Final = 20.0
-# Batches begin at least so far apart: more messages share a call, a signature, an append.
-_BATCH_PAUSE_S: Final = 0.01
 # What was delivered together is answered within so long, by whether it has to be made durable before it is attempted.
 _COMPANY_S: Final = 0.004
 _BRIEF_COUNT_MAX: Final = 128
@@ -115,7 +109,7 @@ class Submission:
             while True:
                 if self._is_more_stored and not self._queue:
                     await self._load()
-                pause_s = max(self._paused_until_s, begun_s + _BATCH_PAUSE_S) - loop.time()
+                pause_s = max(self._paused_until_s, begun_s + BATCH_PAUSE_S) - loop.time()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
                 elif self._queue and self._is_more_coming() and len(self._in_flight) < BATCHES_IN_FLIGHT_MAX:
@@ -160,7 +154,7 @@ class Submission:
         blocked = set(self._busy_subjects)
         while self._queue and len(batch) < limits.SUBMIT_BATCH_COUNT_MAX:
             outgoing = self._queue.popleft()
-            message_bytes = len(outgoing.header) + len(outgoing.payload) + limits.SIGNATURE_BLOCK_BYTES_MAX
+            message_bytes = submission_bytes(outgoing)
             if outgoing.subject in blocked or size_bytes + message_bytes > limits.SUBMIT_BATCH_BYTES_MAX:
                 blocked.add(outgoing.subject)
                 passed_over.append(outgoing)
@@ -190,25 +184,12 @@ class Submission:
     async def _submit_once(self, batch: list[Outgoing]) -> list[Outgoing]:
         """Submit; returns what must be sent again, in order."""
         blocks = await self._signing.sign_all([outgoing.header for outgoing in batch])
-        request = service_pb2.SubmitBatchRequest(
-            messages=[
-                message_pb2.SignedMessage(header=outgoing.header, payload=outgoing.payload, signature=block)
-                for outgoing, block in zip(batch, blocks, strict=True)
-            ]
-        )
         gateway = await self._gateways.ready()
-        try:
-            response: service_pb2.SubmitBatchResponse = await gateway.submission.SubmitBatch(
-                request, timeout=_TIMEOUT_S
-            )
-        except grpc.aio.AioRpcError as error:
-            self._pause(gateway, refusal_of(error))
+        results = await submit(gateway, list(zip(batch, blocks, strict=True)))
+        if results is None or isinstance(results, OneCardError):
+            self._pause(gateway, results)
             return batch
-        if len(response.results) != len(batch):
-            _log.error("gateway %s gave %d results for %d messages", gateway.address, len(response.results), len(batch))
-            self._pause(gateway, None)
-            return batch
-        return await self._take_results(gateway, batch, list(response.results))
+        return await self._take_results(gateway, batch, results)
 
     def _pause(self, gateway: Gateway, refusal: OneCardError | None) -> None:
         self._gateways.failed(gateway)
@@ -219,7 +200,7 @@ class Submission:
         self._paused_until_s = asyncio.get_running_loop().time() + pause_s
 
     async def _take_results(
-        self, gateway: Gateway, batch: list[Outgoing], results: list[service_pb2.SubmitResult]
+        self, gateway: Gateway, batch: list[Outgoing], results: Sequence[service_pb2.SubmitResult]
     ) -> list[Outgoing]:
         accepted: list[Outgoing] = []
         again: list[Outgoing] = []

@@ -154,11 +154,12 @@ def to_rejection(error: OneCardError) -> message_pb2.Rejection:
 
 
 def from_rejection(rejection: message_pb2.Rejection | service_pb2.Refusal) -> OneCardError:
-    """The error that a rejection or a refusal tells."""
+    """The error that a rejection or a refusal tells; a refusal also says when to come again."""
     return OneCardError(
         rejection.reason,
         rejection.detail,
         violations=[(violation.field, violation.description) for violation in rejection.violations],
+        retry_after_ms=rejection.retry_after_ms if isinstance(rejection, service_pb2.Refusal) else 0,
     )
 
 

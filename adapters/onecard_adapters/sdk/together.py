@@ -1,0 +1,151 @@
+"""Calls that leave together: what waits is one submission, with one signature, one check and one append.
+
+A typed call costs its two ends a gRPC call of its own; messages of one submission share one. Their answers come
+through the inbox. Nothing is retried here: each caller decides by what became of its message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import grpc.aio
+
+from onecard.exchange.v1 import message_pb2, service_pb2
+from onecard_adapters.runtime.outbox import Outgoing
+from onecard_adapters.sdk.answers import PendingCall
+from onecard_adapters.sdk.gateways import Gateway, Gateways, brought
+from onecard_adapters.sdk.signing import AdaptiveSigning
+from onecard_adapters.sdk.wire import refusal_of
+from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError, from_rejection
+
+BATCHES_IN_FLIGHT_MAX: Final = 4
+BATCH_PAUSE_S: Final = 0.01
+"""Submissions begin at least so far apart: more messages share a call, a signature, an append."""
+_TIMEOUT_S: Final = 20.0
+
+_log = logging.getLogger(__name__)
+
+
+def submission_bytes(outgoing: Outgoing) -> int:
+    """What a message takes in a submission, at most."""
+    return len(outgoing.header) + len(outgoing.payload) + limits.SIGNATURE_BLOCK_BYTES_MAX
+
+
+async def submit(
+    gateway: Gateway, messages: Sequence[tuple[Outgoing, bytes]]
+) -> Sequence[service_pb2.SubmitResult] | OneCardError | None:
+    """Submit messages with their signature blocks: a result each, why all are refused, or None: nothing is known."""
+    request = service_pb2.SubmitBatchRequest(
+        messages=[
+            message_pb2.SignedMessage(header=outgoing.header, payload=outgoing.payload, signature=block)
+            for outgoing, block in messages
+        ]
+    )
+    try:
+        response: service_pb2.SubmitBatchResponse = await brought(
+            gateway.submission.SubmitBatch(request, timeout=_TIMEOUT_S)
+        )
+    except grpc.aio.AioRpcError as error:
+        return refusal_of(error)
+    if len(response.results) != len(messages):
+        _log.error("gateway %s gave %d results for %d messages", gateway.address, len(response.results), len(messages))
+        return None
+    return response.results
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Left:
+    """What became of a call's message: its receipt, not checked yet, or its refusal; with neither, nothing is known."""
+
+    gateway: Gateway
+    receipt: message_pb2.SignedReceipt | None = None
+    refusal: OneCardError | None = None
+
+
+_Waiting = tuple[PendingCall, asyncio.Future[Left]]
+
+
+class Together:
+    """Collects calls into submissions. One that comes after a pause leaves at once."""
+
+    def __init__(self, gateways: Gateways, signing: AdaptiveSigning) -> None:
+        self._gateways = gateways
+        self._signing = signing
+        self._waiting: list[_Waiting] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._begun_s = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def submit(self, pending: PendingCall) -> asyncio.Future[Left]:
+        """Send with what else waits. Cancelled before it left, it does not leave."""
+        future: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
+        self._waiting.append((pending, future))
+        self._schedule()
+        return future
+
+    def _schedule(self) -> None:
+        if self._waiting and self._timer is None and len(self._under_way) < BATCHES_IN_FLIGHT_MAX:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(self._begun_s + BATCH_PAUSE_S, loop.time()), self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        # Who gave up meanwhile takes no place.
+        self._waiting = [(pending, future) for pending, future in self._waiting if not future.done()]
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        self._begun_s = loop.time()
+        count = size_bytes = 0
+        for pending, _ in self._waiting[: limits.SUBMIT_BATCH_COUNT_MAX]:
+            size_bytes += submission_bytes(pending.outgoing)
+            if count and size_bytes > limits.SUBMIT_BATCH_BYTES_MAX:
+                break
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        task = loop.create_task(self._send(batch))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        self._schedule()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._schedule()
+
+    async def _send(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            blocks = await self._signing.sign_all([pending.outgoing.header for pending, _ in batch])
+            leaving = [
+                (pending, future, block)
+                for (pending, future), block in zip(batch, blocks, strict=True)
+                if not future.done()
+            ]
+            if not leaving:
+                return
+            for pending, _, _ in leaving:
+                pending.may_be_known = True
+            # Each of them found it connected when it came; if it is not any more, that is a failure like others.
+            gateway = self._gateways.current
+            results = await submit(gateway, [(pending.outgoing, block) for pending, _, block in leaving])
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for index, (_, future, _) in enumerate(leaving):
+            if not future.done():
+                future.set_result(_left(gateway, results, index))
+
+
+def _left(gateway: Gateway, results: Sequence[service_pb2.SubmitResult] | OneCardError | None, index: int) -> Left:
+    if results is None or isinstance(results, OneCardError):
+        return Left(gateway, refusal=results)
+    result = results[index]
+    if result.WhichOneof("result") == "receipt":
+        return Left(gateway, receipt=result.receipt)
+    return Left(gateway, refusal=from_rejection(result.refusal))
