@@ -12,6 +12,7 @@ import grpc.aio
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_protocol.errors import STATUS_DETAILS_KEY, OneCardError, from_rejection, to_status
 from onecard_protocol.messages import from_wire, timestamp
+from onecard_stubs.dev.free_ports import free_ports
 from tests.support.fake_hub import METHODS, FakeHub
 
 TICK_S = 0.05
@@ -30,7 +31,8 @@ class FakeGateway(
 
     def __init__(self, hub: FakeHub) -> None:
         self.hub = hub
-        self.port = 0
+        # One that no outgoing connection takes while the gateway is down.
+        self.port = free_ports(1)[0]
         self.calls = 0
         self._server: grpc.aio.Server | None = None
 
