@@ -113,13 +113,23 @@ class KafkaAppender:
                     await asyncio.sleep(pause)
             self._wakeup.clear()
             self._begun_at = self._loop.time()
-            lanes, self._ready = list(self._ready), {}
-            producer = self._producer or await self._connect()
-            if producer is None:
-                continue
-            for lane in lanes:
-                if lane.waiting and not lane.sending:
-                    await self._send(producer, lane)
+            try:
+                await self._send_ready()
+            except Exception as error:
+                # Nobody foresaw it. Callers are told and ask again; were this task to end, they would wait for ever.
+                _logger.exception("a fault while appending")
+                if self._producer is not None:
+                    self._break(self._producer)
+                self._fail_all(f"a fault while appending: {type(error).__name__}")
+
+    async def _send_ready(self) -> None:
+        lanes, self._ready = list(self._ready), {}
+        producer = self._producer or await self._connect()
+        if producer is None:
+            return
+        for lane in lanes:
+            if lane.waiting and not lane.sending:
+                await self._send(producer, lane)
 
     async def _connect(self) -> AIOKafkaProducer | None:
         """A producer; None after everything that waits has failed because there is none to be had."""
@@ -137,9 +147,7 @@ class KafkaAppender:
             self._leaving.let_go(producer)
             if not isinstance(error, KafkaError | OSError | TimeoutError):
                 raise
-            self._ready.clear()
-            for lane in self._lanes.values():
-                self._fail(lane, f"Kafka does not answer: {error!r}")
+            self._fail_all(f"Kafka does not answer: {error!r}")
             return None
         self._producer = producer
         return producer
@@ -190,7 +198,7 @@ class KafkaAppender:
         self._watch_timer = None
         patience = self._settings.delivery_timeout_ms / 1000
         is_busy = False
-        for lane in self._lanes.values():
+        for lane in list(self._lanes.values()):  # As in _fail_all.
             if lane.sending and self._loop.time() - lane.under_way_since > patience:
                 if self._producer is not None:
                     self._break(self._producer)
@@ -208,6 +216,12 @@ class KafkaAppender:
             _logger.warning("append failed: %s", failure)
             self._refuse(lane, entries, failure)
             self.in_flight.fail_waiting(failure, frozenset(((lane.topic, lane.partition),)))
+
+    def _fail_all(self, failure: str) -> None:
+        self._ready.clear()
+        # A copy: what fails makes room for calls, which may be the first of their partitions.
+        for lane in list(self._lanes.values()):
+            self._fail(lane, failure)
 
     def _refuse(self, lane: _Lane, entries: list[_Entry], failure: str) -> None:
         # All are marked before the first is told: its caller must not find the lane open again too early.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -31,17 +31,21 @@ class Producer:
         self.answers[number].set_result(types.SimpleNamespace(offset=offset, timestamp=1))
 
 
-async def test_the_late_answer_of_a_batch_that_failed_is_not_taken_for_the_next_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def producer(monkeypatch: pytest.MonkeyPatch) -> Producer:
+    """The producer that every appender is given."""
     producer = Producer()
 
     async def connected(appender: KafkaAppender) -> Any:
         return producer
 
     monkeypatch.setattr(KafkaAppender, "_connect", connected)
-    appender = KafkaAppender(KafkaSettings(bootstrap_servers="nobody:1", delivery_timeout_ms=1000), gathers=False)
-    record = Record(topic="onecard.journal", partition=0, key=b"", value=b"", headers=())
+    return producer
+
+
+async def test_the_late_answer_of_a_batch_that_failed_is_not_taken_for_the_next_one(producer: Producer) -> None:
+    appender = _appender()
+    record = _record(partition=0)
 
     first = asyncio.create_task(appender.in_flight.run([record]))
     await eventually(lambda: len(producer.answers) == 1)
@@ -59,3 +63,62 @@ async def test_the_late_answer_of_a_batch_that_failed_is_not_taken_for_the_next_
     producer.acknowledge(1, offset=9)
     assert [appended.position for appended in await second] == [9]
     await appender.close()
+
+
+async def test_a_fault_that_nobody_foresaw_fails_the_calls_and_what_comes_later_is_appended(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    appender = _appender()
+    appender._producer = cast(Any, producer)
+    left: list[Any] = []
+    monkeypatch.setattr(appender._leaving, "let_go", left.append)
+    with monkeypatch.context() as faulty:
+        faulty.delattr(Producer, "create_batch")
+        calls = [asyncio.create_task(appender.in_flight.run([_record(partition)])) for partition in (0, 1)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    reason = "1 of 1 records were not acknowledged: a fault while appending: AttributeError"
+    assert [str(result) for result in results] == [reason] * 2
+    assert "Traceback" in caplog.text
+    assert left == [producer], "what it has under way may be written still, and nothing may be sent behind it"
+
+    later = asyncio.create_task(appender.in_flight.run([_record(partition=0)]))
+    await eventually(lambda: len(producer.answers) == 1)
+    producer.acknowledge(0, offset=7)
+    assert [appended.position for appended in await later] == [7]
+    await appender.close()
+
+
+async def test_a_batch_that_failed_for_want_of_time_makes_room_for_the_first_call_of_another_partition(
+    producer: Producer,
+) -> None:
+    appender = _appender(in_flight_bytes_max=1 << 20, record_bytes_max=1 << 20)
+    calls = [asyncio.create_task(appender.in_flight.run([_record(n, value=bytes(600_000))])) for n in (0, 1)]
+    await eventually(lambda: len(producer.answers) == 1)
+    (lane,) = appender._lanes.values()
+    lane.under_way_since -= 3600
+    appender._watch()
+    with pytest.raises(AppendFailed):
+        await calls[0]
+    await eventually(lambda: len(producer.answers) == 2)
+    producer.acknowledge(1, offset=9)
+    assert [appended.position for appended in await calls[1]] == [9]
+    await appender.close()
+
+
+async def test_where_kafka_does_not_answer_calls_that_waited_for_room_are_told_too() -> None:
+    appender = _appender(in_flight_bytes_max=1 << 20, record_bytes_max=1 << 20)
+    records = [_record(partition, value=bytes(600_000)) for partition in range(4)]
+    calls = [asyncio.create_task(appender.in_flight.run([record])) for record in records]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [AppendFailed] * 4
+    await appender.close()
+
+
+def _appender(**settings: int) -> KafkaAppender:
+    return KafkaAppender(
+        KafkaSettings(bootstrap_servers="127.0.0.1:1", delivery_timeout_ms=1000, **settings), gathers=False
+    )
+
+
+def _record(partition: int, value: bytes = b"") -> Record:
+    return Record(topic="onecard.journal", partition=partition, key=b"", value=value, headers=())
