@@ -292,6 +292,13 @@ class EmbeddedLog:
                         await connection.close()
                         connection = None
                     self._fail(calls, str(error))
+                except Exception as error:
+                    # Nobody foresaw it. Callers are told and ask again; if this task ended, they would wait for ever.
+                    _logger.exception("a fault while appending")
+                    if connection is not None:
+                        await connection.close()
+                        connection = None
+                    self._fail(calls, f"a fault while appending: {type(error).__name__}")
         finally:
             if connection is not None:
                 await connection.close()

@@ -116,7 +116,7 @@ class KafkaAppender:
             try:
                 await self._send_ready()
             except Exception as error:
-                # Nobody foresaw it. Callers are told and ask again; were this task to end, they would wait for ever.
+                # Nobody foresaw it. Callers are told and ask again; if this task ended, they would wait for ever.
                 _logger.exception("a fault while appending")
                 if self._producer is not None:
                     self._break(self._producer)

@@ -1,4 +1,4 @@
-"""A database that hangs fails what waits for it, and the log goes on when it answers again."""
+"""A database that hangs, or a fault of the log's own, fails what waits for it, and the log goes on afterwards."""
 
 from __future__ import annotations
 
@@ -33,6 +33,23 @@ async def test_an_append_that_hangs_fails_and_the_next_one_does_not(
     await log.close()
 
     assert appended.position == 1  # The statement was cancelled, so what hung is not there.
+
+
+async def test_a_fault_that_nobody_foresaw_fails_the_append_and_not_the_next_one(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = await EmbeddedLog.open(postgres_dsn, partition_count=PARTITION_COUNT)
+    await log.ensure_topics(TOPICS)
+    await log.append([RECORD])
+    with monkeypatch.context() as faulty:
+        faulty.setattr(embedded, "encode_headers", None)
+        with pytest.raises(AppendFailed, match="a fault while appending: TypeError"):
+            await log.append([RECORD])
+    [appended] = await log.append([RECORD])
+    await log.close()
+
+    assert appended.position == 1
+    assert "Traceback" in caplog.text
 
 
 async def test_a_database_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
