@@ -166,15 +166,18 @@ async def test_a_gateway_that_goes_while_its_deliveries_are_taken_is_left_and_de
     async with one.province("cn-44", filings) as care, one.province("cn-51") as home:
         delivery = care._parts.delivery
         grant = delivery._grant
+        hub_is_down = asyncio.Event()
 
         async def grant_to_the_dead(call: Any) -> None:
             delivery._grant = grant  # type: ignore[method-assign]
             await one.hub_down()
+            hub_is_down.set()
             await eventually(call.done)
             await grant(call)
 
         delivery._grant = grant_to_the_dead  # type: ignore[method-assign]
-        await eventually(lambda: delivery._grant == grant and not home._parts.gateways.is_connected)
+        await hub_is_down.wait()
+        await eventually(lambda: not home._parts.gateways.is_connected)
         await one.hub_up()
         await tell(home, "a")
         failing = asyncio.create_task(care.wait_failed())
