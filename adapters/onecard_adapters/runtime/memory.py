@@ -117,10 +117,13 @@ class EdgeMemory:
         method: str,
         encounter_id: str,
         attributes: Mapping[str, str],
+        *,
+        runs_ahead: bool = False,
     ) -> Transaction:
         """Remember a transaction; the one that is known already if (institution, number, digest) or the message id is.
 
-        So a repeat keeps its national message id.
+        So a repeat keeps its national message id. `runs_ahead`: nothing is done for it before its national message, or
+        something else, is durable, so that it need not be before that.
         """
         made = Transaction(
             institution_code=institution_code,
@@ -149,7 +152,7 @@ class EdgeMemory:
             )
             return made
 
-        return await self._store.run(remember, is_brief=True)
+        return await (self._store.run_ahead(remember) if runs_ahead else self._store.run(remember, is_brief=True))
 
     def find_transactions(self, institution_code: str, local_transaction_id: str) -> list[Transaction]:
         """All transactions under a local number, oldest first: two originals are for the caller to refuse."""

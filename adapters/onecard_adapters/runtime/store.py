@@ -6,7 +6,8 @@ promise is kept when the awaited operation returns: it is on disk (WAL, synchron
 
 Brief operations run on the event loop: a thread that computes in Python takes turns with the loop at every statement,
 which costs both more than the statements. Their commit runs there too while the disk is quick, as the way to the thread
-and back takes longer than such a commit; once one was slow, the thread waits for the disk for a while (ADR 0015).
+and back takes longer than such a commit; once one was slow, the thread waits for the disk for a while. What need not be
+durable before something that follows is runs ahead, and is committed with it (ADR 0017).
 
 One adapter has the store, which a lock file beside it shows; commands may read it meanwhile (`read_store`).
 """
@@ -36,10 +37,14 @@ OPERATIONS_PER_COMMIT_MAX: Final = 512
 _BRIEF_PER_COMMIT_MAX: Final = 64
 """More of them hold up the event loop for too long, and are run in the thread."""
 
-QUICK_COMMIT_SECONDS: Final = 0.002
-"""A commit that takes longer holds up the event loop for more than the thread costs."""
+QUICK_COMMIT_SECONDS: Final = 0.005
+"""A commit that takes longer is the disk's doing. Where the cores are busy with other work, one in twelve takes 2 ms
+on a quick disk, and one in a hundred and fifty takes 5."""
 SLOW_DISK_SECONDS: Final = 0.2
 """For so long the thread commits after a slow one, so that a slow disk holds up the loop five times a second."""
+
+_AHEAD_SECONDS: Final = 0.05
+"""What ran ahead, and was followed by nothing, is committed after this."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +74,8 @@ class Store:
         self._path = path
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._gathered: list[_Job] = []
+        self._ahead: list[_Job] = []
+        """Run and told, in a transaction of the loop that is not committed."""
         self._is_committing = False
         self._idle = asyncio.Event()
         self._thread: threading.Thread | None = None
@@ -106,14 +113,55 @@ class Store:
         self._gathered.append(_Job(operation, future, is_brief))
         return future
 
-    def read(self, question: Operation[_Result]) -> _Result:
-        """What is committed, at once: for questions by a key, which take microseconds.
+    def run_ahead(self, operation: Operation[_Result]) -> asyncio.Future[_Result]:
+        """As `run` of a brief operation, but the future ends before the commit, if it can.
 
-        The way to the writer's thread and back costs several times that, and it may be writing to the disk.
+        It is committed before or with whatever is asked for later, and soon if nothing is: for what matters only if
+        something that follows is durable.
         """
-        if self._reading is None:
+        if self._loop is None or self._writing is None or self._is_committing or self._gathered:
+            return self.run(operation, is_brief=True)
+        future: asyncio.Future[_Result] = self._loop.create_future()
+        job = _Job(operation, future, is_brief=True)
+        if not self._ahead:
+            self._loop.call_later(_AHEAD_SECONDS, self._begin)
+        self._idle.clear()
+        self._ahead.append(job)
+        is_run = False
+        try:
+            _run(self._writing, [job])
+            is_run = True
+        except Exception:
+            _log.debug("run again with the next transaction", exc_info=True)
+        finally:
+            if is_run:
+                future.set_result(job.result)
+            else:  # Nothing is left of what ran before it either.
+                self._gathered, self._ahead = self._ahead, []
+                self._loop.call_soon(self._begin)
+        return future
+
+    def read(self, question: Operation[_Result]) -> _Result:
+        """What is committed or ran ahead, at once: for questions by a key, which take microseconds.
+
+        The way to the writer's thread and back costs several times that. While that thread works on a transaction, the
+        answer is what was committed before it. RuntimeError for a question that writes.
+        """
+        connection = self._reading if self._is_committing else self._writing
+        if connection is None or self._thread is None:
             raise RuntimeError("the store is not open")
-        return question(self._reading)
+        # Not on the connection that cannot write: each commit of the other one empties its cache.
+        before = connection.total_changes
+        answer = question(connection)
+        if connection.total_changes != before:
+            raise RuntimeError("a question wrote to the store")
+        return answer
+
+    async def look(self, question: Operation[_Result]) -> _Result:
+        """As `read`, but after all that was asked for before."""
+        if self._is_committing or self._gathered:
+            return await self.run(question, is_brief=True)
+        return self.read(question)
 
     async def close(self) -> None:
         """Finish what was asked for, then close the file."""
@@ -132,15 +180,16 @@ class Store:
         await asyncio.to_thread(thread.join)
 
     def _begin(self) -> None:
-        """Begin the next transaction, unless one is under way."""
-        if self._is_committing or not self._gathered:
+        """Begin the next transaction, or go on with that of what ran ahead, unless one is under way."""
+        if self._is_committing or not (self._gathered or self._ahead):
             return
         self._is_committing = True
-        jobs = self._gathered[:OPERATIONS_PER_COMMIT_MAX]
+        new = self._gathered[:OPERATIONS_PER_COMMIT_MAX]
         del self._gathered[:OPERATIONS_PER_COMMIT_MAX]
+        jobs, self._ahead = [*self._ahead, *new], []
         is_run = False
         try:
-            is_run = self._is_run_here(jobs)
+            is_run = self._is_run_here(new)
             if is_run:
                 is_run = self._is_committed_or_left_here()
         finally:  # Also after an interruption from the keyboard: the thread has the last word on what is not committed.
@@ -150,8 +199,11 @@ class Store:
                 self._batches.put(_Batch(jobs, is_run=is_run))
 
     def _is_run_here(self, jobs: list[_Job]) -> bool:
-        """Run the operations without the commit, where they are brief and none fails."""
-        if self._writing is None or len(jobs) > _BRIEF_PER_COMMIT_MAX or not all(job.is_brief for job in jobs):
+        """Run the operations without the commit, where they are brief and none fails; else nothing is left."""
+        if self._writing is None:
+            return False
+        if len(jobs) > _BRIEF_PER_COMMIT_MAX or not all(job.is_brief for job in jobs):
+            _undo(self._writing)  # What ran ahead is run again, in the thread.
             return False
         try:
             _run(self._writing, jobs)
@@ -215,8 +267,9 @@ class Store:
 
 
 def _run(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
-    """Begin a transaction and run the operations; where one fails, nothing of it is left."""
-    connection.execute("BEGIN IMMEDIATE")
+    """Run the operations in the transaction that is open, or in a new one; where one fails, nothing of it is left."""
+    if not connection.in_transaction:
+        connection.execute("BEGIN IMMEDIATE")
     try:
         for job in jobs:
             job.result = job.operation(connection)

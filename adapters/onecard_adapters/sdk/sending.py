@@ -118,7 +118,7 @@ class Sending:
 
     async def find(self, message_id: bytes) -> StoredOutgoing | None:
         """What the outbox knows of a message."""
-        return await self._store.run(lambda store: outbox.find(store, self._sealer, message_id), is_brief=True)
+        return await self._store.look(lambda store: outbox.find(store, self._sealer, message_id))
 
     def _method(self, name: str, payload: bytes) -> Method:
         known = self._methods.get(name)

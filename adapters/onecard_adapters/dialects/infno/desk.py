@@ -96,11 +96,12 @@ class CareDesk:
         return participant_of_area(area) == self._own_province
 
     async def transaction(
-        self, call: Call, encounter_id: str = "", visit_id: str = "", content: str = ""
+        self, call: Call, encounter_id: str = "", visit_id: str = "", content: str = "", *, runs_ahead: bool = False
     ) -> Transaction:
         """The transaction of this request: the known one for a repeat, else a new one with a national message id.
 
-        `content` is kept for trades whose repeat under another msgid is to be found (`unfinished`).
+        `content` is kept for trades whose repeat under another msgid is to be found (`unfinished`). `runs_ahead` of
+        trades that ask nobody but the nation, whose message makes it durable.
 
         Raises NEVER_EXECUTED for a settlement or cancellation whose msgid was reversed before it came.
         """
@@ -121,6 +122,7 @@ class CareDesk:
                 # A registration's message id becomes the national encounter id.
                 encounter_id or message_id.hex(),
                 {INFNO: request.infno, VISIT_ID: visit_id, CONTENT: content},
+                runs_ahead=runs_ahead,
             )
 
     def number(self, call: Call, msgid: str) -> AbstractAsyncContextManager[None]:
