@@ -21,7 +21,6 @@ import logging
 import queue
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -29,6 +28,7 @@ from typing import Any, Final, TypeVar
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.quickness import Quickness
 
 _Result = TypeVar("_Result")
 Operation = Callable[[sqlite3.Connection], _Result]
@@ -36,12 +36,6 @@ Operation = Callable[[sqlite3.Connection], _Result]
 OPERATIONS_PER_COMMIT_MAX: Final = 512
 _BRIEF_PER_COMMIT_MAX: Final = 64
 """More of them hold up the event loop for too long, and are run in the thread."""
-
-QUICK_COMMIT_SECONDS: Final = 0.005
-"""A commit that takes longer is the disk's doing. Where the cores are busy with other work, one in twelve takes 2 ms
-on a quick disk, and one in a hundred and fifty takes 5."""
-SLOW_DISK_SECONDS: Final = 0.2
-"""For so long the thread commits after a slow one, so that a slow disk holds up the loop five times a second."""
 
 _AHEAD_SECONDS: Final = 0.05
 """What ran ahead, and was followed by nothing, is committed after this."""
@@ -82,7 +76,7 @@ class Store:
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread_commits_until = float("-inf")
+        self._quickness = Quickness()
         self.commit_count = 0
 
     async def open(self) -> None:
@@ -213,16 +207,13 @@ class Store:
 
     def _is_committed_or_left_here(self) -> bool:
         """Commit what was run, or leave that to the thread on a slow disk; False where nothing of it is left."""
-        begun = time.monotonic()
-        if self._writing is None or begun < self._thread_commits_until:
+        if self._writing is None or not self._quickness.is_quick:
             return True
         try:
-            self._end(self._writing)
+            with self._quickness:
+                self._end(self._writing)
         except Exception:
             return False  # The thread runs it again, and tells whose fault it is.
-        ended = time.monotonic()
-        if ended - begun >= QUICK_COMMIT_SECONDS:
-            self._thread_commits_until = ended + SLOW_DISK_SECONDS
         return True
 
     def _work(self, lock: sqlite3.Connection, connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Work done in a thread by the batch: whatever waits when the thread is free is its next batch."""
+"""Work on signatures by the batch: whatever waits when one is done is the next, a large one in a thread."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
+
+from onecard_protocol.quickness import FEW_SIGNATURES, Quickness
 
 PAUSE_SECONDS: Final = 0.005
 
@@ -16,8 +18,8 @@ _Result = TypeVar("_Result")
 class ThreadBatches(Generic[_Item, _Result]):
     """Collects items of one event loop into batches. One item alone is worked on at once.
 
-    Batches that are not full begin at least `PAUSE_SECONDS` apart: under load more items share the cost
-    of one.
+    A few are worked on by the loop itself while that is quick. Batches that are not full begin at least
+    `PAUSE_SECONDS` apart: under load more items share the cost of one.
     """
 
     def __init__(self, name: str, work: Callable[[list[_Item]], Sequence[_Result]], *, batch_max: int) -> None:
@@ -27,6 +29,7 @@ class ThreadBatches(Generic[_Item, _Result]):
         self._waiting: list[tuple[_Item, asyncio.Future[_Result]]] = []
         self._is_running = False
         self._begun_at = float("-inf")
+        self._quickness = Quickness()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     def submit(self, item: _Item) -> asyncio.Future[_Result]:
@@ -58,20 +61,25 @@ class ThreadBatches(Generic[_Item, _Result]):
         self._begun_at = loop.time()
         batch = self._waiting[: self._batch_max]
         del self._waiting[: self._batch_max]
-        if batch:
-            self._executor.submit(self._run, loop, batch)
-        else:
+        if not batch:
             self._is_running = False
+        elif len(batch) <= FEW_SIGNATURES and self._quickness.is_quick:
+            with self._quickness:
+                results, failure = self._worked(batch)
+            self._finish(loop, batch, results, failure)
+        else:
+            self._executor.submit(self._run, loop, batch)
 
     def _run(self, loop: asyncio.AbstractEventLoop, batch: list[tuple[_Item, asyncio.Future[_Result]]]) -> None:
-        results: Sequence[_Result] = ()
-        failure: Exception | None = None
-        try:
-            results = self._work([item for item, _ in batch])
-        except Exception as error:
-            failure = error
+        results, failure = self._worked(batch)
         if not loop.is_closed():
             loop.call_soon_threadsafe(self._finish, loop, batch, results, failure)
+
+    def _worked(self, batch: list[tuple[_Item, asyncio.Future[_Result]]]) -> tuple[Sequence[_Result], Exception | None]:
+        try:
+            return self._work([item for item, _ in batch]), None
+        except Exception as error:
+            return (), error
 
     def _finish(
         self,

@@ -1,4 +1,4 @@
-"""CPU-bound work of many callers at once, in threads: whatever waits is one batch, one waiting item goes at once."""
+"""Work on signatures of many callers at once: whatever waits is one batch, in a thread if it is large."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
+from onecard_protocol.quickness import FEW_SIGNATURES, Quickness
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -16,8 +18,9 @@ class MicroBatches(Generic[Item, Result]):
     """Runs `work` on lists of items of one or several callers; at most `batches_max` lists are under way at once.
 
     `work` gives one result for each item, in their order. An error of `work` goes to every caller of its list.
-    A caller that stops waiting takes nothing back. Lists that are not full begin at least `pause_ms` apart: what comes
-    alone goes at once, and under load more callers share a list's cost.
+    A caller that stops waiting takes nothing back. A short list is worked on by the loop itself while that is quick.
+    Lists that are not full begin at least `pause_ms` apart: what comes alone goes at once, and under load more callers
+    share a list's cost.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class MicroBatches(Generic[Item, Result]):
         self._running_count = 0
         self._begun_at = float("-inf")
         self._beginning: asyncio.Handle | None = None
+        self._quickness = Quickness()
 
     def run(self, items: Sequence[Item]) -> asyncio.Future[Sequence[Result]]:
         """The results of these items, when they are there. Raises ValueError for more than `items_max`."""
@@ -82,9 +86,21 @@ class MicroBatches(Generic[Item, Result]):
             callers.append((future, len(some)))
         self._waiting_count -= len(items)
         self._running_count += 1
-        running = loop.run_in_executor(self._executor, self._work, items)
+        running = self._run_here(items) or loop.run_in_executor(self._executor, self._work, items)
         running.add_done_callback(lambda done: self._end(done, callers))
         self._schedule()
+
+    def _run_here(self, items: list[Item]) -> asyncio.Future[Sequence[Result]] | None:
+        """The results of a short list; None where a thread is to work on it."""
+        if len(items) > FEW_SIGNATURES or not self._quickness.is_quick:
+            return None
+        done: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
+        try:
+            with self._quickness:
+                done.set_result(self._work(items))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
     def _end(
         self, done: asyncio.Future[Sequence[Result]], callers: list[tuple[asyncio.Future[Sequence[Result]], int]]

@@ -6,10 +6,19 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
+from onecard_broker.gateway import micro_batches
 from onecard_broker.gateway.micro_batches import MicroBatches
+from onecard_protocol import quickness
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """How many are worked on by the loop itself: none, where a test does not say."""
+    monkeypatch.setattr(micro_batches, "FEW_SIGNATURES", getattr(request, "param", 0))
 
 
 @pytest.fixture
@@ -75,6 +84,7 @@ async def test_more_items_than_a_batch_holds_are_refused(executor: ThreadPoolExe
         await batches.run([0] * 6)
 
 
+@pytest.mark.parametrize("few", [0, 2], indirect=True, ids=["in threads", "on the loop"])
 async def test_an_error_goes_to_every_caller_of_its_batch_and_to_no_other(executor: ThreadPoolExecutor) -> None:
     def fail_on_zero(items: list[int]) -> list[int]:
         return [1 // item for item in items]
@@ -115,3 +125,30 @@ async def test_what_comes_alone_goes_at_once_and_what_follows_waits_for_the_paus
     assert list(await batches.run([3, 4, 5])) == [6, 8, 10]
     assert list(await waiting) == [4]
     assert work.batches == [[1], [2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize("few", [2], indirect=True)
+async def test_a_short_list_is_worked_on_by_the_loop_until_that_is_slow_and_again_after_a_while(
+    executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, is_slow = 1_000.0, False
+    threads: list[bool] = []
+
+    def work(items: list[int]) -> list[int]:
+        nonlocal now
+        threads.append(threading.current_thread() is not threading.main_thread())
+        now += 0.01 if is_slow else 0.0
+        return items
+
+    monkeypatch.setattr(quickness, "time", SimpleNamespace(monotonic=lambda: now))
+    batches = MicroBatches(work, executor, items_max=10, batches_max=1, pause_ms=0)
+    assert await batches.run([0, 1]) == [0, 1]
+    assert await batches.run([0, 1, 2]) == [0, 1, 2]
+    is_slow = True
+    await batches.run([0])
+    is_slow = False
+    await batches.run([0])
+    now += 0.25
+    await batches.run([0])
+
+    assert threads == [False, True, False, True, False]

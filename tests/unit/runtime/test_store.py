@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.runtime import store as store_module
 from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
-from onecard_adapters.runtime.store import QUICK_COMMIT_SECONDS, SLOW_DISK_SECONDS, Store, read_store
+from onecard_adapters.runtime.store import Store, read_store
+from onecard_protocol import quickness
 from onecard_protocol.errors import OneCardError
 from tests.support.eventually import eventually
 
@@ -120,18 +120,18 @@ def watched(store: Store, *, at_commit: Callable[[], None] = lambda: None) -> It
 async def test_a_brief_operation_is_committed_on_the_loop_until_a_commit_is_slow_and_again_after_a_while(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow, now = 2 * QUICK_COMMIT_SECONDS, 1_000.0
-    took = iter([0.0, slow, 0.0])
+    now = 1_000.0
+    took = iter([0.0, 0.01, 0.0])
 
     def commit_takes_its_time() -> None:
         nonlocal now
         now += next(took, 0.0)
 
-    monkeypatch.setattr(store_module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(quickness, "time", SimpleNamespace(monotonic=lambda: now))
     with watched(store, at_commit=commit_takes_its_time) as commits:
         for key in (b"quick", b"slow", b"in the thread", b"there too"):
             await insert(store, key, is_brief=True)
-        now += SLOW_DISK_SECONDS
+        now += 0.25
         await insert(store, b"quick again", is_brief=True)
 
     assert commits == [True, True, False, False, True]
@@ -332,7 +332,7 @@ async def test_what_was_awaited_is_in_the_file_for_another_process_after_closing
 async def test_what_was_asked_for_before_closing_is_done(tmp_path: Path, is_brief: bool, is_quick: bool) -> None:
     store = Store(tmp_path / "store.sqlite")
     await store.open()
-    store._thread_commits_until = float("-inf") if is_quick else float("inf")
+    store._quickness._slow_until = float("-inf") if is_quick else float("inf")
     asked = insert(store, b"a", is_brief=is_brief)
     await asyncio.sleep(0)
     later = insert(store, b"b", is_brief=is_brief)  # Unless it was quick, the commit of the first is under way.

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from onecard_adapters.sdk import batching
 from onecard_adapters.sdk.batching import ThreadBatches
+from onecard_protocol import quickness
+
+
+@pytest.fixture
+def all_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "FEW_SIGNATURES", 0)
 
 
 async def test_what_is_asked_for_in_one_turn_is_one_batch_and_one_alone_goes_at_once() -> None:
@@ -25,6 +33,7 @@ async def test_what_is_asked_for_in_one_turn_is_one_batch_and_one_alone_goes_at_
     assert sizes == [1, 50]
 
 
+@pytest.mark.usefixtures("all_in_threads")
 async def test_what_comes_while_a_batch_is_worked_on_is_the_next_one() -> None:
     sizes: list[int] = []
     begun, release = threading.Event(), threading.Event()
@@ -46,7 +55,12 @@ async def test_what_comes_while_a_batch_is_worked_on_is_the_next_one() -> None:
     assert sizes == [1, 3, 2]
 
 
-async def test_an_error_goes_to_everyone_of_the_batch_and_the_next_one_works() -> None:
+@pytest.mark.parametrize("few", [0, 2], ids=["in a thread", "on the loop"])
+async def test_an_error_goes_to_everyone_of_the_batch_and_the_next_one_works(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "FEW_SIGNATURES", few)
+
     def work(items: list[int]) -> list[int]:
         if 0 in items:
             raise ValueError("zero")
@@ -59,3 +73,30 @@ async def test_an_error_goes_to_everyone_of_the_batch_and_the_next_one_works() -
             await failed
     assert await batches.submit(2) == 2
     batches.close()
+
+
+async def test_a_few_are_worked_on_by_the_loop_until_that_is_slow_and_again_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, is_slow = 1_000.0, False
+    threads: list[bool] = []
+
+    def work(items: list[int]) -> list[int]:
+        nonlocal now
+        threads.append(threading.current_thread() is not threading.main_thread())
+        now += 0.01 if is_slow else 0.0
+        return items
+
+    monkeypatch.setattr(quickness, "time", SimpleNamespace(monotonic=lambda: now))
+    batches = ThreadBatches("test", work, batch_max=10)
+    await asyncio.gather(batches.submit(0), batches.submit(1))
+    await asyncio.gather(batches.submit(0), batches.submit(1), batches.submit(2))
+    is_slow = True
+    await batches.submit(0)
+    is_slow = False
+    await batches.submit(0)
+    now += 0.25
+    await batches.submit(0)
+    batches.close()
+
+    assert threads == [False, True, False, True, False]
