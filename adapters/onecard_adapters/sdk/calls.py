@@ -234,6 +234,9 @@ class Calls:
 
     async def _ready(self, pending: PendingCall) -> Gateway | None:
         """A connected gateway; None if execute_before passed, which a request that was never sent is told at once."""
+        execute_before_ms = pending.outgoing.execute_before_ms
+        if self._gateways.is_connected and (execute_before_ms is None or self._clock.now_ms() < execute_before_ms):
+            return self._gateways.current
         return await self._in_time(pending, self._gateways.ready)
 
     async def _in_time(self, pending: PendingCall, work: Callable[[], Awaitable[_Result]]) -> _Result | None:

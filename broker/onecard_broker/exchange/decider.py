@@ -37,7 +37,7 @@ from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
 from onecard_broker.records.parking import Parked
-from onecard_broker.records.pool import Connection
+from onecard_broker.records.pool import Connection, one_trip
 from onecard_broker.records.state_tables import StateTables
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -420,24 +420,19 @@ class Decider:
         else:
             outputs = batch.outputs(self._signer, next_number)
         moves = batch.moves()
-        async with connection.transaction():
-            # Pipelined: a batch costs one round trip. The commit stays outside, or psycopg can hang.
-            async with connection.pipeline():
-                advanced = await store.advance(connection, moves)
-                await store.save_known(
-                    connection, [(partition, known) for (partition, _), known in batch.known.items()]
-                )
-                await self._states.save(connection, batch.state_changes())
-                await store.save_timers(
-                    connection,
-                    [(partition, timer) for (partition, _), timer in batch.timers_set.items()],
-                    batch.timers_gone,
-                )
-                await store.save_outputs(connection, outputs)
-                await parking.delete_parked(connection, batch.unparked)
-                await parking.save_parked(connection, list(batch.parked.values()))
-                await store.save_published(connection, published)
-            store.check_advanced(advanced, moves)
+        async with one_trip(connection, check=lambda: store.check_advanced(advanced, moves)):
+            advanced = await store.advance(connection, moves)
+            await store.save_known(connection, [(partition, known) for (partition, _), known in batch.known.items()])
+            await self._states.save(connection, batch.state_changes())
+            await store.save_timers(
+                connection,
+                [(partition, timer) for (partition, _), timer in batch.timers_set.items()],
+                batch.timers_gone,
+            )
+            await store.save_outputs(connection, outputs)
+            await parking.delete_parked(connection, batch.unparked)
+            await parking.save_parked(connection, list(batch.parked.values()))
+            await store.save_published(connection, published)
         numbers.update(reached)
         partitions.update(batch.owned)
         return outputs

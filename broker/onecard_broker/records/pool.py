@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import psycopg
@@ -40,3 +42,22 @@ async def connect(dsn: str, *, application_name: str, looks_up: bool = False) ->
     )
     arrays.register(connection)
     return connection
+
+
+@contextlib.asynccontextmanager
+async def one_trip(connection: Connection, *, check: Callable[[], None]) -> AsyncIterator[None]:
+    """A transaction whose statements make one round trip, their BEGIN included, and whose commit makes another.
+
+    Results are there for `check`, before the commit; what it raises, or a statement, leaves nothing behind. The commit
+    stays outside of the pipeline, or psycopg can hang.
+    """
+    try:
+        async with connection.pipeline():
+            await connection.execute("BEGIN", prepare=False)
+            yield
+        check()
+        await connection.execute("COMMIT", prepare=False)
+    except BaseException:
+        with contextlib.suppress(psycopg.Error):  # The first error tells more.
+            await connection.rollback()
+        raise

@@ -19,6 +19,7 @@ _METHOD: Final = "infno/sign_no"
 _STATE: Final = "state"
 _OPEN: Final = "open"
 _CLOSED: Final = "closed"
+_KNOWN_OPEN_MAX: Final = 4_096
 
 
 class SignIns:
@@ -26,6 +27,8 @@ class SignIns:
 
     def __init__(self, desk: CareDesk) -> None:
         self._desk = desk
+        # Every trade asks, and nobody else closes one.
+        self._known_open: set[tuple[str, str]] = set()
 
     async def sign_in(self, call: Call) -> dict[str, Any]:
         """9001: a new sign_no."""
@@ -48,15 +51,22 @@ class SignIns:
         if sign_in is None:
             raise OneCardError(errors_pb2.ERROR_REASON_SIGN_IN_REQUIRED, "this sign_no was never given")
         await desk.note(sign_in, {_STATE: _CLOSED})
+        self._known_open.discard((call.institution.code, sign_no))
         return {"signinoutb": {"sign_no": sign_no, "sign_time": clock_time(desk.national.hub_time_ms())}}
 
     def check(self, call: Call) -> None:
         """SIGN_IN_REQUIRED for a trade without an open sign_no, where the profile asks for one."""
         if call.request.infno in (trades.SIGN_IN, trades.SIGN_OUT) or not self._desk.settings.requires_sign_in:
             return
+        key = call.institution.code, call.request.head["sign_no"]
+        if key in self._known_open:
+            return
         sign_in = self._find(call, call.request.head["sign_no"])
         if sign_in is None or sign_in.attributes.get(_STATE) != _OPEN:
             raise OneCardError(errors_pb2.ERROR_REASON_SIGN_IN_REQUIRED, "sign_no is missing, unknown or signed out")
+        if len(self._known_open) >= _KNOWN_OPEN_MAX:
+            self._known_open.clear()
+        self._known_open.add(key)
 
     def _find(self, call: Call, sign_no: str) -> Transaction | None:
         if not sign_no:
