@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 FEW_SIGNATURES: Final = 2
-"""Made or checked on the loop they hold it up for less than a millisecond; more are a thread's."""
+"""Made or checked on the loop they hold it up for about a millisecond; more are a thread's."""
 
 
 class Quickness:
@@ -17,8 +17,8 @@ class Quickness:
     def __init__(self, *, quick_s: float = 0.005, slow_s: float = 0.2) -> None:
         """A piece of `quick_s` or more is slow, and for `slow_s` after it a thread is to do the work.
 
-        So a loop is held up by slow pieces five times a second at most. By 5 ms, as on a machine whose cores are busy
-        one quick piece in twelve takes 2 ms, and one in a hundred and fifty takes 5.
+        So a loop is held up by slow pieces five times a second at most. By 5 ms, as on cores that are two thirds busy
+        one commit in ten to a quick disk takes 2 ms, and hardly one in a hundred takes 5.
         """
         self._quick_s = quick_s
         self._slow_s = slow_s
