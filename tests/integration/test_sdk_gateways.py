@@ -176,7 +176,7 @@ async def test_a_gateway_that_goes_while_its_deliveries_are_taken_is_left_and_de
             await grant(call)
 
         delivery._grant = grant_to_the_dead  # type: ignore[method-assign]
-        await hub_is_down.wait()
+        await eventually(hub_is_down.is_set)
         await eventually(lambda: not home._parts.gateways.is_connected)
         await one.hub_up()
         await tell(home, "a")

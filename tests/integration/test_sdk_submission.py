@@ -60,9 +60,6 @@ class SlowLoads:
             await self.may_come.wait()
         return result
 
-    def run_ahead(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
-        return self._store.run_ahead(operation)
-
 
 def slow_loads(exchange: Exchange) -> SlowLoads:
     """Have the pump of an exchange wait for what it reads."""

@@ -68,7 +68,7 @@ class Transaction:
 
 
 class EdgeMemory:
-    """The memory in an adapter's store; each awaited change is durable.
+    """The memory in an adapter's store; each awaited change is durable, unless it runs ahead.
 
     What is found is shared with others who find the same: it is to be copied, never changed.
     """
@@ -122,8 +122,8 @@ class EdgeMemory:
     ) -> Transaction:
         """Remember a transaction; the one that is known already if (institution, number, digest) or the message id is.
 
-        So a repeat keeps its national message id. `runs_ahead`: nothing is done for it before its national message, or
-        something else, is durable, so that it need not be before that.
+        So a repeat keeps its national message id. With `runs_ahead` it is not durable yet, and after a failure of the
+        disk a repeat may get another one: for trades without effect.
         """
         made = Transaction(
             institution_code=institution_code,

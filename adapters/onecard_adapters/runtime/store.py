@@ -110,10 +110,13 @@ class Store:
     def run_ahead(self, operation: Operation[_Result]) -> asyncio.Future[_Result]:
         """As `run` of a brief operation, but the future ends before the commit, if it can.
 
-        It is committed before or with whatever is asked for later, and soon if nothing is: for what matters only if
-        something that follows is durable.
+        It is committed before or with whatever is asked for later, and soon if nothing is. Where that fails, and fails
+        again alone, the log says so and its caller does not learn of it: for what may be lost as if it had not been
+        asked for, whatever follows.
         """
-        if self._loop is None or self._writing is None or self._is_committing or self._gathered:
+        if self._loop is None or self._thread is None or self._writing is None:
+            raise RuntimeError("the store is not open")
+        if self._is_committing or self._gathered or self._is_undone:
             return self.run(operation, is_brief=True)
         future: asyncio.Future[_Result] = self._loop.create_future()
         job = _Job(operation, future, is_brief=True)
@@ -135,11 +138,16 @@ class Store:
                 self._loop.call_soon(self._begin)
         return future
 
-    def read(self, question: Operation[_Result]) -> _Result:
-        """What is committed or ran ahead, at once: for questions by a key, which take microseconds.
+    @property
+    def _is_undone(self) -> bool:
+        """Whether nothing is left of what ran ahead: SQLite itself ends a transaction where the disk fails it."""
+        return bool(self._ahead) and self._writing is not None and not self._writing.in_transaction
 
-        The way to the writer's thread and back costs several times that. While that thread works on a transaction, the
-        answer is what was committed before it. RuntimeError for a question that writes.
+    def read(self, question: Operation[_Result]) -> _Result:
+        """What is committed, at once: for questions by a key, which take microseconds.
+
+        What ran ahead is seen too, unless the thread works on its transaction: the way to the thread and back costs
+        several times what a question does. RuntimeError for one that writes.
         """
         connection = self._reading if self._is_committing else self._writing
         if connection is None or self._thread is None:
@@ -180,10 +188,11 @@ class Store:
         self._is_committing = True
         new = self._gathered[:OPERATIONS_PER_COMMIT_MAX]
         del self._gathered[:OPERATIONS_PER_COMMIT_MAX]
+        is_undone = self._is_undone
         jobs, self._ahead = [*self._ahead, *new], []
         is_run = False
         try:
-            is_run = self._is_run_here(new)
+            is_run = not is_undone and self._is_run_here(new)
             if is_run:
                 is_run = self._is_committed_or_left_here()
         finally:  # Also after an interruption from the keyboard: the thread has the last word on what is not committed.

@@ -23,7 +23,7 @@ class ThreadBatches(Generic[_Item, _Result]):
     """
 
     def __init__(self, name: str, work: Callable[[list[_Item]], Sequence[_Result]], *, batch_max: int) -> None:
-        """`work` runs in the thread and gives one result for each item, in their order."""
+        """`work` runs in the thread or on the loop, never both at once; a result for each item, in their order."""
         self._work = work
         self._batch_max = batch_max
         self._waiting: list[tuple[_Item, asyncio.Future[_Result]]] = []

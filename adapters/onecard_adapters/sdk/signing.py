@@ -1,4 +1,4 @@
-"""Adaptive signing: whatever waits is one batch, one waiting message is signed at once, in a thread."""
+"""Adaptive signing: whatever waits is one batch, one waiting message is signed at once."""
 
 from __future__ import annotations
 

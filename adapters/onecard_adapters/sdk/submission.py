@@ -242,7 +242,4 @@ class Submission:
             for message_id, error in final:
                 outbox.end(connection, message_id, error)
 
-        if len(accepted) + len(refused) <= _BRIEF_COUNT_MAX:
-            await self._store.run_ahead(write)  # Where that is lost they are sent again.
-        else:
-            await self._store.run(write)
+        await self._store.run(write, is_brief=len(accepted) + len(refused) <= _BRIEF_COUNT_MAX)

@@ -1,4 +1,4 @@
-"""Verification of everything received: whatever waits is checked as one batch in a thread.
+"""Verification of everything received: whatever waits is checked as one batch.
 
 A message that passed is remembered by its digest for a while: the answer of a typed call comes a second time through
 the inbox. Only the signature is remembered; key validity and revocation are judged each time.

@@ -94,7 +94,7 @@ class Question:
 
 
 class Admitting:
-    """Takes messages to the journal. Everything CPU-bound runs in the executor's threads."""
+    """Takes messages to the journal. More than a few signatures are the executor's threads' work."""
 
     def __init__(
         self,

@@ -253,6 +253,8 @@ async def test_what_ran_ahead_is_done_before_closing(tmp_path: Path) -> None:
     await store.close()
     with read_store(tmp_path / "store.sqlite") as connection:
         assert _keys(connection) == [b"a"]
+    with pytest.raises(RuntimeError):
+        await insert_ahead(store, b"b")
 
 
 @pytest.mark.parametrize("is_brief", [True, False])
@@ -275,6 +277,29 @@ async def test_a_failure_ahead_fails_alone_and_undoes_nothing_that_ran_before_it
         await failed
     await after
     assert committed(store) == [b"a", b"b"]
+
+
+async def test_what_ran_ahead_in_a_transaction_that_sqlite_ended_is_run_again(store: Store) -> None:
+    await insert_ahead(store, b"a")
+    assert store._writing is not None
+    store._writing.execute("ROLLBACK")  # As SQLite does where the disk fails it.
+    assert await insert_ahead(store, b"b")
+    assert committed(store) == [b"a", b"b"]
+
+    await insert_ahead(store, b"c")
+    store._writing.execute("ROLLBACK")
+    await insert(store, b"d", is_brief=True)
+    assert committed(store) == [b"a", b"b", b"c", b"d"]
+
+
+async def test_nothing_runs_ahead_of_a_store_that_is_being_closed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.sqlite")
+    await store.open()
+    closing = asyncio.ensure_future(store.close())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError):
+        await insert_ahead(store, b"a")
+    await closing
 
 
 async def test_behind_others_nothing_runs_ahead_of_them(store: Store) -> None:

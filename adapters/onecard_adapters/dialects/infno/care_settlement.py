@@ -79,7 +79,7 @@ class SettlementTrades:
         desk = self._desk
         data, visit_id, encounter = self._visit(call)
         async with desk.locks.hold(encounter.encounter_id):
-            transaction = await desk.transaction(call, encounter.encounter_id, visit_id, runs_ahead=True)
+            transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
             asked = SettleRequest(
@@ -111,7 +111,7 @@ class SettlementTrades:
         settlement_id = required_text(data, SETTLEMENT_ID, "input.data")
         async with desk.locks.hold(encounter.encounter_id):
             original = self._settlement(encounter, settlement_id)
-            transaction = await desk.transaction(call, encounter.encounter_id, visit_id, runs_ahead=True)
+            transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
             asked = CancelSettlementRequest(
@@ -157,7 +157,7 @@ class SettlementTrades:
         visit_id = original.attributes[VISIT_ID]
         encounter = desk.encounter(call, visit_id, personal_number(data, "input.data"))
         # No lock: a settlement that hangs must not keep its own reversal waiting.
-        transaction = await desk.transaction(call, encounter.encounter_id, visit_id, runs_ahead=True)
+        transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
         asked = ReverseRequest(

@@ -101,7 +101,7 @@ class CareDesk:
         """The transaction of this request: the known one for a repeat, else a new one with a national message id.
 
         `content` is kept for trades whose repeat under another msgid is to be found (`unfinished`). `runs_ahead` of
-        trades that ask nobody but the nation, whose message makes it durable.
+        trades without effect: nothing needs to be undone of them.
 
         Raises NEVER_EXECUTED for a settlement or cancellation whose msgid was reversed before it came.
         """

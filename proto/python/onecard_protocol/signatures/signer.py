@@ -19,7 +19,11 @@ class Signer(Protocol):
         """The public key 04‖x‖y, 65 bytes."""
 
     def sign(self, content: bytes) -> bytes:
-        """The signature r‖s, 64 bytes, over exactly these bytes."""
+        """The signature r‖s, 64 bytes, over exactly these bytes.
+
+        Called by an event loop too, again and again while it takes less than 5 ms: a device must bound how long it may
+        take.
+        """
 
 
 class EngineSigner:
