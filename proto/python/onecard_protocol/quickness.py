@@ -7,21 +7,21 @@ from typing import Final
 
 FEW_SIGNATURES: Final = 2
 """Made or checked on the loop they hold it up for about a millisecond; more are a thread's."""
+_QUICK_S: Final = 0.005
+"""On cores that are two thirds busy one commit in ten to a quick disk takes 2 ms, and hardly one in a hundred 5."""
+_SLOW_S: Final = 0.2
+"""So slow pieces hold a loop up five times a second at most."""
 
 
 class Quickness:
-    """How long pieces of some work take; `with` it around each that the loop does."""
+    """How long pieces of some work take; `with` it around each that the loop does.
 
-    __slots__ = ("_begun", "_quick_s", "_slow_s", "_slow_until")
+    A piece of 5 ms or more is slow, and for 0.2 s after it a thread is to do the work.
+    """
 
-    def __init__(self, *, quick_s: float = 0.005, slow_s: float = 0.2) -> None:
-        """A piece of `quick_s` or more is slow, and for `slow_s` after it a thread is to do the work.
+    __slots__ = ("_begun", "_slow_until")
 
-        So a loop is held up by slow pieces five times a second at most. By 5 ms, as on cores that are two thirds busy
-        one commit in ten to a quick disk takes 2 ms, and hardly one in a hundred takes 5.
-        """
-        self._quick_s = quick_s
-        self._slow_s = slow_s
+    def __init__(self) -> None:
         self._begun = 0.0
         self._slow_until = float("-inf")
 
@@ -35,5 +35,5 @@ class Quickness:
 
     def __exit__(self, *_: object) -> None:
         ended = time.monotonic()
-        if ended - self._begun >= self._quick_s:
-            self._slow_until = ended + self._slow_s
+        if ended - self._begun >= _QUICK_S:
+            self._slow_until = ended + _SLOW_S

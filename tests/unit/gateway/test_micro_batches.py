@@ -6,13 +6,12 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 
 from onecard_broker.gateway import micro_batches
 from onecard_broker.gateway.micro_batches import MicroBatches
-from onecard_protocol import quickness
+from tests.support.timed_work import TimedWork
 
 
 @pytest.fixture(autouse=True)
@@ -131,24 +130,14 @@ async def test_what_comes_alone_goes_at_once_and_what_follows_waits_for_the_paus
 async def test_a_short_list_is_worked_on_by_the_loop_until_that_is_slow_and_again_after_a_while(
     executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, is_slow = 1_000.0, False
-    threads: list[bool] = []
-
-    def work(items: list[int]) -> list[int]:
-        nonlocal now
-        threads.append(threading.current_thread() is not threading.main_thread())
-        now += 0.01 if is_slow else 0.0
-        return items
-
-    monkeypatch.setattr(quickness, "time", SimpleNamespace(monotonic=lambda: now))
+    work = TimedWork(monkeypatch)
     batches = MicroBatches(work, executor, items_max=10, batches_max=1, pause_ms=0)
     assert await batches.run([0, 1]) == [0, 1]
     assert await batches.run([0, 1, 2]) == [0, 1, 2]
-    is_slow = True
-    await batches.run([0])
-    is_slow = False
-    await batches.run([0])
-    now += 0.25
+    work.takes_s = 0.01
+    for _ in range(2):
+        await batches.run([0])
+    work.now_s += 0.25
     await batches.run([0])
 
-    assert threads == [False, True, False, True, False]
+    assert work.by_loop == [True, False, True, False, True]

@@ -18,52 +18,13 @@ from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSIO
 from onecard_adapters.runtime.store import Store, read_store
 from onecard_protocol import quickness
 from onecard_protocol.errors import OneCardError
-from tests.support.eventually import eventually
-
-INSERT = "INSERT INTO tombstones (original_id, made_ms) VALUES (?, ?)"
+from tests.support.store_rows import INSERT, insert, keys, opened_store, writing
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "folder" / "store.sqlite")
-    await opened.open()
-    yield opened
-    await opened.close()
-
-
-def insert(store: Store, key: bytes, *, is_brief: bool = False) -> asyncio.Future[sqlite3.Cursor]:
-    return store.run(lambda connection: connection.execute(INSERT, (key, 1)), is_brief=is_brief)
-
-
-def insert_ahead(store: Store, key: bytes) -> asyncio.Future[sqlite3.Cursor]:
-    return store.run_ahead(lambda connection: connection.execute(INSERT, (key, 1)))
-
-
-def committed(store: Store) -> list[bytes]:
-    with read_store(store._path) as connection:
-        return _keys(connection)
-
-
-def _keys(connection: sqlite3.Connection) -> list[bytes]:
-    return [key for (key,) in connection.execute("SELECT original_id FROM tombstones ORDER BY original_id")]
-
-
-@contextlib.asynccontextmanager
-async def writing(store: Store, key: bytes) -> AsyncIterator[asyncio.Future[None]]:
-    """A write that is under way in the store's thread until the block is left."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def write_slowly(connection: sqlite3.Connection) -> None:
-        connection.execute(INSERT, (key, 1))
-        begun.set()
-        go_on.wait()
-
-    written = store.run(write_slowly)
-    try:
-        await asyncio.to_thread(begun.wait)
-        yield written
-    finally:
-        go_on.set()
+    async with opened_store(tmp_path / "folder" / "store.sqlite") as opened:
+        yield opened
 
 
 async def count(store: Store) -> int:
@@ -198,11 +159,11 @@ async def test_an_operation_sees_what_those_before_it_wrote(store: Store) -> Non
 
 async def test_a_question_is_answered_at_once_with_what_is_committed_whatever_the_writer_does(store: Store) -> None:
     await insert(store, b"a")
-    assert store.read(_keys) == [b"a"]
+    assert store.read(keys) == [b"a"]
     async with writing(store, b"b") as written:
-        assert store.read(_keys) == [b"a"]
+        assert store.read(keys) == [b"a"]
     await written
-    assert store.read(_keys) == [b"a", b"b"]
+    assert store.read(keys) == [b"a", b"b"]
 
 
 async def test_a_question_that_writes_is_an_error(store: Store) -> None:
@@ -219,117 +180,11 @@ async def test_a_question_that_writes_is_an_error(store: Store) -> None:
 async def test_a_look_comes_after_what_was_asked_for_before_it(store: Store) -> None:
     async with writing(store, b"a"):
         inserted = insert(store, b"b", is_brief=True)
-        looking = asyncio.ensure_future(store.look(_keys))
+        looking = asyncio.ensure_future(store.look(keys))
         await asyncio.sleep(0)
     assert await looking == [b"a", b"b"]
     assert inserted.done()
-    assert await store.look(_keys) == [b"a", b"b"]
-
-
-async def test_what_ran_ahead_is_seen_at_once_and_committed_with_what_follows(store: Store) -> None:
-    await insert_ahead(store, b"a")
-    await insert_ahead(store, b"b")
-    assert store.read(_keys) == [b"a", b"b"]
-    assert committed(store) == []
-    assert store.commit_count == 0
-
-    await insert(store, b"c", is_brief=True)
-    assert committed(store) == [b"a", b"b", b"c"]
-    assert store.commit_count == 1
-
-
-async def test_what_ran_ahead_and_is_followed_by_nothing_is_committed_soon(store: Store) -> None:
-    await insert_ahead(store, b"a")
-    await eventually(lambda: committed(store) == [b"a"])
-
-    await insert_ahead(store, b"b")
-    await eventually(lambda: committed(store) == [b"a", b"b"])
-
-
-async def test_what_ran_ahead_is_done_before_closing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store.sqlite")
-    await store.open()
-    await insert_ahead(store, b"a")
-    await store.close()
-    with read_store(tmp_path / "store.sqlite") as connection:
-        assert _keys(connection) == [b"a"]
-    with pytest.raises(RuntimeError):
-        await insert_ahead(store, b"b")
-
-
-@pytest.mark.parametrize("is_brief", [True, False])
-async def test_a_failure_of_what_follows_does_not_undo_what_ran_ahead(store: Store, is_brief: bool) -> None:
-    await insert_ahead(store, b"a")
-    with pytest.raises(sqlite3.IntegrityError):
-        await insert(store, b"a", is_brief=is_brief)
-    assert committed(store) == [b"a"]
-
-    await insert_ahead(store, b"b")
-    await insert(store, b"c", is_brief=is_brief)
-    assert committed(store) == [b"a", b"b", b"c"]
-
-
-async def test_a_failure_ahead_fails_alone_and_undoes_nothing_that_ran_before_it(store: Store) -> None:
-    await insert_ahead(store, b"a")
-    failed = insert_ahead(store, b"a")
-    after = insert_ahead(store, b"b")
-    with pytest.raises(sqlite3.IntegrityError):
-        await failed
-    await after
-    assert committed(store) == [b"a", b"b"]
-
-
-async def test_what_ran_ahead_in_a_transaction_that_sqlite_ended_is_run_again(store: Store) -> None:
-    await insert_ahead(store, b"a")
-    assert store._writing is not None
-    store._writing.execute("ROLLBACK")  # As SQLite does where the disk fails it.
-    assert await insert_ahead(store, b"b")
-    assert committed(store) == [b"a", b"b"]
-
-    await insert_ahead(store, b"c")
-    store._writing.execute("ROLLBACK")
-    await insert(store, b"d", is_brief=True)
-    assert committed(store) == [b"a", b"b", b"c", b"d"]
-
-
-async def test_nothing_runs_ahead_of_a_store_that_is_being_closed(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store.sqlite")
-    await store.open()
-    closing = asyncio.ensure_future(store.close())
-    await asyncio.sleep(0)
-    with pytest.raises(RuntimeError):
-        await insert_ahead(store, b"a")
-    await closing
-
-
-async def test_behind_others_nothing_runs_ahead_of_them(store: Store) -> None:
-    async with writing(store, b"a") as written:
-        after = insert_ahead(store, b"a")
-        await asyncio.sleep(0)
-        assert not after.done()
-    await written
-    with pytest.raises(sqlite3.IntegrityError):
-        await after
-
-
-async def test_what_ran_ahead_and_cannot_be_committed_is_told_in_the_log(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def is_full(connection: sqlite3.Connection) -> None:
-        connection.execute("ROLLBACK")
-        raise sqlite3.OperationalError("database or disk is full")
-
-    await insert_ahead(store, b"a")
-    monkeypatch.setattr(store, "_end", is_full)
-    with pytest.raises(sqlite3.OperationalError):
-        await insert(store, b"b", is_brief=True)
-    monkeypatch.undo()
-
-    assert committed(store) == []
-    assert "an abandoned operation of the store failed: OperationalError" in caplog.text
-    await insert_ahead(store, b"a")
-    await insert(store, b"b", is_brief=True)
-    assert committed(store) == [b"a", b"b"]
+    assert await store.look(keys) == [b"a", b"b"]
 
 
 async def test_a_closed_store_answers_no_question(tmp_path: Path) -> None:

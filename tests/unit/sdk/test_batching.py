@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from types import SimpleNamespace
 
 import pytest
 
 from onecard_adapters.sdk import batching
 from onecard_adapters.sdk.batching import ThreadBatches
-from onecard_protocol import quickness
+from tests.support.timed_work import TimedWork
 
 
 @pytest.fixture
@@ -78,25 +77,15 @@ async def test_an_error_goes_to_everyone_of_the_batch_and_the_next_one_works(
 async def test_a_few_are_worked_on_by_the_loop_until_that_is_slow_and_again_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now, is_slow = 1_000.0, False
-    threads: list[bool] = []
-
-    def work(items: list[int]) -> list[int]:
-        nonlocal now
-        threads.append(threading.current_thread() is not threading.main_thread())
-        now += 0.01 if is_slow else 0.0
-        return items
-
-    monkeypatch.setattr(quickness, "time", SimpleNamespace(monotonic=lambda: now))
+    work = TimedWork(monkeypatch)
     batches = ThreadBatches("test", work, batch_max=10)
-    await asyncio.gather(batches.submit(0), batches.submit(1))
-    await asyncio.gather(batches.submit(0), batches.submit(1), batches.submit(2))
-    is_slow = True
+    await asyncio.gather(*[batches.submit(item) for item in range(2)])
+    await asyncio.gather(*[batches.submit(item) for item in range(3)])
+    work.takes_s = 0.01
     await batches.submit(0)
-    is_slow = False
     await batches.submit(0)
-    now += 0.25
+    work.now_s += 0.25
     await batches.submit(0)
     batches.close()
 
-    assert threads == [False, True, False, True, False]
+    assert work.by_loop == [True, False, True, False, True]
