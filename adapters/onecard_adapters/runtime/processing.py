@@ -49,6 +49,10 @@ _WAITED_FOR: Final = frozenset({errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, error
 RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 8.0
 
+_COMPANY_S: Final = 0.004
+"""So long an answer waits for others that are in the making: they share a commit and a submission. What was delivered
+together is answered within so long, by whether it has to be made durable before it is attempted."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -304,7 +308,7 @@ class Processing:
             if buried is not None:
                 inbox.bury(connection, buried, now_ms)
 
-        await self._store.run(finish, is_brief=True)
+        await self._store.run(finish, is_brief=True, within_s=_COMPANY_S if len(self._work) > 1 else 0)
         if outgoing is not None:
             self._submit(outgoing)
 

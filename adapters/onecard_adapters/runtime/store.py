@@ -39,6 +39,7 @@ _BRIEF_PER_COMMIT_MAX: Final = 64
 
 _AHEAD_SECONDS: Final = 0.05
 """What ran ahead, and was followed by nothing, is committed after this."""
+_NEVER_S: Final = float("inf")
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +72,9 @@ class Store:
         self._ahead: list[_Job] = []
         """Run and told, in a transaction of the loop that is not committed."""
         self._is_committing = False
+        self._beginning: asyncio.Handle | None = None
+        self._begins_s = _NEVER_S
+        """When what is gathered or ran ahead begins or goes on, by the loop's clock, unless a commit is under way."""
         self._idle = asyncio.Event()
         self._thread: threading.Thread | None = None
         self._writing: sqlite3.Connection | None = None
@@ -91,20 +95,21 @@ class Store:
         self._thread = threading.Thread(target=self._work, args=(lock, self._writing), name="store", daemon=True)
         self._thread.start()
 
-    def run(self, operation: Operation[_Result], *, is_brief: bool = False) -> asyncio.Future[_Result]:
+    def run(
+        self, operation: Operation[_Result], *, is_brief: bool = False, within_s: float = 0.0
+    ) -> asyncio.Future[_Result]:
         """Run an operation in the next transaction; the future ends after its commit.
 
         An operation that raises undoes only itself, and may be run again after it was undone with others. The operation
-        runs even if the future is cancelled. `is_brief`: some statements by a key, which take microseconds.
+        runs even if the future is cancelled. `is_brief`: some statements by a key, which take microseconds. The next
+        transaction begins `within_s` seconds: for what can wait a little for others to share its commit.
         """
         if self._loop is None or self._thread is None:
             raise RuntimeError("the store is not open")
         future: asyncio.Future[_Result] = self._loop.create_future()
-        if not self._gathered and not self._is_committing:
-            # After this turn of the loop: what other tasks ask for in it belongs to the same transaction.
-            self._loop.call_soon(self._begin)
         self._idle.clear()
         self._gathered.append(_Job(operation, future, is_brief))
+        self._begin_within(within_s)
         return future
 
     def run_ahead(self, operation: Operation[_Result]) -> asyncio.Future[_Result]:
@@ -120,10 +125,9 @@ class Store:
             return self.run(operation, is_brief=True)
         future: asyncio.Future[_Result] = self._loop.create_future()
         job = _Job(operation, future, is_brief=True)
-        if not self._ahead:
-            self._loop.call_later(_AHEAD_SECONDS, self._begin)
         self._idle.clear()
         self._ahead.append(job)
+        self._begin_within(_AHEAD_SECONDS)
         is_run = False
         try:
             _run(self._writing, [job])
@@ -135,7 +139,7 @@ class Store:
                 future.set_result(job.result)
             else:  # Nothing is left of what ran before it either.
                 self._gathered, self._ahead = self._ahead, []
-                self._loop.call_soon(self._begin)
+                self._begin_within(0)
         return future
 
     @property
@@ -181,6 +185,25 @@ class Store:
         self._batches.put(None)
         await asyncio.to_thread(thread.join)
 
+    def _begin_within(self, seconds: float) -> None:
+        if self._loop is None:
+            return
+        begins_s = self._loop.time() + seconds
+        if begins_s < self._begins_s:
+            self._begins_s = begins_s
+            self._begin_in_time()
+
+    def _begin_in_time(self) -> None:
+        if self._loop is None or self._is_committing:
+            return  # When the commit has ended, it is looked after.
+        if self._beginning is not None:
+            self._beginning.cancel()
+        if self._begins_s > self._loop.time():
+            self._beginning = self._loop.call_at(self._begins_s, self._begin)
+        else:
+            # After this turn of the loop: what other tasks ask for in it belongs to the same transaction.
+            self._beginning = self._loop.call_soon(self._begin)
+
     def _begin(self) -> None:
         """Begin the next transaction, or go on with that of what ran ahead, unless one is under way."""
         if self._is_committing or not (self._gathered or self._ahead):
@@ -188,6 +211,7 @@ class Store:
         self._is_committing = True
         new = self._gathered[:OPERATIONS_PER_COMMIT_MAX]
         del self._gathered[:OPERATIONS_PER_COMMIT_MAX]
+        self._begins_s = 0.0 if self._gathered else _NEVER_S
         is_undone = self._is_undone
         jobs, self._ahead = [*self._ahead, *new], []
         is_run = False
@@ -261,9 +285,9 @@ class Store:
         _tell(jobs)
         if not self._gathered:
             self._idle.set()
-        elif self._loop is not None:
+        else:
             # After those who were told had their turn: what they ask for now belongs to the same transaction.
-            self._loop.call_soon(self._begin)
+            self._begin_in_time()
 
 
 def _run(connection: sqlite3.Connection, jobs: list[_Job]) -> None:

@@ -118,7 +118,6 @@ def assemble(
         signing=signing,
         verification=verification,
         clock=clock,
-        is_more_coming=lambda: len(processing) > 0,
     )
     resolution = Resolution(
         store=store,

@@ -70,6 +70,8 @@ class Gateway:
         self.delivery = service_pb2_grpc.DeliveryServiceStub(channel)
         self.directory = service_pb2_grpc.DirectoryServiceStub(channel)
         self._calls: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
+        self.gathers_until_s = float("-inf")
+        """Until then it gathers messages for the journal, by the loop's clock."""
 
     def call(self, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
         """The method over raw bytes (rule 17)."""

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2, service_pb2
@@ -22,16 +22,15 @@ from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
 from onecard_adapters.sdk.signing import AdaptiveSigning
-from onecard_adapters.sdk.together import BATCH_PAUSE_S, BATCHES_IN_FLIGHT_MAX, submission_bytes, submit
+from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, leaves_in_s, submission_bytes, submit
 from onecard_adapters.sdk.verification import Verification
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, from_rejection, policy
 from onecard_protocol.identifiers import id_text
 
 HELD_COUNT_MAX: Final = 4_096
-# What was delivered together is answered within so long, by whether it has to be made durable before it is attempted.
-_COMPANY_S: Final = 0.004
 _BRIEF_COUNT_MAX: Final = 128
+_NOTE_S: Final = 0.02
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MOST_S: Final = 5.0
 
@@ -50,17 +49,14 @@ class Submission:
         signing: AdaptiveSigning,
         verification: Verification,
         clock: HubClock,
-        is_more_coming: Callable[[], bool],
         held_count_max: int = HELD_COUNT_MAX,
     ) -> None:
-        """`is_more_coming` says whether other answers are in the making: then the first of them waits for company."""
         self._store = store
         self._sealer = sealer
         self._gateways = gateways
         self._signing = signing
         self._verification = verification
         self._clock = clock
-        self._is_more_coming = is_more_coming
         self._held_count_max = held_count_max
         self._queue: deque[Outgoing] = deque()
         self._held: set[bytes] = set()
@@ -109,13 +105,13 @@ class Submission:
             while True:
                 if self._is_more_stored and not self._queue:
                     await self._load()
-                pause_s = max(self._paused_until_s, begun_s + BATCH_PAUSE_S) - loop.time()
+                leaves_in = leaves_in_s(
+                    self._gateways.current, begun_s, len(self._queue), is_any_under_way=bool(self._in_flight)
+                )
+                pause_s = max(self._paused_until_s - loop.time(), leaves_in)
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
-                elif self._queue and self._is_more_coming() and len(self._in_flight) < BATCHES_IN_FLIGHT_MAX:
-                    await asyncio.sleep(_COMPANY_S)
-                if loop.time() < self._paused_until_s:
-                    continue  # A batch failed meanwhile.
+                    continue  # A batch may have failed meanwhile, or another append been told of.
                 batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []
                 if batch:
                     begun_s = loop.time()
@@ -242,4 +238,5 @@ class Submission:
             for message_id, error in final:
                 outbox.end(connection, message_id, error)
 
-        await self._store.run(write, is_brief=len(accepted) + len(refused) <= _BRIEF_COUNT_MAX)
+        is_brief = len(accepted) + len(refused) <= _BRIEF_COUNT_MAX
+        await self._store.run(write, is_brief=is_brief, within_s=_NOTE_S)

@@ -27,6 +27,16 @@ BATCHES_IN_FLIGHT_MAX: Final = 4
 BATCH_PAUSE_S: Final = 0.01
 """Submissions begin at least so far apart: more messages share a call, a signature, an append."""
 _TIMEOUT_S: Final = 20.0
+_GATHERING_S_MAX: Final = 0.2
+_DEPARTURES_S: Final = (0.012, 0.006)
+"""Submissions leave so long before the gateway appends what it gathers: one that arrives in time also when its way
+takes longer than usual, and one with what came too late for it, in time if all goes well."""
+_TOO_LATE_S: Final = 0.004
+_TELLING_S: Final = 0.02
+"""So long after an append, mostly, those who took part in it have been told of the next one."""
+_TICK_S: Final = 0.001
+_MANY: Final = 64
+"""So many messages wait for nobody."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +44,22 @@ _log = logging.getLogger(__name__)
 def submission_bytes(outgoing: Outgoing) -> int:
     """What a message takes in a submission, at most."""
     return len(outgoing.header) + len(outgoing.payload) + limits.SIGNATURE_BLOCK_BYTES_MAX
+
+
+def leaves_in_s(gateway: Gateway, begun_s: float, waiting_count: int, *, is_any_under_way: bool) -> float:
+    """How long from now the next submission waits, after one that began at `begun_s`; look again then."""
+    now_s = asyncio.get_running_loop().time()
+    if waiting_count < _MANY:
+        until_s = gateway.gathers_until_s
+        for before_s in _DEPARTURES_S:
+            departs_s = until_s - before_s
+            if now_s < departs_s:
+                return departs_s - now_s
+            if begun_s < departs_s and now_s < until_s - _TOO_LATE_S:
+                return 0.0
+        if is_any_under_way and now_s < until_s + _TELLING_S:
+            return until_s + _TELLING_S - now_s
+    return max(begun_s + BATCH_PAUSE_S - now_s, 0.0)
 
 
 async def submit(
@@ -52,6 +78,8 @@ async def submit(
         )
     except grpc.aio.AioRpcError as error:
         return refusal_of(error)
+    gathering_s = min(response.gathering_ms / 1_000, _GATHERING_S_MAX)
+    gateway.gathers_until_s = asyncio.get_running_loop().time() + gathering_s
     if len(response.results) != len(messages):
         _log.error("gateway %s gave %d results for %d messages", gateway.address, len(response.results), len(messages))
         return None
@@ -90,11 +118,18 @@ class Together:
 
     def _schedule(self) -> None:
         if self._waiting and self._timer is None and len(self._under_way) < BATCHES_IN_FLIGHT_MAX:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(self._begun_s + BATCH_PAUSE_S, loop.time()), self._begin)
+            self._timer = asyncio.get_running_loop().call_later(self._leaves_in_s(), self._begin)
+
+    def _leaves_in_s(self) -> float:
+        return leaves_in_s(
+            self._gateways.current, self._begun_s, len(self._waiting), is_any_under_way=bool(self._under_way)
+        )
 
     def _begin(self) -> None:
         self._timer = None
+        if self._leaves_in_s() > _TICK_S:
+            self._schedule()
+            return
         # Who gave up meanwhile takes no place.
         self._waiting = [(pending, future) for pending, future in self._waiting if not future.done()]
         if not self._waiting:

@@ -144,6 +144,12 @@ class Admitting:
         self, signed: Sequence[message_pb2.SignedMessage], certificate_names: frozenset[str]
     ) -> list[Admitted | OneCardError]:
         """Each message ready for the journal, or why it is refused, in their order."""
+        with self._journal.coming():
+            return await self._admit(signed, certificate_names)
+
+    async def _admit(
+        self, signed: Sequence[message_pb2.SignedMessage], certificate_names: frozenset[str]
+    ) -> list[Admitted | OneCardError]:
         before = self._circumstances(certificate_names)
         checked: list[HeaderChecked | OneCardError] = []
         for index, one in enumerate(signed, 1):
@@ -227,6 +233,11 @@ class Admitting:
         if isinstance(outcome, OneCardError):
             self.trace_refusal(outcome, question.message, frozenset())
             raise outcome
+
+    @property
+    def gathering_ms(self) -> int:
+        """How long from now messages are gathered for the journal's next append."""
+        return int(self._journal.gathering_s * 1_000)
 
     async def append(self, admitted: Sequence[Admitted]) -> list[Journaled | OneCardError]:
         """Append the messages; each is in the journal, or it is not known to be."""

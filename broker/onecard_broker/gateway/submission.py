@@ -105,6 +105,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
                 result.receipt.signature = next(blocks)
             else:
                 result.refusal.CopyFrom(refusal_message(end))
+        response.gathering_ms = self._admitting.gathering_ms
         return response
 
     async def _outcome_in_time(

@@ -13,7 +13,7 @@ from typing import Final
 import psutil
 
 _WINDOW_SECONDS: Final = 0.25
-_QUIET_SHARE: Final = 0.5
+_QUIET_SHARE: Final = 0.4
 _BUSY_SHARE: Final = 0.8
 _FULL_SHARE: Final = 0.95
 

@@ -6,10 +6,12 @@ appended by one statement. The append time is the database's clock, kept from fa
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import psycopg
@@ -131,6 +133,15 @@ class EmbeddedLog:
         """Number of partitions of the journal topic; see `Log.made_partition_count`."""
         topic = self._topics.get(self._journal_topic)
         return None if topic is None else topic.partition_count
+
+    @property
+    def gathering_s(self) -> float:
+        """Nothing gathers longer than the append before it takes."""
+        return 0.0
+
+    def coming(self) -> AbstractContextManager[None]:
+        """Nothing gathers here."""
+        return contextlib.nullcontext()
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Append records; see `Log.append`."""

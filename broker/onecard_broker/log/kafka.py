@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from aiokafka.util import NO_EXTENSIONS
 
@@ -79,6 +80,15 @@ class KafkaLog:
     def made_partition_count(self) -> int | None:
         """Number of partitions of the journal topic; see `Log.made_partition_count`."""
         return None if self._identity is None else self._identity.partition_count
+
+    @property
+    def gathering_s(self) -> float:
+        """See `Log.gathering_s`."""
+        return self._appender.gathering_s
+
+    def coming(self) -> AbstractContextManager[None]:
+        """See `Log.coming`."""
+        return self._appender.coming()
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Append records; see `Log.append`."""

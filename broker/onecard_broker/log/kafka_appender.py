@@ -6,10 +6,12 @@ failed, every call for that partition made until the failure is told fails too, 
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -27,6 +29,8 @@ _BATCH_BYTES = 256 * 1024
 _CONNECT_SECONDS = 5.0
 _LINGER_SECONDS_BUSY = 0.1
 _LINGER_SECONDS_FULL = 0.2
+_COMING_SECONDS = 0.01
+"""A batch that gathered waits so long for messages that are being admitted: those that miss it wait for the next."""
 _WATCH_SECONDS = 0.5
 
 _Entry = tuple[AppendCall, int]
@@ -66,6 +70,8 @@ class KafkaAppender:
         self._ready: dict[_Lane, None] = {}
         self._wakeup = asyncio.Event()
         self._begun_at = float("-inf")
+        self._coming_count = 0
+        self._all_came = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._leaving = Leaving()
         self._watch_timer: asyncio.TimerHandle | None = None
@@ -81,6 +87,30 @@ class KafkaAppender:
         if self._producer is not None:
             self._break(self._producer)
         await self._leaving.all_gone()
+
+    @property
+    def gathering_s(self) -> float:
+        """How long from now the next batches gather.
+
+        An idle log sends at once; a busy one waits, longer where the machine has less time left, as what goes together
+        goes through all that follows together (docs/adr/0010, 0012).
+        """
+        if not self._gathers:
+            return 0.0
+        linger = BUSYNESS.wait(self._settings.linger_ms / 1000, _LINGER_SECONDS_BUSY, _LINGER_SECONDS_FULL)
+        return max(self._begun_at + linger - self._loop.time(), 0.0)
+
+    @contextlib.contextmanager
+    def coming(self) -> Iterator[None]:
+        """See `Log.coming`."""
+        self._coming_count += 1
+        self._all_came.clear()
+        try:
+            yield
+        finally:
+            self._coming_count -= 1
+            if not self._coming_count:
+                self._all_came.set()
 
     def _take(self, call: AppendCall) -> None:
         """Queue a call's records in the lanes of their partitions."""
@@ -104,13 +134,12 @@ class KafkaAppender:
     async def _run(self) -> None:
         while True:
             await self._wakeup.wait()
-            if self._gathers:
-                # An idle log sends at once; a busy one waits, longer where the machine has less time left, as what
-                # goes together goes through all that follows together (docs/adr/0010, 0012).
-                linger = BUSYNESS.wait(self._settings.linger_ms / 1000, _LINGER_SECONDS_BUSY, _LINGER_SECONDS_FULL)
-                pause = self._begun_at + linger - self._loop.time()
-                if pause > 0:
-                    await asyncio.sleep(pause)
+            if (pause := self.gathering_s) > 0:
+                await asyncio.sleep(pause)
+                if self._coming_count:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_COMING_SECONDS):
+                            await self._all_came.wait()
             self._wakeup.clear()
             self._begun_at = self._loop.time()
             try:

@@ -10,6 +10,7 @@ the records (design, rule 7). Cancelling a call of `append` that has begun does 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol, runtime_checkable
@@ -196,6 +197,15 @@ class Log(Protocol):
 
         Raises AppendFailed (the log is usable again at once: a later call starts anew), RecordTooLarge.
         """
+        ...
+
+    @property
+    def gathering_s(self) -> float:
+        """How long from now what is appended gathers before it is written, in seconds; 0 if it is written at once."""
+        ...
+
+    def coming(self) -> AbstractContextManager[None]:
+        """Around the making of records that are appended then: batches that gather wait a little for them."""
         ...
 
     def open_reader(self, topic: str, positions: Mapping[int, int]) -> Reader:

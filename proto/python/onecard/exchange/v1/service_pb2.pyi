@@ -39,10 +39,12 @@ class SubmitResult(_message.Message):
     def __init__(self, receipt: _Optional[_Union[_message_pb2.SignedReceipt, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
 
 class SubmitBatchResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "gathering_ms")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    GATHERING_MS_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[SubmitResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ...) -> None: ...
+    gathering_ms: int
+    def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ..., gathering_ms: _Optional[int] = ...) -> None: ...
 
 class GetOutcomeRequest(_message.Message):
     __slots__ = ("original",)
