@@ -29,7 +29,11 @@ async def test_the_first_append_goes_at_once_and_those_after_it_together(
     monkeypatch.setattr(BUSYNESS, "wait", lambda quiet, busy, full: 3.0)
     await asyncio.sleep(3)
 
+    assert log.gathering_s == 0
     (alone,) = await log.append([record(b"first")])
+    assert 2 < log.gathering_s <= 3
+    monkeypatch.setattr(BUSYNESS, "wait", lambda quiet, busy, full: 2.0)
+    assert log.gathering_s > 2, "how long it gathers is decided once, and was told"
     gathered = []
     for number in range(3):
         gathered.append(asyncio.create_task(log.append([record(b"%d" % number)])))

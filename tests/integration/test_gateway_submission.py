@@ -13,6 +13,7 @@ import pytest
 
 from onecard.exchange.v1 import message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.admission.rules import check_form
+from onecard_broker.log.embedded import EmbeddedLog
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
@@ -46,6 +47,21 @@ async def hub(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Hub]:
 
 
 # ---- submitting ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gathering_ms", [0, 43])
+async def test_who_submits_is_told_how_long_the_journal_gathers(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, gathering_ms: int
+) -> None:
+    if gathering_ms:
+        monkeypatch.setattr(EmbeddedLog, "gathering_s", (gathering_ms + 0.5) / 1_000)
+    request = service_pb2.SubmitBatchRequest(messages=[make_event(hub.signers["cn-51"], now_ms())])
+
+    async with hub.channel("cn-51") as channel:
+        response = await service_pb2_grpc.SubmissionServiceStub(channel).SubmitBatch(request)
+
+    assert response.gathering_ms == gathering_ms
+    assert [result.WhichOneof("result") for result in response.results] == ["receipt"]
 
 
 async def test_each_message_of_a_batch_gets_its_own_receipt_or_refusal(hub: Hub) -> None:

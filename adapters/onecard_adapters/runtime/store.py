@@ -102,7 +102,7 @@ class Store:
 
         An operation that raises undoes only itself, and may be run again after it was undone with others. The operation
         runs even if the future is cancelled. `is_brief`: some statements by a key, which take microseconds. The next
-        transaction begins `within_s` seconds: for what can wait a little for others to share its commit.
+        transaction begins after `within_s` seconds at most: for what can wait a little for others to share its commit.
         """
         if self._loop is None or self._thread is None:
             raise RuntimeError("the store is not open")

@@ -22,7 +22,7 @@ from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
 from onecard_adapters.sdk.signing import AdaptiveSigning
-from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, leaves_in_s, submission_bytes, submit
+from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, MANY, leaves_in_s, submission_bytes, submit
 from onecard_adapters.sdk.verification import Verification
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, from_rejection, policy
@@ -31,6 +31,7 @@ from onecard_protocol.identifiers import id_text
 HELD_COUNT_MAX: Final = 4_096
 _BRIEF_COUNT_MAX: Final = 128
 _NOTE_S: Final = 0.02
+"""So long the note that the hub has messages waits for another transaction, which it shares then."""
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MOST_S: Final = 5.0
 
@@ -67,6 +68,7 @@ class Submission:
         self._put_meanwhile: list[Outgoing] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._are_many = asyncio.Event()
         self._submitted = asyncio.Event()
         self._failures = 0
         self._paused_until_s = 0.0
@@ -87,6 +89,8 @@ class Submission:
         else:
             self._queue.append(outgoing)
             self._held.add(outgoing.id)
+            if len(self._queue) == MANY:
+                self._are_many.set()
         self._changed.set()
 
     async def flush(self, grace_s: float) -> None:
@@ -110,7 +114,10 @@ class Submission:
                 )
                 pause_s = max(self._paused_until_s - loop.time(), leaves_in)
                 if pause_s > 0:
-                    await asyncio.sleep(pause_s)
+                    self._are_many.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(pause_s):
+                            await self._are_many.wait()
                     continue  # A batch may have failed meanwhile, or another append been told of.
                 batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []
                 if batch:

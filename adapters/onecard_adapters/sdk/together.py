@@ -28,14 +28,17 @@ BATCH_PAUSE_S: Final = 0.01
 """Submissions begin at least so far apart: more messages share a call, a signature, an append."""
 _TIMEOUT_S: Final = 20.0
 _GATHERING_S_MAX: Final = 0.2
+"""A gateway is not believed to gather longer."""
 _DEPARTURES_S: Final = (0.012, 0.006)
 """Submissions leave so long before the gateway appends what it gathers: one that arrives in time also when its way
 takes longer than usual, and one with what came too late for it, in time if all goes well."""
 _TOO_LATE_S: Final = 0.004
+"""What leaves later than this before an append misses it."""
 _TELLING_S: Final = 0.02
 """So long after an append, mostly, those who took part in it have been told of the next one."""
 _TICK_S: Final = 0.001
-_MANY: Final = 64
+"""What is due so soon is due."""
+MANY: Final = 64
 """So many messages wait for nobody."""
 
 _log = logging.getLogger(__name__)
@@ -47,15 +50,19 @@ def submission_bytes(outgoing: Outgoing) -> int:
 
 
 def leaves_in_s(gateway: Gateway, begun_s: float, waiting_count: int, *, is_any_under_way: bool) -> float:
-    """How long from now the next submission waits, after one that began at `begun_s`; look again then."""
+    """How long from now the next submission waits, after one that began at `begun_s`; look again then.
+
+    A gateway that gathers appends all that came meanwhile at once: what leaves shortly before that is in the journal as
+    soon as if it had left by itself, and shares a call, a signature and a check.
+    """
     now_s = asyncio.get_running_loop().time()
-    if waiting_count < _MANY:
+    if waiting_count < MANY:
         until_s = gateway.gathers_until_s
         for before_s in _DEPARTURES_S:
             departs_s = until_s - before_s
             if now_s < departs_s:
                 return departs_s - now_s
-            if begun_s < departs_s and now_s < until_s - _TOO_LATE_S:
+            if begun_s < departs_s - _TICK_S and now_s < until_s - _TOO_LATE_S:
                 return 0.0
         if is_any_under_way and now_s < until_s + _TELLING_S:
             return until_s + _TELLING_S - now_s
@@ -99,7 +106,7 @@ _Waiting = tuple[PendingCall, asyncio.Future[Left]]
 
 
 class Together:
-    """Collects calls into submissions. One that comes after a pause leaves at once."""
+    """Collects calls into submissions. One that comes after a pause leaves at once, unless the gateway gathers."""
 
     def __init__(self, gateways: Gateways, signing: AdaptiveSigning) -> None:
         self._gateways = gateways
@@ -113,6 +120,9 @@ class Together:
         """Send with what else waits. Cancelled before it left, it does not leave."""
         future: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
         self._waiting.append((pending, future))
+        if len(self._waiting) == MANY and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._schedule()
         return future
 

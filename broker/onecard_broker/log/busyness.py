@@ -13,7 +13,7 @@ from typing import Final
 import psutil
 
 _WINDOW_SECONDS: Final = 0.25
-_QUIET_SHARE: Final = 0.4
+_QUIET_SHARE: Final = 0.45
 _BUSY_SHARE: Final = 0.8
 _FULL_SHARE: Final = 0.95
 
@@ -55,7 +55,7 @@ class Busyness:
         own = self._process_seconds()
         machine_share = (busy - self._busy) / max(total - self._total, 0.01)
         own_share = (own - self._own) / elapsed
-        self._share = (self._share + min(max(machine_share, own_share), 1.0)) / 2
+        self._share += (min(max(machine_share, own_share), 1.0) - self._share) / 8
         self._seen_at, self._busy, self._total, self._own = now, busy, total, own
         return self._share
 

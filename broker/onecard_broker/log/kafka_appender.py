@@ -69,7 +69,7 @@ class KafkaAppender:
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._ready: dict[_Lane, None] = {}
         self._wakeup = asyncio.Event()
-        self._begun_at = float("-inf")
+        self._gathers_until = float("-inf")
         self._coming_count = 0
         self._all_came = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
@@ -90,15 +90,8 @@ class KafkaAppender:
 
     @property
     def gathering_s(self) -> float:
-        """How long from now the next batches gather.
-
-        An idle log sends at once; a busy one waits, longer where the machine has less time left, as what goes together
-        goes through all that follows together (docs/adr/0010, 0012).
-        """
-        if not self._gathers:
-            return 0.0
-        linger = BUSYNESS.wait(self._settings.linger_ms / 1000, _LINGER_SECONDS_BUSY, _LINGER_SECONDS_FULL)
-        return max(self._begun_at + linger - self._loop.time(), 0.0)
+        """How long from now the next batches gather."""
+        return max(self._gathers_until - self._loop.time(), 0.0)
 
     @contextlib.contextmanager
     def coming(self) -> Iterator[None]:
@@ -141,7 +134,11 @@ class KafkaAppender:
                         async with asyncio.timeout(_COMING_SECONDS):
                             await self._all_came.wait()
             self._wakeup.clear()
-            self._begun_at = self._loop.time()
+            if self._gathers:
+                # An idle log sends at once; a busy one waits, longer where the machine has less time left, as what
+                # goes together goes through all that follows together (docs/adr/0010, 0012).
+                linger = BUSYNESS.wait(self._settings.linger_ms / 1000, _LINGER_SECONDS_BUSY, _LINGER_SECONDS_FULL)
+                self._gathers_until = self._loop.time() + linger
             try:
                 await self._send_ready()
             except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from onecard_broker.log.busyness import BUSYNESS
 from onecard_broker.log.kafka_appender import KafkaAppender
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.log.port import AppendFailed, Record
@@ -114,9 +115,35 @@ async def test_where_kafka_does_not_answer_calls_that_waited_for_room_are_told_t
     await appender.close()
 
 
-def _appender(**settings: int) -> KafkaAppender:
+@pytest.mark.parametrize("comes_in_time", [True, False])
+async def test_a_batch_that_gathered_waits_a_little_for_what_is_being_made(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch, comes_in_time: bool
+) -> None:
+    waited_s = 60.0 if comes_in_time else 0.05
+    monkeypatch.setattr("onecard_broker.log.kafka_appender._COMING_SECONDS", waited_s)
+    monkeypatch.setattr(BUSYNESS, "wait", lambda quiet, busy, full: 0.2)
+    appender = _appender(gathers=True)
+    first = asyncio.create_task(appender.in_flight.run([_record(partition=0)]))
+    await eventually(lambda: len(producer.answers) == 1)
+    producer.acknowledge(0, offset=1)
+    await first
+
+    second = asyncio.create_task(appender.in_flight.run([_record(partition=1)]))
+    with appender.coming():
+        await asyncio.sleep(0.3)
+        assert len(producer.answers) == (1 if comes_in_time else 2)
+        third = asyncio.create_task(appender.in_flight.run([_record(partition=2)]))
+        await asyncio.sleep(0)
+    await eventually(lambda: len(producer.answers) == 3)
+    for number in (1, 2):
+        producer.acknowledge(number, offset=number)
+    await asyncio.gather(second, third)
+    await appender.close()
+
+
+def _appender(*, gathers: bool = False, **settings: int) -> KafkaAppender:
     return KafkaAppender(
-        KafkaSettings(bootstrap_servers="127.0.0.1:1", delivery_timeout_ms=1000, **settings), gathers=False
+        KafkaSettings(bootstrap_servers="127.0.0.1:1", delivery_timeout_ms=1000, **settings), gathers=gathers
     )
 
 

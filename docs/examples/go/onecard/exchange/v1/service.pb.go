@@ -234,7 +234,10 @@ func (*SubmitResult_Refusal) isSubmitResult_Result() {}
 type SubmitBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The results.
-	Results       []*SubmitResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	Results []*SubmitResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// So long from now messages are gathered for the next append, in ms; sending them one by one until then brings none of
+	// them into the journal sooner. 0 if the next one is appended at once.
+	GatheringMs   uint32 `protobuf:"varint,2,opt,name=gathering_ms,json=gatheringMs,proto3" json:"gathering_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +277,13 @@ func (x *SubmitBatchResponse) GetResults() []*SubmitResult {
 		return x.Results
 	}
 	return nil
+}
+
+func (x *SubmitBatchResponse) GetGatheringMs() uint32 {
+	if x != nil {
+		return x.GatheringMs
+	}
+	return 0
 }
 
 // The message asked about, as it was sent.
@@ -1281,9 +1291,10 @@ const file_onecard_exchange_v1_service_proto_rawDesc = "" +
 	"\fSubmitResult\x12>\n" +
 	"\areceipt\x18\x01 \x01(\v2\".onecard.exchange.v1.SignedReceiptH\x00R\areceipt\x128\n" +
 	"\arefusal\x18\x02 \x01(\v2\x1c.onecard.exchange.v1.RefusalH\x00R\arefusalB\b\n" +
-	"\x06result\"R\n" +
+	"\x06result\"u\n" +
 	"\x13SubmitBatchResponse\x12;\n" +
-	"\aresults\x18\x01 \x03(\v2!.onecard.exchange.v1.SubmitResultR\aresults\"S\n" +
+	"\aresults\x18\x01 \x03(\v2!.onecard.exchange.v1.SubmitResultR\aresults\x12!\n" +
+	"\fgathering_ms\x18\x02 \x01(\rR\vgatheringMs\"S\n" +
 	"\x11GetOutcomeRequest\x12>\n" +
 	"\boriginal\x18\x01 \x01(\v2\".onecard.exchange.v1.SignedMessageR\boriginal\"P\n" +
 	"\x12GetOutcomeResponse\x12:\n" +
