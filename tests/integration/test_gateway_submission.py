@@ -54,7 +54,7 @@ async def test_who_submits_is_told_how_long_the_journal_gathers(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, gathering_ms: int
 ) -> None:
     if gathering_ms:
-        monkeypatch.setattr(EmbeddedLog, "gathering_s", (gathering_ms + 0.5) / 1_000)
+        monkeypatch.setattr(EmbeddedLog, "gathering_s", (gathering_ms - 0.5) / 1_000)
     request = service_pb2.SubmitBatchRequest(messages=[make_event(hub.signers["cn-51"], now_ms())])
 
     async with hub.channel("cn-51") as channel:

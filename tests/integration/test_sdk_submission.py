@@ -12,8 +12,8 @@ import pytest
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import filing_pb2, filing_pb2_grpc, settlement_pb2, settlement_pb2_grpc
+from onecard_adapters.runtime import processing
 from onecard_adapters.runtime.store import Store
-from onecard_adapters.sdk import submission
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError
@@ -53,8 +53,8 @@ class SlowLoads:
         self.has_read = asyncio.Event()
         self.may_come = asyncio.Event()
 
-    async def run(self, operation: Callable[[sqlite3.Connection], Any], *, is_brief: bool = False) -> Any:
-        result = await self._store.run(operation, is_brief=is_brief)
+    async def run(self, operation: Callable[[sqlite3.Connection], Any], **how: Any) -> Any:
+        result = await self._store.run(operation, **how)
         if isinstance(result, list):
             self.has_read.set()
             await self.may_come.wait()
@@ -136,7 +136,7 @@ async def test_a_request_is_expired_and_never_leaves_while_the_hub_is_down(one: 
 
 
 async def test_what_is_alone_leaves_at_once_an_answer_too(one: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "_COMPANY_S", 600.0)
+    monkeypatch.setattr(processing, "_COMPANY_S", 600.0)
     async with one.province("cn-44") as care, one.province("cn-51", Insured()) as home:
         answer = await Stub(care.to("cn-51")).Settle(settle_request(invoice="7"), timeout=20)
         await tell(home, "a")
@@ -145,28 +145,35 @@ async def test_what_is_alone_leaves_at_once_an_answer_too(one: Country, monkeypa
     assert answer.settlement_id == "s-7"
 
 
-async def test_what_leaves_while_an_answer_is_in_the_making_waits_for_company(
+async def test_an_answer_waits_a_little_for_one_that_is_in_the_making_and_the_last_for_nobody(
     one: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission, "_COMPANY_S", 3.0)
-    insured, is_asked, may_answer = Insured(), asyncio.Event(), asyncio.Event()
+    insured, may_answer = Insured(), asyncio.Event()
+    waits: list[float] = []
+    run = Store.run
 
-    async def answer_later(*_: object) -> None:
-        is_asked.set()
-        await may_answer.wait()
+    def watched(store: Store, operation: Callable[[sqlite3.Connection], Any], **how: Any) -> asyncio.Future[Any]:
+        if "Processing._finish" in operation.__qualname__:
+            waits.append(how["within_s"])
+        return run(store, operation, **how)
+
+    monkeypatch.setattr(Store, "run", watched)
+
+    async def answer_later(request: settlement_pb2.SettleRequest, _: object) -> None:
+        if request.invoice_number == "later":
+            await may_answer.wait()
 
     insured.on_settle = answer_later
-    async with one.province("cn-44") as care, one.province("cn-51", insured) as home:
-        settling = asyncio.create_task(Stub(care.to("cn-51")).Settle(settle_request(), timeout=20))
-        await is_asked.wait()
-        await tell(home, "a", serial=1)
-        await tell(home, "b", serial=2)
-        await eventually(lambda: len(filings_in_journal(one)) == 2)
+    async with one.province("cn-44") as care, one.province("cn-51", insured):
+        stub = Stub(care.to("cn-51"))
+        later = asyncio.create_task(stub.Settle(settle_request(1, "later"), timeout=20))
+        await eventually(lambda: len(insured.contexts) == 1)
+        first = asyncio.create_task(stub.Settle(settle_request(2, "first"), timeout=20))
+        await first
         may_answer.set()
-        await settling
+        await later
 
-    told = [message for message in one.hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_EVENT]
-    assert len({message_pb2.SignatureBlock.FromString(message.signature).signature for message in told}) == 1
+    assert waits == [processing._COMPANY_S, 0]
 
 
 async def test_a_batch_whose_receipts_were_lost_is_sent_again_under_the_same_headers(one: Country) -> None:

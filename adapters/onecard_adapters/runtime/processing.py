@@ -50,8 +50,8 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 8.0
 
 _COMPANY_S: Final = 0.004
-"""So long an answer waits for others that are in the making: they share a commit and a submission. What was delivered
-together is answered within so long, by whether it has to be made durable before it is attempted."""
+"""So long an answer waits for others that are in the making: they share a commit and a submission. Of what was
+delivered together, what has effect is answered so much later, as its attempt is made durable first."""
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +102,7 @@ class Processing:
         self._local_call_s = local_call_ms / 1000
         self._attempts_max = attempts_max
         self._retry_first_s = retry_first_s
+        self._finishing_count = 0
         self._work: OrderedWork[_Task] = OrderedWork(self._process, concurrency=CONCURRENCY)
 
     def __len__(self) -> int:
@@ -308,7 +309,12 @@ class Processing:
             if buried is not None:
                 inbox.bury(connection, buried, now_ms)
 
-        await self._store.run(finish, is_brief=True, within_s=_COMPANY_S if len(self._work) > 1 else 0)
+        self._finishing_count += 1
+        is_more_coming = self._work.active_count > self._finishing_count
+        try:
+            await self._store.run(finish, is_brief=True, within_s=_COMPANY_S if is_more_coming else 0)
+        finally:
+            self._finishing_count -= 1
         if outgoing is not None:
             self._submit(outgoing)
 

@@ -109,7 +109,7 @@ class Store:
         future: asyncio.Future[_Result] = self._loop.create_future()
         self._idle.clear()
         self._gathered.append(_Job(operation, future, is_brief))
-        self._begin_within(within_s)
+        self._begin_within(0 if len(self._gathered) >= _BRIEF_PER_COMMIT_MAX else within_s)
         return future
 
     def run_ahead(self, operation: Operation[_Result]) -> asyncio.Future[_Result]:

@@ -23,6 +23,12 @@ class OrderedWork(Generic[_Item]):
         self._queues: dict[bytes, deque[_Item]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
+        self._active_count = 0
+
+    @property
+    def active_count(self) -> int:
+        """Items that are worked on at this moment, without those whose work pauses."""
+        return self._active_count
 
     def __len__(self) -> int:
         return self._count
@@ -41,10 +47,12 @@ class OrderedWork(Generic[_Item]):
 
     async def pause(self, seconds: float) -> None:
         """Called by `work` to wait within an item: its subject waits with it, its place among the others is free."""
+        self._active_count -= 1
         self._free.release()
         try:
             await asyncio.sleep(seconds)
         finally:
+            self._active_count += 1
             await self._free.acquire()
 
     async def close(self, grace_s: float) -> None:
@@ -67,11 +75,13 @@ class OrderedWork(Generic[_Item]):
                     if not queue:
                         break
                     item = queue.popleft()
+                    self._active_count += 1
                     try:
                         await self._work(item)
                     except Exception as error:
                         _log.error("work on a message failed: %s", type(error).__name__)
                     finally:
+                        self._active_count -= 1
                         self._count -= 1
         finally:
             del self._queues[subject]

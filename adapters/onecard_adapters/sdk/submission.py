@@ -68,7 +68,10 @@ class Submission:
         self._put_meanwhile: list[Outgoing] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._are_many = asyncio.Event()
+        self._look_again = asyncio.Event()
+        self._waiting_since_s = 0.0
+        self._asked_count = 0
+        """Submissions whose answer is awaited."""
         self._submitted = asyncio.Event()
         self._failures = 0
         self._paused_until_s = 0.0
@@ -87,10 +90,12 @@ class Submission:
         elif self._is_more_stored or len(self._held) >= self._held_count_max:
             self._is_more_stored = True
         else:
+            if not self._queue:
+                self._waiting_since_s = asyncio.get_running_loop().time()
             self._queue.append(outgoing)
             self._held.add(outgoing.id)
-            if len(self._queue) == MANY:
-                self._are_many.set()
+            if len(self._queue) >= MANY:
+                self._look_again.set()
         self._changed.set()
 
     async def flush(self, grace_s: float) -> None:
@@ -110,18 +115,22 @@ class Submission:
                 if self._is_more_stored and not self._queue:
                     await self._load()
                 leaves_in = leaves_in_s(
-                    self._gateways.current, begun_s, len(self._queue), is_any_under_way=bool(self._in_flight)
+                    self._gateways.current,
+                    begun_s,
+                    waiting_count=len(self._queue),
+                    waiting_since_s=self._waiting_since_s,
+                    is_any_asked=self._asked_count > 0,
                 )
                 pause_s = max(self._paused_until_s - loop.time(), leaves_in)
                 if pause_s > 0:
-                    self._are_many.clear()
+                    self._look_again.clear()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(pause_s):
-                            await self._are_many.wait()
+                            await self._look_again.wait()
                     continue  # A batch may have failed meanwhile, or another append been told of.
                 batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []
                 if batch:
-                    begun_s = loop.time()
+                    begun_s = self._waiting_since_s = loop.time()
                     task = loop.create_task(self._submit(batch))
                     self._in_flight.add(task)
                     task.add_done_callback(self._ended)
@@ -188,7 +197,12 @@ class Submission:
         """Submit; returns what must be sent again, in order."""
         blocks = await self._signing.sign_all([outgoing.header for outgoing in batch])
         gateway = await self._gateways.ready()
-        results = await submit(gateway, list(zip(batch, blocks, strict=True)))
+        self._asked_count += 1
+        try:
+            results = await submit(gateway, list(zip(batch, blocks, strict=True)))
+        finally:
+            self._asked_count -= 1
+            self._look_again.set()  # It was told of the next append, or nobody will be.
         if results is None or isinstance(results, OneCardError):
             self._pause(gateway, results)
             return batch
@@ -246,4 +260,5 @@ class Submission:
                 outbox.end(connection, message_id, error)
 
         is_brief = len(accepted) + len(refused) <= _BRIEF_COUNT_MAX
-        await self._store.run(write, is_brief=is_brief, within_s=_NOTE_S)
+        # What is queued may wait for the subjects of these.
+        await self._store.run(write, is_brief=is_brief, within_s=0 if self._queue else _NOTE_S)

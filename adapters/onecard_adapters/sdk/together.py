@@ -27,8 +27,8 @@ BATCHES_IN_FLIGHT_MAX: Final = 4
 BATCH_PAUSE_S: Final = 0.01
 """Submissions begin at least so far apart: more messages share a call, a signature, an append."""
 _TIMEOUT_S: Final = 20.0
-_GATHERING_S_MAX: Final = 0.2
-"""A gateway is not believed to gather longer."""
+HELD_S_MAX: Final = 0.2
+"""Nothing is held longer, whatever gateways tell."""
 _DEPARTURES_S: Final = (0.012, 0.006)
 """Submissions leave so long before the gateway appends what it gathers: one that arrives in time also when its way
 takes longer than usual, and one with what came too late for it, in time if all goes well."""
@@ -49,14 +49,18 @@ def submission_bytes(outgoing: Outgoing) -> int:
     return len(outgoing.header) + len(outgoing.payload) + limits.SIGNATURE_BLOCK_BYTES_MAX
 
 
-def leaves_in_s(gateway: Gateway, begun_s: float, waiting_count: int, *, is_any_under_way: bool) -> float:
+def leaves_in_s(
+    gateway: Gateway, begun_s: float, *, waiting_count: int, waiting_since_s: float, is_any_asked: bool
+) -> float:
     """How long from now the next submission waits, after one that began at `begun_s`; look again then.
+
+    `is_any_asked`: whether a submission is under way, whose answer will tell of the next append.
 
     A gateway that gathers appends all that came meanwhile at once: what leaves shortly before that is in the journal as
     soon as if it had left by itself, and shares a call, a signature and a check.
     """
     now_s = asyncio.get_running_loop().time()
-    if waiting_count < MANY:
+    if waiting_count < MANY and now_s - waiting_since_s < HELD_S_MAX:
         until_s = gateway.gathers_until_s
         for before_s in _DEPARTURES_S:
             departs_s = until_s - before_s
@@ -64,7 +68,7 @@ def leaves_in_s(gateway: Gateway, begun_s: float, waiting_count: int, *, is_any_
                 return departs_s - now_s
             if begun_s < departs_s - _TICK_S and now_s < until_s - _TOO_LATE_S:
                 return 0.0
-        if is_any_under_way and now_s < until_s + _TELLING_S:
+        if is_any_asked and now_s < until_s + _TELLING_S:
             return until_s + _TELLING_S - now_s
     return max(begun_s + BATCH_PAUSE_S - now_s, 0.0)
 
@@ -85,7 +89,8 @@ async def submit(
         )
     except grpc.aio.AioRpcError as error:
         return refusal_of(error)
-    gathering_s = min(response.gathering_ms / 1_000, _GATHERING_S_MAX)
+    # 0 says that it does not gather; any time before says it as well.
+    gathering_s = min(response.gathering_ms / 1_000, HELD_S_MAX) or float("-inf")
     gateway.gathers_until_s = asyncio.get_running_loop().time() + gathering_s
     if len(response.results) != len(messages):
         _log.error("gateway %s gave %d results for %d messages", gateway.address, len(response.results), len(messages))
@@ -112,6 +117,7 @@ class Together:
         self._gateways = gateways
         self._signing = signing
         self._waiting: list[_Waiting] = []
+        self._waiting_since_s = 0.0
         self._under_way: set[asyncio.Task[None]] = set()
         self._begun_s = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
@@ -119,20 +125,32 @@ class Together:
     def submit(self, pending: PendingCall) -> asyncio.Future[Left]:
         """Send with what else waits. Cancelled before it left, it does not leave."""
         future: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
+        if not self._waiting:
+            self._waiting_since_s = asyncio.get_running_loop().time()
         self._waiting.append((pending, future))
-        if len(self._waiting) == MANY and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._schedule()
+        if len(self._waiting) == MANY:
+            self._reschedule()
+        else:
+            self._schedule()
         return future
 
     def _schedule(self) -> None:
         if self._waiting and self._timer is None and len(self._under_way) < BATCHES_IN_FLIGHT_MAX:
             self._timer = asyncio.get_running_loop().call_later(self._leaves_in_s(), self._begin)
 
+    def _reschedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._schedule()
+
     def _leaves_in_s(self) -> float:
         return leaves_in_s(
-            self._gateways.current, self._begun_s, len(self._waiting), is_any_under_way=bool(self._under_way)
+            self._gateways.current,
+            self._begun_s,
+            waiting_count=len(self._waiting),
+            waiting_since_s=self._waiting_since_s,
+            is_any_asked=bool(self._under_way),
         )
 
     def _begin(self) -> None:
@@ -153,6 +171,7 @@ class Together:
                 break
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._waiting_since_s = self._begun_s
         task = loop.create_task(self._send(batch))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
@@ -160,7 +179,7 @@ class Together:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._schedule()
+        self._reschedule()  # It was told of the next append, or nobody will be.
 
     async def _send(self, batch: Sequence[_Waiting]) -> None:
         try:

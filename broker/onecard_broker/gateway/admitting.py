@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -236,8 +237,8 @@ class Admitting:
 
     @property
     def gathering_ms(self) -> int:
-        """How long from now messages are gathered for the journal's next append."""
-        return int(self._journal.gathering_s * 1_000)
+        """How long from now messages are gathered for the journal's next append; 0 if it does not gather."""
+        return math.ceil(self._journal.gathering_s * 1_000)
 
     async def append(self, admitted: Sequence[Admitted]) -> list[Journaled | OneCardError]:
         """Append the messages; each is in the journal, or it is not known to be."""

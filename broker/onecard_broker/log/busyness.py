@@ -13,6 +13,7 @@ from typing import Final
 import psutil
 
 _WINDOW_SECONDS: Final = 0.25
+_MEMORY_SECONDS: Final = 2.0
 _QUIET_SHARE: Final = 0.45
 _BUSY_SHARE: Final = 0.8
 _FULL_SHARE: Final = 0.95
@@ -46,7 +47,7 @@ class Busyness:
         self._share = 0.0
 
     def share(self) -> float:
-        """From 0 to 1, over the last half second or so while it is asked often."""
+        """From 0 to 1, over the last two seconds or so while it is asked often."""
         now = self._clock()
         elapsed = now - self._seen_at
         if elapsed < _WINDOW_SECONDS:
@@ -55,12 +56,13 @@ class Busyness:
         own = self._process_seconds()
         machine_share = (busy - self._busy) / max(total - self._total, 0.01)
         own_share = (own - self._own) / elapsed
-        self._share += (min(max(machine_share, own_share), 1.0) - self._share) / 8
+        weight = min(elapsed / _MEMORY_SECONDS, 1.0)
+        self._share += weight * (min(max(machine_share, own_share), 1.0) - self._share)
         self._seen_at, self._busy, self._total, self._own = now, busy, total, own
         return self._share
 
     def wait(self, quiet: float, busy: float, full: float) -> float:
-        """How long a batch may gather, in the unit given: up to half the share, at 4/5 of it, and from 19/20."""
+        """How long a batch may gather, in the unit given: up to 45 % of the share, at 4/5 of it, and from 19/20."""
         share = self.share()
         if share < _BUSY_SHARE:
             return quiet + (busy - quiet) * max((share - _QUIET_SHARE) / (_BUSY_SHARE - _QUIET_SHARE), 0.0)

@@ -70,7 +70,8 @@ class KafkaAppender:
         self._ready: dict[_Lane, None] = {}
         self._wakeup = asyncio.Event()
         self._gathers_until = float("-inf")
-        self._coming_count = 0
+        self._coming: set[object] = set()
+        self._awaited: set[object] = set()
         self._all_came = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._leaving = Leaving()
@@ -96,13 +97,14 @@ class KafkaAppender:
     @contextlib.contextmanager
     def coming(self) -> Iterator[None]:
         """See `Log.coming`."""
-        self._coming_count += 1
-        self._all_came.clear()
+        one = object()
+        self._coming.add(one)
         try:
             yield
         finally:
-            self._coming_count -= 1
-            if not self._coming_count:
+            self._coming.discard(one)
+            self._awaited.discard(one)
+            if not self._awaited:
                 self._all_came.set()
 
     def _take(self, call: AppendCall) -> None:
@@ -129,7 +131,9 @@ class KafkaAppender:
             await self._wakeup.wait()
             if (pause := self.gathering_s) > 0:
                 await asyncio.sleep(pause)
-                if self._coming_count:
+                if self._coming:
+                    self._awaited = set(self._coming)  # Without those that come still: there would be no end.
+                    self._all_came.clear()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(_COMING_SECONDS):
                             await self._all_came.wait()

@@ -12,7 +12,7 @@ import pytest
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2
 from onecard_adapters.runtime.outbox import Outgoing
 from onecard_adapters.sdk.answers import PendingCall
-from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, MANY, Together, leaves_in_s
+from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, HELD_S_MAX, MANY, Together, leaves_in_s
 from onecard_protocol import limits
 from tests.support.eventually import eventually
 
@@ -110,7 +110,7 @@ async def test_no_more_submissions_are_under_way_than_a_gateway_is_asked_to_take
 
 
 @pytest.mark.parametrize(
-    ("gathers_ms", "begun_ms", "is_any_under_way", "leaves_in_ms"),
+    ("gathers_ms", "begun_ms", "is_any_asked", "leaves_in_ms"),
     [
         pytest.param(50, -1000, False, 38, id="the first waits until the gateway is about to append"),
         pytest.param(50, -3, True, 38, id="soon after another one too"),
@@ -127,16 +127,26 @@ async def test_no_more_submissions_are_under_way_than_a_gateway_is_asked_to_take
     ],
 )
 def test_a_submission_leaves_shortly_before_the_gateway_appends(
-    monkeypatch: pytest.MonkeyPatch, gathers_ms: float, begun_ms: float, is_any_under_way: bool, leaves_in_ms: float
+    monkeypatch: pytest.MonkeyPatch, gathers_ms: float, begun_ms: float, is_any_asked: bool, leaves_in_ms: float
 ) -> None:
     now_s = 5_000.0
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: SimpleNamespace(time=lambda: now_s))
     gateway: Any = SimpleNamespace(gathers_until_s=now_s + gathers_ms / 1_000)
     begun_s = now_s + begun_ms / 1_000
 
-    leaves_in = leaves_in_s(gateway, begun_s, 1, is_any_under_way=is_any_under_way)
+    def leaves_in(*, waiting_count: int = 1, waited_s: float = 0.0) -> float:
+        return 1_000 * leaves_in_s(
+            gateway,
+            begun_s,
+            waiting_count=waiting_count,
+            waiting_since_s=now_s - waited_s,
+            is_any_asked=is_any_asked,
+        )
 
-    assert leaves_in * 1_000 == pytest.approx(leaves_in_ms, abs=0.01)
+    assert leaves_in() == pytest.approx(leaves_in_ms, abs=0.01)
+    apart_ms = max(10 + begun_ms, 0)
+    assert leaves_in(waiting_count=MANY) == pytest.approx(apart_ms, abs=0.01)
+    assert leaves_in(waited_s=HELD_S_MAX + 0.001) == pytest.approx(apart_ms, abs=0.01)
 
 
 async def test_what_comes_while_the_gateway_gathers_leaves_together_and_many_wait_for_nobody() -> None:
