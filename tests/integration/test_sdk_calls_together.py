@@ -192,14 +192,14 @@ async def test_a_request_that_could_not_leave_in_its_time_is_expired_then_and_ne
     async with one.province("cn-51", Insured()), caller(one) as care:
         together = care._parts.calls._together
         # The next submission may not begin yet.
-        together._begun_s = asyncio.get_running_loop().time() + 3_600
+        together._departures._last_s = asyncio.get_running_loop().time() + 3_600
         # A second before its time is over.
         stub = settlement_pb2_grpc.SettlementServiceStub(care.to("cn-51", new_message_id(one.hub.now_ms() - 9_000)))
         with pytest.raises(CallFailed) as failed:
             await stub.Settle(settle_request(), timeout=600)
         assert together._timer is not None
         together._timer.cancel()
-        together._begun_s = 0.0
+        together._departures._last_s = 0.0
         together._begin()
         assert await settle(care, 2) == "s-2"
 

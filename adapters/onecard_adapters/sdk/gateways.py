@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 import grpc.aio
 
 from onecard.exchange.v1 import service_pb2_grpc
+from onecard_adapters.sdk.departures import Appends
 from onecard_adapters.sdk.unreached import Unreached
 from onecard_protocol import limits
 
@@ -61,6 +62,7 @@ class Gateway:
     def __init__(self, address: str, open_channel: Callable[[str], grpc.aio.Channel]) -> None:
         self.address = address
         self._open_channel = open_channel
+        self.appends = Appends()
         self._connect()
 
     def _connect(self) -> None:
@@ -70,8 +72,7 @@ class Gateway:
         self.delivery = service_pb2_grpc.DeliveryServiceStub(channel)
         self.directory = service_pb2_grpc.DirectoryServiceStub(channel)
         self._calls: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
-        self.gathers_until_s = float("-inf")
-        """Until then it gathers messages for the journal, by the loop's clock."""
+        self.appends.next_s = float("-inf")
 
     def call(self, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
         """The method over raw bytes (rule 17)."""

@@ -20,9 +20,10 @@ from onecard_adapters.runtime.outbox import Outgoing
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.clock import HubClock
+from onecard_adapters.sdk.departures import MANY, Departures
 from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
 from onecard_adapters.sdk.signing import AdaptiveSigning
-from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, MANY, leaves_in_s, submission_bytes, submit
+from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, submission_bytes, submit
 from onecard_adapters.sdk.verification import Verification
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, from_rejection, policy
@@ -69,7 +70,7 @@ class Submission:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._look_again = asyncio.Event()
-        self._waiting_since_s = 0.0
+        self._departures = Departures()
         self._asked_count = 0
         """Submissions whose answer is awaited."""
         self._submitted = asyncio.Event()
@@ -91,7 +92,7 @@ class Submission:
             self._is_more_stored = True
         else:
             if not self._queue:
-                self._waiting_since_s = asyncio.get_running_loop().time()
+                self._departures.begin_waiting()
             self._queue.append(outgoing)
             self._held.add(outgoing.id)
             if len(self._queue) >= MANY:
@@ -109,19 +110,13 @@ class Submission:
     async def run(self) -> None:
         """Send, for ever."""
         loop = asyncio.get_running_loop()
-        begun_s = float("-inf")
         try:
             while True:
                 if self._is_more_stored and not self._queue:
                     await self._load()
-                leaves_in = leaves_in_s(
-                    self._gateways.current,
-                    begun_s,
-                    waiting_count=len(self._queue),
-                    waiting_since_s=self._waiting_since_s,
-                    is_any_asked=self._asked_count > 0,
-                )
-                pause_s = max(self._paused_until_s - loop.time(), leaves_in)
+                appends = self._gateways.current.appends
+                next_in_s = self._departures.next_in_s(appends, len(self._queue), is_any_asked=self._asked_count > 0)
+                pause_s = max(self._paused_until_s - loop.time(), next_in_s)
                 if pause_s > 0:
                     self._look_again.clear()
                     with contextlib.suppress(TimeoutError):
@@ -130,8 +125,7 @@ class Submission:
                     continue  # A batch may have failed meanwhile, or another append been told of.
                 batch = self._next_batch() if len(self._in_flight) < BATCHES_IN_FLIGHT_MAX else []
                 if batch:
-                    begun_s = self._waiting_since_s = loop.time()
-                    task = loop.create_task(self._submit(batch))
+                    task = loop.create_task(self._submit(batch, self._departures.leave()))
                     self._in_flight.add(task)
                     task.add_done_callback(self._ended)
                     continue
@@ -184,22 +178,22 @@ class Submission:
             _log.error("a batch failed: %s", type(task.exception()).__name__)
         self._changed.set()
 
-    async def _submit(self, batch: list[Outgoing]) -> None:
+    async def _submit(self, batch: list[Outgoing], left_s: float) -> None:
         undone = batch
         try:
-            undone = await self._submit_once(batch)
+            undone = await self._submit_once(batch, left_s)
         finally:
             self._busy_subjects.difference_update(outgoing.subject for outgoing in batch)
             self._queue.extendleft(reversed(undone))
             self._held.difference_update({outgoing.id for outgoing in batch} - {outgoing.id for outgoing in undone})
 
-    async def _submit_once(self, batch: list[Outgoing]) -> list[Outgoing]:
+    async def _submit_once(self, batch: list[Outgoing], left_s: float) -> list[Outgoing]:
         """Submit; returns what must be sent again, in order."""
         blocks = await self._signing.sign_all([outgoing.header for outgoing in batch])
         gateway = await self._gateways.ready()
         self._asked_count += 1
         try:
-            results = await submit(gateway, list(zip(batch, blocks, strict=True)))
+            results = await submit(gateway, list(zip(batch, blocks, strict=True)), left_s)
         finally:
             self._asked_count -= 1
             self._look_again.set()  # It was told of the next append, or nobody will be.

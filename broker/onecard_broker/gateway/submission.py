@@ -92,6 +92,8 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
     ) -> service_pb2.SubmitBatchResponse:
         outcomes = await self._admitting.admit(request.messages, names)
+        loop = asyncio.get_running_loop()
+        checked_s = loop.time()
         ends = await self._admitting.append([one for one in outcomes if isinstance(one, Admitted)])
         blocks = iter(await self._admitting.sign_receipts([one for one in ends if isinstance(one, Journaled)]))
         admitted_ends = iter(ends)
@@ -106,6 +108,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
             else:
                 result.refusal.CopyFrom(refusal_message(end))
         response.gathering_ms = self._admitting.gathering_ms
+        response.journaling_ms = round((loop.time() - checked_s) * 1_000)
         return response
 
     async def _outcome_in_time(

@@ -12,7 +12,8 @@ import pytest
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2
 from onecard_adapters.runtime.outbox import Outgoing
 from onecard_adapters.sdk.answers import PendingCall
-from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, HELD_S_MAX, MANY, Together, leaves_in_s
+from onecard_adapters.sdk.departures import LEAD_S, MANY, Appends
+from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, Together
 from onecard_protocol import limits
 from tests.support.eventually import eventually
 
@@ -39,8 +40,8 @@ class Gateway:
         self.submission = SimpleNamespace(SubmitBatch=self._submit)
         self.sizes: list[int] = []
         self.may_answer = asyncio.Event()
-        self.gathers_until_s = float("-inf")
-        self.gathering_ms = 0
+        self.appends = Appends()
+        self.gathering_ms = self.journaling_ms = 0
         self._misses_result = misses_result
 
     async def _submit(self, request: service_pb2.SubmitBatchRequest, **_: object) -> service_pb2.SubmitBatchResponse:
@@ -48,7 +49,9 @@ class Gateway:
         await self.may_answer.wait()
         count = len(request.messages) - self._misses_result
         receipt = service_pb2.SubmitResult(receipt=message_pb2.SignedReceipt(receipt=b"receipt"))
-        return service_pb2.SubmitBatchResponse(results=[receipt] * count, gathering_ms=self.gathering_ms)
+        return service_pb2.SubmitBatchResponse(
+            results=[receipt] * count, gathering_ms=self.gathering_ms, journaling_ms=self.journaling_ms
+        )
 
 
 def together(gateway: Gateway, signing: Signing | None = None) -> Together:
@@ -109,46 +112,6 @@ async def test_no_more_submissions_are_under_way_than_a_gateway_is_asked_to_take
     assert gateway.sizes == [1] * BATCHES_IN_FLIGHT_MAX + [5]
 
 
-@pytest.mark.parametrize(
-    ("gathers_ms", "begun_ms", "is_any_asked", "leaves_in_ms"),
-    [
-        pytest.param(50, -1000, False, 38, id="the first waits until the gateway is about to append"),
-        pytest.param(50, -3, True, 38, id="soon after another one too"),
-        pytest.param(12, -1000, False, 0, id="it leaves in time"),
-        pytest.param(8, -1000, True, 0, id="none has left for this append"),
-        pytest.param(11, -1, True, 5, id="what came too late for the first leaves with a second one"),
-        pytest.param(6, -6, True, 0, id="the second leaves in time"),
-        pytest.param(5, -1, True, 25, id="what came too late for both waits to be told of the next append"),
-        pytest.param(-3, -15, True, 17, id="so it does right after the append"),
-        pytest.param(3, -1000, True, 23, id="what would come too late does as well"),
-        pytest.param(3, -1000, False, 0, id="nobody would be told: it leaves"),
-        pytest.param(-21, -1000, True, 0, id="nobody was told"),
-        pytest.param(-21, -4, True, 6, id="and then submissions leave apart"),
-    ],
-)
-def test_a_submission_leaves_shortly_before_the_gateway_appends(
-    monkeypatch: pytest.MonkeyPatch, gathers_ms: float, begun_ms: float, is_any_asked: bool, leaves_in_ms: float
-) -> None:
-    now_s = 5_000.0
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: SimpleNamespace(time=lambda: now_s))
-    gateway: Any = SimpleNamespace(gathers_until_s=now_s + gathers_ms / 1_000)
-    begun_s = now_s + begun_ms / 1_000
-
-    def leaves_in(*, waiting_count: int = 1, waited_s: float = 0.0) -> float:
-        return 1_000 * leaves_in_s(
-            gateway,
-            begun_s,
-            waiting_count=waiting_count,
-            waiting_since_s=now_s - waited_s,
-            is_any_asked=is_any_asked,
-        )
-
-    assert leaves_in() == pytest.approx(leaves_in_ms, abs=0.01)
-    apart_ms = max(10 + begun_ms, 0)
-    assert leaves_in(waiting_count=MANY) == pytest.approx(apart_ms, abs=0.01)
-    assert leaves_in(waited_s=HELD_S_MAX + 0.001) == pytest.approx(apart_ms, abs=0.01)
-
-
 async def test_what_comes_while_the_gateway_gathers_leaves_together_and_many_wait_for_nobody() -> None:
     gateway = Gateway()
     gateway.may_answer.set()
@@ -167,6 +130,17 @@ async def test_what_comes_while_the_gateway_gathers_leaves_together_and_many_wai
     await asyncio.sleep(0.1)
     assert gateway.sizes == [1, MANY - 1, MANY]
     await asyncio.gather(*many)
+
+
+@pytest.mark.parametrize("journaling_ms", [0, 10_000])
+async def test_what_a_submission_takes_without_its_journaling_is_its_way(journaling_ms: int) -> None:
+    gateway = Gateway()
+    gateway.journaling_ms = journaling_ms
+    calls = together(gateway)
+    asyncio.get_running_loop().call_later(0.21, gateway.may_answer.set)
+    await submit(calls)[1]
+
+    assert (gateway.appends.lead_s > 1.5 * LEAD_S) == (journaling_ms == 0)
 
 
 async def test_who_gave_up_before_the_submission_began_is_left_out() -> None:

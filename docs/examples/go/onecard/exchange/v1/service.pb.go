@@ -237,7 +237,10 @@ type SubmitBatchResponse struct {
 	Results []*SubmitResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// So long from now messages are gathered for the next append, in ms; sending them one by one until then brings none of
 	// them into the journal sooner. 0 if the next one is appended at once.
-	GatheringMs   uint32 `protobuf:"varint,2,opt,name=gathering_ms,json=gatheringMs,proto3" json:"gathering_ms,omitempty"`
+	GatheringMs uint32 `protobuf:"varint,2,opt,name=gathering_ms,json=gatheringMs,proto3" json:"gathering_ms,omitempty"`
+	// So long ago the messages were checked and ready for their append, in ms; the rest of the time that a submission takes
+	// is its way, and who knows how long that is sends in time for an append.
+	JournalingMs  uint32 `protobuf:"varint,3,opt,name=journaling_ms,json=journalingMs,proto3" json:"journaling_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,6 +285,13 @@ func (x *SubmitBatchResponse) GetResults() []*SubmitResult {
 func (x *SubmitBatchResponse) GetGatheringMs() uint32 {
 	if x != nil {
 		return x.GatheringMs
+	}
+	return 0
+}
+
+func (x *SubmitBatchResponse) GetJournalingMs() uint32 {
+	if x != nil {
+		return x.JournalingMs
 	}
 	return 0
 }
@@ -1291,10 +1301,11 @@ const file_onecard_exchange_v1_service_proto_rawDesc = "" +
 	"\fSubmitResult\x12>\n" +
 	"\areceipt\x18\x01 \x01(\v2\".onecard.exchange.v1.SignedReceiptH\x00R\areceipt\x128\n" +
 	"\arefusal\x18\x02 \x01(\v2\x1c.onecard.exchange.v1.RefusalH\x00R\arefusalB\b\n" +
-	"\x06result\"u\n" +
+	"\x06result\"\x9a\x01\n" +
 	"\x13SubmitBatchResponse\x12;\n" +
 	"\aresults\x18\x01 \x03(\v2!.onecard.exchange.v1.SubmitResultR\aresults\x12!\n" +
-	"\fgathering_ms\x18\x02 \x01(\rR\vgatheringMs\"S\n" +
+	"\fgathering_ms\x18\x02 \x01(\rR\vgatheringMs\x12#\n" +
+	"\rjournaling_ms\x18\x03 \x01(\rR\fjournalingMs\"S\n" +
 	"\x11GetOutcomeRequest\x12>\n" +
 	"\boriginal\x18\x01 \x01(\v2\".onecard.exchange.v1.SignedMessageR\boriginal\"P\n" +
 	"\x12GetOutcomeResponse\x12:\n" +

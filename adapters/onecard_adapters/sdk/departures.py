@@ -1,0 +1,94 @@
+"""When submissions leave: shortly before their gateway appends what it gathers.
+
+A gateway that gathers appends all that came meanwhile at once: what leaves shortly before that is in the journal as
+soon as if it had left by itself, and shares a call, a signature and a check. How long before depends on the way there,
+which is learned: the gateway tells how much of the time that a submission took was not its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+SUBMISSION_PAUSE_S: Final = 0.01
+"""Submissions begin at least so far apart: more messages share a call, a signature, an append."""
+HELD_S_MAX: Final = 0.2
+"""Nothing is held longer, whatever gateways tell."""
+MANY: Final = 64
+"""So many messages wait for nobody."""
+LEAD_S: Final = 0.012
+"""What is known of no gateway's way yet leaves so long before its append."""
+_LEAD_S_MAX: Final = 0.1
+_LEAD_S_MIN: Final = 0.008
+_SECOND_S: Final = 0.006
+"""What came too late for a departure leaves so long after it with a second one, and is in time if all goes well."""
+_TOO_LATE_S: Final = 0.008
+"""What leaves later than this after the departure misses the append."""
+_TELLING_S: Final = 0.02
+"""So long after an append, mostly, those who took part in it have been told of the next one."""
+TICK_S: Final = 0.001
+"""What is due so soon is due."""
+
+
+class Appends:
+    """What is known of one gateway's appends, and of the way there."""
+
+    def __init__(self) -> None:
+        """Nothing is."""
+        self.next_s = float("-inf")
+        """When it appends what it gathers, by the loop's clock; in the past: it gathers nothing, or is too far away."""
+        self._way_s = LEAD_S / 2
+        self._way_differs_s = LEAD_S / 8
+
+    @property
+    def lead_s(self) -> float:
+        """Who leaves so long before an append is in time: the way, bounded as RFC 6298, section 2, bounds one."""
+        return min(max(self._way_s + 4 * self._way_differs_s, _LEAD_S_MIN), _LEAD_S_MAX)
+
+    def told(self, gathering_ms: int, journaling_ms: int, left_s: float) -> None:
+        """The gateway answered a submission that left then, and told what its response tells.
+
+        The way counts from the departure until all is checked, and back: so late the gateway's time is known here.
+        """
+        now_s = asyncio.get_running_loop().time()
+        # One that was held up by something else counts for little more than what was expected.
+        way_s = min(max(now_s - left_s - journaling_ms / 1_000, 0.0), 1.5 * self.lead_s)
+        self._way_differs_s += (abs(way_s - self._way_s) - self._way_differs_s) / 4
+        self._way_s += (way_s - self._way_s) / 8
+        gathering_s = min(gathering_ms / 1_000, HELD_S_MAX)
+        self.next_s = now_s + gathering_s if gathering_s > self.lead_s else float("-inf")
+
+
+class Departures:
+    """Those of one pump: since when something waits, when the last submission left, and when the next one does."""
+
+    def __init__(self) -> None:
+        """Nothing waits."""
+        self._waiting_since_s = 0.0
+        self._last_s = float("-inf")
+
+    def begin_waiting(self) -> None:
+        """Something waits now, and nothing did."""
+        self._waiting_since_s = asyncio.get_running_loop().time()
+
+    def leave(self) -> float:
+        """A submission leaves now; returns when that is."""
+        self._last_s = self._waiting_since_s = asyncio.get_running_loop().time()
+        return self._last_s
+
+    def next_in_s(self, appends: Appends, waiting_count: int, *, is_any_asked: bool) -> float:
+        """How long from now the next submission waits; look again then.
+
+        `is_any_asked`: whether a submission is under way, whose answer will tell of the next append.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if waiting_count < MANY and now_s - self._waiting_since_s < HELD_S_MAX:
+            first_s = appends.next_s - appends.lead_s
+            for departure_s in (first_s, first_s + _SECOND_S):
+                if now_s < departure_s:
+                    return departure_s - now_s
+                if self._last_s < departure_s - TICK_S and now_s < first_s + _TOO_LATE_S:
+                    return 0.0
+            if is_any_asked and now_s < appends.next_s + _TELLING_S:
+                return appends.next_s + _TELLING_S - now_s
+        return max(self._last_s + SUBMISSION_PAUSE_S - now_s, 0.0)
