@@ -56,7 +56,9 @@ class Appends:
         self._way_differs_s += (abs(way_s - self._way_s) - self._way_differs_s) / 4
         self._way_s += (way_s - self._way_s) / 8
         gathering_s = min(gathering_ms / 1_000, HELD_S_MAX)
-        self.next_s = now_s + gathering_s if gathering_s > self.lead_s else float("-inf")
+        # Of an append that was known before it is told late, too, to who is near enough.
+        is_known = gathering_s > self.lead_s or now_s < self.next_s
+        self.next_s = now_s + gathering_s if gathering_ms and is_known else float("-inf")
 
 
 class Departures:

@@ -140,6 +140,19 @@ async def test_a_gateways_way_is_remembered_beyond_its_connection() -> None:
     await gateway.channel.close()
 
 
+def test_news_of_an_append_that_come_late_are_of_one_that_is_known(clock: Clock) -> None:
+    appends = Appends()
+    appends.told(50, 0, clock.now_ms / 1_000)
+    next_s = appends.next_s
+    clock.now_ms += 45
+    appends.told(5, 45, clock.now_ms / 1_000 - 0.05)
+    assert appends.next_s == pytest.approx(next_s)
+    appends.told(0, 50, clock.now_ms / 1_000 - 0.05)
+    assert appends.next_s == float("-inf")
+    appends.told(5, 45, clock.now_ms / 1_000 - 0.05)
+    assert appends.next_s == float("-inf"), "it is too late for this one, and it is not known that others come"
+
+
 def test_who_cannot_be_in_time_for_any_append_waits_for_none(clock: Clock) -> None:
     way = Way(clock, there_ms=30, back_ms=30, pause_ms=60)
     for _ in range(100):
