@@ -19,6 +19,7 @@ from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.messages import Message
+from onecard_protocol.tracing import TRACEPARENT, continue_trace
 from tests.support.eventually import eventually
 from tests.support.fake_hub import new_signer
 from tests.support.sdk_country import Country, Coverage, Insured, country, person, settle_request
@@ -205,6 +206,19 @@ async def test_a_request_that_could_not_leave_in_its_time_is_expired_then_and_ne
 
     assert failed.value.reason == errors_pb2.ERROR_REASON_EXPIRED
     assert len(request_batches(one)) == 1
+
+
+async def test_a_trace_goes_with_a_request_to_whoever_serves_it(one: Country) -> None:
+    insured, seen = Insured(), []
+    insured.on_settle = lambda request, context: seen.append(TRACEPARENT.get())
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    async with one.province("cn-51", insured), caller(one) as care:
+        continue_trace(trace)
+        await settle(care, 1)
+        continue_trace("")
+        await settle(care, 2)
+
+    assert seen == [trace, ""]
 
 
 async def test_a_submission_that_broke_is_sent_again_at_the_other_gateway_under_the_same_headers(one: Country) -> None:

@@ -18,6 +18,7 @@ from aiohttp import web
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
+from onecard_protocol.tracing import TRACEPARENT, continue_trace
 from onecard_protocol.value_class import value_class
 
 BODY_BYTES_MAX: Final = 4 * 1_024 * 1_024
@@ -122,6 +123,7 @@ class LocalHttpServer:
             except TimeoutError:
                 return web.Response(status=408, text=f"the body did not arrive within {READ_MS_MAX} ms\n")
             headers = {name.lower(): value for name, value in request.headers.items()}
+            continue_trace(headers.get("traceparent", ""))
             try:
                 async with asyncio.timeout((self._answer_ms_max + GRACE_MS) / 1_000):
                     answer = await handler(
@@ -223,11 +225,12 @@ class LocalHttpClient:
         request was not taken, and OutcomeInDoubt for everything that fails after the first byte went out.
         """
         progress = _Progress()
+        trace = {"traceparent": traceparent} if (traceparent := TRACEPARENT.get()) else {}
         try:
             async with self._session.post(
                 self._url,
                 data=body,
-                headers={"Content-Type": content_type, **(headers or {})},
+                headers={"Content-Type": content_type, **trace, **(headers or {})},
                 trace_request_ctx=progress,
                 allow_redirects=False,
             ) as response:

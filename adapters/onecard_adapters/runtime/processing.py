@@ -37,6 +37,7 @@ from onecard_protocol.errors import OneCardError, OutcomeInDoubt, reason_name
 from onecard_protocol.identifiers import id_text
 from onecard_protocol.messages import Message, reference_to
 from onecard_protocol.methods import Method
+from onecard_protocol.tracing import continue_trace
 
 Handler = Callable[[Any, ExchangeContext], Any]
 
@@ -197,6 +198,7 @@ class Processing:
             local_transaction_id=local_transaction_id,
             execute_before_ms=message.execute_before_ms,
         )
+        continue_trace(message.header.traceparent)
         try:
             async with asyncio.timeout(self._local_call_s):
                 response = self._handlers[method.name](payload, context)

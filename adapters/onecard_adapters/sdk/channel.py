@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message as ProtoMessage
 
+from onecard_protocol.tracing import TRACEPARENT
+
 Metadata = tuple[tuple[str, str | bytes], ...]
 _TRACEPARENT = "traceparent"
 
@@ -52,7 +54,7 @@ class ExchangeChannel:
             metadata: Metadata | None = None,
             **_: object,
         ) -> Any:
-            traceparent = next((value for key, value in metadata or () if key == _TRACEPARENT), "")
+            traceparent = next((value for key, value in metadata or () if key == _TRACEPARENT), TRACEPARENT.get())
             payload = await self._send(
                 method,
                 self._recipient,

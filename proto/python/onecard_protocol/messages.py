@@ -15,6 +15,7 @@ from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import is_message_id, is_network, is_participant, message_time_ms
 from onecard_protocol.signatures.sm3 import sm3
+from onecard_protocol.tracing import is_traceparent
 from onecard_protocol.value_class import value_class
 
 MESSAGE_CONTEXT: Final = b"onecard.v1.message"
@@ -162,8 +163,8 @@ def _wrong_fields(header: message_pb2.MessageHeader) -> list[tuple[str, str]]:
         wrong.append(("kind", "is not known"))
     if len(header.payload_digest) != 32:
         wrong.append(("payload_digest", "is not 32 bytes"))
-    if len(header.traceparent) > limits.TRACEPARENT_CHARACTERS_MAX:
-        wrong.append(("traceparent", "is too long"))
+    if header.traceparent and not is_traceparent(header.traceparent):
+        wrong.append(("traceparent", "is no W3C trace context"))
     if not is_message_id(header.id):
         wrong.append(("id", "is no UUIDv7"))
     elif to_ms(header.created_time) != message_time_ms(header.id):

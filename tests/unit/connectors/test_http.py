@@ -28,6 +28,42 @@ async def test_bytes_and_headers_travel_both_ways() -> None:
         await server.stop()
 
 
+@pytest.mark.parametrize(
+    ("sent", "continued"),
+    [
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",) * 2,
+        ("440101199001011234", ""),  # No person's number travels on in its place.
+        ("", ""),
+    ],
+)
+async def test_a_trace_goes_from_the_caller_through_what_is_done_for_it_to_whom_that_calls(
+    sent: str, continued: str
+) -> None:
+    seen: list[str | None] = []
+
+    async def called(request: HttpRequest) -> HttpAnswer:
+        seen.append(request.headers.get("traceparent"))
+        return HttpAnswer(body=b"")
+
+    async def calls_on(request: HttpRequest) -> HttpAnswer:
+        return await client.post(b"", content_type="text/xml")
+
+    server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/called": called, "/calls-on": calls_on})
+    await server.start()
+    client = LocalHttpClient(url=f"http://127.0.0.1:{server.port}/called")
+    try:
+        async with aiohttp.ClientSession() as session:
+            # Twice by one connection: what the second is done for is nobody's trace.
+            for headers in ({"traceparent": sent}, {}):
+                async with session.post(f"http://127.0.0.1:{server.port}/calls-on", headers=headers) as answer:
+                    assert answer.status == 200
+    finally:
+        await client.close()
+        await server.stop()
+
+    assert seen == [continued or None, None]
+
+
 async def test_a_taken_port_is_a_clear_error_that_says_what_to_do() -> None:
     first = LocalHttpServer(host="127.0.0.1", port=0, routes={"/": _echo})
     await first.start()

@@ -328,7 +328,7 @@ type MessageHeader struct {
 	PayloadDigest []byte `protobuf:"bytes,9,opt,name=payload_digest,json=payloadDigest,proto3" json:"payload_digest,omitempty"`
 	// The request that this message answers or gives up on; absent in requests and events.
 	ReplyTo *RequestReference `protobuf:"bytes,10,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
-	// W3C trace context of the sender; may be empty.
+	// W3C trace context of the sender (its section 3.2, traceparent); may be empty.
 	Traceparent   string `protobuf:"bytes,11,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
