@@ -221,6 +221,16 @@ async def test_a_trace_goes_with_a_request_to_whoever_serves_it(one: Country) ->
     assert seen == [trace, ""]
 
 
+async def test_a_trace_of_another_form_does_not_travel_nor_fail_the_request(one: Country) -> None:
+    insured, seen = Insured(), []
+    insured.on_settle = lambda request, context: seen.append(TRACEPARENT.get())
+    async with one.province("cn-51", insured), caller(one) as care:
+        stub = settlement_pb2_grpc.SettlementServiceStub(care.to("cn-51", None))
+        await stub.Settle(settle_request(), metadata=(("traceparent", "00-ABC"),))
+
+    assert seen == [""]
+
+
 async def test_a_submission_that_broke_is_sent_again_at_the_other_gateway_under_the_same_headers(one: Country) -> None:
     insured = Insured()
     # The inbox must not be first, or nothing needs to be sent again.

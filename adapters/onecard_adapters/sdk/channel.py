@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard_protocol.tracing import TRACEPARENT
+from onecard_protocol.tracing import TRACEPARENT, is_traceparent
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 _TRACEPARENT = "traceparent"
@@ -62,7 +62,7 @@ class ExchangeChannel:
                 request_serializer(request),
                 message_id=self._message_id,
                 timeout_s=timeout,
-                traceparent=traceparent if isinstance(traceparent, str) else "",
+                traceparent=traceparent if isinstance(traceparent, str) and is_traceparent(traceparent) else "",
             )
             return response_deserializer(payload)
 

@@ -16,14 +16,9 @@ HELD_S_MAX: Final = 0.2
 """Nothing is held longer, whatever gateways tell."""
 MANY: Final = 64
 """So many messages wait for nobody."""
-LEAD_S: Final = 0.012
-"""What is known of no gateway's way yet leaves so long before its append."""
-_LEAD_S_MAX: Final = 0.1
+FIRST_LEAD_S: Final = 0.012
+"""How long before an append a submission leaves while nothing is known of the way to that gateway."""
 _LEAD_S_MIN: Final = 0.008
-_SECOND_S: Final = 0.006
-"""What came too late for a departure leaves so long after it with a second one, and is in time if all goes well."""
-_TOO_LATE_S: Final = 0.008
-"""What leaves later than this after the departure misses the append."""
 _TELLING_S: Final = 0.02
 """So long after an append, mostly, those who took part in it have been told of the next one."""
 TICK_S: Final = 0.001
@@ -37,27 +32,35 @@ class Appends:
         """Nothing is."""
         self.next_s = float("-inf")
         """When it appends what it gathers, by the loop's clock; in the past: it gathers nothing, or is too far away."""
-        self._way_s = LEAD_S / 2
-        self._way_differs_s = LEAD_S / 8
+        self._way_s = FIRST_LEAD_S / 2
+        self._way_differs_s = FIRST_LEAD_S / 8
 
     @property
-    def lead_s(self) -> float:
-        """Who leaves so long before an append is in time: the way, bounded as RFC 6298, section 2, bounds one."""
-        return min(max(self._way_s + 4 * self._way_differs_s, _LEAD_S_MIN), _LEAD_S_MAX)
+    def leads_s(self) -> tuple[float, float, float]:
+        """How long before an append submissions leave for it: surely in time, mostly, and as often too late as not.
+
+        The first is bounded as RFC 6298, section 2, bounds a way there and back.
+        """
+        return (
+            max(self._way_s + 4 * self._way_differs_s, _LEAD_S_MIN),
+            self._way_s + self._way_differs_s,
+            self._way_s,
+        )
 
     def told(self, gathering_ms: int, journaling_ms: int, left_s: float) -> None:
-        """The gateway answered a submission that left then, and told what its response tells.
+        """Learn from the answer to a submission that left at `left_s`: the two are what `SubmitBatchResponse` tells.
 
         The way counts from the departure until all is checked, and back: so late the gateway's time is known here.
         """
         now_s = asyncio.get_running_loop().time()
-        # One that was held up by something else counts for little more than what was expected.
-        way_s = min(max(now_s - left_s - journaling_ms / 1_000, 0.0), 1.5 * self.lead_s)
-        self._way_differs_s += (abs(way_s - self._way_s) - self._way_differs_s) / 4
-        self._way_s += (way_s - self._way_s) / 8
+        if journaling_ms:  # Else it tells nothing of it.
+            # What was held up by something else counts for little more than what was expected.
+            way_s = min(max(now_s - left_s - journaling_ms / 1_000, 0.0), 1.5 * self.leads_s[0])
+            self._way_differs_s += (abs(way_s - self._way_s) - self._way_differs_s) / 4
+            self._way_s += (way_s - self._way_s) / 8
         gathering_s = min(gathering_ms / 1_000, HELD_S_MAX)
-        # Of an append that was known before it is told late, too, to who is near enough.
-        is_known = gathering_s > self.lead_s or now_s < self.next_s
+        # An append that was known of stays known, though this news of it comes too late to be in time for it.
+        is_known = gathering_s > self.leads_s[0] or now_s < self.next_s
         self.next_s = now_s + gathering_s if gathering_ms and is_known else float("-inf")
 
 
@@ -85,11 +88,11 @@ class Departures:
         """
         now_s = asyncio.get_running_loop().time()
         if waiting_count < MANY and now_s - self._waiting_since_s < HELD_S_MAX:
-            first_s = appends.next_s - appends.lead_s
-            for departure_s in (first_s, first_s + _SECOND_S):
+            *departures_s, too_late_s = (appends.next_s - lead_s for lead_s in appends.leads_s)
+            for departure_s in departures_s:
                 if now_s < departure_s:
                     return departure_s - now_s
-                if self._last_s < departure_s - TICK_S and now_s < first_s + _TOO_LATE_S:
+                if self._last_s < departure_s - TICK_S and now_s < too_late_s:
                     return 0.0
             if is_any_asked and now_s < appends.next_s + _TELLING_S:
                 return appends.next_s + _TELLING_S - now_s

@@ -25,6 +25,7 @@ from onecard_adapters.sdk.submission import Submission
 from onecard_protocol import limits
 from onecard_protocol.methods import Method
 from onecard_protocol.signatures.sm3 import sm3
+from onecard_protocol.tracing import TRACEPARENT
 
 _Result = TypeVar("_Result")
 
@@ -102,12 +103,15 @@ class Sending:
     async def write(self, operation: Telling[_Result]) -> _Result:
         """Run an operation of the store; the events that it tells are durable with what it writes, and sent then."""
 
+        traceparent = TRACEPARENT.get()  # Here: the operation may run in a thread.
+
         def write(connection: sqlite3.Connection) -> tuple[_Result, list[Outgoing]]:
             told: list[Outgoing] = []
 
             def tell(method: str, recipient: str, event: ProtoMessage) -> bytes:
                 payload = event.SerializeToString(deterministic=True)
-                outgoing = self._writer.request(self._method(method, payload), recipient, event, payload)
+                known = self._method(method, payload)
+                outgoing = self._writer.request(known, recipient, event, payload, traceparent=traceparent)
                 outbox.insert(connection, self._sealer, outgoing, OutboxState.QUEUED)
                 told.append(outgoing)
                 return outgoing.id

@@ -190,7 +190,10 @@ class Submission:
     async def _submit_once(self, batch: list[Outgoing], left_s: float) -> list[Outgoing]:
         """Submit; returns what must be sent again, in order."""
         blocks = await self._signing.sign_all([outgoing.header for outgoing in batch])
+        loop = asyncio.get_running_loop()
+        signed_s = loop.time()
         gateway = await self._gateways.ready()
+        left_s += loop.time() - signed_s  # Waiting for a connection is no part of the way.
         self._asked_count += 1
         try:
             results = await submit(gateway, list(zip(batch, blocks, strict=True)), left_s)

@@ -17,7 +17,7 @@ _FORM: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 
 
 def is_traceparent(text: str) -> bool:
-    """Whether it has the form of W3C Trace Context, section 3.2; nothing else travels, so no person's number."""
+    """Whether it has the form of W3C Trace Context, section 3.2: no other text may travel in its place."""
     return _FORM.fullmatch(text) is not None
 
 

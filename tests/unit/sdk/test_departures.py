@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import grpc.aio
 import pytest
 
-from onecard_adapters.sdk.departures import HELD_S_MAX, LEAD_S, MANY, Appends, Departures
+from onecard_adapters.sdk.departures import FIRST_LEAD_S, HELD_S_MAX, MANY, Appends, Departures
 from onecard_adapters.sdk.gateways import Gateway
 
 
@@ -37,8 +37,8 @@ def next_in_ms(departures: Departures, appends: Appends, count: int = 1, *, is_a
         pytest.param(50, -3, True, 38, id="soon after another one too"),
         pytest.param(12, -1000, False, 0, id="it leaves in time"),
         pytest.param(8, -1000, True, 0, id="none has left for this append"),
-        pytest.param(11, -1, True, 5, id="what came too late for the first leaves with a second one"),
-        pytest.param(6, -6, True, 0, id="the second leaves in time"),
+        pytest.param(11, -1, True, 3.5, id="what came too late for the first leaves with a second one"),
+        pytest.param(7, -5, True, 0, id="the second leaves in time"),
         pytest.param(5, -1, True, 25, id="what came too late for both waits to be told of the next append"),
         pytest.param(-3, -15, True, 17, id="so it does right after the append"),
         pytest.param(3, -1000, True, 23, id="what would come too late does as well"),
@@ -90,59 +90,83 @@ class Way:
         return appended_ms <= told_ms + self.pause_ms
 
 
-@pytest.mark.parametrize(("there_ms", "back_ms"), [(5, 1), (9, 5), (20, 15), (2, 25)])
-def test_an_adapter_learns_how_long_its_way_is(clock: Clock, there_ms: float, back_ms: float) -> None:
-    way = Way(clock, there_ms=there_ms, back_ms=back_ms, pause_ms=60)
+@pytest.mark.parametrize(
+    ("there_ms", "back_ms", "pause_ms"), [(5, 1, 60), (9, 5, 60), (20, 15, 60), (2, 25, 60), (65, 60, 200)]
+)
+def test_an_adapter_learns_how_long_its_way_is(clock: Clock, there_ms: float, back_ms: float, pause_ms: float) -> None:
+    way = Way(clock, there_ms=there_ms, back_ms=back_ms, pause_ms=pause_ms)
     for _ in range(100):
         way.submit()
     begun_ms = clock.now_ms
     assert sum(way.submit() for _ in range(400)) >= 390
-    assert clock.now_ms - begun_ms < 400 * 60 * 1.03, "one append each, but for one in fifty"
+    assert clock.now_ms - begun_ms < 400 * pause_ms * 1.03, "one append each, but for one in fifty"
 
 
 def test_a_way_that_became_short_is_learned_too_and_none_is_thought_endless(clock: Clock) -> None:
     way = Way(clock, there_ms=30, back_ms=10, pause_ms=100)
     for _ in range(100):
         way.submit()
-    assert way.appends.lead_s > 0.035
+    assert way.appends.leads_s[0] > 0.035
     way.there_ms = way.back_ms = 1
     for _ in range(2_000):
         way.submit()
-    assert way.appends.lead_s < LEAD_S
+    assert way.appends.leads_s[0] < FIRST_LEAD_S
     way.there_ms = 10_000
     for _ in range(100):
         way.submit()
-    assert way.appends.lead_s == 0.1
+    assert way.appends.next_s == float("-inf"), "no append is waited for"
+    way.there_ms = 1
+    for _ in range(100):
+        way.submit()
+    assert way.appends.leads_s[0] < FIRST_LEAD_S
 
 
 def test_a_submission_that_was_held_up_once_changes_little(clock: Clock) -> None:
     way = Way(clock, there_ms=8, back_ms=2, pause_ms=100)
     for _ in range(100):
         way.submit()
-    known_s = way.appends.lead_s
+    known_s = way.appends.leads_s[0]
     way.there_ms = 500
     way.submit()
-    assert known_s < way.appends.lead_s < 2 * known_s
+    assert known_s < way.appends.leads_s[0] < 2 * known_s
     way.there_ms = 8
     for _ in range(20):
         way.submit()
-    assert way.appends.lead_s < 1.1 * known_s
+    assert way.appends.leads_s[0] < 1.1 * known_s
 
 
 async def test_a_gateways_way_is_remembered_beyond_its_connection() -> None:
     gateway = Gateway("127.0.0.1:1", lambda address: grpc.aio.insecure_channel(address))
-    gateway.appends.told(50, 0, asyncio.get_running_loop().time() - 0.02)
-    lead_s = gateway.appends.lead_s
+    gateway.appends.told(50, 1, asyncio.get_running_loop().time() - 0.02)
+    lead_s = gateway.appends.leads_s[0]
     await gateway.reconnect()
 
-    assert (gateway.appends.next_s, gateway.appends.lead_s) == (float("-inf"), lead_s)
-    assert lead_s > LEAD_S
+    assert (gateway.appends.next_s, gateway.appends.leads_s[0]) == (float("-inf"), lead_s)
+    assert lead_s > FIRST_LEAD_S
     await gateway.channel.close()
+
+
+def test_a_second_departure_is_for_what_still_is_in_time_mostly(clock: Clock) -> None:
+    way = Way(clock, there_ms=25, back_ms=5, pause_ms=100)
+    for _ in range(200):
+        way.submit()
+    appends, departures = way.appends, way.departures
+    clock.now_ms = 1_000 * appends.next_s - 29
+    departures.begin_waiting()
+    assert next_in_ms(departures, appends) == 0, "nobody is asked"
+    assert next_in_ms(departures, appends, is_any_asked=True) == pytest.approx(49), "its way takes 30 ms"
+
+
+def test_a_hub_that_does_not_tell_what_took_so_long_teaches_nothing(clock: Clock) -> None:
+    appends = Appends()
+    appends.told(50, 0, clock.now_ms / 1_000 - 0.08)
+    assert appends.leads_s[0] == FIRST_LEAD_S
+    assert appends.next_s == pytest.approx(clock.now_ms / 1_000 + 0.05)
 
 
 def test_news_of_an_append_that_come_late_are_of_one_that_is_known(clock: Clock) -> None:
     appends = Appends()
-    appends.told(50, 0, clock.now_ms / 1_000)
+    appends.told(50, 1, clock.now_ms / 1_000)
     next_s = appends.next_s
     clock.now_ms += 45
     appends.told(5, 45, clock.now_ms / 1_000 - 0.05)

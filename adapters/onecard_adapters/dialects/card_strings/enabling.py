@@ -16,6 +16,7 @@ from onecard_adapters.dialects.card_strings.client import CardOfficeClient
 from onecard_adapters.dialects.card_strings.settings import EnablingSettings
 from onecard_adapters.dialects.card_strings.verbs import CARD_TAG, CITY_TAG, NAME_TAG, NUMBER_TAG, Verb
 from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.tracing import continue_trace
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class EnablingAgain:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _until_enabled(self, card: LocalCard, city: str) -> None:
+        continue_trace("")  # It goes on long after whatever it was begun for.
         for delay_ms in self._delays():
             await asyncio.sleep(delay_ms / 1_000)
             try:
