@@ -18,6 +18,7 @@ from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import id_text, new_message_id
+from onecard_protocol.tracing import continue_trace
 from tests.support.eventually import eventually
 from tests.support.sdk_country import Country, Filings, Insured, country, filing_event, person, settle_request
 
@@ -222,6 +223,19 @@ async def test_more_than_is_held_in_memory_leaves_from_the_store_in_order(one: C
         await eventually(lambda: len(filings_in_journal(one)) == 30)
 
     assert filings_in_journal(one) == sorted(filings_in_journal(one))
+
+
+async def test_an_event_belongs_to_the_trace_in_which_it_was_told(one: Country) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    method = "/onecard.medical.v1.FilingService/ReportFiling"
+    async with one.province("cn-51") as home:
+        continue_trace(trace)
+        await home.write(lambda connection, told: told(method, "cn-44", filing_event(1, "a")))
+        continue_trace("")
+        await home.write(lambda connection, told: told(method, "cn-44", filing_event(2, "b")))
+        await eventually(lambda: len(filings_in_journal(one)) == 2)
+
+    assert [message.header.traceparent for message in one.hub.journal] == [trace, ""]
 
 
 async def test_what_is_told_while_a_start_reads_older_events_leaves_behind_them(one: Country) -> None:
