@@ -17,6 +17,7 @@ from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.domain.card_state import Card, Cardholder, Machine, holder_key
 from onecard_broker.operations.card_loading import CardLoader, Loaded
+from onecard_broker.records.card_copy import lock_loading
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import Connection, connect
 from onecard_protocol.card_snapshot import BLOCK_BYTES, write_snapshot
@@ -234,6 +235,22 @@ def other_count(content: bytes) -> bytes:
 
 def of_nobody(content: bytes) -> bytes:
     return content.replace(b"cn-11 40\n", b"cn-99 40\n")
+
+
+async def test_a_second_load_is_refused_while_another_one_is_under_way_and_not_after_it(
+    connection: Connection, postgres_dsn: str, tmp_path: Path
+) -> None:
+    content = snapshot(list(snapshot_cards(4)))
+    other = await connect(postgres_dsn, application_name="another load")
+    assert await lock_loading(other)
+    with pytest.raises(OneCardError, match="another load") as caught:
+        await load(postgres_dsn, tmp_path, content)
+    assert caught.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+    loading = asyncio.create_task(load(postgres_dsn, tmp_path, content))
+    await asyncio.sleep(0.2)  # It ends after the next one asked first, as the server may notice late that it did.
+    await other.close()
+
+    assert (await loading).taken_count == 4
 
 
 @pytest.mark.parametrize("damage", [cut, without_last_line, one_bit_more, longer, other_count, of_nobody])

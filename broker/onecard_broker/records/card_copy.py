@@ -7,6 +7,7 @@ one behind the other; what the registry knows already stays as it is.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import itertools
@@ -324,9 +325,17 @@ KNOWN: Final = (
 
 
 async def lock_loading(connection: Connection) -> bool:
-    """Keep others from loading until the connection ends; False if another one loads."""
-    cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtext('onecard.card-load'))")
-    return await cursor.fetchone() == (True,)
+    """Keep others from loading until the connection ends; False if another one loads.
+
+    The server notices a moment later that a connection ended, so a load right after one that failed asks again.
+    """
+    for pause_s in (*(0.1,) * 10, None):
+        cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtext('onecard.card-load'))")
+        if await cursor.fetchone() == (True,):
+            return True
+        if pause_s is not None:
+            await asyncio.sleep(pause_s)
+    return False
 
 
 async def take_over(
