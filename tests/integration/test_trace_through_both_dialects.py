@@ -10,13 +10,9 @@ import pytest
 
 from onecard.exchange.v1 import message_pb2
 from onecard.medical.v1 import coverage_pb2_grpc
-from onecard_adapters.connectors.http import HttpAnswer, LocalHttpClient, LocalHttpServer
-from onecard_adapters.dialects.infno.care import build_care
+from onecard_adapters.connectors.http import HttpAnswer, LocalHttpClient
 from onecard_protocol.tracing import TRACEPARENT
-from onecard_stubs.guangdong.core import GuangdongCore
-from onecard_stubs.guangdong.hospital import Hospital
-from onecard_stubs.population import Population
-from tests.support.infno_country import care_settings, open_memory
+from tests.support.infno_country import guangdong_hospital
 from tests.support.sdk_country import country
 from tests.support.sichuan import sichuan
 
@@ -41,18 +37,7 @@ async def test_a_hospitals_trace_reaches_the_core_of_the_other_province(
         await stack.enter_async_context(sichuans)
         await sichuans.wait_ready()
         national = await stack.enter_async_context(one.province("cn-44"))
-        core = GuangdongCore(Population(province_area="440000", count=3))
-        await core.start()
-        stack.push_async_callback(core.stop)
-        memory = await stack.enter_async_context(open_memory(tmp_path / "care.db"))
-        client = LocalHttpClient(url=core.url)
-        stack.push_async_callback(client.close)
-        care = build_care(care_settings(core.url), memory, national, client)
-        server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/fsi": care})
-        await server.start()
-        stack.push_async_callback(server.stop)
-        hospital = Hospital(f"http://127.0.0.1:{server.port}/fsi")
-        stack.push_async_callback(hospital.close)
+        hospital = await stack.enter_async_context(guangdong_hospital(tmp_path, national))
         await hospital.sign_in()
         assert hospital._session is not None
         hospital._session.headers["traceparent"] = TRACE

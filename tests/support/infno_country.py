@@ -15,6 +15,7 @@ from onecard_adapters.connectors.http import Handler, LocalHttpClient, LocalHttp
 from onecard_adapters.dialects.infno.care import build_care
 from onecard_adapters.dialects.infno.insured import build_insured
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoInsuredSettings
+from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
@@ -134,6 +135,25 @@ async def open_memory(path: Path) -> AsyncIterator[EdgeMemory]:
         yield EdgeMemory(store, Sealer(bytes(range(32))))
     finally:
         await store.close()
+
+
+@contextlib.asynccontextmanager
+async def guangdong_hospital(directory: Path, exchange: NationalExchange) -> AsyncIterator[Hospital]:
+    """A hospital whose adapter, over HTTP, calls other provinces by this exchange."""
+    async with contextlib.AsyncExitStack() as stack:
+        core = GuangdongCore(Population(province_area="440000", count=3))
+        await core.start()
+        stack.push_async_callback(core.stop)
+        memory = await stack.enter_async_context(open_memory(directory / "care.db"))
+        client = LocalHttpClient(url=core.url)
+        stack.push_async_callback(client.close)
+        handler = build_care(care_settings(core.url), memory, exchange, client)
+        server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/fsi": handler})
+        await server.start()
+        stack.push_async_callback(server.stop)
+        hospital = Hospital(f"http://127.0.0.1:{server.port}/fsi")
+        stack.push_async_callback(hospital.close)
+        yield hospital
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-SUBMISSION_PAUSE_S: Final = 0.01
+_SUBMISSION_PAUSE_S: Final = 0.01
 """Submissions begin at least so far apart: more messages share a call, a signature, an append."""
 HELD_S_MAX: Final = 0.2
 """Nothing is held longer, whatever gateways tell."""
@@ -96,4 +96,4 @@ class Departures:
                     return 0.0
             if is_any_asked and now_s < appends.next_s + _TELLING_S:
                 return appends.next_s + _TELLING_S - now_s
-        return max(self._last_s + SUBMISSION_PAUSE_S - now_s, 0.0)
+        return max(self._last_s + _SUBMISSION_PAUSE_S - now_s, 0.0)

@@ -102,7 +102,6 @@ class Sending:
 
     async def write(self, operation: Telling[_Result]) -> _Result:
         """Run an operation of the store; the events that it tells are durable with what it writes, and sent then."""
-
         traceparent = TRACEPARENT.get()  # Here: the operation may run in a thread.
 
         def write(connection: sqlite3.Connection) -> tuple[_Result, list[Outgoing]]:

@@ -329,12 +329,11 @@ async def lock_loading(connection: Connection) -> bool:
 
     The server notices a moment later that a connection ended, so a load right after one that failed asks again.
     """
-    for pause_s in (*(0.1,) * 10, None):
+    for _ in range(10):
         cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtext('onecard.card-load'))")
         if await cursor.fetchone() == (True,):
             return True
-        if pause_s is not None:
-            await asyncio.sleep(pause_s)
+        await asyncio.sleep(0.1)
     return False
 
 

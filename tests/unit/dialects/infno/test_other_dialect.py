@@ -1,39 +1,21 @@
 """A Guangdong hospital's infno and a Sichuan core's GBK XML meet in the national messages, code for code."""
 
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from onecard_adapters.connectors.http import LocalHttpClient, LocalHttpServer
-from onecard_adapters.dialects.infno.care import build_care
-from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.guangdong.hospital import Credential, Hospital, Stay
-from onecard_stubs.population import Population
 from onecard_stubs.sichuan import trades
 from onecard_stubs.sichuan.soap import Message
 from onecard_stubs.sichuan.state import CoreState, Output
-from tests.support.infno_country import ADMITTED, ITEMS, TODAY, care_settings, open_memory
+from tests.support.infno_country import ADMITTED, ITEMS, TODAY, guangdong_hospital
 from tests.support.sichuan import Sichuan, sichuan
 
 
 @pytest.fixture
 async def ends(tmp_path: Path) -> AsyncIterator[tuple[Hospital, Sichuan]]:
-    async with contextlib.AsyncExitStack() as stack:
-        insured = await stack.enter_async_context(sichuan(tmp_path))
-        core = GuangdongCore(Population(province_area="440000", count=3))
-        await core.start()
-        stack.push_async_callback(core.stop)
-        memory = await stack.enter_async_context(open_memory(tmp_path / "care.db"))
-        client = LocalHttpClient(url=core.url)
-        stack.push_async_callback(client.close)
-        handler = build_care(care_settings(core.url), memory, insured.exchange, client)
-        server = LocalHttpServer(host="127.0.0.1", port=0, routes={"/fsi": handler})
-        await server.start()
-        stack.push_async_callback(server.stop)
-        hospital = Hospital(f"http://127.0.0.1:{server.port}/fsi")
-        stack.push_async_callback(hospital.close)
+    async with sichuan(tmp_path) as insured, guangdong_hospital(tmp_path, insured.exchange) as hospital:
         yield hospital, insured
 
 
