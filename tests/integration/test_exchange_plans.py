@@ -64,7 +64,7 @@ async def fill(connection: Connection) -> None:
             decided_ms=now_ms(),
             position=number,
         )
-        await store.save_known(connection, [(partition, known)])
+        await store.save_known(connection, [(partition, known)], are_new=True)
         await store.save_timers(connection, [(partition, timer)], [])
         await store.save_outputs(connection, [output])
 

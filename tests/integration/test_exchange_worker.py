@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Any
 
 import pytest
 
 from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.directory.signing import sign_control
-from onecard_broker.domain.model import Effect, Inbound, State
+from onecard_broker.domain.model import Effect, Inbound, MessageKey, State
+from onecard_broker.exchange.recent import Recent
 from onecard_broker.journal import JOURNAL_TOPIC, control_record, message_record
 from onecard_broker.log.port import Log, Record
+from onecard_broker.records import exchange_store
+from onecard_broker.records.pool import Connection
 from onecard_protocol.clock import now_ms
 from onecard_protocol.messages import MESSAGE_CONTEXT, Message
 from onecard_protocol.signatures.blocks import BlockVerifier
@@ -68,6 +72,49 @@ async def test_a_repeated_request_is_delivered_once_and_gets_its_stored_answer_a
     answers = await exchange.inbox("cn-44")
     assert [answer.message for answer in answers] == [reply, reply]
     assert [answer.number for answer in answers] == [1, 2]
+
+
+async def test_what_was_just_decided_is_not_asked_for_again(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request, its answer and a repeat cost the database no question about them."""
+    real, asked = exchange_store.load_known, set[MessageKey]()
+
+    async def watched(connection: Connection, keys: Collection[tuple[int, MessageKey]]) -> Any:
+        asked.update(key for _, key in keys)
+        return await real(connection, keys)
+
+    monkeypatch.setattr(exchange_store, "load_known", watched)
+    await exchange.drained()  # The partitions are taken: what is made from here on may be new.
+    request = make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query())
+    await exchange.append([(3, "aa", request)])
+    await exchange.drained()
+    (delivered,) = await exchange.inbox("cn-51")
+    await exchange.answer(delivered, coverage_pb2.QueryCoverageResponse())
+    await exchange.append([(3, "aa", request)])
+    await exchange.drained()
+    assert len(await exchange.inbox("cn-44")) == 2
+    assert not asked
+
+
+async def test_a_repeat_that_seems_new_is_found_out_by_the_database(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 1 holds whatever the clocks say: nothing is delivered twice, and what came with the repeat is decided."""
+    request, beside = (make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query()) for _ in range(2))
+    await exchange.append([(3, "aa", request)])
+    await exchange.drained()
+    (delivered,) = await exchange.inbox("cn-51")
+    reply = await exchange.answer(delivered, coverage_pb2.QueryCoverageResponse())
+    await exchange.drained()
+    await exchange.stop()
+    begin = Recent.begin
+    monkeypatch.setattr(Recent, "begin", lambda self, now_ms: begin(self, 0))
+    await exchange.start()
+    await exchange.append([(3, "aa", request), (3, "aa", reply), (3, "aa", beside)])
+    await exchange.drained()
+    assert [one.message for one in await exchange.inbox("cn-51")] == [request, beside]
+    assert [one.message for one in await exchange.inbox("cn-44")] == [reply, reply]
 
 
 async def test_other_content_under_a_used_id_is_refused_with_a_signed_rejection(exchange: Exchange) -> None:

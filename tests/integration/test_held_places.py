@@ -136,10 +136,10 @@ async def test_what_postgresql_refuses_is_found_by_halves_and_held(
     offender = messages[11]
     real = exchange_store.save_known
 
-    async def save_known(connection: Connection, rows: Sequence[tuple[int, KnownMessage]]) -> None:
+    async def save_known(connection: Connection, rows: Sequence[tuple[int, KnownMessage]], *, are_new: bool) -> None:
         if any(known.key == offender.key and known.state != "held" for _, known in rows):
             await connection.execute("SELECT repeat('x', -1)::int")
-        await real(connection, rows)
+        await real(connection, rows, are_new=are_new)
 
     monkeypatch.setattr(exchange_store, "save_known", save_known)
     await exchange.append([(3, "ab"[index % 2] * 2, message) for index, message in enumerate(messages)])

@@ -123,6 +123,7 @@ class Batch:
         self.overlays: dict[int, Overlay] = {}
         self.known: dict[tuple[int, MessageKey], KnownMessage] = {}
         self.aggregates: dict[tuple[int, AggregateKey], Any] = {}
+        self.assumed_new: set[tuple[int, MessageKey]] = set()
         self.timers_set: dict[tuple[int, bytes], Timer] = {}
         self.timers_gone: set[tuple[int, bytes]] = set()
         self.drafts: list[Draft] = []

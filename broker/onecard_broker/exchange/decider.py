@@ -11,7 +11,8 @@ import asyncio
 import dataclasses
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any
 
 import psycopg
 
@@ -32,13 +33,14 @@ from onecard_broker.domain.model import (
 from onecard_broker.exchange import holding
 from onecard_broker.exchange.batch import Batch, OwnedPartition
 from onecard_broker.exchange.inbounds import Entry, read_entry
+from onecard_broker.exchange.recent import KnownKey, Recent
 from onecard_broker.journal import JOURNAL_TOPIC, answers_text
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
 from onecard_broker.records.parking import Parked
 from onecard_broker.records.pool import Connection, one_trip
-from onecard_broker.records.state_tables import StateTables
+from onecard_broker.records.state_tables import StateKey, StateTables
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.messages import Message
@@ -46,6 +48,10 @@ from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.signer import Signer
 
 log = logging.getLogger(__name__)
+
+
+class _Unproved(Exception):
+    """A message that was assumed to be new gets no row that would prove it."""
 
 
 class Decider:
@@ -80,14 +86,15 @@ class Decider:
         records: Sequence[LoggedRecord],
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
+        recent: Recent,
         published: Mapping[tuple[str, int], int],
     ) -> list[store.Output]:
-        """Decide the records and commit; updates `partitions` and last `numbers`, returns the outputs to publish.
+        """Decide the records and commit; updates `partitions`, last `numbers` and `recent`, returns what to publish.
 
         Raises OwnershipLost, and psycopg.OperationalError when the database is away; then nothing was changed.
         """
         entries = deque(self._read(record) for record in records)
-        return await self._process(connection, entries, partitions, numbers, published)
+        return await self._process(connection, entries, partitions, numbers, recent, published)
 
     async def _process(
         self,
@@ -95,9 +102,11 @@ class Decider:
         entries: deque[Entry],
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
+        recent: Recent,
         published: Mapping[tuple[str, int], int],
     ) -> list[store.Output]:
         outputs: list[store.Output] = []
+        may_assume = True
         while True:
             await self._load_let_go(connection, partitions, entries)
             if not entries:
@@ -108,16 +117,21 @@ class Decider:
             for owned in batch.owned.values():
                 owned.let_go = frozenset()  # They stand in front.
             try:
-                await self._load(connection, batch, entries)
+                await self._load(connection, batch, entries, recent, may_assume=may_assume)
                 self._decide(batch, entries)
-                outputs += await self._commit(connection, batch, partitions, numbers, published)
-            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                _check_proof(batch, entries)
+                outputs += await self._commit(connection, batch, partitions, numbers, recent, published)
+            except (_Unproved, psycopg.DataError, psycopg.IntegrityError) as error:
                 # What another owner has written meanwhile is refused too: its delivery numbers are ours.
                 await store.check_owned(connection, {part: owned.position for part, owned in partitions.items()})
                 originals = [entry for entry in undone if not entry.is_disposed]
-                log.warning("the database refused %d records (%s): bisecting", len(originals), type(error).__name__)
                 for owned in partitions.values():
                     owned.let_go = frozenset()  # They are among the originals.
+                if batch.assumed_new:  # One of them may be a repeat: what is known of all is asked for.
+                    may_assume = False
+                    entries = deque(self._again(entry.record, entry.parked) for entry in originals)
+                    continue
+                log.warning("the database refused %d records (%s): bisecting", len(originals), type(error).__name__)
                 if len(originals) == 1:
                     (offender,) = originals
                     if offender.held_because or offender.control is not None:
@@ -128,7 +142,7 @@ class Decider:
                     half = len(originals) // 2
                     for part in (originals[:half], originals[half:]):
                         again = deque(self._again(entry.record, entry.parked) for entry in part)
-                        outputs += await self._process(connection, again, partitions, numbers, {})
+                        outputs += await self._process(connection, again, partitions, numbers, recent, {})
                     return outputs
             published = {}
 
@@ -203,7 +217,9 @@ class Decider:
 
     # ---- loading ---------------------------------------------------------------------------------------------------
 
-    async def _load(self, connection: Connection, batch: Batch, entries: Sequence[Entry]) -> None:
+    async def _load(
+        self, connection: Connection, batch: Batch, entries: Sequence[Entry], recent: Recent, *, may_assume: bool
+    ) -> None:
         known_wanted: set[tuple[int, MessageKey]] = set()
         aggregates_wanted: set[tuple[int, AggregateKey]] = set()
         timers_wanted: set[tuple[int, bytes]] = set()
@@ -214,11 +230,15 @@ class Decider:
             elif entry.inbound is not None:
                 needs = self._needs(entry)
                 known_wanted.update((partition, key) for key in needs.known)
+                if may_assume and (own := _own_key(entry.inbound)) and recent.seems_new((partition, own)):
+                    batch.assumed_new.add((partition, own))
                 aggregates_wanted.update((partition, key) for key in needs.aggregates)
         for (partition, timer_id), timer in (await store.load_timers(connection, timers_wanted)).items():
             batch.overlay(partition).timers[timer_id] = timer
             known_wanted.add((partition, timer.request))
-        for (partition, key), known in (await store.load_known(connection, known_wanted)).items():
+        for (partition, key), known in (
+            await self._load_known(connection, known_wanted - batch.assumed_new, recent)
+        ).items():
             batch.overlay(partition).known[key] = known
         for partition, key in known_wanted:
             batch.overlay(partition).loaded_known.add(key)
@@ -229,14 +249,30 @@ class Decider:
                 more = conversation.needs_after(inbound, batch.overlay(inbound.partition).known)
                 aggregates_wanted.update((inbound.partition, key) for key in more.aggregates)
                 answers_wanted.update(more.answers)
-        for (partition, aggregate), data in (await self._states.load(connection, aggregates_wanted)).items():
-            overlay = batch.overlay(partition)
-            overlay.aggregates[aggregate] = overlay.stored[aggregate] = data
+        for (partition, aggregate), data in (await self._load_states(connection, aggregates_wanted, recent)).items():
+            if data is not None:
+                overlay = batch.overlay(partition)
+                overlay.aggregates[aggregate] = overlay.stored[aggregate] = data
         for partition, aggregate in aggregates_wanted:
             batch.overlay(partition).loaded_aggregates.add(aggregate)
         answers = await store.load_messages(connection, answers_wanted)
         for overlay in batch.overlays.values():
             overlay.answers.update(answers)
+
+    async def _load_known(
+        self, connection: Connection, wanted: Set[KnownKey], recent: Recent
+    ) -> dict[KnownKey, KnownMessage]:
+        had = recent.known(wanted)
+        loaded = await store.load_known(connection, wanted - had.keys())
+        recent.keep_known(loaded)
+        return had | loaded
+
+    async def _load_states(self, connection: Connection, wanted: Set[StateKey], recent: Recent) -> dict[StateKey, Any]:
+        had = recent.states(wanted)
+        missing = wanted - had.keys()
+        loaded = await self._states.load(connection, missing)
+        recent.keep_states({key: loaded.get(key) for key in missing if self._states.has_one_writer(key[1])})
+        return had | loaded
 
     def _needs(self, entry: Entry) -> Needs:
         assert entry.inbound is not None
@@ -406,6 +442,7 @@ class Decider:
         batch: Batch,
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
+        recent: Recent,
         published: Mapping[tuple[str, int], int],
     ) -> list[store.Output]:
         reached = dict(numbers)
@@ -422,7 +459,9 @@ class Decider:
         moves = batch.moves()
         async with one_trip(connection, check=lambda: store.check_advanced(advanced, moves)):
             advanced = await store.advance(connection, moves)
-            await store.save_known(connection, [(partition, known) for (partition, _), known in batch.known.items()])
+            for are_new in (True, False):
+                rows = [(key[0], row) for key, row in batch.known.items() if (key in batch.assumed_new) is are_new]
+                await store.save_known(connection, rows, are_new=are_new)
             await self._states.save(connection, batch.state_changes())
             await store.save_timers(
                 connection,
@@ -435,4 +474,23 @@ class Decider:
             await store.save_published(connection, published)
         numbers.update(reached)
         partitions.update(batch.owned)
+        recent.keep_known(batch.known)
+        recent.keep_states({key: data for key, data in batch.aggregates.items() if self._states.has_one_writer(key[1])})
         return outputs
+
+
+def _own_key(inbound: Inbound) -> MessageKey | None:
+    """The key of a message that comes, for all one can tell, for the first time."""
+    if inbound.origin is not Origin.MESSAGE or inbound.is_replay or inbound.message is None:
+        return None
+    return inbound.message.key
+
+
+def _check_proof(batch: Batch, left: Iterable[Entry]) -> None:
+    """Raise _Unproved unless each message that was assumed to be new gets its first row, or is left to be decided."""
+    unproved = batch.assumed_new - batch.known.keys()
+    if unproved:
+        inbounds = ((entry.record.partition, entry.inbound) for entry in left)
+        unproved -= {(part, key) for part, inbound in inbounds if inbound and (key := _own_key(inbound))}
+    if unproved:
+        raise _Unproved

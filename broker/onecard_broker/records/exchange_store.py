@@ -152,18 +152,28 @@ async def load_known(
     return found
 
 
-async def save_known(connection: Connection, rows: Collection[tuple[int, KnownMessage]]) -> None:
-    """Insert or replace what is known; at most one row a message in a call."""
+_INSERT_KNOWN: Final = (
+    "INSERT INTO known_messages (day, partition, sender, id, digest, recipient, method, subject, state,"
+    " answer_sender, answer_id, aggregates)"
+    " SELECT * FROM unnest(%b::int[], %b::int[], %b::text[], %b::bytea[], %b::bytea[], %b::text[], %b::text[],"
+    " %b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[])"
+)
+_REPLACE_KNOWN: Final = (
+    _INSERT_KNOWN + " ON CONFLICT (day, partition, sender, id) DO UPDATE SET state = EXCLUDED.state,"
+    " answer_sender = EXCLUDED.answer_sender, answer_id = EXCLUDED.answer_id, aggregates = EXCLUDED.aggregates,"
+    " subject = EXCLUDED.subject"
+)
+
+
+async def save_known(connection: Connection, rows: Collection[tuple[int, KnownMessage]], *, are_new: bool) -> None:
+    """Insert what is new, or replace what may be known; at most one row a message in a call.
+
+    A row that is said to be new and is not is a psycopg.errors.UniqueViolation.
+    """
     if not rows:
         return
     await connection.execute(
-        "INSERT INTO known_messages (day, partition, sender, id, digest, recipient, method, subject, state,"
-        " answer_sender, answer_id, aggregates)"
-        " SELECT * FROM unnest(%b::int[], %b::int[], %b::text[], %b::bytea[], %b::bytea[], %b::text[], %b::text[],"
-        " %b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[])"
-        " ON CONFLICT (day, partition, sender, id) DO UPDATE SET state = EXCLUDED.state,"
-        " answer_sender = EXCLUDED.answer_sender, answer_id = EXCLUDED.answer_id, aggregates = EXCLUDED.aggregates,"
-        " subject = EXCLUDED.subject",
+        _INSERT_KNOWN if are_new else _REPLACE_KNOWN,
         (
             int4s([day_of(message_time_ms(known.id)) for _, known in rows]),
             int4s([partition for partition, _ in rows]),

@@ -49,6 +49,10 @@ class StateTables:
         for _, table in self._tables:
             await table.prepare(connection, partitions)
 
+    def has_one_writer(self, key: AggregateKey) -> bool:
+        """Whether nobody but the owner of its partition ever writes it; a card registry is also loaded as a whole."""
+        return not any(key.startswith(prefix) for prefix, _ in self._tables)
+
     async def load(self, connection: Connection, keys: Collection[StateKey]) -> dict[StateKey, Any]:
         """The states that exist among these."""
         found: dict[StateKey, Any] = {}
