@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from pathlib import Path
 
 import grpc
@@ -13,11 +13,12 @@ import pytest
 
 from onecard.exchange.v1 import message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.admission.rules import check_form
+from onecard_broker.gateway import answers_due
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
-from onecard_protocol.messages import MESSAGE_CONTEXT, RECEIPT_CONTEXT, from_wire
+from onecard_protocol.messages import MESSAGE_CONTEXT, RECEIPT_CONTEXT, from_wire, parse_message
 from onecard_protocol.signatures.blocks import BlockVerifier, sign_batch
 from onecard_protocol.signatures.engine import native_engine
 from tests.support.bad_messages import RefusalSigners, refusal_records, refusals, wrong_digit
@@ -32,6 +33,7 @@ from tests.support.gateway import (
     running_hub,
 )
 from tests.support.messages import (
+    covered,
     make_event,
     make_request,
     person,
@@ -62,6 +64,40 @@ async def test_who_submits_is_told_how_long_the_journal_gathers(
 
     assert response.gathering_ms == gathering_ms
     assert [result.WhichOneof("result") for result in response.results] == ["receipt"]
+
+
+@pytest.mark.parametrize("gathering_s", [0.0, 0.05])
+async def test_who_answers_promptly_is_waited_for_and_told_so(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, gathering_s: float
+) -> None:
+    coming: list[Hashable] = []
+    came: list[Hashable] = []
+
+    def note_coming(log: EmbeddedLog, what: Hashable, *, within_s: float | None = None) -> None:
+        if within_s is not None:
+            coming.append(what)
+
+    monkeypatch.setattr(EmbeddedLog, "gathering_s", gathering_s)
+    monkeypatch.setattr(EmbeddedLog, "coming", note_coming)
+    monkeypatch.setattr(EmbeddedLog, "came", lambda log, what: came.append(what))
+    monkeypatch.setattr(answers_due, "PROMPT_S_MAX", 60.0)
+    requests = [make_request(hub.signers["cn-44"], now_ms()) for _ in range(2)]
+    asked = [("cn-51", parse_message(one.header, one.payload, one.signature).header.id) for one in requests]
+    async with hub.receiver("cn-51") as insured, hub.receiver("cn-44") as care:
+        insured.answer = covered
+        for count, request in enumerate(requests, 1):
+            assert reasons(await hub.submit("cn-44", request)) == ["RECEIPT"]
+            await care.messages(count)
+    assert coming == asked[1:], "nothing was known of it at first"
+    assert [what for what in came if what in asked] == asked
+
+    for participant, recipient in (("cn-51", "cn-44"), ("cn-44", "cn-51")):
+        event = make_event(hub.signers[participant], now_ms(), sender=participant, recipient=recipient)
+        async with hub.channel(participant) as channel:
+            response = await service_pb2_grpc.SubmissionServiceStub(channel).SubmitBatch(
+                service_pb2.SubmitBatchRequest(messages=[event])
+            )
+        assert response.holding_ms == (15 if gathering_s and participant == "cn-51" else 0)
 
 
 async def test_each_message_of_a_batch_gets_its_own_receipt_or_refusal(hub: Hub) -> None:

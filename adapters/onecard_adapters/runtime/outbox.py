@@ -21,6 +21,7 @@ from onecard_protocol.value_class import value_class
 
 REFUSED_KEPT_MS: Final = 90 * 24 * 3_600_000
 """How much longer than others a refused event is kept."""
+_ANSWER_KINDS: Final = frozenset({message_pb2.MESSAGE_KIND_REPLY, message_pb2.MESSAGE_KIND_REJECTION})
 _PAYLOAD = b"outbox.payload"
 _ANSWER = b"answers.payload"
 
@@ -56,6 +57,11 @@ class Outgoing:
     def is_request(self) -> bool:
         """Whether an answer is owed to us."""
         return self.kind == message_pb2.MESSAGE_KIND_REQUEST
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it answers a request."""
+        return self.kind in _ANSWER_KINDS
 
 
 @value_class(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,11 @@ class Processing:
     def __len__(self) -> int:
         return len(self._work)
 
+    @property
+    def making_count(self) -> int:
+        """Messages that are worked on at this moment, whose answers come soon."""
+        return self._work.active_count
+
     async def load(self) -> int:
         """Take up what a former process left; returns how many messages."""
         left = await self._store.run(lambda connection: inbox.unfinished(connection, self._sealer))

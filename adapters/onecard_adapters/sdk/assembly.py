@@ -118,6 +118,7 @@ def assemble(
         signing=signing,
         verification=verification,
         clock=clock,
+        making_count=lambda: processing.making_count,
     )
     resolution = Resolution(
         store=store,

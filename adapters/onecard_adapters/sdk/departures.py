@@ -32,6 +32,8 @@ class Appends:
         """Nothing is."""
         self.next_s = float("-inf")
         """When it appends what it gathers, by the loop's clock; in the past: it gathers nothing, or is too far away."""
+        self.holding_s = 0.0
+        """How much longer it waits for answers of ours."""
         self._way_s = FIRST_LEAD_S / 2
         self._way_differs_s = FIRST_LEAD_S / 8
 
@@ -47,8 +49,8 @@ class Appends:
             self._way_s,
         )
 
-    def told(self, gathering_ms: int, journaling_ms: int, left_s: float) -> None:
-        """Learn from the answer to a submission that left at `left_s`: the two are what `SubmitBatchResponse` tells.
+    def told(self, gathering_ms: int, journaling_ms: int, left_s: float, *, holding_ms: int = 0) -> None:
+        """Learn from the answer to a submission that left at `left_s`: the rest is what `SubmitBatchResponse` tells.
 
         The way counts from the departure until all is checked, and back: so late the gateway's time is known here.
         """
@@ -59,6 +61,7 @@ class Appends:
             self._way_differs_s += (abs(way_s - self._way_s) - self._way_differs_s) / 4
             self._way_s += (way_s - self._way_s) / 8
         gathering_s = min(gathering_ms / 1_000, HELD_S_MAX)
+        self.holding_s = min(holding_ms / 1_000, HELD_S_MAX)
         # An append that was known of stays known, though this news of it comes too late to be in time for it.
         is_known = gathering_s > self.leads_s[0] or now_s < self.next_s
         self.next_s = now_s + gathering_s if gathering_ms and is_known else float("-inf")
@@ -81,19 +84,29 @@ class Departures:
         self._last_s = self._waiting_since_s = asyncio.get_running_loop().time()
         return self._last_s
 
-    def next_in_s(self, appends: Appends, waiting_count: int, *, is_any_asked: bool) -> float:
+    def next_in_s(
+        self, appends: Appends, waiting_count: int, *, is_any_asked: bool, making_count: int | None = None
+    ) -> float:
         """How long from now the next submission waits; look again then.
 
-        `is_any_asked`: whether a submission is under way, whose answer will tell of the next append.
+        `is_any_asked`: whether a submission is under way, whose answer will tell of the next append. `making_count`:
+        how many answers are in the making beside those that wait; None where no answer waits.
         """
         now_s = asyncio.get_running_loop().time()
-        if waiting_count < MANY and now_s - self._waiting_since_s < HELD_S_MAX:
-            *departures_s, too_late_s = (appends.next_s - lead_s for lead_s in appends.leads_s)
-            for departure_s in departures_s:
-                if now_s < departure_s:
-                    return departure_s - now_s
-                if self._last_s < departure_s - TICK_S and now_s < too_late_s:
-                    return 0.0
-            if is_any_asked and now_s < appends.next_s + _TELLING_S:
-                return appends.next_s + _TELLING_S - now_s
-        return max(self._last_s + _SUBMISSION_PAUSE_S - now_s, 0.0)
+        apart_s = max(self._last_s + _SUBMISSION_PAUSE_S - now_s, 0.0)
+        if waiting_count >= MANY or now_s - self._waiting_since_s >= HELD_S_MAX:
+            return apart_s
+        surely_s, mostly_s, barely_s = (appends.next_s - lead_s for lead_s in appends.leads_s)
+        last_s, too_late_s = mostly_s, barely_s
+        if making_count is not None and appends.holding_s:
+            last_s, too_late_s = surely_s + appends.holding_s, barely_s + appends.holding_s
+            if not making_count and now_s < too_late_s:
+                return apart_s  # Nothing is waited for: these are the answers to what the last append brought.
+        for departure_s, misses_s in ((surely_s, barely_s), (last_s, too_late_s)):
+            if now_s < departure_s:
+                return departure_s - now_s
+            if self._last_s < departure_s - TICK_S and now_s < misses_s:
+                return 0.0
+        if is_any_asked and now_s < appends.next_s + _TELLING_S:
+            return appends.next_s + _TELLING_S - now_s
+        return apart_s

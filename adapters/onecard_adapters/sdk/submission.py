@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2, service_pb2
@@ -51,14 +51,17 @@ class Submission:
         signing: AdaptiveSigning,
         verification: Verification,
         clock: HubClock,
+        making_count: Callable[[], int],
         held_count_max: int = HELD_COUNT_MAX,
     ) -> None:
+        """`making_count` tells how many answers are in the making."""
         self._store = store
         self._sealer = sealer
         self._gateways = gateways
         self._signing = signing
         self._verification = verification
         self._clock = clock
+        self._making_count = making_count
         self._held_count_max = held_count_max
         self._queue: deque[Outgoing] = deque()
         self._held: set[bytes] = set()
@@ -95,7 +98,7 @@ class Submission:
                 self._departures.begin_waiting()
             self._queue.append(outgoing)
             self._held.add(outgoing.id)
-            if len(self._queue) >= MANY:
+            if outgoing.is_answer or len(self._queue) >= MANY:
                 self._look_again.set()
         self._changed.set()
 
@@ -114,9 +117,7 @@ class Submission:
             while True:
                 if self._is_more_stored and not self._queue:
                     await self._load()
-                appends = self._gateways.current.appends
-                next_in_s = self._departures.next_in_s(appends, len(self._queue), is_any_asked=self._asked_count > 0)
-                pause_s = max(self._paused_until_s - loop.time(), next_in_s)
+                pause_s = max(self._paused_until_s - loop.time(), self._next_in_s())
                 if pause_s > 0:
                     self._look_again.clear()
                     with contextlib.suppress(TimeoutError):
@@ -135,6 +136,17 @@ class Submission:
         finally:
             for task in self._in_flight:
                 task.cancel()
+
+    def _next_in_s(self) -> float:
+        count = len(self._queue)
+        # Of many it does not matter what they are.
+        is_answering = count < MANY and any(outgoing.is_answer for outgoing in self._queue)
+        return self._departures.next_in_s(
+            self._gateways.current.appends,
+            count,
+            is_any_asked=self._asked_count > 0,
+            making_count=self._making_count() if is_answering else None,
+        )
 
     async def _load(self) -> None:
         held = frozenset(self._held)

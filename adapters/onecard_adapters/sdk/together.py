@@ -54,7 +54,7 @@ async def submit(
         )
     except grpc.aio.AioRpcError as error:
         return refusal_of(error)
-    gateway.appends.told(response.gathering_ms, response.journaling_ms, left_s)
+    gateway.appends.told(response.gathering_ms, response.journaling_ms, left_s, holding_ms=response.holding_ms)
     if len(response.results) != len(messages):
         _log.error("gateway %s gave %d results for %d messages", gateway.address, len(response.results), len(messages))
         return None

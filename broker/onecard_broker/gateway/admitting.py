@@ -32,10 +32,11 @@ from onecard_broker.admission.subject import Subjects
 from onecard_broker.admission.times import check_age
 from onecard_broker.directory.model import Directory
 from onecard_broker.gateway.access_log import log_access, log_refused_access
+from onecard_broker.gateway.answers_due import AnswersDue
 from onecard_broker.gateway.micro_batches import MicroBatches
 from onecard_broker.gateway.readiness import ClockWatch, Readiness
 from onecard_broker.journal import message_record, question_record
-from onecard_broker.log.port import Appended, AppendFailed, Log, LogError, Record
+from onecard_broker.log.port import COMING_S, Appended, AppendFailed, Log, LogError, Record
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identifiers import id_text, new_message_id
@@ -111,6 +112,7 @@ class Admitting:
         clock: ClockWatch,
         clock_ms: Callable[[], int],
         is_reading: Callable[[str], bool],
+        answers_due: AnswersDue,
         executor: Executor,
         stats: Counter[str],
     ) -> None:
@@ -125,6 +127,7 @@ class Admitting:
         self._clock = clock
         self._clock_ms = clock_ms
         self._is_reading = is_reading
+        self._answers_due = answers_due
         self._stats = stats
         self._verifications: MicroBatches[SignedContent, bool] = MicroBatches(
             verifier.verify_batch,
@@ -145,8 +148,12 @@ class Admitting:
         self, signed: Sequence[message_pb2.SignedMessage], certificate_names: frozenset[str]
     ) -> list[Admitted | OneCardError]:
         """Each message ready for the journal, or why it is refused, in their order."""
-        with self._journal.coming():
+        one = object()
+        self._journal.coming(one)
+        try:
             return await self._admit(signed, certificate_names)
+        finally:
+            self._journal.came(one)
 
     async def _admit(
         self, signed: Sequence[message_pb2.SignedMessage], certificate_names: frozenset[str]
@@ -240,6 +247,10 @@ class Admitting:
         """How long from now messages are gathered for the journal's next append; 0 if it does not gather."""
         return math.ceil(self._journal.gathering_s * 1_000)
 
+    def holding_ms(self, participant: str) -> int:
+        """How much longer they are gathered while answers of a participant are missing that are due."""
+        return round(COMING_S * 1_000) if self.gathering_ms and self._answers_due.is_prompt(participant) else 0
+
     async def append(self, admitted: Sequence[Admitted]) -> list[Journaled | OneCardError]:
         """Append the messages; each is in the journal, or it is not known to be."""
         for one in admitted:
@@ -316,6 +327,8 @@ class Admitting:
 
     def _admitted(self, admission: Admission, circumstances: Circumstances) -> Admitted:
         message = admission.message
+        if message.header.kind in _ANSWERS:
+            self._answers_due.answered(message.header.sender, message.header.reply_to.id)
         if admission.partition is not None:
             pseudonym, partition = "", admission.partition
         else:

@@ -13,6 +13,7 @@ from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.model import Directory
+from onecard_broker.gateway.answers_due import AnswersDue
 from onecard_broker.gateway.bounded_writes import BoundedWrites
 from onecard_broker.gateway.cursors import Cursor, decode_cursor, encode_cursor
 from onecard_broker.gateway.recipients import Recipients
@@ -25,8 +26,8 @@ from onecard_broker.gateway.serving import (
 )
 from onecard_broker.gateway.store import OutputReader
 from onecard_broker.gateway.watermarks import Watermarks
-from onecard_broker.journal import DELIVERY_TYPE, NUMBER, inbox_topic
-from onecard_broker.log.cloud_events import HEADER, SIGNATURE
+from onecard_broker.journal import ANSWERS, DELIVERY_TYPE, NUMBER, inbox_topic
+from onecard_broker.log.cloud_events import HEADER, ID, SIGNATURE, SUBJECT
 from onecard_broker.log.port import Log, LoggedRecord, PositionAfterEnd, PositionBeforeStart, Reader
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -38,6 +39,7 @@ OPENING_SECONDS: Final = 10.0
 STREAMS_PER_PARTICIPANT_MAX: Final = 8
 _DELIVERY_TYPE: Final = DELIVERY_TYPE.encode()
 _NUMBER: Final = f"ce_{NUMBER}"
+_ANSWERS: Final = f"ce_{ANSWERS}"
 _BATCH_BYTES_MAX: Final = 2 * 1_048_576
 
 
@@ -50,6 +52,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         outputs: OutputReader,
         recipients: Recipients,
         watermarks: Watermarks,
+        answers_due: AnswersDue,
         directory: Callable[[], Directory],
         *,
         clock_ms: Callable[[], int],
@@ -59,6 +62,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         self._outputs = outputs
         self._recipients = recipients
         self._watermarks = watermarks
+        self._answers_due = answers_due
         self._directory = directory
         self._clock_ms = clock_ms
         self._streams: Counter[str] = Counter()
@@ -190,6 +194,9 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
             message.header = a2b_base64(values[HEADER])
             message.payload = record.value
             message.signature = a2b_base64(values.get(SIGNATURE, b""))
+            if _ANSWERS not in values:
+                method, message_id = values[SUBJECT].decode(), bytes.fromhex(values[ID].decode())
+                self._answers_due.delivered(stream.participant, method, message_id)
         response.batch.cursor = encode_cursor(
             Cursor(log_epoch=self._log.epoch, participant=stream.participant, positions=stream.reader.positions())
         )

@@ -23,6 +23,7 @@ from onecard_broker.directory.follower import ControlHistory, DirectoryFollower
 from onecard_broker.directory.model import Directory
 from onecard_broker.gateway import card_reads
 from onecard_broker.gateway.admitting import SIGNATURES_AT_ONCE, Admitting
+from onecard_broker.gateway.answers_due import AnswersDue
 from onecard_broker.gateway.call_bounds import CallBounds
 from onecard_broker.gateway.card_cache import CardCache, CardholderReader
 from onecard_broker.gateway.decisions import Decisions
@@ -85,6 +86,7 @@ class Gateway:
         self._watermarks = Watermarks(store)
         self._followers = InboxFollowers(journal, self.stats)
         subjects = Subjects(subject_key, journal.partition_count)
+        answers_due = AnswersDue(journal, methods)
         admitting = Admitting(
             journal=journal,
             directory=lambda: directory.directory,
@@ -97,6 +99,7 @@ class Gateway:
             clock=clock,
             clock_ms=clock_ms,
             is_reading=self._recipients.is_reading,
+            answers_due=answers_due,
             executor=self._executor,
             stats=self.stats,
         )
@@ -114,7 +117,13 @@ class Gateway:
             stats=self.stats,
         )
         self._delivery = Delivery(
-            journal, store, self._recipients, self._watermarks, lambda: directory.directory, clock_ms=clock_ms
+            journal,
+            store,
+            self._recipients,
+            self._watermarks,
+            answers_due,
+            lambda: directory.directory,
+            clock_ms=clock_ms,
         )
         self._directory_reading = DirectoryReading(directory, history, clock_ms=clock_ms)
         self._health = health_aio.HealthServicer()

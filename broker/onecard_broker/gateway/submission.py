@@ -63,7 +63,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         try:
             # Past this time the caller no longer knows; cancelling takes nothing back that is being appended.
             async with asyncio.timeout(SUBMIT_SECONDS):
-                return await self._admit_and_journal(request, names)
+                return await self._admit_and_journal(request, participant, names)
         except TimeoutError:
             refusal = OneCardError(
                 errors_pb2.ERROR_REASON_INTERNAL,
@@ -89,7 +89,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         return participant
 
     async def _admit_and_journal(
-        self, request: service_pb2.SubmitBatchRequest, names: frozenset[str]
+        self, request: service_pb2.SubmitBatchRequest, participant: str, names: frozenset[str]
     ) -> service_pb2.SubmitBatchResponse:
         outcomes = await self._admitting.admit(request.messages, names)
         loop = asyncio.get_running_loop()
@@ -108,6 +108,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
             else:
                 result.refusal.CopyFrom(refusal_message(end))
         response.gathering_ms = self._admitting.gathering_ms
+        response.holding_ms = self._admitting.holding_ms(participant)
         response.journaling_ms = round((loop.time() - checked_s) * 1_000)
         return response
 

@@ -14,6 +14,8 @@ from functools import lru_cache
 from onecard_broker.log.port import LoggedRecord, Record
 from onecard_protocol.value_class import value_class
 
+ID = "ce_id"
+SUBJECT = "ce_subject"
 HEADER = "onecard-header"
 SIGNATURE = "onecard-signature"
 
@@ -53,14 +55,14 @@ def encode(*, topic: str, partition: int, key: bytes, event: CloudEvent) -> Reco
         raise ValueError("an event has an id, a source and a type")
     headers = [
         _SPECVERSION,
-        ("ce_id", event.id.encode()),
+        (ID, event.id.encode()),
         ("ce_source", _text(event.source)),
         ("ce_type", _text(event.type)),
         ("ce_time", _time_text(event.time_ms)),
         ("content-type", _text(event.content_type)),
     ]
     if event.subject:
-        headers.append(("ce_subject", _text(event.subject)))
+        headers.append((SUBJECT, _text(event.subject)))
     for name, value in event.extensions.items():
         headers.append((_extension_header(name), value.encode()))
     if event.header:

@@ -6,12 +6,10 @@ appended by one statement. The append time is the database's clock, kept from fa
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -139,9 +137,11 @@ class EmbeddedLog:
         """Nothing gathers longer than the append before it takes."""
         return 0.0
 
-    def coming(self) -> AbstractContextManager[None]:
+    def coming(self, what: Hashable, *, within_s: float | None = None) -> None:
         """Nothing gathers here."""
-        return contextlib.nullcontext()
+
+    def came(self, what: Hashable) -> None:
+        """Nothing was waited for."""
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Append records; see `Log.append`."""

@@ -2,8 +2,7 @@
 
 import asyncio
 import importlib.util
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Hashable, Mapping, Sequence
 
 from aiokafka.util import NO_EXTENSIONS
 
@@ -86,9 +85,13 @@ class KafkaLog:
         """See `Log.gathering_s`."""
         return self._appender.gathering_s
 
-    def coming(self) -> AbstractContextManager[None]:
+    def coming(self, what: Hashable, *, within_s: float | None = None) -> None:
         """See `Log.coming`."""
-        return self._appender.coming()
+        self._appender.coming(what, within_s=within_s)
+
+    def came(self, what: Hashable) -> None:
+        """See `Log.came`."""
+        self._appender.came(what)
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Append records; see `Log.append`."""

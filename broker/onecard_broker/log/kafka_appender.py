@@ -11,7 +11,7 @@ import functools
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -21,7 +21,7 @@ from onecard_broker.log.busyness import BUSYNESS
 from onecard_broker.log.in_flight import AppendCall, InFlight
 from onecard_broker.log.kafka_clients import Leaving, start
 from onecard_broker.log.kafka_settings import KafkaSettings
-from onecard_broker.log.port import Appended
+from onecard_broker.log.port import COMING_S, Appended
 
 _logger = logging.getLogger(__name__)
 
@@ -29,8 +29,7 @@ _BATCH_BYTES = 256 * 1024
 _CONNECT_SECONDS = 5.0
 _LINGER_SECONDS_BUSY = 0.1
 _LINGER_SECONDS_FULL = 0.2
-_COMING_SECONDS = 0.01
-"""A batch that gathered waits so long for messages that are being admitted: those that miss it wait for the next."""
+_AT_ANY_MOMENT = float("inf")
 _WATCH_SECONDS = 0.5
 
 _Entry = tuple[AppendCall, int]
@@ -70,8 +69,8 @@ class KafkaAppender:
         self._ready: dict[_Lane, None] = {}
         self._wakeup = asyncio.Event()
         self._gathers_until = float("-inf")
-        self._coming: set[object] = set()
-        self._awaited: set[object] = set()
+        self._coming: dict[Hashable, float] = {}
+        self._awaited: set[Hashable] = set()
         self._all_came = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._leaving = Leaving()
@@ -94,18 +93,16 @@ class KafkaAppender:
         """How long from now the next batches gather."""
         return max(self._gathers_until - self._loop.time(), 0.0)
 
-    @contextlib.contextmanager
-    def coming(self) -> Iterator[None]:
+    def coming(self, what: Hashable, *, within_s: float | None) -> None:
         """See `Log.coming`."""
-        one = object()
-        self._coming.add(one)
-        try:
-            yield
-        finally:
-            self._coming.discard(one)
-            self._awaited.discard(one)
-            if not self._awaited:
-                self._all_came.set()
+        self._coming[what] = _AT_ANY_MOMENT if within_s is None else self._loop.time() + within_s
+
+    def came(self, what: Hashable) -> None:
+        """See `Log.came`."""
+        self._coming.pop(what, None)
+        self._awaited.discard(what)
+        if not self._awaited:
+            self._all_came.set()
 
     def _take(self, call: AppendCall) -> None:
         """Queue a call's records in the lanes of their partitions."""
@@ -131,12 +128,7 @@ class KafkaAppender:
             await self._wakeup.wait()
             if (pause := self.gathering_s) > 0:
                 await asyncio.sleep(pause)
-                if self._coming:
-                    self._awaited = set(self._coming)  # Without those that come still: there would be no end.
-                    self._all_came.clear()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_COMING_SECONDS):
-                            await self._all_came.wait()
+                await self._wait_for_what_is_coming()
             self._wakeup.clear()
             if self._gathers:
                 # An idle log sends at once; a busy one waits, longer where the machine has less time left, as what
@@ -151,6 +143,20 @@ class KafkaAppender:
                 if self._producer is not None:
                     self._break(self._producer)
                 self._fail_all(f"a fault while appending: {type(error).__name__}")
+
+    async def _wait_for_what_is_coming(self) -> None:
+        """Those that miss this append wait for the next."""
+        now_s = self._loop.time()
+        self._coming = {what: due_s for what, due_s in self._coming.items() if due_s > now_s - COMING_S}  # Not overdue.
+        # Without those that are said to come meanwhile: there would be no end.
+        self._awaited = {
+            what for what, due_s in self._coming.items() if due_s == _AT_ANY_MOMENT or due_s < now_s + COMING_S
+        }
+        if self._awaited:
+            self._all_came.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COMING_S):
+                    await self._all_came.wait()
 
     async def _send_ready(self) -> None:
         lanes, self._ready = list(self._ready), {}

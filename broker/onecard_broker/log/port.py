@@ -9,13 +9,15 @@ the same, so whoever repeats it must be recognised by its content); no fencing o
 the records (design, rule 7). Cancelling a call of `append` that has begun does not take its records back.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from onecard_protocol.value_class import value_class
+
+COMING_S: Final = 0.015
+"""So long a batch that gathered waits for what is about to come: what misses it waits for the next one."""
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -204,8 +206,15 @@ class Log(Protocol):
         """How long from now what is appended gathers before it is written, in seconds; 0 if it is written at once."""
         ...
 
-    def coming(self) -> AbstractContextManager[None]:
-        """Around the making of records that are appended then: batches that gather wait a little for them."""
+    def coming(self, what: Hashable, *, within_s: float | None = None) -> None:
+        """Something is being made that is appended then, or, where a time is given, comes in about so many seconds.
+
+        A batch that gathers waits for it, up to `COMING_S`, until it `came`. It need not come.
+        """
+        ...
+
+    def came(self, what: Hashable) -> None:
+        """It is about to be appended, or does not come any more; once, whether it was waited for or not."""
         ...
 
     def open_reader(self, topic: str, positions: Mapping[int, int]) -> Reader:

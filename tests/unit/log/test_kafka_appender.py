@@ -115,12 +115,12 @@ async def test_where_kafka_does_not_answer_calls_that_waited_for_room_are_told_t
     await appender.close()
 
 
+@pytest.mark.parametrize("within_s", [None, 0.2])
 @pytest.mark.parametrize("comes_in_time", [True, False])
-async def test_a_batch_that_gathered_waits_a_little_for_what_is_being_made(
-    producer: Producer, monkeypatch: pytest.MonkeyPatch, comes_in_time: bool
+async def test_a_batch_that_gathered_waits_a_little_for_what_is_coming(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch, comes_in_time: bool, within_s: float | None
 ) -> None:
-    waited_s = 60.0 if comes_in_time else 0.05
-    monkeypatch.setattr("onecard_broker.log.kafka_appender._COMING_SECONDS", waited_s)
+    monkeypatch.setattr("onecard_broker.log.kafka_appender.COMING_S", 60.0 if comes_in_time else 0.05)
     monkeypatch.setattr(BUSYNESS, "wait", lambda quiet, busy, full: 0.2)
     appender = _appender(gathers=True)
     first = asyncio.create_task(appender.in_flight.run([_record(partition=0)]))
@@ -129,15 +129,40 @@ async def test_a_batch_that_gathered_waits_a_little_for_what_is_being_made(
     await first
 
     second = asyncio.create_task(appender.in_flight.run([_record(partition=1)]))
-    with appender.coming():
-        await asyncio.sleep(0.3)
-        assert len(producer.answers) == (1 if comes_in_time else 2)
-        third = asyncio.create_task(appender.in_flight.run([_record(partition=2)]))
-        await asyncio.sleep(0)
+    appender.coming("third", within_s=within_s)
+    await asyncio.sleep(0.3)
+    assert len(producer.answers) == (1 if comes_in_time else 2)
+    third = asyncio.create_task(appender.in_flight.run([_record(partition=2)]))
+    await asyncio.sleep(0)
+    appender.came("third")
     await eventually(lambda: len(producer.answers) == 3)
     for number in (1, 2):
         producer.acknowledge(number, offset=number)
     await asyncio.gather(second, third)
+    await appender.close()
+
+
+@pytest.mark.parametrize("within_s", [0.05, 5.0])
+async def test_a_batch_waits_for_nothing_that_is_overdue_or_due_much_later(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch, within_s: float
+) -> None:
+    monkeypatch.setattr("onecard_broker.log.kafka_appender.COMING_S", 0.1)
+    monkeypatch.setattr(BUSYNESS, "wait", lambda quiet, busy, full: 0.2)
+    appender = _appender(gathers=True)
+    first = asyncio.create_task(appender.in_flight.run([_record(partition=0)]))
+    await eventually(lambda: len(producer.answers) == 1)
+    begun_s = asyncio.get_running_loop().time()
+    producer.acknowledge(0, offset=1)
+    await first
+
+    appender.coming("something", within_s=within_s)
+    second = asyncio.create_task(appender.in_flight.run([_record(partition=1)]))
+    await eventually(lambda: len(producer.answers) == 2)
+    waited_s = asyncio.get_running_loop().time() - begun_s
+    assert appender._awaited == set()
+    assert ("something" in appender._coming) == (within_s == 5.0), f"asked for after {waited_s:.3f} s"
+    producer.acknowledge(1, offset=2)
+    await second
     await appender.close()
 
 

@@ -26,8 +26,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def next_in_ms(departures: Departures, appends: Appends, count: int = 1, *, is_any_asked: bool = False) -> float:
-    return 1_000 * departures.next_in_s(appends, count, is_any_asked=is_any_asked)
+def next_in_ms(
+    departures: Departures,
+    appends: Appends,
+    count: int = 1,
+    *,
+    is_any_asked: bool = False,
+    making_count: int | None = None,
+) -> float:
+    return 1_000 * departures.next_in_s(appends, count, is_any_asked=is_any_asked, making_count=making_count)
 
 
 @pytest.mark.parametrize(
@@ -184,3 +191,44 @@ def test_who_cannot_be_in_time_for_any_append_waits_for_none(clock: Clock) -> No
     way.departures.begin_waiting()
 
     assert next_in_ms(way.departures, way.appends, is_any_asked=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("making_count", "gathers_ms", "last_ms", "leaves_in_ms"),
+    [
+        pytest.param(0, 40, -1000, 0, id="the last answer that was in the making takes all with it"),
+        pytest.param(0, 40, -4, 6, id="soon after another one too"),
+        pytest.param(0, -8, -20, 0, id="when the gateway waits for it as well"),
+        pytest.param(0, -10, -20, 10, id="but not when it comes too late for that"),
+        pytest.param(3, 40, -1000, 28, id="others are waited for until the gateway is about to append"),
+        pytest.param(3, 12, -1000, 0, id="then those that wait leave"),
+        pytest.param(3, 11, -1, 14, id="and once more before the gateway waits no longer"),
+        pytest.param(3, -3, -15, 0, id="with whatever waits by then"),
+        pytest.param(3, -5, -2, 15, id="what comes after that waits to be told of the next append"),
+    ],
+)
+def test_answers_leave_when_no_other_is_in_the_making_or_when_they_must(
+    clock: Clock, making_count: int, gathers_ms: float, last_ms: float, leaves_in_ms: float
+) -> None:
+    appends, departures = Appends(), Departures()
+    now_ms = clock.now_ms
+    appends.next_s = (now_ms + gathers_ms) / 1_000
+    appends.holding_s = 0.015
+    clock.now_ms = now_ms + last_ms
+    departures.leave()
+    clock.now_ms = now_ms
+    departures.begin_waiting()
+
+    leaves_in = next_in_ms(departures, appends, is_any_asked=True, making_count=making_count)
+    assert leaves_in == pytest.approx(leaves_in_ms, abs=0.01)
+
+
+def test_where_the_gateway_does_not_wait_for_them_answers_leave_with_the_rest(clock: Clock) -> None:
+    appends, departures = Appends(), Departures()
+    appends.told(50, 1, clock.now_ms / 1_000 - 0.005, holding_ms=15)
+    departures.begin_waiting()
+    assert next_in_ms(departures, appends, making_count=0) == 0
+    appends.told(50, 1, clock.now_ms / 1_000 - 0.005)
+    expected_ms = 50 - 1_000 * appends.leads_s[0]
+    assert next_in_ms(departures, appends, making_count=0) == pytest.approx(expected_ms, abs=0.01)
+    assert next_in_ms(departures, appends, making_count=None) == pytest.approx(expected_ms, abs=0.01)

@@ -39,14 +39,16 @@ class SubmitResult(_message.Message):
     def __init__(self, receipt: _Optional[_Union[_message_pb2.SignedReceipt, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
 
 class SubmitBatchResponse(_message.Message):
-    __slots__ = ("results", "gathering_ms", "journaling_ms")
+    __slots__ = ("results", "gathering_ms", "journaling_ms", "holding_ms")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     GATHERING_MS_FIELD_NUMBER: _ClassVar[int]
     JOURNALING_MS_FIELD_NUMBER: _ClassVar[int]
+    HOLDING_MS_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[SubmitResult]
     gathering_ms: int
     journaling_ms: int
-    def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ..., gathering_ms: _Optional[int] = ..., journaling_ms: _Optional[int] = ...) -> None: ...
+    holding_ms: int
+    def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ..., gathering_ms: _Optional[int] = ..., journaling_ms: _Optional[int] = ..., holding_ms: _Optional[int] = ...) -> None: ...
 
 class GetOutcomeRequest(_message.Message):
     __slots__ = ("original",)

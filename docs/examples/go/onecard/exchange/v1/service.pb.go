@@ -240,7 +240,10 @@ type SubmitBatchResponse struct {
 	GatheringMs uint32 `protobuf:"varint,2,opt,name=gathering_ms,json=gatheringMs,proto3" json:"gathering_ms,omitempty"`
 	// So long ago the messages were checked and ready for their append, in ms; the rest of the time that a submission takes
 	// is its way, and who knows how long that is sends in time for an append.
-	JournalingMs  uint32 `protobuf:"varint,3,opt,name=journaling_ms,json=journalingMs,proto3" json:"journaling_ms,omitempty"`
+	JournalingMs uint32 `protobuf:"varint,3,opt,name=journaling_ms,json=journalingMs,proto3" json:"journaling_ms,omitempty"`
+	// So much longer than gathering_ms messages are gathered, in ms, while answers are missing that the caller mostly has
+	// given by then. 0 if they are not waited for.
+	HoldingMs     uint32 `protobuf:"varint,4,opt,name=holding_ms,json=holdingMs,proto3" json:"holding_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -292,6 +295,13 @@ func (x *SubmitBatchResponse) GetGatheringMs() uint32 {
 func (x *SubmitBatchResponse) GetJournalingMs() uint32 {
 	if x != nil {
 		return x.JournalingMs
+	}
+	return 0
+}
+
+func (x *SubmitBatchResponse) GetHoldingMs() uint32 {
+	if x != nil {
+		return x.HoldingMs
 	}
 	return 0
 }
@@ -1301,11 +1311,13 @@ const file_onecard_exchange_v1_service_proto_rawDesc = "" +
 	"\fSubmitResult\x12>\n" +
 	"\areceipt\x18\x01 \x01(\v2\".onecard.exchange.v1.SignedReceiptH\x00R\areceipt\x128\n" +
 	"\arefusal\x18\x02 \x01(\v2\x1c.onecard.exchange.v1.RefusalH\x00R\arefusalB\b\n" +
-	"\x06result\"\x9a\x01\n" +
+	"\x06result\"\xb9\x01\n" +
 	"\x13SubmitBatchResponse\x12;\n" +
 	"\aresults\x18\x01 \x03(\v2!.onecard.exchange.v1.SubmitResultR\aresults\x12!\n" +
 	"\fgathering_ms\x18\x02 \x01(\rR\vgatheringMs\x12#\n" +
-	"\rjournaling_ms\x18\x03 \x01(\rR\fjournalingMs\"S\n" +
+	"\rjournaling_ms\x18\x03 \x01(\rR\fjournalingMs\x12\x1d\n" +
+	"\n" +
+	"holding_ms\x18\x04 \x01(\rR\tholdingMs\"S\n" +
 	"\x11GetOutcomeRequest\x12>\n" +
 	"\boriginal\x18\x01 \x01(\v2\".onecard.exchange.v1.SignedMessageR\boriginal\"P\n" +
 	"\x12GetOutcomeResponse\x12:\n" +

@@ -1,0 +1,95 @@
+"""Answers that are due: the journal's next append waits a little for them.
+
+A call goes through two appends, that of its request and that of its answer. An answer that comes some milliseconds
+after an append waits a whole pause for the next one. So a gateway notes the requests that it delivers and how long
+each recipient takes for them, and tells the log what is about to come. Nothing depends on it but time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from onecard_broker.log.port import Log
+from onecard_protocol.methods import Method
+
+PROMPT_S_MAX: Final = 0.1
+"""Who takes longer is waited for by nobody."""
+UNANSWERED_S: Final = 5.0
+"""What has no answer after this counts as answered now."""
+_SHARE: Final = 1 / 8
+_SHARE_OF_DIFFERENCE: Final = 1 / 4
+
+
+class _Pace:
+    """How long a recipient takes for an answer: mean and mean deviation, smoothed as in RFC 6298, section 2."""
+
+    __slots__ = ("differs_s", "mean_s")
+
+    def __init__(self, first_s: float) -> None:
+        self.mean_s = first_s
+        self.differs_s = first_s / 2
+
+    def took(self, seconds: float) -> None:
+        self.differs_s += _SHARE_OF_DIFFERENCE * (abs(seconds - self.mean_s) - self.differs_s)
+        self.mean_s += _SHARE * (seconds - self.mean_s)
+
+    @property
+    def mostly_s(self) -> float:
+        return self.mean_s + self.differs_s
+
+
+class AnswersDue:
+    """What was delivered through this gateway and is not answered yet. Everything runs on the event loop."""
+
+    def __init__(self, journal: Log, methods: Mapping[str, Method]) -> None:
+        """`journal` is told of answers that are about to come; `methods` by full name."""
+        self._journal = journal
+        self._methods = methods
+        self._loop = asyncio.get_running_loop()
+        self._delivered_s: dict[tuple[str, bytes], float] = {}
+        self._paces: dict[str, _Pace] = {}
+
+    def is_prompt(self, participant: str) -> bool:
+        """Whether answers of a participant are waited for."""
+        pace = self._paces.get(participant)
+        return pace is not None and pace.mostly_s <= PROMPT_S_MAX
+
+    def delivered(self, recipient: str, method: str, message_id: bytes) -> None:
+        """A message leaves for its recipient; `method` is its full name. What is no request has no answer."""
+        known = self._methods.get(method)
+        if known is None or not known.is_request:
+            return
+        now_s = self._loop.time()
+        self._let_go(now_s)
+        request = recipient, message_id
+        self._delivered_s.pop(request, None)  # A stream that was opened anew brings it again.
+        self._delivered_s[request] = now_s
+        if self.is_prompt(recipient):
+            self._journal.coming(request, within_s=self._paces[recipient].mostly_s)
+
+    def answered(self, sender: str, request_id: bytes) -> None:
+        """The answer to a request is about to be appended."""
+        request = sender, request_id
+        since_s = self._delivered_s.pop(request, None)
+        if since_s is not None:
+            self._took(sender, self._loop.time() - since_s)
+            self._journal.came(request)
+
+    def _took(self, participant: str, seconds: float) -> None:
+        pace = self._paces.get(participant)
+        if pace is None:
+            self._paces[participant] = _Pace(seconds)
+        else:
+            pace.took(seconds)
+
+    def _let_go(self, now_s: float) -> None:
+        """Forget what was delivered long ago, the oldest of which stand first."""
+        while self._delivered_s:
+            request = next(iter(self._delivered_s))
+            if now_s - self._delivered_s[request] < UNANSWERED_S:
+                return
+            del self._delivered_s[request]
+            self._took(request[0], UNANSWERED_S)
+            self._journal.came(request)
