@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
@@ -11,14 +12,14 @@ import pytest
 from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.directory.signing import sign_control
-from onecard_broker.domain.model import Effect, Inbound, MessageKey, State
+from onecard_broker.domain.model import Effect, Inbound, KnownMessage, MessageKey, State
 from onecard_broker.exchange.recent import Recent
 from onecard_broker.journal import JOURNAL_TOPIC, control_record, message_record
 from onecard_broker.log.port import Log, Record
 from onecard_broker.records import exchange_store
 from onecard_broker.records.pool import Connection
 from onecard_protocol.clock import now_ms
-from onecard_protocol.messages import MESSAGE_CONTEXT, Message
+from onecard_protocol.messages import MESSAGE_CONTEXT, Message, reference_to
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.signer import EngineSigner
 from tests.support.directories import put_key, put_participant, revoke_key
@@ -98,7 +99,7 @@ async def test_what_was_just_decided_is_not_asked_for_again(
 
 
 async def test_a_repeat_that_seems_new_is_found_out_by_the_database(
-    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Rule 1 holds whatever the clocks say: nothing is delivered twice, and what came with the repeat is decided."""
     request, beside = (make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query()) for _ in range(2))
@@ -110,11 +111,47 @@ async def test_a_repeat_that_seems_new_is_found_out_by_the_database(
     await exchange.stop()
     begin = Recent.begin
     monkeypatch.setattr(Recent, "begin", lambda self, now_ms: begin(self, 0))
+    caplog.set_level(logging.INFO, logger="onecard_broker.exchange.decider")
     await exchange.start()
     await exchange.append([(3, "aa", request), (3, "aa", reply), (3, "aa", beside)])
     await exchange.drained()
     assert [one.message for one in await exchange.inbox("cn-51")] == [request, beside]
     assert [one.message for one in await exchange.inbox("cn-44")] == [reply, reply]
+    assert "may be a repeat" in caplog.text, "it was taken for new at first"
+
+
+async def test_what_another_record_names_is_asked_for_though_it_comes_again(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer and a repeat of its request in one batch: the answer is not one to nothing."""
+    request = make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query())
+    await exchange.append([(3, "aa", request)])
+    await exchange.drained()
+    (delivered,) = await exchange.inbox("cn-51")
+    await exchange.stop()
+    real, taken_for_new = exchange_store.save_known, set[MessageKey]()
+
+    async def watched(connection: Connection, rows: Collection[tuple[int, KnownMessage]], *, are_new: bool) -> None:
+        if are_new:
+            taken_for_new.update(known.key for _, known in rows)
+        await real(connection, rows, are_new=are_new)
+
+    begin = Recent.begin
+    monkeypatch.setattr(exchange_store, "save_known", watched)
+    monkeypatch.setattr(Recent, "begin", lambda self, now_ms: begin(self, 0))
+    reply = make_message(
+        sender="cn-51",
+        recipient="cn-44",
+        method=QUERY,
+        payload=coverage_pb2.QueryCoverageResponse(),
+        kind=message_pb2.MESSAGE_KIND_REPLY,
+        reply_to=reference_to(request, log_epoch=exchange.log.epoch, partition=delivered.partition),
+    )
+    await exchange.append([(3, "aa", reply), (3, "aa", request)])
+    await exchange.start()
+    await exchange.drained()
+    assert [one.message for one in await exchange.inbox("cn-44")] == [reply, reply]
+    assert taken_for_new == {reply.key}
 
 
 async def test_other_content_under_a_used_id_is_refused_with_a_signed_rejection(exchange: Exchange) -> None:

@@ -111,7 +111,7 @@ class Processing:
 
     @property
     def making_count(self) -> int:
-        """Messages that are worked on at this moment, whose answers come soon."""
+        """Messages that are worked on at this moment; most of them are answered soon."""
         return self._work.active_count
 
     async def load(self) -> int:

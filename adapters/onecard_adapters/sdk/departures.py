@@ -1,4 +1,4 @@
-"""When submissions leave: shortly before their gateway appends what it gathers.
+"""When submissions leave: shortly before their gateway appends what it gathers, answers when the last one is made.
 
 A gateway that gathers appends all that came meanwhile at once: what leaves shortly before that is in the journal as
 soon as if it had left by itself, and shares a call, a signature and a check. How long before depends on the way there,
@@ -19,7 +19,7 @@ MANY: Final = 64
 FIRST_LEAD_S: Final = 0.012
 """How long before an append a submission leaves while nothing is known of the way to that gateway."""
 _LEAD_S_MIN: Final = 0.008
-_TELLING_S: Final = 0.02
+_TELLING_S: Final = 0.035
 """So long after an append, mostly, those who took part in it have been told of the next one."""
 TICK_S: Final = 0.001
 """What is due so soon is due."""
@@ -97,15 +97,18 @@ class Departures:
         if waiting_count >= MANY or now_s - self._waiting_since_s >= HELD_S_MAX:
             return apart_s
         surely_s, mostly_s, barely_s = (appends.next_s - lead_s for lead_s in appends.leads_s)
-        last_s, too_late_s = mostly_s, barely_s
+        departures = [(surely_s, barely_s), (mostly_s, barely_s)]
         if making_count is not None and appends.holding_s:
-            last_s, too_late_s = surely_s + appends.holding_s, barely_s + appends.holding_s
-            if not making_count and now_s < too_late_s:
-                return apart_s  # Nothing is waited for: these are the answers to what the last append brought.
-        for departure_s, misses_s in ((surely_s, barely_s), (last_s, too_late_s)):
+            departures.append((surely_s + appends.holding_s, barely_s + appends.holding_s))
+            # Nothing is waited for: these are the answers to what the last append brought. But one submission keeps its
+            # place among those under way until the append.
+            is_early = now_s < surely_s
+            if not making_count and now_s < departures[-1][1] and not (is_early and is_any_asked):
+                return apart_s
+        for departure_s, too_late_s in departures:
             if now_s < departure_s:
                 return departure_s - now_s
-            if self._last_s < departure_s - TICK_S and now_s < misses_s:
+            if self._last_s < departure_s - TICK_S and now_s < too_late_s:
                 return 0.0
         if is_any_asked and now_s < appends.next_s + _TELLING_S:
             return appends.next_s + _TELLING_S - now_s

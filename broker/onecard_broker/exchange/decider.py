@@ -94,7 +94,7 @@ class Decider:
         Raises OwnershipLost, and psycopg.OperationalError when the database is away; then nothing was changed.
         """
         entries = deque(self._read(record) for record in records)
-        return await self._process(connection, entries, partitions, numbers, recent, published)
+        return await self._process(connection, entries, partitions, numbers, recent, published, may_assume=True)
 
     async def _process(
         self,
@@ -104,9 +104,10 @@ class Decider:
         numbers: dict[tuple[str, int], int],
         recent: Recent,
         published: Mapping[tuple[str, int], int],
+        *,
+        may_assume: bool,
     ) -> list[store.Output]:
         outputs: list[store.Output] = []
-        may_assume = True
         while True:
             await self._load_let_go(connection, partitions, entries)
             if not entries:
@@ -127,7 +128,8 @@ class Decider:
                 originals = [entry for entry in undone if not entry.is_disposed]
                 for owned in partitions.values():
                     owned.let_go = frozenset()  # They are among the originals.
-                if batch.assumed_new:  # One of them may be a repeat: what is known of all is asked for.
+                if batch.assumed_new:
+                    log.info("one of %d records may be a repeat: what is known of all is asked for", len(originals))
                     may_assume = False
                     entries = deque(self._again(entry.record, entry.parked) for entry in originals)
                     continue
@@ -142,7 +144,9 @@ class Decider:
                     half = len(originals) // 2
                     for part in (originals[:half], originals[half:]):
                         again = deque(self._again(entry.record, entry.parked) for entry in part)
-                        outputs += await self._process(connection, again, partitions, numbers, recent, {})
+                        outputs += await self._process(
+                            connection, again, partitions, numbers, recent, {}, may_assume=False
+                        )
                     return outputs
             published = {}
 
@@ -223,6 +227,7 @@ class Decider:
         known_wanted: set[tuple[int, MessageKey]] = set()
         aggregates_wanted: set[tuple[int, AggregateKey]] = set()
         timers_wanted: set[tuple[int, bytes]] = set()
+        named: set[KnownKey] = set()
         for entry in entries:
             partition = entry.record.partition
             if entry.timer_id is not None:
@@ -230,12 +235,16 @@ class Decider:
             elif entry.inbound is not None:
                 needs = self._needs(entry)
                 known_wanted.update((partition, key) for key in needs.known)
-                if may_assume and (own := _own_key(entry.inbound)) and recent.seems_new((partition, own)):
+                own = _own_key(entry.inbound)
+                named.update((partition, key) for key in needs.known if key != own)
+                if may_assume and own and recent.seems_new((partition, own)):
                     batch.assumed_new.add((partition, own))
                 aggregates_wanted.update((partition, key) for key in needs.aggregates)
         for (partition, timer_id), timer in (await store.load_timers(connection, timers_wanted)).items():
             batch.overlay(partition).timers[timer_id] = timer
             known_wanted.add((partition, timer.request))
+            named.add((partition, timer.request))
+        batch.assumed_new -= named  # Another record's decision may rest on it.
         for (partition, key), known in (
             await self._load_known(connection, known_wanted - batch.assumed_new, recent)
         ).items():

@@ -14,6 +14,8 @@ from onecard_broker.domain.model import KnownMessage, MessageKey
 from onecard_broker.records.state_tables import StateKey
 from onecard_protocol.identifiers import message_time_ms
 
+KEPT_MS: Final = 3_600_000
+"""What is kept longer is forgotten with everything: the database drops old rows too."""
 KNOWN_COUNT_MAX: Final = 16_384
 """Some 12 MB."""
 STATES_BYTES_MAX: Final = 16 * 1_048_576
@@ -35,13 +37,19 @@ class Recent:
         self._states: dict[StateKey, Any] = {}
         self._states_bytes = 0
         self._complete_after_ms: float = float("inf")
+        self._began_ms = 0
 
     def begin(self, now_ms: int) -> None:
         """Forget everything: partitions were taken at this time, and others may have written them until then."""
         self._known.clear()
         self._states.clear()
         self._states_bytes = 0
-        self._complete_after_ms = now_ms
+        self._complete_after_ms = self._began_ms = now_ms
+
+    def forget_in_time(self, now_ms: int) -> None:
+        """Between two batches: begin again after `KEPT_MS`."""
+        if now_ms - self._began_ms >= KEPT_MS:
+            self.begin(now_ms)
 
     # ---- messages --------------------------------------------------------------------------------------------------
 

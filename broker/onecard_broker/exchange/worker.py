@@ -192,6 +192,7 @@ class ExchangeWorker:
         if not records:
             return
         assert self._connection is not None
+        self._recent.forget_in_time(now_ms())
         published = self._publisher.take_published()
         try:
             outputs = await self._decider.process(

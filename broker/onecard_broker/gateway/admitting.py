@@ -257,6 +257,8 @@ class Admitting:
             # Before: what is not acknowledged may stand in the journal all the same.
             if one.access is not None:
                 log_access(one.message.header.sender, one.message.header.method, one.access)
+            if one.message.header.kind in _ANSWERS:
+                self._answers_due.answered(one.message.header.sender, one.message.header.reply_to.id)
         appended = await self._append([one.record for one in admitted])
         results: list[Journaled | OneCardError] = []
         for one, where in zip(admitted, appended, strict=True):
@@ -327,8 +329,6 @@ class Admitting:
 
     def _admitted(self, admission: Admission, circumstances: Circumstances) -> Admitted:
         message = admission.message
-        if message.header.kind in _ANSWERS:
-            self._answers_due.answered(message.header.sender, message.header.reply_to.id)
         if admission.partition is not None:
             pseudonym, partition = "", admission.partition
         else:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from onecard.exchange.v1 import message_pb2
 from onecard_broker.log.port import Log
 from onecard_protocol.methods import Method
 
@@ -56,14 +57,17 @@ class AnswersDue:
         pace = self._paces.get(participant)
         return pace is not None and pace.mostly_s <= PROMPT_S_MAX
 
-    def delivered(self, recipient: str, method: str, message_id: bytes) -> None:
+    def delivered(self, recipient: str, method: str, header_bytes: bytes) -> None:
         """A message leaves for its recipient; `method` is its full name. What is no request has no answer."""
         known = self._methods.get(method)
         if known is None or not known.is_request:
             return
+        header = message_pb2.MessageHeader.FromString(header_bytes)
+        if header.kind != message_pb2.MESSAGE_KIND_REQUEST:
+            return
         now_s = self._loop.time()
         self._let_go(now_s)
-        request = recipient, message_id
+        request = recipient, header.id
         self._delivered_s.pop(request, None)  # A stream that was opened anew brings it again.
         self._delivered_s[request] = now_s
         if self.is_prompt(recipient):

@@ -27,7 +27,7 @@ from onecard_broker.gateway.serving import (
 from onecard_broker.gateway.store import OutputReader
 from onecard_broker.gateway.watermarks import Watermarks
 from onecard_broker.journal import ANSWERS, DELIVERY_TYPE, NUMBER, inbox_topic
-from onecard_broker.log.cloud_events import HEADER, ID, SIGNATURE, SUBJECT
+from onecard_broker.log.cloud_events import HEADER, SIGNATURE, SUBJECT
 from onecard_broker.log.port import Log, LoggedRecord, PositionAfterEnd, PositionBeforeStart, Reader
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -195,8 +195,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
             message.payload = record.value
             message.signature = a2b_base64(values.get(SIGNATURE, b""))
             if _ANSWERS not in values:
-                method, message_id = values[SUBJECT].decode(), bytes.fromhex(values[ID].decode())
-                self._answers_due.delivered(stream.participant, method, message_id)
+                self._answers_due.delivered(stream.participant, values[SUBJECT].decode(), message.header)
         response.batch.cursor = encode_cursor(
             Cursor(log_epoch=self._log.epoch, participant=stream.participant, positions=stream.reader.positions())
         )

@@ -14,7 +14,6 @@ from functools import lru_cache
 from onecard_broker.log.port import LoggedRecord, Record
 from onecard_protocol.value_class import value_class
 
-ID = "ce_id"
 SUBJECT = "ce_subject"
 HEADER = "onecard-header"
 SIGNATURE = "onecard-signature"
@@ -55,7 +54,7 @@ def encode(*, topic: str, partition: int, key: bytes, event: CloudEvent) -> Reco
         raise ValueError("an event has an id, a source and a type")
     headers = [
         _SPECVERSION,
-        (ID, event.id.encode()),
+        ("ce_id", event.id.encode()),
         ("ce_source", _text(event.source)),
         ("ce_type", _text(event.type)),
         ("ce_time", _time_text(event.time_ms)),

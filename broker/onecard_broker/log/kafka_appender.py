@@ -30,6 +30,10 @@ _CONNECT_SECONDS = 5.0
 _LINGER_SECONDS_BUSY = 0.1
 _LINGER_SECONDS_FULL = 0.2
 _AT_ANY_MOMENT = float("inf")
+_VAIN_SHARE_MAX = 0.5
+"""When half of the last waits for what is due were in vain, no append waits for it, for a while."""
+_VAIN_SHARE_OF_ONE = 1 / 8
+_VAIN_SHARE_LET_GO = 1 / 128
 _WATCH_SECONDS = 0.5
 
 _Entry = tuple[AppendCall, int]
@@ -71,6 +75,7 @@ class KafkaAppender:
         self._gathers_until = float("-inf")
         self._coming: dict[Hashable, float] = {}
         self._awaited: set[Hashable] = set()
+        self._vain_share = 0.0
         self._all_came = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._leaving = Leaving()
@@ -149,14 +154,21 @@ class KafkaAppender:
         now_s = self._loop.time()
         self._coming = {what: due_s for what, due_s in self._coming.items() if due_s > now_s - COMING_S}  # Not overdue.
         # Without those that are said to come meanwhile: there would be no end.
-        self._awaited = {
-            what for what, due_s in self._coming.items() if due_s == _AT_ANY_MOMENT or due_s < now_s + COMING_S
-        }
+        self._awaited = {what for what, due_s in self._coming.items() if due_s == _AT_ANY_MOMENT}
+        due = {what for what, due_s in self._coming.items() if due_s < now_s + COMING_S}
+        is_for_due = bool(due) and self._vain_share < _VAIN_SHARE_MAX
+        if is_for_due:
+            self._awaited |= due
+        elif due:
+            self._vain_share *= 1 - _VAIN_SHARE_LET_GO
         if self._awaited:
             self._all_came.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(COMING_S):
                     await self._all_came.wait()
+            if is_for_due:
+                is_in_vain = not due.isdisjoint(self._awaited)
+                self._vain_share += _VAIN_SHARE_OF_ONE * (is_in_vain - self._vain_share)
 
     async def _send_ready(self) -> None:
         lanes, self._ready = list(self._ready), {}

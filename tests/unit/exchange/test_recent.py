@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from onecard_broker.domain.model import AggregateKey, KnownMessage, KnownState
-from onecard_broker.exchange.recent import KnownKey, Recent
+from onecard_broker.exchange.recent import KEPT_MS, KnownKey, Recent
 from onecard_protocol.identifiers import new_message_id
 
 BEGAN_MS = 1_790_000_000_000
@@ -92,3 +92,14 @@ def test_everything_is_forgotten_when_partitions_are_taken() -> None:
     assert not recent.known([of(message)])
     assert not recent.states([state])
     assert not recent.seems_new(of(message))
+
+
+def test_nothing_is_kept_for_long() -> None:
+    recent, message = begun(), known(BEGAN_MS + 1)
+    recent.keep_known({of(message): message})
+    recent.forget_in_time(BEGAN_MS + KEPT_MS - 1)
+    assert recent.known([of(message)])
+    recent.forget_in_time(BEGAN_MS + KEPT_MS)
+    assert not recent.known([of(message)])
+    assert not recent.seems_new(of(known(BEGAN_MS + KEPT_MS)))
+    assert recent.seems_new(of(known(BEGAN_MS + KEPT_MS + 1)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from onecard.exchange.v1 import message_pb2
 from onecard_broker.gateway.answers_due import PROMPT_S_MAX, UNANSWERED_S, AnswersDue
 from onecard_protocol.methods import MethodRegistry
 
@@ -43,11 +44,20 @@ class Desk:
         self.due = AnswersDue(journal, METHODS)
         self._count = 0
 
-    def deliver(self, recipient: str = "cn-51", method: str = QUERY) -> bytes:
-        """A new message."""
-        self._count += 1
-        message_id = self._count.to_bytes(16)
-        self.due.delivered(recipient, method, message_id)
+    def deliver(
+        self,
+        recipient: str = "cn-51",
+        method: str = QUERY,
+        *,
+        kind: message_pb2.MessageKind = message_pb2.MESSAGE_KIND_REQUEST,
+        message_id: bytes | None = None,
+    ) -> bytes:
+        """A message, a new one unless it is named."""
+        if message_id is None:
+            self._count += 1
+            message_id = self._count.to_bytes(16)
+        header = message_pb2.MessageHeader(id=message_id, kind=kind)
+        self.due.delivered(recipient, method, header.SerializeToString())
         return message_id
 
     def answer_after(self, *milliseconds: float, recipient: str = "cn-51") -> None:
@@ -98,9 +108,10 @@ def test_each_recipient_has_a_pace_of_its_own(desk: Desk) -> None:
     assert (desk.due.is_prompt("cn-51"), desk.due.is_prompt("cn-44")) == (True, False)
 
 
-def test_events_and_methods_that_are_not_known_have_no_answer(desk: Desk) -> None:
+def test_events_notices_and_methods_that_are_not_known_have_no_answer(desk: Desk) -> None:
     desk.answer_after(*[10] * 20)
-    desk.deliver(method=EVENT)
+    desk.deliver(method=EVENT, kind=message_pb2.MESSAGE_KIND_EVENT)
+    desk.deliver(kind=message_pb2.MESSAGE_KIND_NOTICE)
     desk.deliver(method="/onecard.medical.v1.CoverageService/Later")
     assert not desk.journal.coming_ms
 
@@ -110,7 +121,7 @@ def test_what_is_never_answered_is_forgotten_and_makes_its_recipient_slow(desk: 
     for _ in range(3):
         desk.deliver()
     desk.now_s += UNANSWERED_S
-    desk.due.delivered("cn-44", QUERY, b"another")
+    desk.deliver("cn-44")
     assert not desk.journal.coming_ms
     assert not desk.due.is_prompt("cn-51")
 
@@ -119,7 +130,7 @@ def test_what_is_delivered_once_more_is_new(desk: Desk) -> None:
     desk.answer_after(*[10] * 20)
     message_id = desk.deliver()
     desk.now_s += UNANSWERED_S - 1
-    desk.due.delivered("cn-51", QUERY, message_id)
+    desk.deliver(message_id=message_id)
     desk.now_s += 2
     desk.deliver()
     assert desk.due.is_prompt("cn-51")

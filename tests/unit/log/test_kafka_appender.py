@@ -166,6 +166,35 @@ async def test_a_batch_waits_for_nothing_that_is_overdue_or_due_much_later(
     await appender.close()
 
 
+async def test_where_half_of_the_waits_for_what_was_due_were_in_vain_there_are_none_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("onecard_broker.log.kafka_appender.COMING_S", 0.01)
+    appender = _appender(gathers=True)
+
+    async def waits(*, in_vain: bool) -> bool:
+        appender.coming("something", within_s=0.005)
+        waiting = asyncio.create_task(appender._wait_for_what_is_coming())
+        await asyncio.sleep(0)
+        does_wait = not waiting.done()
+        if not in_vain:
+            appender.came("something")
+        await waiting
+        appender.came("something")
+        return does_wait
+
+    in_vain = skipped = 0
+    while await waits(in_vain=True):
+        in_vain += 1
+        assert in_vain < 50
+    while not await waits(in_vain=False):
+        skipped += 1
+        assert skipped < 50
+    assert (in_vain, skipped) == (6, 12)
+    assert [await waits(in_vain=False) for _ in range(5)] == [True] * 5
+    await appender.close()
+
+
 def _appender(*, gathers: bool = False, **settings: int) -> KafkaAppender:
     return KafkaAppender(
         KafkaSettings(bootstrap_servers="127.0.0.1:1", delivery_timeout_ms=1000, **settings), gathers=gathers
