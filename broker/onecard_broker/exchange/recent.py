@@ -7,6 +7,7 @@ database, which takes no second row of its key. Owns no SQL and no rule.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -16,9 +17,9 @@ from onecard_protocol.identifiers import message_time_ms
 
 KEPT_MS: Final = 3_600_000
 """What is kept longer is forgotten with everything: the database drops old rows too."""
-KNOWN_COUNT_MAX: Final = 16_384
-"""Some 12 MB."""
-STATES_BYTES_MAX: Final = 16 * 1_048_576
+KNOWN_COUNT_MAX: Final = 4_096
+"""Some 3 MB: at 700 calls a second what came within three seconds."""
+STATES_BYTES_MAX: Final = 4 * 1_048_576
 _STATE_BYTES: Final = 300
 """What a state takes beside its bytes, about."""
 
@@ -33,8 +34,9 @@ class Recent:
         """Knows nothing, and assumes of no message that it is new, until `begin`."""
         self._known_count_max = known_count_max
         self._states_bytes_max = states_bytes_max
-        self._known: dict[KnownKey, KnownMessage] = {}
-        self._states: dict[StateKey, Any] = {}
+        # Where the oldest is taken out again and again, an ordinary dict is searched past all that is gone.
+        self._known: OrderedDict[KnownKey, KnownMessage] = OrderedDict()
+        self._states: OrderedDict[StateKey, Any] = OrderedDict()
         self._states_bytes = 0
         self._complete_after_ms: float = float("inf")
         self._began_ms = 0
@@ -66,12 +68,11 @@ class Recent:
         """These were read, or written by a transaction that is committed."""
         have = self._known
         for key, message in known.items():
-            have.pop(key, None)  # What is kept last is forgotten last.
             have[key] = message
+            have.move_to_end(key)  # What is kept last is forgotten last.
         while len(have) > self._known_count_max:
-            oldest = next(iter(have))
-            del have[oldest]
-            self._complete_after_ms = max(self._complete_after_ms, message_time_ms(oldest[1][1]))
+            (_, (_, message_id)), _ = have.popitem(last=False)
+            self._complete_after_ms = max(self._complete_after_ms, message_time_ms(message_id))
 
     # ---- states ----------------------------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ class Recent:
             have[key] = data
             self._states_bytes += _size_bytes(data)
         while self._states_bytes > self._states_bytes_max:
-            self._states_bytes -= _size_bytes(have.pop(next(iter(have))))
+            self._states_bytes -= _size_bytes(have.popitem(last=False)[1])
 
 
 def _size_bytes(data: bytes | None) -> int:

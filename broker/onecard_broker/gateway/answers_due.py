@@ -8,6 +8,7 @@ each recipient takes for them, and tells the log what is about to come. Nothing 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
@@ -49,7 +50,7 @@ class AnswersDue:
         self._journal = journal
         self._methods = methods
         self._loop = asyncio.get_running_loop()
-        self._delivered_s: dict[tuple[str, bytes], float] = {}
+        self._delivered_s: OrderedDict[tuple[str, bytes], float] = OrderedDict()
         self._paces: dict[str, _Pace] = {}
 
     def is_prompt(self, participant: str) -> bool:
@@ -68,8 +69,8 @@ class AnswersDue:
         now_s = self._loop.time()
         self._let_go(now_s)
         request = recipient, header.id
-        self._delivered_s.pop(request, None)  # A stream that was opened anew brings it again.
         self._delivered_s[request] = now_s
+        self._delivered_s.move_to_end(request)  # A stream that was opened anew brings it again.
         if self.is_prompt(recipient):
             self._journal.coming(request, within_s=self._paces[recipient].mostly_s)
 
