@@ -111,7 +111,7 @@ async def test_a_repeat_that_seems_new_is_found_out_by_the_database(
     await exchange.stop()
     begin = Recent.begin
     monkeypatch.setattr(Recent, "begin", lambda self, now_ms: begin(self, 0))
-    caplog.set_level(logging.INFO, logger="onecard_broker.exchange.decider")
+    caplog.set_level(logging.INFO, logger="onecard_broker.exchange")
     await exchange.start()
     await exchange.append([(3, "aa", request), (3, "aa", reply), (3, "aa", beside)])
     await exchange.drained()

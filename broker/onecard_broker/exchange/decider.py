@@ -11,8 +11,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import psycopg
 
@@ -20,27 +19,26 @@ from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
 from onecard_broker.directory.model import Directory, KeyStatus
 from onecard_broker.domain import conversation
 from onecard_broker.domain.model import (
-    AggregateKey,
     Effect,
     Inbound,
     KnownMessage,
     KnownState,
     MessageKey,
-    Needs,
     Origin,
     Remember,
 )
 from onecard_broker.exchange import holding
 from onecard_broker.exchange.batch import Batch, OwnedPartition
 from onecard_broker.exchange.inbounds import Entry, read_entry
-from onecard_broker.exchange.recent import KnownKey, Recent
+from onecard_broker.exchange.loading import Loading, Unproved, check_proof
+from onecard_broker.exchange.recent import Recent
 from onecard_broker.journal import JOURNAL_TOPIC, answers_text
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records import exchange_store as store
 from onecard_broker.records import parking
 from onecard_broker.records.parking import Parked
 from onecard_broker.records.pool import Connection, one_trip
-from onecard_broker.records.state_tables import StateKey, StateTables
+from onecard_broker.records.state_tables import StateTables
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.messages import Message
@@ -48,10 +46,6 @@ from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.signer import Signer
 
 log = logging.getLogger(__name__)
-
-
-class _Unproved(Exception):
-    """A message that was assumed to be new gets no row that would prove it."""
 
 
 class Decider:
@@ -78,7 +72,13 @@ class Decider:
         self._methods = methods
         self._signer = signer
         self._states = states
+        self._loading = Loading(log_epoch=log_epoch, methods=methods, states=states)
         self._check_control = check_control
+
+    @property
+    def recent(self) -> Recent:
+        """What it need not read again: it must begin anew whenever partitions are taken."""
+        return self._loading.recent
 
     async def process(
         self,
@@ -86,15 +86,14 @@ class Decider:
         records: Sequence[LoggedRecord],
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
-        recent: Recent,
         published: Mapping[tuple[str, int], int],
     ) -> list[store.Output]:
-        """Decide the records and commit; updates `partitions`, last `numbers` and `recent`, returns what to publish.
+        """Decide the records and commit; updates `partitions` and last `numbers`, returns the outputs to publish.
 
         Raises OwnershipLost, and psycopg.OperationalError when the database is away; then nothing was changed.
         """
         entries = deque(self._read(record) for record in records)
-        return await self._process(connection, entries, partitions, numbers, recent, published, may_assume=True)
+        return await self._process(connection, entries, partitions, numbers, published, may_assume=True)
 
     async def _process(
         self,
@@ -102,7 +101,6 @@ class Decider:
         entries: deque[Entry],
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
-        recent: Recent,
         published: Mapping[tuple[str, int], int],
         *,
         may_assume: bool,
@@ -118,11 +116,11 @@ class Decider:
             for owned in batch.owned.values():
                 owned.let_go = frozenset()  # They stand in front.
             try:
-                await self._load(connection, batch, entries, recent, may_assume=may_assume)
+                await self._loading.load(connection, batch, entries, may_assume=may_assume)
                 self._decide(batch, entries)
-                _check_proof(batch, entries)
-                outputs += await self._commit(connection, batch, partitions, numbers, recent, published)
-            except (_Unproved, psycopg.DataError, psycopg.IntegrityError) as error:
+                check_proof(batch, entries)
+                outputs += await self._commit(connection, batch, partitions, numbers, published)
+            except (Unproved, psycopg.DataError, psycopg.IntegrityError) as error:
                 # What another owner has written meanwhile is refused too: its delivery numbers are ours.
                 await store.check_owned(connection, {part: owned.position for part, owned in partitions.items()})
                 originals = [entry for entry in undone if not entry.is_disposed]
@@ -144,9 +142,7 @@ class Decider:
                     half = len(originals) // 2
                     for part in (originals[:half], originals[half:]):
                         again = deque(self._again(entry.record, entry.parked) for entry in part)
-                        outputs += await self._process(
-                            connection, again, partitions, numbers, recent, {}, may_assume=False
-                        )
+                        outputs += await self._process(connection, again, partitions, numbers, {}, may_assume=False)
                     return outputs
             published = {}
 
@@ -219,106 +215,6 @@ class Decider:
             again.disposition = disposition.disposition
         return again
 
-    # ---- loading ---------------------------------------------------------------------------------------------------
-
-    async def _load(
-        self, connection: Connection, batch: Batch, entries: Sequence[Entry], recent: Recent, *, may_assume: bool
-    ) -> None:
-        known_wanted: set[tuple[int, MessageKey]] = set()
-        aggregates_wanted: set[tuple[int, AggregateKey]] = set()
-        timers_wanted: set[tuple[int, bytes]] = set()
-        named: set[KnownKey] = set()
-        for entry in entries:
-            partition = entry.record.partition
-            if entry.timer_id is not None:
-                timers_wanted.add((partition, entry.timer_id))
-            elif entry.inbound is not None:
-                needs = self._needs(entry)
-                known_wanted.update((partition, key) for key in needs.known)
-                own = _own_key(entry.inbound)
-                named.update((partition, key) for key in needs.known if key != own)
-                if may_assume and own and recent.seems_new((partition, own)):
-                    batch.assumed_new.add((partition, own))
-                aggregates_wanted.update((partition, key) for key in needs.aggregates)
-        for (partition, timer_id), timer in (await store.load_timers(connection, timers_wanted)).items():
-            batch.overlay(partition).timers[timer_id] = timer
-            known_wanted.add((partition, timer.request))
-            named.add((partition, timer.request))
-        batch.assumed_new -= named  # Another record's decision may rest on it.
-        for (partition, key), known in (
-            await self._load_known(connection, known_wanted - batch.assumed_new, recent)
-        ).items():
-            batch.overlay(partition).known[key] = known
-        for partition, key in known_wanted:
-            batch.overlay(partition).loaded_known.add(key)
-        answers_wanted: set[MessageKey] = set()
-        for entry in entries:
-            inbound = self._complete(batch, entry)
-            if inbound is not None:
-                more = conversation.needs_after(inbound, batch.overlay(inbound.partition).known)
-                aggregates_wanted.update((inbound.partition, key) for key in more.aggregates)
-                answers_wanted.update(more.answers)
-        for (partition, aggregate), data in (await self._load_states(connection, aggregates_wanted, recent)).items():
-            if data is not None:
-                overlay = batch.overlay(partition)
-                overlay.aggregates[aggregate] = overlay.stored[aggregate] = data
-        for partition, aggregate in aggregates_wanted:
-            batch.overlay(partition).loaded_aggregates.add(aggregate)
-        answers = await store.load_messages(connection, answers_wanted)
-        for overlay in batch.overlays.values():
-            overlay.answers.update(answers)
-
-    async def _load_known(
-        self, connection: Connection, wanted: Set[KnownKey], recent: Recent
-    ) -> dict[KnownKey, KnownMessage]:
-        had = recent.known(wanted)
-        loaded = await store.load_known(connection, wanted - had.keys())
-        recent.keep_known(loaded)
-        return had | loaded
-
-    async def _load_states(self, connection: Connection, wanted: Set[StateKey], recent: Recent) -> dict[StateKey, Any]:
-        had = recent.states(wanted)
-        missing = wanted - had.keys()
-        loaded = await self._states.load(connection, missing)
-        recent.keep_states({key: loaded.get(key) for key in missing if self._states.has_one_writer(key[1])})
-        return had | loaded
-
-    def _needs(self, entry: Entry) -> Needs:
-        assert entry.inbound is not None
-        try:
-            return conversation.needs(entry.inbound)
-        except Exception as error:  # As in `_read`.
-            log.exception("record %d/%d cannot be understood", entry.record.partition, entry.record.position)
-            entry.held_because = type(error).__name__
-            return Needs()
-
-    def _complete(self, batch: Batch, entry: Entry) -> Inbound | None:
-        """The inbound with what only loading tells: a timer's row, and the person of an answer."""
-        overlay = batch.overlay(entry.record.partition)
-        if entry.held_because:
-            return None
-        if entry.timer_id is not None:
-            timer = overlay.timers.get(entry.timer_id)
-            if timer is None:
-                return None
-            request = overlay.known.get(timer.request)
-            return Inbound(
-                origin=Origin.TIMER,
-                log_epoch=self._log_epoch,
-                partition=entry.record.partition,
-                position=entry.record.position,
-                subject="" if request is None else request.subject,
-                method=self._methods.get(timer.method if request is None else request.method),
-                timer=timer,
-            )
-        inbound = entry.inbound
-        if inbound is not None and not inbound.subject and inbound.message is not None:
-            reference = inbound.message.header.reply_to
-            request = overlay.known.get((reference.sender, reference.id))
-            if request is not None and request.subject:
-                inbound = entry.inbound = dataclasses.replace(inbound, subject=request.subject)
-        return inbound
-
     # ---- deciding --------------------------------------------------------------------------------------------------
 
     def _decide(self, batch: Batch, entries: deque[Entry]) -> None:
@@ -332,7 +228,7 @@ class Decider:
             if entry.control is not None:
                 self._apply_control(batch, entry)
                 continue
-            inbound = self._complete(batch, entry)
+            inbound = self._loading.complete(batch, entry)
             if entry.timer_id is not None:
                 entry.timer = batch.overlay(partition).timers.get(entry.timer_id)
                 batch.spend_timer(partition, entry.timer_id)
@@ -348,7 +244,7 @@ class Decider:
             return True  # The first record of a part has everything loaded.
         if batch.has_let_go and not entry.is_disposed:
             return False  # Those that were let go come before it.
-        inbound = self._complete(batch, entry)
+        inbound = self._loading.complete(batch, entry)
         if inbound is None:
             return entry.control is None or not entry.control.HasField("dispose_message") or entry.has_dispositions
         overlay = batch.overlay(inbound.partition)
@@ -451,7 +347,6 @@ class Decider:
         batch: Batch,
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
-        recent: Recent,
         published: Mapping[tuple[str, int], int],
     ) -> list[store.Output]:
         reached = dict(numbers)
@@ -483,23 +378,5 @@ class Decider:
             await store.save_published(connection, published)
         numbers.update(reached)
         partitions.update(batch.owned)
-        recent.keep_known(batch.known)
-        recent.keep_states({key: data for key, data in batch.aggregates.items() if self._states.has_one_writer(key[1])})
+        self._loading.keep(batch)
         return outputs
-
-
-def _own_key(inbound: Inbound) -> MessageKey | None:
-    """The key of a message that comes, for all one can tell, for the first time."""
-    if inbound.origin is not Origin.MESSAGE or inbound.is_replay or inbound.message is None:
-        return None
-    return inbound.message.key
-
-
-def _check_proof(batch: Batch, left: Iterable[Entry]) -> None:
-    """Raise _Unproved unless each message that was assumed to be new gets its first row, or is left to be decided."""
-    unproved = batch.assumed_new - batch.known.keys()
-    if unproved:
-        inbounds = ((entry.record.partition, entry.inbound) for entry in left)
-        unproved -= {(part, key) for part, inbound in inbounds if inbound and (key := _own_key(inbound))}
-    if unproved:
-        raise _Unproved

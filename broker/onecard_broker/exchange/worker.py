@@ -22,7 +22,6 @@ from onecard_broker.exchange.control_history import ControlHistory
 from onecard_broker.exchange.decider import Decider
 from onecard_broker.exchange.leases import LeaseKeeper
 from onecard_broker.exchange.publisher import HubTick, Publisher
-from onecard_broker.exchange.recent import Recent
 from onecard_broker.exchange.upkeep import CONTROL_LEASE, Upkeep
 from onecard_broker.journal import JOURNAL_TOPIC
 from onecard_broker.log.port import Log, LoggedRecord, LogUnavailable, Reader
@@ -91,7 +90,6 @@ class ExchangeWorker:
         self._publisher = Publisher(journal)
         self._partitions: dict[int, OwnedPartition] = {}
         self._numbers: dict[tuple[str, int], int] = {}
-        self._recent = Recent()
         self._hub_ticked: dict[int, float] = {}
         self._upkeep = Upkeep(
             journal=journal,
@@ -192,12 +190,10 @@ class ExchangeWorker:
         if not records:
             return
         assert self._connection is not None
-        self._recent.forget_in_time(now_ms())
+        self._decider.recent.forget_in_time(now_ms())
         published = self._publisher.take_published()
         try:
-            outputs = await self._decider.process(
-                self._connection, records, self._partitions, self._numbers, self._recent, published
-            )
+            outputs = await self._decider.process(self._connection, records, self._partitions, self._numbers, published)
         except BaseException:
             self._publisher.give_back(published)
             raise
@@ -226,7 +222,7 @@ class ExchangeWorker:
             self._connection = await connect(self._dsn, application_name=f"onecard worker {self._owner}", looks_up=True)
         await self._states.prepare(self._connection, owned)
         rows = await store.load_partitions(self._connection, owned, self._log.epoch)
-        self._recent.begin(now_ms())
+        self._decider.recent.begin(now_ms())
         for row in rows.values():
             self._log.check_epoch(row.log_epoch)
         blocked = await parking.load_blocked(self._connection, owned)
