@@ -194,6 +194,7 @@ class Processing:
             self._check_key(message)
             if method.has_effect:
                 await self._begin(message, local_transaction_id)
+                self._check_key(message)  # Once more behind the last wait: it may have been revoked meanwhile.
             self._check_time(message)
         context = ExchangeContext(
             sender=message.header.sender,
