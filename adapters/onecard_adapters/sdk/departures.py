@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from onecard_protocol.smoothed import Smoothed
+
 _SUBMISSION_PAUSE_S: Final = 0.01
 """Submissions begin at least so far apart: more messages share a call, a signature, an append."""
 HELD_S_MAX: Final = 0.2
@@ -34,8 +36,7 @@ class Appends:
         """When it appends what it gathers, by the loop's clock; in the past: it gathers nothing, or is too far away."""
         self.holding_s = 0.0
         """How much longer it waits for answers of ours."""
-        self._way_s = FIRST_LEAD_S / 2
-        self._way_differs_s = FIRST_LEAD_S / 8
+        self._way = Smoothed(FIRST_LEAD_S / 2, FIRST_LEAD_S / 8)
 
     @property
     def leads_s(self) -> tuple[float, float, float]:
@@ -44,12 +45,12 @@ class Appends:
         The first is bounded as RFC 6298, section 2, bounds a way there and back.
         """
         return (
-            max(self._way_s + 4 * self._way_differs_s, _LEAD_S_MIN),
-            self._way_s + self._way_differs_s,
-            self._way_s,
+            max(self._way.within_s(4), _LEAD_S_MIN),
+            self._way.within_s(1),
+            self._way.mean_s,
         )
 
-    def told(self, gathering_ms: int, journaling_ms: int, left_s: float, *, holding_ms: int = 0) -> None:
+    def told(self, gathering_ms: int, journaling_ms: int, left_s: float, *, holding_ms: int) -> None:
         """Learn from the answer to a submission that left at `left_s`: the rest is what `SubmitBatchResponse` tells.
 
         The way counts from the departure until all is checked, and back: so late the gateway's time is known here.
@@ -57,9 +58,7 @@ class Appends:
         now_s = asyncio.get_running_loop().time()
         if journaling_ms:  # Else it tells nothing of it.
             # What was held up by something else counts for little more than what was expected.
-            way_s = min(max(now_s - left_s - journaling_ms / 1_000, 0.0), 1.5 * self.leads_s[0])
-            self._way_differs_s += (abs(way_s - self._way_s) - self._way_differs_s) / 4
-            self._way_s += (way_s - self._way_s) / 8
+            self._way.took(min(max(now_s - left_s - journaling_ms / 1_000, 0.0), 1.5 * self.leads_s[0]))
         gathering_s = min(gathering_ms / 1_000, HELD_S_MAX)
         self.holding_s = min(holding_ms / 1_000, HELD_S_MAX)
         # An append that was known of stays known, though this news of it comes too late to be in time for it.

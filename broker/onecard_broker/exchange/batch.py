@@ -86,7 +86,6 @@ class Overlay:
     timers: dict[bytes, Timer] = dataclasses.field(default_factory=dict)
     stored: dict[AggregateKey, Any] = dataclasses.field(default_factory=dict)
     """Business states as they were loaded."""
-    loaded_known: set[MessageKey] = dataclasses.field(default_factory=set)
     loaded_aggregates: set[AggregateKey] = dataclasses.field(default_factory=set)
     unsigned: set[MessageKey] = dataclasses.field(default_factory=set)
     """Answers that the hub made in this batch and has not signed yet."""

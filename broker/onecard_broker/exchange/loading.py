@@ -70,8 +70,6 @@ class Loading:
         batch.assumed_new -= named  # Another record's decision may rest on it.
         for (partition, key), known in (await self._load_known(connection, known_wanted - batch.assumed_new)).items():
             batch.overlay(partition).known[key] = known
-        for partition, key in known_wanted:
-            batch.overlay(partition).loaded_known.add(key)
         answers_wanted: set[MessageKey] = set()
         for entry in entries:
             inbound = self.complete(batch, entry)

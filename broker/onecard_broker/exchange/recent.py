@@ -18,7 +18,7 @@ from onecard_protocol.identifiers import message_time_ms
 KEPT_MS: Final = 3_600_000
 """What is kept longer is forgotten with everything: the database drops old rows too."""
 KNOWN_COUNT_MAX: Final = 4_096
-"""Some 3 MB: at 700 calls a second what came within three seconds."""
+"""Some 3.5 MB: at 700 calls a second what came within three seconds."""
 STATES_BYTES_MAX: Final = 4 * 1_048_576
 _STATE_BYTES: Final = 300
 """What a state takes beside its bytes, about."""

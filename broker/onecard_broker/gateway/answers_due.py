@@ -15,31 +15,12 @@ from typing import Final
 from onecard.exchange.v1 import message_pb2
 from onecard_broker.log.port import Log
 from onecard_protocol.methods import Method
+from onecard_protocol.smoothed import Smoothed
 
 PROMPT_S_MAX: Final = 0.1
 """Who takes longer is waited for by nobody."""
 UNANSWERED_S: Final = 5.0
 """What has no answer after this counts as answered now."""
-_SHARE: Final = 1 / 8
-_SHARE_OF_DIFFERENCE: Final = 1 / 4
-
-
-class _Pace:
-    """How long a recipient takes for an answer: mean and mean deviation, smoothed as in RFC 6298, section 2."""
-
-    __slots__ = ("differs_s", "mean_s")
-
-    def __init__(self, first_s: float) -> None:
-        self.mean_s = first_s
-        self.differs_s = first_s / 2
-
-    def took(self, seconds: float) -> None:
-        self.differs_s += _SHARE_OF_DIFFERENCE * (abs(seconds - self.mean_s) - self.differs_s)
-        self.mean_s += _SHARE * (seconds - self.mean_s)
-
-    @property
-    def mostly_s(self) -> float:
-        return self.mean_s + self.differs_s
 
 
 class AnswersDue:
@@ -51,12 +32,12 @@ class AnswersDue:
         self._methods = methods
         self._loop = asyncio.get_running_loop()
         self._delivered_s: OrderedDict[tuple[str, bytes], float] = OrderedDict()
-        self._paces: dict[str, _Pace] = {}
+        self._paces: dict[str, Smoothed] = {}
 
     def is_prompt(self, participant: str) -> bool:
         """Whether answers of a participant are waited for."""
         pace = self._paces.get(participant)
-        return pace is not None and pace.mostly_s <= PROMPT_S_MAX
+        return pace is not None and pace.within_s(1) <= PROMPT_S_MAX
 
     def delivered(self, recipient: str, method: str, header_bytes: bytes) -> None:
         """A message leaves for its recipient; `method` is its full name. What is no request has no answer."""
@@ -72,7 +53,7 @@ class AnswersDue:
         self._delivered_s[request] = now_s
         self._delivered_s.move_to_end(request)  # A stream that was opened anew brings it again.
         if self.is_prompt(recipient):
-            self._journal.coming(request, within_s=self._paces[recipient].mostly_s)
+            self._journal.coming(request, within_s=self._paces[recipient].within_s(1))
 
     def answered(self, sender: str, request_id: bytes) -> None:
         """The answer to a request is about to be appended."""
@@ -85,7 +66,7 @@ class AnswersDue:
     def _took(self, participant: str, seconds: float) -> None:
         pace = self._paces.get(participant)
         if pace is None:
-            self._paces[participant] = _Pace(seconds)
+            self._paces[participant] = Smoothed(seconds, seconds / 2)
         else:
             pace.took(seconds)
 

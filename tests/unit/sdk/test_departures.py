@@ -93,7 +93,7 @@ class Way:
         appended_ms = math.ceil(arrives_ms / self.pause_ms) * self.pause_ms
         answers_ms = appended_ms + 8
         clock.now_ms = answers_ms + self.back_ms
-        self.appends.told(round(self.pause_ms) - 8, round(answers_ms - arrives_ms), left_s)
+        self.appends.told(round(self.pause_ms) - 8, round(answers_ms - arrives_ms), left_s, holding_ms=0)
         return appended_ms <= told_ms + self.pause_ms
 
 
@@ -144,7 +144,7 @@ def test_a_submission_that_was_held_up_once_changes_little(clock: Clock) -> None
 
 async def test_a_gateways_way_is_remembered_beyond_its_connection() -> None:
     gateway = Gateway("127.0.0.1:1", lambda address: grpc.aio.insecure_channel(address))
-    gateway.appends.told(50, 1, asyncio.get_running_loop().time() - 0.02)
+    gateway.appends.told(50, 1, asyncio.get_running_loop().time() - 0.02, holding_ms=0)
     lead_s = gateway.appends.leads_s[0]
     await gateway.reconnect()
 
@@ -166,21 +166,21 @@ def test_a_second_departure_is_for_what_still_is_in_time_mostly(clock: Clock) ->
 
 def test_a_hub_that_does_not_tell_what_took_so_long_teaches_nothing(clock: Clock) -> None:
     appends = Appends()
-    appends.told(50, 0, clock.now_ms / 1_000 - 0.08)
+    appends.told(50, 0, clock.now_ms / 1_000 - 0.08, holding_ms=0)
     assert appends.leads_s[0] == FIRST_LEAD_S
     assert appends.next_s == pytest.approx(clock.now_ms / 1_000 + 0.05)
 
 
 def test_news_of_an_append_that_come_late_are_of_one_that_is_known(clock: Clock) -> None:
     appends = Appends()
-    appends.told(50, 1, clock.now_ms / 1_000)
+    appends.told(50, 1, clock.now_ms / 1_000, holding_ms=0)
     next_s = appends.next_s
     clock.now_ms += 45
-    appends.told(5, 45, clock.now_ms / 1_000 - 0.05)
+    appends.told(5, 45, clock.now_ms / 1_000 - 0.05, holding_ms=0)
     assert appends.next_s == pytest.approx(next_s)
-    appends.told(0, 50, clock.now_ms / 1_000 - 0.05)
+    appends.told(0, 50, clock.now_ms / 1_000 - 0.05, holding_ms=0)
     assert appends.next_s == float("-inf")
-    appends.told(5, 45, clock.now_ms / 1_000 - 0.05)
+    appends.told(5, 45, clock.now_ms / 1_000 - 0.05, holding_ms=0)
     assert appends.next_s == float("-inf"), "it is too late for this one, and it is not known that others come"
 
 
@@ -230,7 +230,7 @@ def test_where_the_gateway_does_not_wait_for_them_answers_leave_with_the_rest(cl
     appends.told(50, 1, clock.now_ms / 1_000 - 0.005, holding_ms=15)
     departures.begin_waiting()
     assert next_in_ms(departures, appends, making_count=0) == 0
-    appends.told(50, 1, clock.now_ms / 1_000 - 0.005)
+    appends.told(50, 1, clock.now_ms / 1_000 - 0.005, holding_ms=0)
     expected_ms = 50 - 1_000 * appends.leads_s[0]
     assert next_in_ms(departures, appends, making_count=0) == pytest.approx(expected_ms, abs=0.01)
     assert next_in_ms(departures, appends, making_count=None) == pytest.approx(expected_ms, abs=0.01)
