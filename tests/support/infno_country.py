@@ -107,6 +107,7 @@ def care_settings(core_url: str, **changes: Any) -> InfnoCareSettings:
         "listen": {"host": "127.0.0.1", "port": 0, "path": "/fsi"},
         "core": {"url": core_url},
         "institutions": [{"code": HOSPITAL_CODE, "name": "示例市第三医院", "area": HOSPITAL_AREA}],
+        "recovery": "repeat",
         "code_tables": CODE_TABLES,
         "area": "440000",
     }

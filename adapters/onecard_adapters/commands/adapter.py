@@ -71,7 +71,7 @@ def check(
     """Check profiles without starting anything: settings, code tables in both directions, declared recovery.
 
     The exit code is 0 where all is right, 1 where codes are missing on one side, and 3 where a file does not load: a
-    setting is wrong, the insured role declares no recovery after a crash, or a code table contradicts itself.
+    setting is wrong, a role declares no recovery after a crash, or a code table contradicts itself.
     """
     from onecard_adapters.profiles.checking import check_profile
 

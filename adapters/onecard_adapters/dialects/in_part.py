@@ -55,11 +55,23 @@ class ExecutedInPart(OutcomeInDoubt):
         self.local_text = local_text
 
 
+class AskedBefore(OutcomeInDoubt):
+    """The own core may have got a trade, and does not know its number again: a person looks there."""
+
+    def __init__(self, trade: str) -> None:
+        super().__init__(
+            f"{trade} may have reached the own core, which does not know a number again: look there what became of it; "
+            "under a new number it is sent anew"
+        )
+
+
 @contextmanager
 def executed_in_part(trade: str, *, at: str, left: str) -> Iterator[None]:
     """Around what is left of a trade once one side has acted: every failure of it leaves the trade executed in part."""
     try:
         yield
+    except AskedBefore:
+        raise  # The same request again does not complete it.
     except OneCardError as error:
         raise ExecutedInPart(
             f"{trade} was executed by {at} and is not complete at {left}; the same request again completes it: {error}",
@@ -82,6 +94,8 @@ def taken_back(trade: str) -> Iterator[None]:
     """Around the undoing of the own core's part after a refusal: until it is undone, the trade is no plain refusal."""
     try:
         yield
+    except AskedBefore:
+        raise
     except OneCardError as error:
         raise ExecutedInPart(
             f"{trade} was refused and still stands at {OWN_CORE}; the same request again takes it back: {error}",
@@ -105,7 +119,7 @@ class TwoSidedTrades:
     def unfinished(
         self, transaction: Transaction, *, unless: Callable[[Transaction], bool] = lambda _: False
     ) -> Transaction:
-        """The earlier transaction that this one repeats under another local number; itself if there is none.
+        """The first transaction that this one repeats under another local number; itself if there is none.
 
         One of the same visit, trade and content that was or may have been executed, and not to its end.
         """
@@ -116,7 +130,7 @@ class TwoSidedTrades:
         return next(
             (
                 item
-                for item in reversed(found)
+                for item in found
                 if item.attributes.get(CONTENT) == content
                 and item.message_id < transaction.message_id
                 and ANSWER not in item.attributes

@@ -85,7 +85,7 @@ class ProfileCheck:
     """Participant, a bank too."""
     name: str
     recovery: Mapping[str, Any] | None
-    """What the core allows after a crash, as the profile declares it; None where it has no insured role."""
+    """What the cores allow after a crash, as the profile declares it; None where it has neither role."""
     mappings: tuple[MappingCheck, ...]
 
     @property
@@ -97,8 +97,9 @@ class ProfileCheck:
 def check_profile(file: Path) -> ProfileCheck:
     """Load a profile and check its code tables.
 
-    Raises OneCardError CONFIGURATION_INVALID where it does not load: a setting is missing or wrong, an insured role
-    declares no recovery (rule 11), or a code table contradicts itself, such as one local code for two national ones.
+    Raises OneCardError CONFIGURATION_INVALID where it does not load: a setting is missing or wrong, place of care or
+    insured province declares no recovery (rule 11), or a code table contradicts itself, such as one local code for two
+    national ones.
     """
     profile = load_profile(file)
     roles: dict[tuple[str, Path], list[str]] = defaultdict(list)
@@ -127,10 +128,13 @@ def needed_tables(dialect: str) -> list[str]:
 
 
 def _recovery(profile: Profile) -> dict[str, Any] | None:
-    if profile.insured is None:
-        return None
-    declared = profile.insured.recovery
-    return {"crash": declared} if isinstance(declared, str) else declared.model_dump()
+    declared: dict[str, Any] = {}
+    if profile.insured is not None:
+        recovery = profile.insured.recovery
+        declared |= {"crash": recovery} if isinstance(recovery, str) else recovery.model_dump()
+    if profile.care is not None:
+        declared["own_core"] = profile.care.recovery
+    return declared or None
 
 
 def _national_codes() -> _National:

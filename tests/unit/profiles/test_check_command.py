@@ -131,8 +131,8 @@ def test_recovery_is_told_as_the_profile_declares_it(check: Check) -> None:
     told = [check(PROFILES / name, "--json").json() for name in ("cn-44.yaml", "cn-51.yaml")]
 
     assert [one["profiles"][0]["recovery"] for one in told] == [
-        {"settlement": "query", "others": "repeat", "conclusive_after_ms": 10_000},
-        {"crash": "query-by-transid"},
+        {"settlement": "query", "others": "repeat", "conclusive_after_ms": 10_000, "own_core": "repeat"},
+        {"crash": "query-by-transid", "own_core": "repeat"},
     ]
 
 

@@ -45,6 +45,8 @@ def test_the_profile_of_guangdong_loads_in_both_roles() -> None:
         (("insured", "recovery"), None, "insured.infno.recovery: Field required"),
         (("insured", "recovery", "settlement"), None, "insured.infno.recovery.settlement: Field required"),
         (("insured", "recovery", "settlement"), "hope", "insured.infno.recovery.settlement"),
+        (("care", "recovery"), None, "care.infno.recovery: Field required"),
+        (("care", "recovery"), "hope", "care.infno.recovery"),
         (("care", "listen", "port"), 70_000, "care.infno.listen.port"),
         (("care", "dialect"), "telegram", "care: Input tag 'telegram'"),
         (("care", "core", "url"), "nowhere", "care.infno.core.url"),

@@ -154,6 +154,21 @@ async def test_a_discharge_at_the_insured_province_alone(
     assert insured.requests.count("2402") == 1
 
 
+async def test_under_a_third_number_the_first_one_is_meant_still(two_provinces: Country) -> None:
+    hospital, own, insured = two_provinces.hospital, two_provinces.care_core, two_provinces.insured_core
+    stay = await two_provinces.admitted()
+    await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
+    mend = await _down(own, "2302")
+    content = _all_lines(stay)
+    for _ in range(3):
+        told = await hospital.trade("2302", content, insurance_area=stay.insurance_area)
+        assert (told.code, REPEAT in told.text) == (-1, True)
+    await mend()
+    assert (await hospital.trade("2302", content, insurance_area=stay.insurance_area)).is_success
+    assert (_lines(insured), _lines(own)) == ([0], [0])
+    assert insured.requests.count("2302") == 1
+
+
 async def test_what_the_insured_province_refuses_is_refused_and_another_number_asks_it_anew(
     two_provinces: Country,
 ) -> None:
