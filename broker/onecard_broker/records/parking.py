@@ -7,6 +7,7 @@ of the message that it gives up on.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Sequence
 
 from psycopg.rows import TupleRow
@@ -14,6 +15,7 @@ from psycopg.rows import TupleRow
 from onecard_broker.domain.model import MessageKey
 from onecard_broker.log.cloud_events import CloudEvent, decode
 from onecard_broker.log.port import LoggedRecord
+from onecard_broker.records.arrays import bools, byteas, int4s, int8s, texts
 from onecard_broker.records.pool import Connection
 
 
@@ -113,32 +115,39 @@ async def save_parked(connection: Connection, rows: Sequence[Parked]) -> None:
     """Store records that wait."""
     if not rows:
         return
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO parked (partition, position, subject, sender, id, is_offender, is_dead_letter, cause,"
-            " append_time_ms, key, header_names, header_values, value)"
-            " VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
-            " ON CONFLICT (partition, position) DO UPDATE SET is_offender = EXCLUDED.is_offender,"
-            " cause = EXCLUDED.cause, subject = EXCLUDED.subject",
-            [
-                (
-                    row.record.partition,
-                    row.record.position,
-                    row.subject,
-                    row.sender,
-                    row.id,
-                    row.is_offender,
-                    row.is_dead_letter,
-                    row.cause,
-                    row.record.append_time_ms,
-                    row.record.key,
-                    [name for name, _ in row.record.headers],
-                    [value for _, value in row.record.headers],
-                    row.record.value,
-                )
-                for row in rows
-            ],
-        )
+    records = [row.record for row in rows]
+    # Headers are arrays of unequal lengths: all stand in one array, and each record knows its part of it.
+    lasts = list(itertools.accumulate(len(record.headers) for record in records))
+    headers = [header for record in records for header in record.headers]
+    await connection.execute(
+        "INSERT INTO parked (partition, position, subject, sender, id, is_offender, is_dead_letter, cause,"
+        " append_time_ms, key, header_names, header_values, value)"
+        " SELECT p.partition, p.position, p.subject, p.sender, p.id, p.is_offender, p.is_dead_letter, p.cause,"
+        " p.append_time_ms, p.key, h.names[p.first:p.last], h.contents[p.first:p.last], p.value"
+        " FROM unnest(%b::int[], %b::bigint[], %b::text[], %b::text[], %b::bytea[], %b::bool[], %b::bool[],"
+        " %b::text[], %b::bigint[], %b::bytea[], %b::int[], %b::int[], %b::bytea[]) AS p(partition, position, subject,"
+        " sender, id, is_offender, is_dead_letter, cause, append_time_ms, key, first, last, value),"
+        " (SELECT %b::text[] AS names, %b::bytea[] AS contents) AS h"
+        " ON CONFLICT (partition, position) DO UPDATE SET is_offender = EXCLUDED.is_offender,"
+        " cause = EXCLUDED.cause, subject = EXCLUDED.subject",
+        (
+            int4s([record.partition for record in records]),
+            int8s([record.position for record in records]),
+            texts([row.subject for row in rows]),
+            texts([row.sender for row in rows]),
+            byteas([row.id for row in rows]),
+            bools([row.is_offender for row in rows]),
+            bools([row.is_dead_letter for row in rows]),
+            texts([row.cause for row in rows]),
+            int8s([record.append_time_ms for record in records]),
+            byteas([record.key for record in records]),
+            int4s([last - len(record.headers) + 1 for record, last in zip(records, lasts, strict=True)]),
+            int4s(lasts),
+            byteas([record.value for record in records]),
+            texts([name for name, _ in headers]),
+            byteas([value for _, value in headers]),
+        ),
+    )
 
 
 async def delete_parked(connection: Connection, positions: Collection[tuple[int, int]]) -> None:
