@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.dialects.in_part import DESTINATION, INSURED_PROVINCE, OWN_CORE, AskedBefore, ExecutedInPart
+from onecard_adapters.dialects.in_part import DESTINATION, INSURED_PROVINCE, OWN_CORE, ExecutedInPart
 from onecard_protocol.errors import OneCardError, reason_name, text
 
 _OF_FORM: Final = frozenset(
@@ -61,10 +61,6 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
         r"(\w+) was executed by the insured province and others came after it; .*",
         r"\1在参保地已执行，其后又有新的办理，不再补办：请与本省系统核对",
     ),
-    (
-        r"(\w+) may have reached the own core, .*",
-        r"\1可能已送达本省系统，而该系统不识别重复的流水号：请先在本省系统核实；如未办理，请换新号办理",
-    ),
     (r"(\w+) was executed; .*", r"\1已执行，但其应答未能处理"),
     (r"(\w+) was reversed before it came", r"该\1已先行冲正，请换新号办理"),
     (r"(infno|TransNo) (\S+)", r"\1 \2"),
@@ -77,7 +73,7 @@ def cashier_text(error: OneCardError, local_text: str) -> str:
 
     Of a trade that was executed in part: where, and what to do, then what the local system said.
     """
-    if isinstance(error, ExecutedInPart | AskedBefore):
+    if isinstance(error, ExecutedInPart):
         # The catalogue's "query or reverse" helps with settlements only. What to do comes first: the rest may be cut.
         parts = [*_details(error), local_text]
     else:

@@ -55,23 +55,11 @@ class ExecutedInPart(OutcomeInDoubt):
         self.local_text = local_text
 
 
-class AskedBefore(OutcomeInDoubt):
-    """The own core may have got a trade, and does not know its number again: a person looks there."""
-
-    def __init__(self, trade: str) -> None:
-        super().__init__(
-            f"{trade} may have reached the own core, which does not know a number again: look there what became of it; "
-            "under a new number it is sent anew"
-        )
-
-
 @contextmanager
 def executed_in_part(trade: str, *, at: str, left: str) -> Iterator[None]:
     """Around what is left of a trade once one side has acted: every failure of it leaves the trade executed in part."""
     try:
         yield
-    except AskedBefore:
-        raise  # The same request again does not complete it.
     except OneCardError as error:
         raise ExecutedInPart(
             f"{trade} was executed by {at} and is not complete at {left}; the same request again completes it: {error}",
@@ -94,8 +82,6 @@ def taken_back(trade: str) -> Iterator[None]:
     """Around the undoing of the own core's part after a refusal: until it is undone, the trade is no plain refusal."""
     try:
         yield
-    except AskedBefore:
-        raise
     except OneCardError as error:
         raise ExecutedInPart(
             f"{trade} was refused and still stands at {OWN_CORE}; the same request again takes it back: {error}",
@@ -123,22 +109,27 @@ class TwoSidedTrades:
 
         One of the same visit, trade and content that was or may have been executed, and not to its end.
         """
+        return next((item for item in self._repeated(transaction) if not unless(item)), transaction)
+
+    def over_with(self, done: Transaction, asked: Transaction) -> list[Transaction]:
+        """What is answered when `done` is, of which `asked` is a repeat: all repeats of it until then, and itself."""
+        between = [item for item in self._repeated(asked) if item.message_id > done.message_id]
+        return [*between, *([asked] if asked.message_id != done.message_id else []), done]
+
+    def _repeated(self, transaction: Transaction) -> list[Transaction]:
+        """Earlier transactions of the same visit, trade and content that are not over, the first one first."""
         content = transaction.attributes.get(CONTENT)
         if not content:  # Remembered by a release that kept none.
-            return transaction
+            return []
         found = self._memory.find_transactions_of_encounter(transaction.encounter_id, transaction.method)
-        return next(
-            (
-                item
-                for item in found
-                if item.attributes.get(CONTENT) == content
-                and item.message_id < transaction.message_id
-                and ANSWER not in item.attributes
-                and not item.attributes.get(_CLOSED)
-                and not unless(item)
-            ),
-            transaction,
-        )
+        return [
+            item
+            for item in found
+            if item.attributes.get(CONTENT) == content
+            and item.message_id < transaction.message_id
+            and ANSWER not in item.attributes
+            and not item.attributes.get(_CLOSED)
+        ]
 
     def has_later(self, transaction: Transaction) -> bool:
         """Whether the first side has executed another trade of this kind for the same visit since."""

@@ -73,11 +73,10 @@ class NotedTrades:
         self, asked: Asked, encounter: EncounterRecord, repeat: Transaction, transaction: Transaction
     ) -> Element:
         """What the insured province has executed, under the number that the core was or would have been asked first."""
-        asked_as = self._desk.own_core.asked_as(asked.trade, transaction, repeat)
-        transid = asked_as.local_transaction_id
+        transid = transaction.local_transaction_id
         children = forwarded(asked, self._desk, encounter.person, transid)
         with executed_in_part(asked.trade, at=INSURED_PROVINCE, left=OWN_CORE):
-            result = await self._desk.ask_core(asked.trade, children, transid, asked_as)
+            result = await self._desk.ask_core(asked.trade, children, transid)
         return await self._desk.finished(repeat, transaction, result.output)
 
     def _is_uploaded_again(self, withdrawal: Transaction, line_ids: Sequence[str]) -> bool:

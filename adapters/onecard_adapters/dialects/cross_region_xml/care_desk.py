@@ -23,14 +23,13 @@ from onecard_adapters.dialects.cross_region_xml import safe_xml
 from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, STATE_UNDONE, CoreRefusal, ProvincialCore
 from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.heads import Head, read_person, write_head
-from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, parent
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumber
 from onecard_adapters.dialects.in_part import ANSWER, CONTENT, LEFT, TwoSidedTrades, is_final
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.local_text import local_text_of
 from onecard_adapters.dialects.national import NationalExchange
-from onecard_adapters.dialects.own_core import OwnCoreCalls
 from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol import limits
@@ -97,9 +96,6 @@ class CareDesk:
         self.core = core
         self.locks = KeyedLocks()
         self.two_sided = TwoSidedTrades(memory)
-        self.own_core: OwnCoreCalls[Result] = OwnCoreCalls(
-            memory, settings.recovery, write=_kept_result, read=_result_kept
-        )
 
     def recipient(self, area: str, element: str) -> str:
         """The province of an area. Raises LOCAL_FORM_INVALID, and RECIPIENT_NOT_ALLOWED for the own province."""
@@ -182,9 +178,10 @@ class CareDesk:
         return output
 
     async def finished(self, asked: Transaction, done: Transaction, output: Element) -> Element:
-        """As `answered`, for the transaction that was carried out and, before, for the one that repeated it."""
-        if asked.message_id != done.message_id:
-            await self.answered(asked, output)
+        """As `answered`, for the transaction that was carried out and, before, for those that repeated it."""
+        *repeats, done = self.two_sided.over_with(done, asked)
+        for repeat in repeats:
+            await self.answered(repeat, output)
         return await self.answered(done, output)
 
     async def refused(
@@ -260,20 +257,11 @@ class CareDesk:
         )
         return write_head(head, self.settings.core.operator_code, self.tables)
 
-    async def read_core(self, trade: TradeNumber, children: list[Element]) -> Result:
-        """A trade of the own core without effect. Raises CoreRefused, LOCAL_SYSTEM_DOWN."""
-        return await self._ask(trade, children, "")
+    async def ask_core(self, trade: TradeNumber, children: list[Element], transid: str) -> Result:
+        """A trade of the own core; repeated under the same transid, it finds what the first attempt did.
 
-    async def ask_core(
-        self, trade: TradeNumber, children: list[Element], transid: str, transaction: Transaction
-    ) -> Result:
-        """A trade of the own core with effect; repeated under the same transid, it finds what the first attempt did.
-
-        Raises CoreRefused, LOCAL_SYSTEM_DOWN, OutcomeInDoubt, and as `OwnCoreCalls.ask`.
+        Raises CoreRefused, LOCAL_SYSTEM_DOWN, OutcomeInDoubt.
         """
-        return await self.own_core.ask(trade, transid, transaction, lambda: self._ask(trade, children, transid))
-
-    async def _ask(self, trade: TradeNumber, children: list[Element], transid: str) -> Result:
         codes = self.settings.core.duplicate_transid_codes
         try:
             try:
@@ -283,8 +271,6 @@ class CareDesk:
                     raise
                 return await self._found(transid)
             except OutcomeInDoubt:
-                if self.settings.recovery == "none":
-                    raise
                 return await self._found(transid)
         except CoreRefusal as refusal:
             raise CoreRefused(self.settings.core.reason_of(refusal.error_code), refusal) from None
@@ -302,15 +288,6 @@ class CareDesk:
         if finding.state != STATE_EXECUTED:
             raise OutcomeInDoubt("the own core does not know of the trade yet")
         return finding.result
-
-
-def _kept_result(result: Result) -> str:
-    return safe_xml.serialise(parent("kept", [leaf("transid", result.transaction_id), result.output]))
-
-
-def _result_kept(text: str) -> Result:
-    kept = safe_xml.parse(text, "kept answer of the core")
-    return Result(error_code=0, transaction_id=kept.value("transid"), output=kept.children[1])
 
 
 REVERSED_BEFORE: Final = "cross-region-xml/reversed-before"

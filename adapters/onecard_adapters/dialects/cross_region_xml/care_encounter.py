@@ -105,7 +105,7 @@ class EncounterTrades:
     async def _visit_id_of_core(self, asked: Asked, person: PersonRecord, transaction: Transaction) -> str:
         transid = transaction.local_transaction_id
         children = forwarded(asked, self._desk, person, transid)
-        result = await self._desk.ask_core(TradeNumber.REGISTER, children, transid, transaction)
+        result = await self._desk.ask_core(TradeNumber.REGISTER, children, transid)
         visit_id = result.output.value(VISIT_ID)
         if not visit_id:
             raise OutcomeInDoubt("output.ykc700: the own core gave the visit no number")
@@ -126,7 +126,7 @@ class EncounterTrades:
                 return stored
             transid = transaction.local_transaction_id
             children = forwarded(asked, desk, encounter.person, transid)
-            result = await desk.ask_core(TradeNumber.UPLOAD_LINES, children, transid, transaction)
+            result = await desk.ask_core(TradeNumber.UPLOAD_LINES, children, transid)
             try:
                 lines = self._split_lines(rows, result)
                 request = UploadFeeLinesRequest(
@@ -193,13 +193,13 @@ class EncounterTrades:
         if not transid:
             return
         with taken_back(asked.trade):
-            await self._desk.ask_core(trade, forms.leaves({**head, "otransid": transid}), "", transaction)
+            await self._desk.ask_core(trade, forms.leaves({**head, "otransid": transid}), "")
         await self._desk.note(transaction, {LEFT: ""})
 
     async def query_own_core(self, asked: Asked) -> Element:
         """0706 and 0707: what the own core holds of a visit, as it says it."""
         encounter = self._desk.encounter(asked)
-        result = await self._desk.read_core(asked.trade, forwarded(asked, self._desk, encounter.person, ""))
+        result = await self._desk.ask_core(asked.trade, forwarded(asked, self._desk, encounter.person, ""), "")
         return result.output
 
 

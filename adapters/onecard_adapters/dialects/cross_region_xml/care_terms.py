@@ -63,7 +63,7 @@ class Terms:
         """The bill is what the own core holds; parts that the document leaves out are the core's."""
         desk = self._desk
         fields = forms.leaves(desk.head(asked, encounter.person, ""))
-        output = (await desk.read_core(TradeNumber.QUERY_TOTALS, fields)).output
+        output = (await desk.ask_core(TradeNumber.QUERY_TOTALS, fields, "")).output
         held = FeeTotals()
         forms.read_into(forms.FEE_TOTALS, output, held, desk.tables)
         wrong = [

@@ -8,7 +8,6 @@ from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard_adapters.dialects.cross_region_xml.envelope import Operation
 from onecard_adapters.dialects.infno.settings import Area, ListenSettings, ProfilePath, Strict
 from onecard_adapters.dialects.infno.settings import InstitutionSettings as InfnoInstitutionSettings
-from onecard_adapters.dialects.own_core import OwnCoreRecovery
 from onecard_adapters.mapping.codes import CodeTables
 
 ErrorCode = Annotated[int, Field(lt=0)]
@@ -73,9 +72,10 @@ class CrossRegionXmlCareSettings(_RoleSettings):
 
     listen: ListenSettings
     institutions: tuple[InstitutionSettings, ...] = Field(min_length=1)
-    recovery: OwnCoreRecovery
+    recovery: Literal["repeat"]
     """What the own core allows where its answer to a trade with effect is missing (rule 11): the same transid again,
-    which it answers as before or with one of `duplicate_transid_codes`, or nothing. A profile must say it."""
+    which it answers as before or with one of `duplicate_transid_codes`. A profile must say it; a core without it cannot
+    be connected."""
 
 
 class CrossRegionXmlInsuredSettings(_RoleSettings):

@@ -86,9 +86,8 @@ class NotedTrades:
     async def _finish_at_own_core(self, call: Call, repeat: Transaction, transaction: Transaction) -> dict[str, Any]:
         """What the insured province has executed, under the number that the core was or would have been asked first."""
         infno = call.request.infno
-        asked = self._desk.own_core.asked_as(infno, transaction, repeat)
         with executed_in_part(infno, at=INSURED_PROVINCE, left=OWN_CORE):
-            await self._desk.ask_core(call, infno, call.request.input, asked)
+            await self._desk.ask_core(call, infno, call.request.input, msgid=transaction.local_transaction_id)
         return await self._desk.finished(repeat, transaction, {})
 
     def _lines_meant(self, encounter: EncounterRecord, rows: Sequence[Mapping[str, Any]]) -> list[str] | None:

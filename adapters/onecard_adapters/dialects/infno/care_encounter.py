@@ -85,7 +85,7 @@ class EncounterTrades:
             named=asked.filing_id,
         )
         asked.filing_id = filing.filing_id if filing is not None else ""
-        core_answer = await desk.ask_core(call, call.request.infno, call.request.input, transaction)
+        core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
         with executed(call.request.infno):
             asked.visit_id = required_text(core_answer.node("result", "data"), VISIT_ID, "output")
         channel = desk.national.to(recipient, message_id=transaction.message_id)
@@ -132,7 +132,7 @@ class EncounterTrades:
             return
         undo = json.loads(left)
         with taken_back(call.request.infno):
-            await self._desk.ask_core(call, undo["infno"], {"data": undo["data"]}, transaction, msgid=undo["msgid"])
+            await self._desk.ask_core(call, undo["infno"], {"data": undo["data"]}, msgid=undo["msgid"])
         await self._desk.note(transaction, {LEFT: ""})
 
     async def upload(self, call: Call) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class EncounterTrades:
             await self._finish_taking_back(call, transaction, transaction.attributes.get(LEFT, ""))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            core_answer = await desk.ask_core(call, call.request.infno, call.request.input, transaction)
+            core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
             withdraw = trades.place_of(call.request.infno).withdraw
             undo = {VISIT_ID: visit_id, "psn_no": encounter.person.personal_number}
             undo_lines = {**undo, "feedetl_sn": [line.line_id for line in lines]}

@@ -146,7 +146,7 @@ class PersonTrades:
             if (stored := desk.stored_answer(repeat)) is not None:
                 return stored
             transaction = desk.two_sided.unfinished(repeat)
-            answer = await self._ask_own_core(call, repeat, transaction)
+            answer = await self._ask_own_core(call, transaction)
             # It is filed already, whatever becomes of the rest.
             with executed_in_part("2501", at=OWN_CORE, left=DESTINATION):
                 # The core adds the filing's id, and the identity by which the exchange keeps order.
@@ -165,13 +165,13 @@ class PersonTrades:
             output = {"result": {"trt_dcla_detl_sn": asked.filing.filing_id}}
             return await desk.finished(repeat, transaction, output)
 
-    async def _ask_own_core(self, call: Call, repeat: Transaction, transaction: Transaction) -> Answer:
+    async def _ask_own_core(self, call: Call, transaction: Transaction) -> Answer:
         """The trade itself, under the number by which the core was or would have been asked first."""
         desk = self._desk
-        infno = call.request.infno
-        asked = desk.own_core.asked_as(infno, transaction, repeat)
         async with desk.two_sided.first_side(transaction):
-            return await desk.ask_core(call, infno, call.request.input, asked)
+            return await desk.ask_core(
+                call, call.request.infno, call.request.input, msgid=transaction.local_transaction_id
+            )
 
     async def _remember_filing(self, told: ReportFilingRequest, destination: str) -> None:
         """So that a 2502, which names only the filing and psn_no, finds whose it is and who was told."""
@@ -228,7 +228,7 @@ class PersonTrades:
                 return stored
             transaction = desk.two_sided.unfinished(repeat)
             asked.local_transaction_id = transaction.local_transaction_id
-            await self._ask_own_core(call, repeat, transaction)
+            await self._ask_own_core(call, transaction)
             channel = desk.national.to(filed["destination"], message_id=transaction.message_id)
             # It is taken back already, whatever the other province says to it.
             with executed_in_part("2502", at=OWN_CORE, left=DESTINATION):

@@ -15,13 +15,12 @@ from onecard.medical.v1.values_pb2 import EncounterReference, Institution, Insur
 from onecard_adapters.dialects.in_part import ANSWER, CONTENT, LEFT, TwoSidedTrades
 from onecard_adapters.dialects.infno import json_text
 from onecard_adapters.dialects.infno.core import CoreClient
-from onecard_adapters.dialects.infno.envelope import SUCCESS, Answer, Request
+from onecard_adapters.dialects.infno.envelope import Answer, Request
 from onecard_adapters.dialects.infno.fees import FeeLedger
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InstitutionSettings
 from onecard_adapters.dialects.infno.trades import REVERSIBLE_METHODS, TRADES
 from onecard_adapters.dialects.national import NationalExchange
-from onecard_adapters.dialects.own_core import OwnCoreCalls
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import is_absent, text_from
 from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
@@ -73,9 +72,6 @@ class CareDesk:
         self.ledger = FeeLedger(memory)
         self.locks = KeyedLocks()
         self.two_sided = TwoSidedTrades(memory)
-        self.own_core: OwnCoreCalls[Answer] = OwnCoreCalls(
-            memory, settings.recovery, write=_kept_answer, read=_answer_kept
-        )
         self._own_province = participant_of_area(settings.area)
 
     def recipient(self, call: Call) -> str:
@@ -168,9 +164,10 @@ class CareDesk:
         return written
 
     async def finished(self, asked: Transaction, done: Transaction, output: Mapping[str, Any]) -> dict[str, Any]:
-        """As `answered`, for the transaction that was carried out and, before, for the one that repeated it."""
-        if asked.message_id != done.message_id:
-            await self.answered(asked, output)
+        """As `answered`, for the transaction that was carried out and, before, for those that repeated it."""
+        *repeats, done = self.two_sided.over_with(done, asked)
+        for repeat in repeats:
+            await self.answered(repeat, output)
         return await self.answered(done, output)
 
     async def note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
@@ -191,38 +188,24 @@ class CareDesk:
             raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN, "mdtrt_id is not registered for this psn_no")
         return encounter
 
-    async def ask_core(
-        self, call: Call, infno: str, content: Mapping[str, Any], transaction: Transaction, *, msgid: str = ""
-    ) -> Answer:
-        """A trade of the place of care's core, under the transaction's msgid unless another is given.
-
-        Raises as `CoreClient.call` and `OwnCoreCalls.ask`.
-        """
+    async def ask_core(self, call: Call, infno: str, content: Mapping[str, Any], *, msgid: str = "") -> Answer:
+        """A trade of the place of care's core, under the hospital's msgid unless another is given."""
         request = call.request
-        number = msgid or transaction.local_transaction_id
-        head = {
-            "msgid": number,
-            "mdtrtarea_admvs": call.institution.area,
-            "insuplc_admdvs": request.insurance_area,
-            "fixmedins_code": call.institution.code,
-            "fixmedins_name": call.institution.name,
-            "opter": request.head["opter"],
-            "opter_name": request.head["opter_name"],
-        }
-        return await self.own_core.ask(
+        return await self.core.call(
             infno,
-            number,
-            transaction,
-            lambda: self.core.call(infno, content, head, now_ms=self.national.hub_time_ms(), has_effect=True),
+            content,
+            {
+                "msgid": msgid or request.msgid,
+                "mdtrtarea_admvs": call.institution.area,
+                "insuplc_admdvs": request.insurance_area,
+                "fixmedins_code": call.institution.code,
+                "fixmedins_name": call.institution.name,
+                "opter": request.head["opter"],
+                "opter_name": request.head["opter_name"],
+            },
+            now_ms=self.national.hub_time_ms(),
+            has_effect=True,
         )
-
-
-def _kept_answer(answer: Answer) -> str:
-    return json_text.write({"output": answer.output})
-
-
-def _answer_kept(text: str) -> Answer:
-    return Answer(code=SUCCESS, text="", head={}, output=json_text.parse_object(text.encode())["output"])
 
 
 def content_key(call: Call) -> str:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, ValidationInfo
 
-from onecard_adapters.dialects.own_core import OwnCoreRecovery
 from onecard_adapters.mapping.codes import CodeTables
 
 Area = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{5}$")]
@@ -77,9 +76,9 @@ class InfnoCareSettings(Strict):
     listen: ListenSettings
     core: CoreSettings
     institutions: tuple[InstitutionSettings, ...] = Field(min_length=1)
-    recovery: OwnCoreRecovery
+    recovery: Literal["repeat"]
     """What the own core allows where its answer to registration, fee lines, discharge, filing is missing (rule 11): the
-    same msgid again, or nothing. A profile must say it."""
+    same msgid again, which it answers as before. A profile must say it; a core without it cannot be connected."""
     code_tables: ProfilePath
     area: Area
     """Area of the receiver in inf_refmsgid; its first two digits are the own province."""

@@ -160,13 +160,18 @@ async def test_under_a_third_number_the_first_one_is_meant_still(two_provinces: 
     await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
     mend = await _down(own, "2302")
     content = _all_lines(stay)
-    for _ in range(3):
-        told = await hospital.trade("2302", content, insurance_area=stay.insurance_area)
+    bodies = [hospital.message("2302", content, insurance_area=stay.insurance_area) for _ in range(4)]
+    for body in bodies[:3]:
+        told = await hospital.send(body)
         assert (told.code, REPEAT in told.text) == (-1, True)
     await mend()
-    assert (await hospital.trade("2302", content, insurance_area=stay.insurance_area)).is_success
+    assert (await hospital.send(bodies[3])).is_success
     assert (_lines(insured), _lines(own)) == ([0], [0])
-    assert insured.requests.count("2302") == 1
+    stay.totals = (0, 0, 0, 0, 0)
+    await hospital.upload_fees(stay, ITEMS[:2], day=ADMITTED)
+    for body in bodies:
+        assert (await hospital.send(body)).is_success, "each of them is over"
+    assert (_lines(insured), _lines(own), insured.requests.count("2302")) == ([2], [2], 1)
 
 
 async def test_what_the_insured_province_refuses_is_refused_and_another_number_asks_it_anew(
