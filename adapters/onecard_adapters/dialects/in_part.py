@@ -109,15 +109,16 @@ class TwoSidedTrades:
 
         One of the same visit, trade and content that was or may have been executed, and not to its end.
         """
-        return next((item for item in self._repeated(transaction) if not unless(item)), transaction)
+        earlier = (item for item in self._open_equals(transaction) if item.message_id < transaction.message_id)
+        return next((item for item in earlier if not unless(item)), transaction)
 
-    def over_with(self, done: Transaction, asked: Transaction) -> list[Transaction]:
-        """What is answered when `done` is, of which `asked` is a repeat: all repeats of it until then, and itself."""
-        between = [item for item in self._repeated(asked) if item.message_id > done.message_id]
-        return [*between, *([asked] if asked.message_id != done.message_id else []), done]
+    def repeats(self, done: Transaction, asked: Transaction) -> list[Transaction]:
+        """What is over with `done`: `asked`, if it is another, and all others that repeat it and were not completed."""
+        found = {item.message_id: item for item in (*self._open_equals(done), asked)}
+        return [item for message_id, item in found.items() if message_id > done.message_id]
 
-    def _repeated(self, transaction: Transaction) -> list[Transaction]:
-        """Earlier transactions of the same visit, trade and content that are not over, the first one first."""
+    def _open_equals(self, transaction: Transaction) -> list[Transaction]:
+        """Those of the same visit, trade and content that are not over, the first one first; itself among them."""
         content = transaction.attributes.get(CONTENT)
         if not content:  # Remembered by a release that kept none.
             return []
@@ -126,7 +127,6 @@ class TwoSidedTrades:
             item
             for item in found
             if item.attributes.get(CONTENT) == content
-            and item.message_id < transaction.message_id
             and ANSWER not in item.attributes
             and not item.attributes.get(_CLOSED)
         ]

@@ -179,8 +179,7 @@ class CareDesk:
 
     async def finished(self, asked: Transaction, done: Transaction, output: Element) -> Element:
         """As `answered`, for the transaction that was carried out and, before, for those that repeated it."""
-        *repeats, done = self.two_sided.over_with(done, asked)
-        for repeat in repeats:
+        for repeat in self.two_sided.repeats(done, asked):
             await self.answered(repeat, output)
         return await self.answered(done, output)
 

@@ -154,7 +154,10 @@ async def test_a_discharge_at_the_insured_province_alone(
     assert insured.requests.count("2402") == 1
 
 
-async def test_under_a_third_number_the_first_one_is_meant_still(two_provinces: Country) -> None:
+@pytest.mark.parametrize("completing", [0, 1, 3])
+async def test_of_equal_requests_the_first_is_completed_by_whichever_and_all_are_over(
+    two_provinces: Country, completing: int
+) -> None:
     hospital, own, insured = two_provinces.hospital, two_provinces.care_core, two_provinces.insured_core
     stay = await two_provinces.admitted()
     await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
@@ -165,11 +168,11 @@ async def test_under_a_third_number_the_first_one_is_meant_still(two_provinces: 
         told = await hospital.send(body)
         assert (told.code, REPEAT in told.text) == (-1, True)
     await mend()
-    assert (await hospital.send(bodies[3])).is_success
+    assert (await hospital.send(bodies[completing])).is_success
     assert (_lines(insured), _lines(own)) == ([0], [0])
     stay.totals = (0, 0, 0, 0, 0)
     await hospital.upload_fees(stay, ITEMS[:2], day=ADMITTED)
-    for body in bodies:
+    for body in bodies[: max(3, completing + 1)]:
         assert (await hospital.send(body)).is_success, "each of them is over"
     assert (_lines(insured), _lines(own), insured.requests.count("2302")) == ([2], [2], 1)
 
