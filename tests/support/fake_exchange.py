@@ -44,6 +44,7 @@ class FakeExchange:
         self._servicers: dict[str, list[object]] = shared._servicers if shared else {}
         self._outcomes: dict[bytes, SentCall] = shared._outcomes if shared else {}
         self._lost_answers: dict[str, int] = shared._lost_answers if shared else {}
+        self._expired: dict[str, int] = shared._expired if shared else {}
         self._held: dict[str, asyncio.Event] = shared._held if shared else {}
         self.calls: list[SentCall] = shared.calls if shared else []
 
@@ -58,6 +59,10 @@ class FakeExchange:
     def lose_answers(self, method: str, count: int = 1) -> None:
         """The next calls of a method are carried out, and their callers are told OUTCOME_UNKNOWN."""
         self._lost_answers[method] = count
+
+    def expire(self, method: str, count: int = 1) -> None:
+        """The next messages of a method reach nobody before their execute_before."""
+        self._expired[method] = count
 
     def hold(self, method: str) -> asyncio.Event:
         """Calls of a method hang, once they are sent, until the event is set."""
@@ -124,6 +129,11 @@ class FakeExchange:
         self.calls.append(call)
         if method in self._held:
             await self._held[method].wait()
+        if self._expired.get(method, 0):
+            self._expired[method] -= 1
+            call.error = CallFailed(errors_pb2.ERROR_REASON_EXPIRED)
+            self._outcomes[call.message_id] = call
+            return call
         for attempt in range(ATTEMPTS_MAX):
             try:
                 call.response = await self._attempt(call, is_recovery=is_recovery or attempt > 0)

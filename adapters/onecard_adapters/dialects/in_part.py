@@ -96,6 +96,11 @@ def overtaken(trade: str) -> ExecutedInPart:
     )
 
 
+def is_between(transaction: Transaction, other: Transaction, before: Transaction | None) -> bool:
+    """Whether the other one came after a transaction, and before a third one, if there is one."""
+    return other.message_id > transaction.message_id and (before is None or other.message_id < before.message_id)
+
+
 class TwoSidedTrades:
     """What the memory tells of trades that two sides carry out one after the other."""
 
@@ -103,14 +108,15 @@ class TwoSidedTrades:
         self._memory = memory
 
     def unfinished(
-        self, transaction: Transaction, *, unless: Callable[[Transaction], bool] = lambda _: False
+        self, transaction: Transaction, *, unless: Callable[[Transaction, Transaction], bool] = lambda *_: False
     ) -> Transaction:
         """The first transaction that this one repeats under another local number; itself if there is none.
 
-        One of the same visit, trade and content that was or may have been executed, and not to its end.
+        One of the same visit, trade and content that was or may have been executed, and not to its end. `unless` tells
+        of such a one, and of this, whether something came between them, so that this one means something else.
         """
         earlier = (item for item in self._open_equals(transaction) if item.message_id < transaction.message_id)
-        return next((item for item in earlier if not unless(item)), transaction)
+        return next((item for item in earlier if not unless(item, transaction)), transaction)
 
     def repeats(self, done: Transaction, asked: Transaction) -> list[Transaction]:
         """What is over with `done`: `asked`, if it is another, and all others that repeat it and were not completed."""
@@ -131,19 +137,24 @@ class TwoSidedTrades:
             and not item.attributes.get(_CLOSED)
         ]
 
-    def has_later(self, transaction: Transaction) -> bool:
+    def has_later(self, transaction: Transaction, before: Transaction | None = None) -> bool:
         """Whether the first side has executed another trade of this kind for the same visit since."""
         found = self._memory.find_transactions_of_encounter(transaction.encounter_id, transaction.method)
-        return any(item.message_id > transaction.message_id and DONE in item.attributes for item in found)
+        return any(is_between(transaction, item, before) and DONE in item.attributes for item in found)
 
     @asynccontextmanager
     async def first_side(self, transaction: Transaction) -> AsyncIterator[None]:
-        """Around what the first side does: where it refuses nothing was executed, and nothing is left to finish."""
+        """Around what the first side does: where it refuses nothing was executed, and nothing is left to finish.
+
+        That is so of what repeats it as well: nothing was asked under a number of theirs. Where it will never be told
+        whether it was executed, those that come later ask by themselves.
+        """
         try:
             yield
         except OneCardError as error:
-            if not is_in_doubt(error):
-                await self._note(transaction, {_CLOSED: "1"})
+            if not is_in_doubt(error) or error.reason == errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL:
+                for item in (transaction, *self.repeats(transaction, transaction)):
+                    await self._note(item, {_CLOSED: "1"})
             raise
         if transaction.attributes.get(_CLOSED):
             await self._note(transaction, {_CLOSED: ""})

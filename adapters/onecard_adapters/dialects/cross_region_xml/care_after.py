@@ -26,7 +26,14 @@ from onecard_adapters.dialects.cross_region_xml.care_encounter import (
     remember_care,
 )
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid
-from onecard_adapters.dialects.in_part import DONE, INSURED_PROVINCE, OWN_CORE, executed_in_part, overtaken
+from onecard_adapters.dialects.in_part import (
+    DONE,
+    INSURED_PROVINCE,
+    OWN_CORE,
+    executed_in_part,
+    is_between,
+    overtaken,
+)
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError
@@ -52,7 +59,9 @@ class NotedTrades:
                 return stored
             async with desk.two_sided.first_side(repeat):
                 line_ids = self._lines_meant(asked)
-            transaction = desk.two_sided.unfinished(repeat, unless=lambda item: self._is_uploaded_again(item, line_ids))
+            transaction = desk.two_sided.unfinished(
+                repeat, unless=lambda item, before: self._is_uploaded_again(item, line_ids, before)
+            )
             if DONE not in transaction.attributes:
                 request = WithdrawFeeLinesRequest(
                     person=encounter.person.identity,
@@ -79,13 +88,18 @@ class NotedTrades:
             result = await self._desk.ask_core(asked.trade, children, transid)
         return await self._desk.finished(repeat, transaction, result.output)
 
-    def _is_uploaded_again(self, withdrawal: Transaction, line_ids: Sequence[str]) -> bool:
-        """Whether lines that a withdrawal took back, or any if it took back all, were uploaded again since."""
+    def _is_uploaded_again(
+        self, withdrawal: Transaction, line_ids: Sequence[str], before: Transaction | None = None
+    ) -> bool:
+        """Whether lines that a withdrawal took back, or any if it took back all, were uploaded again since.
+
+        With `before`, whether they were until that other request came.
+        """
         uploads = self._desk.memory.find_transactions_of_encounter(withdrawal.encounter_id, _UPLOAD)
         since = {
             line_id
             for upload in uploads
-            if upload.message_id > withdrawal.message_id and LINES in upload.attributes
+            if is_between(withdrawal, upload, before) and LINES in upload.attributes
             for line_id in upload.attributes[LINES].split(",")
         }
         return not since.isdisjoint(line_ids) if line_ids else bool(since)

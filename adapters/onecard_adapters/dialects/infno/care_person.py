@@ -3,29 +3,19 @@
 import asyncio
 from typing import Any
 
-from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1.values_pb2 import CalendarDay, PersonIdentity
 from onecard.medical.v1.coverage_pb2 import QueryCoverageRequest, QueryCoverageResponse
 from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
-from onecard.medical.v1.filing_pb2 import (
-    FileRequest,
-    FileResponse,
-    ReportFilingRequest,
-    WithdrawFilingRequest,
-)
+from onecard.medical.v1.filing_pb2 import FileRequest, FileResponse, WithdrawFilingRequest
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
-from onecard_adapters.dialects.in_part import DESTINATION, OWN_CORE, executed_in_part
 from onecard_adapters.dialects.infno import maps
-from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, content_key, insured_number, invalid
-from onecard_adapters.dialects.infno.envelope import Answer, local_time
-from onecard_adapters.runtime.memory import PersonRecord, Transaction
-from onecard_protocol.errors import OneCardError
-from onecard_protocol.identifiers import new_message_id, participant_of_area
+from onecard_adapters.dialects.infno.care_home_filings import HomeFilings
+from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, insured_number, invalid
+from onecard_adapters.dialects.infno.envelope import local_time
+from onecard_adapters.runtime.memory import PersonRecord
 from onecard_protocol.identity import normalise_identity
 
 _IDENTITY_CARD = "02"
-_FILED_AT_HOME = "infno/filed-at-home"
-_NO_DIGEST = bytes(32)
 
 
 class PersonTrades:
@@ -33,6 +23,7 @@ class PersonTrades:
 
     def __init__(self, desk: CareDesk) -> None:
         self._desk = desk
+        self._home = HomeFilings(desk)
 
     async def identify(self, call: Call) -> dict[str, Any]:
         """1101: all enrolments, never one of them; the identity is remembered under (insurance area, psn_no)."""
@@ -121,7 +112,7 @@ class PersonTrades:
         if not asked.filing.insurance_area:
             asked.filing.insurance_area = call.request.insurance_area
         if desk.is_own(call.request.insurance_area):
-            return await self._file_at_home(call, asked)
+            return await self._home.file(call, asked)
         if not asked.person.number:
             person = desk.person(call, asked.insured_number.personal_number)
             asked.person.CopyFrom(person.identity)
@@ -135,56 +126,6 @@ class PersonTrades:
         filed: FileResponse = await FilingServiceStub(channel).File(asked, timeout=CALL_S)
         return await desk.answered(transaction, {"result": {"trt_dcla_detl_sn": filed.filing.filing_id}})
 
-    async def _file_at_home(self, call: Call, asked: FileRequest) -> dict[str, Any]:
-        desk = self._desk
-        destination = participant_of_area(asked.filing.destination_area)
-        if destination is None or desk.is_own(asked.filing.destination_area):
-            raise invalid("input.refmedin.mdtrtarea_admdvs", "not an area of another province")
-        content = content_key(call)
-        async with desk.locks.hold(content):
-            repeat = await desk.transaction(call, content, content=content)
-            if (stored := desk.stored_answer(repeat)) is not None:
-                return stored
-            transaction = desk.two_sided.unfinished(repeat)
-            answer = await self._ask_own_core(call, transaction)
-            # It is filed already, whatever becomes of the rest.
-            with executed_in_part("2501", at=OWN_CORE, left=DESTINATION):
-                # The core adds the filing's id, and the identity by which the exchange keeps order.
-                maps.FILED.read(answer.node("result"), asked, desk.tables, "output.result")
-                normalise_identity(asked.person.kind.code, asked.person.number)
-                told = ReportFilingRequest(
-                    person=asked.person,
-                    insured_number=asked.insured_number,
-                    details=asked.details,
-                    filing=asked.filing,
-                    local_transaction_id=transaction.local_transaction_id,
-                )
-                await self._remember_filing(told, destination)
-                channel = desk.national.to(destination, message_id=transaction.message_id)
-                await FilingServiceStub(channel).ReportFiling(told, timeout=CALL_S)
-            output = {"result": {"trt_dcla_detl_sn": asked.filing.filing_id}}
-            return await desk.finished(repeat, transaction, output)
-
-    async def _ask_own_core(self, call: Call, transaction: Transaction) -> Answer:
-        """The trade itself, under the number by which the core was or would have been asked first."""
-        desk = self._desk
-        async with desk.two_sided.first_side(transaction):
-            return await desk.ask_core(
-                call, call.request.infno, call.request.input, msgid=transaction.local_transaction_id
-            )
-
-    async def _remember_filing(self, told: ReportFilingRequest, destination: str) -> None:
-        """So that a 2502, which names only the filing and psn_no, finds whose it is and who was told."""
-        message_id = new_message_id(self._desk.national.hub_time_ms())
-        attributes = {
-            "destination": destination,
-            "person": told.person.SerializeToString().hex(),
-            "personal_number": told.insured_number.personal_number,
-        }
-        await self._desk.memory.remember_transaction(
-            "", told.filing.filing_id, _NO_DIGEST, message_id, _FILED_AT_HOME, "", attributes
-        )
-
     async def withdraw_filing(self, call: Call) -> dict[str, Any]:
         """2502: takes a filing back.
 
@@ -195,7 +136,7 @@ class PersonTrades:
         asked = WithdrawFilingRequest(local_transaction_id=call.request.msgid)
         maps.WITHDRAW_FILING.read(call.request.node("data"), asked, desk.tables, "input.data")
         if desk.is_own(call.request.insurance_area):
-            return await self._withdraw_at_home(call, asked)
+            return await self._home.withdraw(call, asked)
         person = desk.person(call, asked.insured_number.personal_number)
         asked.person.CopyFrom(person.identity)
         asked.insured_number.CopyFrom(insured_number(person))
@@ -205,35 +146,6 @@ class PersonTrades:
         channel = desk.national.to(desk.recipient(call), message_id=transaction.message_id)
         await FilingServiceStub(channel).WithdrawFiling(asked, timeout=CALL_S)
         return await desk.answered(transaction, {})
-
-    async def _withdraw_at_home(self, call: Call, asked: WithdrawFilingRequest) -> dict[str, Any]:
-        desk = self._desk
-        filed = next(
-            (
-                item.attributes
-                for item in desk.memory.find_transactions("", asked.filing_id)
-                if item.method == _FILED_AT_HOME
-                and item.attributes["personal_number"] == asked.insured_number.personal_number
-            ),
-            None,
-        )
-        if filed is None:
-            raise OneCardError(errors_pb2.ERROR_REASON_FILING_UNKNOWN, "no 2501 of this psn_no came to this adapter")
-        asked.person.ParseFromString(bytes.fromhex(filed["person"]))
-        asked.insured_number.insurance_area = call.request.insurance_area
-        content = content_key(call)
-        async with desk.locks.hold(content):
-            repeat = await desk.transaction(call, content, content=content)
-            if (stored := desk.stored_answer(repeat)) is not None:
-                return stored
-            transaction = desk.two_sided.unfinished(repeat)
-            asked.local_transaction_id = transaction.local_transaction_id
-            await self._ask_own_core(call, transaction)
-            channel = desk.national.to(filed["destination"], message_id=transaction.message_id)
-            # It is taken back already, whatever the other province says to it.
-            with executed_in_part("2502", at=OWN_CORE, left=DESTINATION):
-                await FilingServiceStub(channel).WithdrawFiling(asked, timeout=CALL_S)
-            return await desk.finished(repeat, transaction, {})
 
 
 def age_at(birth_day: CalendarDay, time_ms: int) -> int:

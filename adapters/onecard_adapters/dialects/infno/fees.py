@@ -11,7 +11,7 @@ from typing import Final
 
 from onecard.medical.v1.encounter_pb2 import FeeLine
 from onecard.medical.v1.values_pb2 import FeeTotals
-from onecard_adapters.dialects.in_part import DONE
+from onecard_adapters.dialects.in_part import DONE, is_between
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.runtime.memory import EdgeMemory, Transaction
 from onecard_protocol.value_class import value_class
@@ -73,13 +73,16 @@ class FeeLedger:
     def __init__(self, memory: EdgeMemory) -> None:
         self._memory = memory
 
-    def is_overtaken(self, withdrawal: Transaction) -> bool:
-        """Whether lines that this withdrawal took back, or any if it took back all, were uploaded again since."""
+    def is_overtaken(self, withdrawal: Transaction, before: Transaction | None = None) -> bool:
+        """Whether lines that this withdrawal took back, or any if it took back all, were uploaded again since.
+
+        With `before`, whether they were until that other request came.
+        """
         uploads = self._memory.find_transactions_of_encounter(withdrawal.encounter_id, trades.UPLOAD_FEE_LINES)
         since = {
             line_id
             for upload in uploads
-            if upload.message_id > withdrawal.message_id and DONE in upload.attributes
+            if is_between(withdrawal, upload, before) and DONE in upload.attributes
             for line_id in json.loads(upload.attributes[_LINES])
         }
         withdrawn = withdrawal.attributes.get(_WITHDRAWN, EVERYTHING)

@@ -132,12 +132,14 @@ async def test_a_repeat_never_takes_lines_away_that_were_uploaded_since(
 ) -> None:
     stay = await _uploaded(side)
     mend = await _refusing(side, "0302", monkeypatch)
-    transid = side.hospital.new_transid()
-    assert (await stay.withdraw("0", transid=transid)).code == -9
+    transids = [side.hospital.new_transid() for _ in range(2)]
+    for transid in transids:
+        assert (await stay.withdraw("0", transid=transid)).code == -9
     await mend()
     assert (await stay.upload((line(7, "10.00"),))).is_success
-    late = await stay.withdraw("0", transid=transid)
-    assert (late.code, "其后又有新的办理" in late.message) == (-9, True)
+    for transid in transids:
+        late = await stay.withdraw("0", transid=transid)
+        assert (late.code, "其后又有新的办理" in late.message) == (-9, True)
     assert _lines(side, stay) == (1, len(BILL) + 1)
     assert (await stay.withdraw("0")).is_success, "another transid takes all lines back on both sides"
     assert _lines(side, stay) == (0, 0)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.dialects.infno.fees import FeeLedger
+from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.signatures.sm3 import sm3
 from onecard_stubs.behaviour import Switches
@@ -208,6 +210,50 @@ async def test_a_repeat_never_takes_lines_away_that_were_uploaded_since(two_prov
     assert (_lines(insured), _lines(own), _held(two_provinces, stay)) == ([3], [5], 3)
     assert (await hospital.trade("2302", content, insurance_area=stay.insurance_area)).is_success
     assert (_lines(insured), _lines(own), _held(two_provinces, stay)) == ([0], [0], 0)
+
+
+async def test_what_repeated_a_withdrawal_before_new_lines_came_does_not_take_those_away(
+    two_provinces: Country,
+) -> None:
+    hospital, own, insured = two_provinces.hospital, two_provinces.care_core, two_provinces.insured_core
+    stay = await two_provinces.admitted()
+    await hospital.upload_fees(stay, ITEMS[:2], day=ADMITTED)
+    mend = await _refusing(own, "2302")
+    content = _all_lines(stay)
+    bodies = [hospital.message("2302", content, insurance_area=stay.insurance_area) for _ in range(2)]
+    for body in bodies:
+        assert (await hospital.send(body)).code == -1
+    await mend()
+    await hospital.upload_fees(stay, ITEMS[2:], day=ADMITTED)
+    late = await hospital.send(bodies[1])
+    assert (late.code, "其后又有新的办理" in late.text) == (-1, True)
+    assert (_lines(insured), _lines(own), insured.requests.count("2302")) == ([3], [5], 1)
+
+
+@pytest.mark.parametrize("reason", [errors_pb2.ERROR_REASON_EXPIRED, errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL])
+async def test_what_was_never_asked_under_its_own_number_holds_up_no_other(
+    two_provinces: Country, reason: errors_pb2.ErrorReason
+) -> None:
+    hospital, exchange, insured = two_provinces.hospital, two_provinces.exchange, two_provinces.insured_core
+    stay = await two_provinces.admitted()
+    await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
+    method = "/onecard.medical.v1.EncounterService/WithdrawFeeLines"
+    content = _all_lines(stay)
+    msgids = [hospital.new_msgid() for _ in range(3)]
+    bodies = [hospital.message("2302", content, insurance_area=stay.insurance_area, msgid=msgid) for msgid in msgids]
+    exchange.lose_answers(method, 2)
+    exchange.expire(method)
+    for body in bodies[:2]:
+        assert (await hospital.send(body)).text.startswith("[OUTCOME_UNKNOWN]")
+    asked = exchange.calls[-1]
+    asked.error = OneCardError(reason)
+    assert (await hospital.send(bodies[1])).text.startswith(f"[{reason_name(reason)}]")
+    assert _lines(insured) == [5]
+    assert (await hospital.send(bodies[2])).is_success
+    assert _lines(insured) == [0]
+    sent = [call.message_id for call in exchange.calls if call.method == method]
+    known = [two_provinces.care_memory.find_transactions("H44030099903", msgid)[0].message_id for msgid in msgids]
+    assert sent == [known[0], known[2]], "the second was never sent, and its time is over"
 
 
 async def test_a_discharge_that_was_overtaken_by_another_is_not_told_to_the_own_core_behind_it(

@@ -128,6 +128,62 @@ async def test_a_filing_taken_back_at_home_alone_is_taken_back_at_the_destinatio
         assert referral.exchange.methods_called() == ["ReportFiling", "WithdrawFiling"]
 
 
+@NUMBER
+@pytest.mark.parametrize("expired_count", [1, 2])
+async def test_a_destination_that_could_not_be_told_in_time_is_told_by_another_message(
+    referral: Referral, is_same_msgid: bool, expired_count: int
+) -> None:
+    async with referral.destination() as destination_core:
+        filed = await referral.hospital.send(referral.message("2501", referral.content))
+        content = referral.withdrawal(filed.output["result"]["trt_dcla_detl_sn"])
+        referral.exchange.expire("/onecard.medical.v1.FilingService/WithdrawFiling", expired_count)
+        body = referral.message("2502", content)
+        told = await referral.hospital.send(body)
+        assert told.is_success is (expired_count == 1), told.text
+        if not told.is_success:
+            assert (told.code, "2502在本省系统已执行，在就医地尚未完成" in told.text) == (-1, True)
+            told = await referral.again("2502", content, body, is_same=is_same_msgid)
+        assert told.is_success, told.text
+        assert referral.core.benefits.filings == destination_core.benefits.filings == {}
+        assert referral.core.requests.count("2502") == (1 if expired_count == 1 else 2)
+
+
+async def test_what_was_taken_back_before_the_destination_knew_it_is_not_told_and_filed_anew(
+    referral: Referral,
+) -> None:
+    hospital, own = referral.hospital, referral.core
+    first, second = (referral.message("2501", referral.content) for _ in range(2))
+    for body in (first, second):
+        assert "2501在本省系统已执行，在就医地尚未完成" in (await hospital.send(body)).text
+    (filing_id,) = own.benefits.filings
+    _forget_outcomes(referral.exchange)
+    async with referral.destination() as destination_core:
+        withdrawn = await hospital.send(referral.message("2502", referral.withdrawal(filing_id)))
+        assert withdrawn.is_success, withdrawn.text
+        for body in (first, second):
+            told = await hospital.send(body)
+            assert (told.code, told.text.startswith("[FILING_UNKNOWN]"), "其后已由2502撤销" in told.text) == (
+                -2,
+                True,
+                True,
+            )
+        assert own.benefits.filings == destination_core.benefits.filings == {}
+        anew = await hospital.send(referral.message("2501", referral.content))
+        assert anew.is_success, anew.text
+        new_id = anew.output["result"]["trt_dcla_detl_sn"]
+        assert new_id != filing_id
+        assert list(own.benefits.filings) == [new_id] == list(destination_core.benefits.filings)
+
+
+async def test_a_withdrawal_that_the_destination_refuses_stays_in_part(referral: Referral) -> None:
+    async with referral.destination() as destination_core:
+        filed = await referral.hospital.send(referral.message("2501", referral.content))
+        content = referral.withdrawal(filed.output["result"]["trt_dcla_detl_sn"])
+        destination_core.benefits.filings.clear()
+        told = await referral.hospital.send(referral.message("2502", content))
+        assert (told.code, "2502在本省系统已执行，在就医地尚未完成" in told.text) == (-1, True)
+
+
 def _forget_outcomes(exchange: FakeExchange) -> None:
     """A refusal before the journal is no outcome."""
     exchange._outcomes.clear()
