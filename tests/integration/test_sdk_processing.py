@@ -13,6 +13,8 @@ from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2, settlement_pb2, settlement_pb2_grpc
 from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
+from onecard_adapters.runtime import inbox
+from onecard_adapters.runtime import store as store_module
 from onecard_adapters.runtime.context import ExchangeContext
 from onecard_adapters.runtime.inbox import InboxState
 from onecard_adapters.sdk import exchange as exchange_module
@@ -129,6 +131,52 @@ async def test_what_stays_in_doubt_is_reported_and_a_replay_recovers(one: Countr
     assert report_reasons(one.hub) == [errors_pb2.ERROR_REASON_PROCESSING_FAILED]
     assert all(context.is_recovery for context in insured.contexts[1:])
     assert insured.settled == ["a"]
+
+
+async def test_a_servicer_in_which_something_was_cancelled_may_have_had_its_effect(one: Country) -> None:
+    insured = Insured()
+
+    async def cancelled_within(request: object, context: ExchangeContext) -> None:
+        if not context.is_recovery:
+            within = asyncio.ensure_future(asyncio.sleep(60))
+            within.cancel()
+            await within
+
+    insured.on_settle = cancelled_within
+    async with one.province("cn-51", insured) as exchange:
+        first, behind = (one.hub.admit(settlement(one, name)) for name in "ab")
+        await eventually(lambda: one.hub.known[behind.key].outcome is not None)
+        assert one.hub.known[first.key].outcome is not None
+        await eventually(lambda: len(exchange._parts.processing) == 0)
+
+    assert insured.settled == ["a", "b"]
+
+
+@pytest.mark.parametrize("operation", ["attempting", "finish"])
+async def test_what_the_store_refuses_for_a_while_is_written_when_it_can_be(
+    one: Country, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, operation: str
+) -> None:
+    insured, refusals = Insured(), 3
+    real = getattr(inbox, operation)
+
+    def refuse_first(*arguments: object, **named: object) -> object:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise sqlite3.OperationalError("database or disk is full")
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(inbox, operation, refuse_first)
+    monkeypatch.setattr(store_module, "_INSIST_FIRST_S", 0.01)
+    async with one.province("cn-51", insured):
+        first, behind = (one.hub.admit(settlement(one, name)) for name in "ab")
+        await eventually(lambda: one.hub.known[behind.key].outcome is not None)
+        assert one.hub.known[first.key].outcome is not None
+
+    assert refusals == 0
+    assert insured.settled == ["a", "b"]
+    assert not any(context.is_recovery for context in insured.contexts), "no call was made that is to be found out"
+    assert "cannot be written (database or disk is full)" in caplog.text
 
 
 async def test_a_servicer_that_breaks_may_have_had_its_effect(one: Country) -> None:

@@ -12,8 +12,10 @@ import pytest
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import filing_pb2, filing_pb2_grpc, settlement_pb2, settlement_pb2_grpc
-from onecard_adapters.runtime import processing
+from onecard_adapters.runtime import outbox, processing
+from onecard_adapters.runtime import store as store_module
 from onecard_adapters.runtime.store import Store
+from onecard_adapters.sdk import submission
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError
@@ -61,6 +63,8 @@ class SlowLoads:
             await self.may_come.wait()
         return result
 
+    insist = run
+
 
 def slow_loads(exchange: Exchange) -> SlowLoads:
     """Have the pump of an exchange wait for what it reads."""
@@ -91,6 +95,91 @@ async def test_events_told_while_the_hub_is_down_drain_in_order_when_it_returns(
         await eventually(lambda: len(filings.told) == 5)
 
     assert filings.told == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_key_that_the_hub_does_not_know_yet_costs_no_event(
+    one: Country, caplog: pytest.LogCaptureFixture
+) -> None:
+    filings = Filings()
+    one.hub.faults.refusals.extend(OneCardError(errors_pb2.ERROR_REASON_KEY_UNKNOWN) for _ in range(3))
+    async with one.province("cn-44", filings), one.province("cn-51") as home:
+        await tell(home, "a")
+        await tell(home, "b")
+        await eventually(lambda: len(filings.told) == 2)
+
+    assert filings.told == ["a", "b"]
+    assert "the hub does not know this adapter's key yet" in caplog.text
+
+
+async def test_a_key_that_becomes_valid_in_days_is_tried_again_before(
+    one: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_RETRY_TOLD_MOST_S", 0.1)
+    filings = Filings()
+    one.hub.faults.refusals.append(
+        OneCardError(errors_pb2.ERROR_REASON_KEY_NOT_YET_VALID, retry_after_ms=7 * 86_400_000)
+    )
+    async with one.province("cn-44", filings), one.province("cn-51") as home:
+        await tell(home, "a")
+        await eventually(lambda: filings.told == ["a"])
+
+
+async def test_a_receipt_that_cannot_be_noted_for_a_while_sends_nothing_again(
+    one: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refusals = outbox.accept, 4
+
+    def refuse_first(*arguments: Any, **named: Any) -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise sqlite3.OperationalError("database or disk is full")
+        real(*arguments, **named)
+
+    monkeypatch.setattr(outbox, "accept", refuse_first)
+    monkeypatch.setattr(store_module, "_INSIST_FIRST_S", 0.01)
+    async with one.province("cn-51") as home:
+        await tell(home, "a")
+        await eventually(lambda: not refusals)
+        await tell(home, "b")
+        await eventually(lambda: filings_in_journal(one) == ["a", "b"])
+
+
+async def test_a_submission_that_breaks_here_is_tried_again_after_a_pause(
+    one: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks, paused = 3, []
+
+    def backoff_s(attempt: int, **bounds: float) -> float:
+        paused.append(attempt)
+        return 0.0
+
+    async with one.province("cn-51") as home:
+        signing = home._parts.submission._signing
+        real = signing.sign_all
+
+        async def break_first(headers: list[bytes]) -> Any:
+            nonlocal breaks
+            if breaks:
+                breaks -= 1
+                raise ZeroDivisionError
+            return await real(headers)
+
+        monkeypatch.setattr(signing, "sign_all", break_first)
+        monkeypatch.setattr(submission, "backoff_s", backoff_s)
+        await tell(home, "a")
+        await eventually(lambda: filings_in_journal(one) == ["a"])
+
+    assert paused == [0, 1, 2]
+
+
+async def test_one_event_told_twice_at_once_under_its_id_is_told_once(one: Country) -> None:
+    async with one.province("cn-51") as home:
+        message_id = new_message_id(one.hub.now_ms())
+        home.store.run(lambda connection: None)  # One that the thread commits.
+        await asyncio.sleep(0)
+        await asyncio.gather(*(tell(home, "a", message_id=message_id) for _ in range(2)))
+        await eventually(lambda: filings_in_journal(one) == ["a"])
 
 
 async def test_events_told_by_a_process_that_ended_are_sent_by_the_next(one: Country) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from onecard.exchange.v1 import control_pb2, errors_pb2
 from onecard.medical.v1 import coverage_pb2, encounter_pb2, filing_pb2, settlement_pb2, values_pb2
 from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceServicer, EncounterServiceStub
-from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
+from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub, add_FilingServiceServicer_to_server
 from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceStub
 from onecard_adapters.runtime.context import ExchangeContext
 from onecard_adapters.sdk.exchange import Exchange
@@ -25,8 +26,9 @@ from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import id_text, new_message_id
 from onecard_protocol.messages import timestamp
-from tests.support.directories import NETWORK
-from tests.support.gateway import Hub, eventually, running_hub
+from onecard_stubs.dev.free_ports import free_ports
+from tests.support.directories import NETWORK, new_signer, put_key, revoke_key
+from tests.support.gateway import Hub, change_directory, eventually, running_hub
 from tests.support.hub_provinces import exchange_of
 from tests.support.messages import coverage_query, filing_report
 from tests.support.sdk_country import SETTLE, Coverage, Filings, Insured, register
@@ -202,6 +204,21 @@ async def test_calls_of_many_persons_at_once_each_get_their_own_answer(hub: Hub,
         answers = await asyncio.gather(*[stub.QueryCoverage(query, timeout=20) for query in queries])
 
     assert [answer.person for answer in answers] == [query.person for query in queries]
+
+
+async def test_what_waited_while_its_province_got_a_new_key_is_told(hub: Hub, tmp_path: Path) -> None:
+    home = exchange_of(hub, tmp_path, "cn-51")
+    home._connection = dataclasses.replace(home._connection, gateways=(f"127.0.0.1:{free_ports(1)[0]}",))
+    async with home:
+        waiting = home.to("cn-44", message_id=new_message_id(now_ms() - 60_000))
+        await FilingServiceStub(waiting).ReportFiling(filing_report())
+    old, new = hub.signers["cn-51"], new_signer("cn-51-2")
+    await change_directory(hub, revoke_key(old.key_id, now_ms()), put_key("cn-51", new, not_before_ms=now_ms() - 1_000))
+    hub.signers["cn-51"] = new
+    filings, care = Filings(), exchange_of(hub, tmp_path, "cn-44")
+    add_FilingServiceServicer_to_server(filings, care)
+    async with care, exchange_of(hub, tmp_path, "cn-51"):
+        await eventually(lambda: len(filings.told) == 1)
 
 
 async def test_a_gateway_that_stops_costs_no_call_and_no_event(hub: Hub, tmp_path: Path) -> None:

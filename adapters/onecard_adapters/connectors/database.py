@@ -24,9 +24,9 @@ from sqlalchemy.dialects import sqlite
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime import source_rows
+from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.runtime.source_rows import DeadRow
 from onecard_adapters.runtime.store import Store
-from onecard_adapters.sdk.gateways import backoff_s
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
 

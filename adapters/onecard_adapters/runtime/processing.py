@@ -21,6 +21,7 @@ from google.protobuf.message import Message as ProtoMessage
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_adapters.runtime import inbox, outbox
+from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.runtime.context import ExchangeContext, local_transaction_id_of, not_taken, rejection_of
 from onecard_adapters.runtime.inbox import InboxState, Received
 from onecard_adapters.runtime.outbox import OutboxState, Outgoing
@@ -30,7 +31,6 @@ from onecard_adapters.runtime.store import Store
 from onecard_adapters.runtime.subjects import OrderedWork
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.directory import DirectoryView
-from onecard_adapters.sdk.gateways import backoff_s
 from onecard_adapters.sdk.outgoing import Writer
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt, reason_name
@@ -212,6 +212,10 @@ class Processing:
                     response = await response
         except TimeoutError:
             raise OutcomeInDoubt(f"the servicer took longer than {self._local_call_s:g} s") from None
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            raise OutcomeInDoubt("something that the servicer waited for was cancelled") from None
         except NotImplementedError:
             if context.is_unimplemented:
                 raise not_taken(method.name) from None
@@ -235,7 +239,7 @@ class Processing:
             inbox.attempting(connection, message, local_transaction_id)
             return True
 
-        if not await self._store.run(begin, is_brief=True):
+        if not await self._store.insist(begin, is_brief=True, pause=self._work.pause):
             raise OneCardError(errors_pb2.ERROR_REASON_NOT_EXECUTED, "it was told that this would not be executed")
 
     def _check_time(self, message: Message) -> None:
@@ -320,7 +324,8 @@ class Processing:
         self._finishing_count += 1
         is_more_coming = self._work.active_count > self._finishing_count
         try:
-            await self._store.run(finish, is_brief=True, within_s=_COMPANY_S if is_more_coming else 0)
+            within_s = _COMPANY_S if is_more_coming else 0
+            await self._store.insist(finish, is_brief=True, within_s=within_s, pause=self._work.pause)
         finally:
             self._finishing_count -= 1
         if outgoing is not None:
@@ -337,6 +342,12 @@ class Processing:
 
     def _reference(self, received: Received) -> message_pb2.RequestReference:
         return reference_to(received.message, log_epoch=received.log_epoch, partition=received.partition)
+
+
+def _is_cancelled() -> bool:
+    """Whether it is this task that was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _parsed(method: Method, payload: bytes) -> ProtoMessage | None:

@@ -17,15 +17,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.quickness import Quickness
@@ -40,6 +42,8 @@ _BRIEF_PER_COMMIT_MAX: Final = 64
 _AHEAD_SECONDS: Final = 0.05
 """What ran ahead, and was followed by nothing, is committed after this."""
 _NEVER_S: Final = float("inf")
+_INSIST_FIRST_S: Final = 0.5
+_INSIST_MOST_S: Final = 8.0
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +115,31 @@ class Store:
         self._gathered.append(_Job(operation, future, is_brief))
         self._begin_within(0 if len(self._gathered) >= _BRIEF_PER_COMMIT_MAX else within_s)
         return future
+
+    async def insist(
+        self,
+        operation: Operation[_Result],
+        *,
+        is_brief: bool = False,
+        within_s: float = 0.0,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> _Result:
+        """As `run`, again and again while the disk refuses it: for what happened and must be written down.
+
+        `pause` waits so many seconds between two attempts.
+        """
+        for failure_count in itertools.count():
+            try:
+                return await self.run(operation, is_brief=is_brief, within_s=within_s)
+            except sqlite3.OperationalError as error:
+                _log.error(
+                    "the store %s cannot be written (%s): it is tried again; make room on its disk"
+                    " / 适配器存储无法写入，将自动重试：请清理磁盘空间",
+                    self._path,
+                    error,
+                )
+                await pause(backoff_s(failure_count, first_s=_INSIST_FIRST_S, most_s=_INSIST_MOST_S))
+        raise AssertionError("counting has no end")
 
     def run_ahead(self, operation: Operation[_Result]) -> asyncio.Future[_Result]:
         """As `run` of a brief operation, but the future ends before the commit, if it can.

@@ -18,13 +18,14 @@ import grpc.aio
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_adapters.runtime import outbox
+from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.runtime.outbox import OutboxState, Outgoing, StoredOutgoing
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.answers import PendingCall, Waiting, check_binding
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.failures import CallFailed
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s, brought
+from onecard_adapters.sdk.gateways import Gateway, Gateways, brought
 from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.together import Together
 from onecard_adapters.sdk.verification import Verification

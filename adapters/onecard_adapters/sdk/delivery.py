@@ -15,9 +15,10 @@ from typing import Final, Protocol
 import grpc.aio
 
 from onecard.exchange.v1 import errors_pb2, service_pb2
+from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.runtime.inbox import Place
 from onecard_adapters.sdk.clock import HubClock
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s, brought
+from onecard_adapters.sdk.gateways import Gateway, Gateways, brought
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name

@@ -9,8 +9,9 @@ from typing import Final
 import grpc.aio
 
 from onecard.exchange.v1 import service_pb2
+from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.sdk.directory import DirectoryView
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s, brought
+from onecard_adapters.sdk.gateways import Gateway, Gateways, brought
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.messages import from_wire

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -185,9 +184,3 @@ class Gateways:
                 for wait in waits:
                     wait.cancel()
                 await asyncio.gather(*waits, return_exceptions=True)
-
-
-def backoff_s(attempt: int, *, first_s: float, most_s: float) -> float:
-    """Full jitter between half and all of an exponentially growing pause; attempts count from 0."""
-    pause_s = min(most_s, first_s * 2.0 ** min(attempt, 16))
-    return pause_s * random.uniform(0.5, 1.0)

@@ -11,8 +11,9 @@ from typing import Final
 import grpc.aio
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.sdk.failures import CallFailed
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s, brought
+from onecard_adapters.sdk.gateways import Gateway, Gateways, brought
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError

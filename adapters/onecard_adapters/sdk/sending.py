@@ -95,7 +95,13 @@ class Sending:
             known, recipient, request, payload, message_id=message_id, traceparent=traceparent
         )
         if known.is_event:
-            await self._tell(outgoing)
+            try:
+                await self._tell(outgoing)
+            except sqlite3.IntegrityError:
+                if message_id is None:
+                    raise
+                # Told under this id at the same moment: its outcome was looked for before it was written.
+                await self._known_outcome(known, recipient, payload, message_id, limit_s)
             return b""
         is_durable = known.has_effect or not known.carries_execute_before or message_id is not None
         return (await self._calls.call(outgoing, timeout_s=limit_s, is_durable=is_durable)).payload

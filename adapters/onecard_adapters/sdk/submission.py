@@ -16,12 +16,13 @@ from typing import Final
 
 from onecard.exchange.v1 import errors_pb2, service_pb2
 from onecard_adapters.runtime import outbox
+from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.runtime.outbox import Outgoing
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.departures import MANY, Departures
-from onecard_adapters.sdk.gateways import Gateway, Gateways, backoff_s
+from onecard_adapters.sdk.gateways import Gateway, Gateways
 from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, submission_bytes, submit
 from onecard_adapters.sdk.verification import Verification
@@ -35,6 +36,10 @@ _NOTE_S: Final = 0.02
 """So long the note that the hub has messages waits for another transaction, which it shares then."""
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MOST_S: Final = 5.0
+_RETRY_TOLD_MOST_S: Final = 60.0
+"""A key that becomes valid in days says so; the directory may change before."""
+_KEY_UNKNOWN: Final = errors_pb2.ERROR_REASON_KEY_UNKNOWN
+"""Of a key of ours: a gateway may not have heard of a new one yet, and nothing is given up for that."""
 
 _log = logging.getLogger(__name__)
 
@@ -194,6 +199,9 @@ class Submission:
         undone = batch
         try:
             undone = await self._submit_once(batch, left_s)
+        except Exception:
+            self._back_off(None)
+            raise
         finally:
             self._busy_subjects.difference_update(outgoing.subject for outgoing in batch)
             self._queue.extendleft(reversed(undone))
@@ -219,10 +227,13 @@ class Submission:
 
     def _pause(self, gateway: Gateway, refusal: OneCardError | None) -> None:
         self._gateways.failed(gateway)
+        self._back_off(refusal)
+
+    def _back_off(self, refusal: OneCardError | None) -> None:
         pause_s = backoff_s(self._failures, first_s=_RETRY_FIRST_S, most_s=_RETRY_MOST_S)
         self._failures += 1
         if refusal is not None:
-            pause_s = max(pause_s, refusal.retry_after_ms / 1000)
+            pause_s = max(pause_s, min(refusal.retry_after_ms / 1000, _RETRY_TOLD_MOST_S))
         self._paused_until_s = asyncio.get_running_loop().time() + pause_s
 
     async def _take_results(
@@ -240,14 +251,21 @@ class Submission:
         )
         receipted = iter(checks)
         retry_after_ms = 0
+        is_key_unknown = False
         for outgoing, result in zip(batch, results, strict=True):
             if result.WhichOneof("result") == "receipt":
                 (accepted if next(receipted) else again).append(outgoing)
-            elif policy(result.refusal.reason).retryable:
+            elif policy(result.refusal.reason).retryable or result.refusal.reason == _KEY_UNKNOWN:
+                is_key_unknown = is_key_unknown or result.refusal.reason == _KEY_UNKNOWN
                 retry_after_ms = max(retry_after_ms, result.refusal.retry_after_ms)
                 again.append(outgoing)
             else:
                 refused.append((outgoing, from_rejection(result.refusal)))
+        if is_key_unknown:
+            _log.error(
+                "the hub does not know this adapter's key yet; what waits is sent again. If this goes on, have the key"
+                " entered in the hub's directory / 枢纽目录中尚无本适配器的密钥，将自动重发；若持续出现，请登记该密钥"
+            )
         if again:
             self._pause(gateway, OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY, retry_after_ms=retry_after_ms))
         else:
@@ -270,4 +288,4 @@ class Submission:
 
         is_brief = len(accepted) + len(refused) <= _BRIEF_COUNT_MAX
         # What is queued may wait for the subjects of these.
-        await self._store.run(write, is_brief=is_brief, within_s=0 if self._queue else _NOTE_S)
+        await self._store.insist(write, is_brief=is_brief, within_s=0 if self._queue else _NOTE_S)

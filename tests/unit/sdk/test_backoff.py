@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onecard_adapters.sdk.gateways import backoff_s
+from onecard_adapters.runtime.backoff import backoff_s
 
 FIRST_S, MOST_S = 0.1, 5.0
 DRAWS = 500

@@ -38,12 +38,25 @@ async def test_keys_come_with_their_owner_and_validity(hub: FakeHub) -> None:
     key.check("cn-44", hub.now_ms())
     for sender, created_ms, reason in (
         ("cn-51", hub.now_ms(), errors_pb2.ERROR_REASON_KEY_OF_OTHER_PARTICIPANT),
-        ("cn-44", hub.now_ms() - 7_200_000, errors_pb2.ERROR_REASON_KEY_NOT_YET_VALID),
         ("cn-44", hub.now_ms() + 7_200_000, errors_pb2.ERROR_REASON_KEY_EXPIRED),
     ):
         with pytest.raises(OneCardError) as refused:
             key.check(sender, created_ms)
         assert refused.value.reason == reason
+
+
+async def test_a_new_key_of_a_province_may_sign_what_was_made_before_it_and_one_of_the_hub_may_not(
+    hub: FakeHub,
+) -> None:
+    hub.add_participant("cn-44")
+    hub.put_key(HUB, new_signer("hub-2"))
+    view = view_of(hub)
+    apply(view, hub)
+
+    view.key("cn-44-1").check("cn-44", hub.now_ms() - 7_200_000)
+    with pytest.raises(OneCardError) as refused:
+        view.key("hub-2").check(HUB, hub.now_ms() - 7_200_000)
+    assert refused.value.reason == errors_pb2.ERROR_REASON_KEY_NOT_YET_VALID
 
 
 async def test_a_revoked_key_signs_nothing_made_since_and_nothing_that_is_acted_upon(hub: FakeHub) -> None:
