@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
 import pytest
 
 from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
+from onecard.exchange.v1.values_pb2 import CodedValue
 from onecard.medical.v1 import coverage_pb2
 from onecard_broker.directory.signing import sign_control
 from onecard_broker.domain.model import Effect, Inbound, KnownMessage, MessageKey, State
@@ -19,9 +21,11 @@ from onecard_broker.log.port import Log, Record
 from onecard_broker.records import exchange_store
 from onecard_broker.records.pool import Connection
 from onecard_protocol.clock import now_ms
+from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import MESSAGE_CONTEXT, Message, reference_to
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.signer import EngineSigner
+from tests.support.card_reports import REPORT_SOCIAL, social_report
 from tests.support.directories import put_key, put_participant, revoke_key
 from tests.support.exchange import ENGINE, NETWORK, Exchange, make_message, new_signer, running_exchange
 
@@ -198,6 +202,32 @@ async def test_a_record_that_cannot_be_decided_holds_up_its_person_only(
     await exchange.drained()
     assert [delivered.message.key for delivered in await exchange.inbox("cn-51")] == [other.key]
     (notice,) = await exchange.inbox("cn-44")
+    assert message_pb2.Notice.FromString(notice.message.payload).state == message_pb2.OPEN_STATE_HELD
+
+
+def unstorable() -> Message:
+    """A card report with a text that is too large for the index of its column, though no payload like it is admitted.
+
+    PostgreSQL calls that an operational error, as it calls a lost connection.
+    """
+    report = social_report()
+    report.local_status.CopyFrom(CodedValue(system=secrets.token_urlsafe(6_000), version="1", code="1"))
+    return make_message(
+        sender="cn-11",
+        recipient=HUB,
+        method=REPORT_SOCIAL,
+        kind=message_pb2.MESSAGE_KIND_EVENT,
+        payload=report,
+    )
+
+
+async def test_a_record_that_the_database_cannot_hold_is_held_and_everybody_else_goes_on(exchange: Exchange) -> None:
+    """Rule 14: what a statement refuses because of its data is no lost connection, which would be waited for."""
+    other = make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query())
+    await exchange.append([(3, "a" * 64, unstorable()), (3, "bb", other)])
+    await exchange.drained()
+    assert [delivered.message.key for delivered in await exchange.inbox("cn-51")] == [other.key]
+    (notice,) = await exchange.inbox("cn-11")
     assert message_pb2.Notice.FromString(notice.message.payload).state == message_pb2.OPEN_STATE_HELD
 
 

@@ -166,9 +166,9 @@ def _person(message: Any, path: str, faults: Faults) -> None:
 
 
 def _coded_value(message: Any, path: str, faults: Faults) -> None:
-    if message.system and message.version and message.code:
-        return
-    faults.form += [(f"{path}{name}", ABSENT) for name in ("system", "version", "code") if not getattr(message, name)]
+    check_text(message.system, path, "system", faults)
+    check_text(message.version, path, "version", faults)
+    check_text(message.code, path, "code", faults)
 
 
 def _day(message: Any, path: str, faults: Faults) -> None:

@@ -12,6 +12,7 @@ import dataclasses
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import psycopg
 
@@ -46,6 +47,9 @@ from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.signer import Signer
 
 log = logging.getLogger(__name__)
+
+_REFUSED: Final = (Unproved, psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+"""What is wrong with the records themselves; the last, a value that no row or index takes, counts as operational."""
 
 
 class Decider:
@@ -120,7 +124,7 @@ class Decider:
                 self._decide(batch, entries)
                 check_proof(batch, entries)
                 outputs += await self._commit(connection, batch, partitions, numbers, published)
-            except (Unproved, psycopg.DataError, psycopg.IntegrityError) as error:
+            except _REFUSED as error:
                 # What another owner has written meanwhile is refused too: its delivery numbers are ours.
                 await store.check_owned(connection, {part: owned.position for part, owned in partitions.items()})
                 originals = [entry for entry in undone if not entry.is_disposed]

@@ -142,6 +142,10 @@ def test_a_wrong_check_digit_is_refused_without_the_number() -> None:
     [
         ("register", lambda p: p.care_kind.ClearField("version"), "care_kind.version"),
         ("register", lambda p: p.care_kind.ClearField("system"), "care_kind.system"),
+        ("register", lambda p: setattr(p.care_kind, "system", "s" * 65), "care_kind.system"),
+        ("register", lambda p: setattr(p.care_kind, "version", "1" * 65), "care_kind.version"),
+        ("register", lambda p: setattr(p.care_kind, "code", "1" * 65), "care_kind.code"),
+        ("register", lambda p: setattr(p.care_kind, "code", "1\0"), "care_kind.code"),
         ("register", lambda p: p.ClearField("insurance_kind"), "insurance_kind"),
         ("register", lambda p: p.ClearField("visit_id"), "visit_id"),
         ("register", lambda p: setattr(p, "visit_id", "S" * 65), "visit_id"),

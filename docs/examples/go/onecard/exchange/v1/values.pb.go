@@ -23,7 +23,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A code with its system and the version of the system: "410" alone means two things in two ministries.
+// A code with its system and the version of the system: "410" alone means two things in two ministries. Each of the
+// three has 1 to 64 characters, all printable.
 type CodedValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Code system, such as "nhsa.insutype" or "mohrss.aae140".
