@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
+import psycopg
 import pytest
 
 from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
@@ -16,6 +17,7 @@ from onecard.medical.v1 import coverage_pb2
 from onecard_broker.directory.signing import sign_control
 from onecard_broker.domain.model import Effect, Inbound, KnownMessage, MessageKey, State
 from onecard_broker.exchange.recent import Recent
+from onecard_broker.exchange.upkeep import Upkeep
 from onecard_broker.journal import JOURNAL_TOPIC, control_record, message_record
 from onecard_broker.log.port import Log, Record
 from onecard_broker.records import exchange_store
@@ -229,6 +231,24 @@ async def test_a_record_that_the_database_cannot_hold_is_held_and_everybody_else
     assert [delivered.message.key for delivered in await exchange.inbox("cn-51")] == [other.key]
     (notice,) = await exchange.inbox("cn-11")
     assert message_pb2.Notice.FromString(notice.message.payload).state == message_pb2.OPEN_STATE_HELD
+
+
+async def test_what_was_published_is_noted_though_the_next_batch_is_bisected(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next owner of the partition publishes it again."""
+    await exchange.stop()
+    monkeypatch.setattr(Upkeep, "_ticks", lambda *_: [])  # No batch but the test's own takes the watermark.
+    await exchange.start()
+    first, beside = (make_message(sender="cn-44", recipient="cn-51", method=QUERY, payload=query()) for _ in range(2))
+    await exchange.append([(3, "aa", first)])
+    await exchange.drained()
+    await exchange.append([(4, "a" * 64, unstorable()), (4, "bb", beside)])
+    await exchange.drained()
+    async with await psycopg.AsyncConnection.connect(exchange.dsn) as connection:
+        numbers = await exchange_store.load_numbers(connection, [3, 4])
+    assert numbers[("cn-51", 3)] == (1, 1)
+    assert ("cn-11", 4) in numbers, "nothing was held"
 
 
 def admitted(message: Message, admitted_ms: int) -> Record:

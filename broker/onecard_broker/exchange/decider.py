@@ -90,11 +90,12 @@ class Decider:
         records: Sequence[LoggedRecord],
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
-        published: Mapping[tuple[str, int], int],
+        published: dict[tuple[str, int], int],
     ) -> list[store.Output]:
         """Decide the records and commit; updates `partitions` and last `numbers`, returns the outputs to publish.
 
-        Raises OwnershipLost, and psycopg.OperationalError when the database is away; then nothing was changed.
+        Raises OwnershipLost, and psycopg.OperationalError when the database is away; then nothing was changed. What is
+        left in `published` was taken by no commit.
         """
         entries = deque(self._read(record) for record in records)
         return await self._process(connection, entries, partitions, numbers, published, may_assume=True)
@@ -105,7 +106,7 @@ class Decider:
         entries: deque[Entry],
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
-        published: Mapping[tuple[str, int], int],
+        published: dict[tuple[str, int], int],
         *,
         may_assume: bool,
     ) -> list[store.Output]:
@@ -146,9 +147,10 @@ class Decider:
                     half = len(originals) // 2
                     for part in (originals[:half], originals[half:]):
                         again = deque(self._again(entry.record, entry.parked) for entry in part)
-                        outputs += await self._process(connection, again, partitions, numbers, {}, may_assume=False)
+                        outputs += await self._process(
+                            connection, again, partitions, numbers, published, may_assume=False
+                        )
                     return outputs
-            published = {}
 
     def _read(self, record: LoggedRecord) -> Entry:
         try:
@@ -351,7 +353,7 @@ class Decider:
         batch: Batch,
         partitions: dict[int, OwnedPartition],
         numbers: dict[tuple[str, int], int],
-        published: Mapping[tuple[str, int], int],
+        published: dict[tuple[str, int], int],
     ) -> list[store.Output]:
         reached = dict(numbers)
 
@@ -380,6 +382,7 @@ class Decider:
             await parking.delete_parked(connection, batch.unparked)
             await parking.save_parked(connection, list(batch.parked.values()))
             await store.save_published(connection, published)
+        published.clear()
         numbers.update(reached)
         partitions.update(batch.owned)
         self._loading.keep(batch)
