@@ -10,6 +10,7 @@ import pytest
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.records.schema import check, day_of, ensure_days, migrate
 from onecard_protocol import limits
+from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import ExitCode
 from tests.support.country import onecard
@@ -78,8 +79,8 @@ def test_a_command_that_is_too_old_ends_before_it_writes_and_says_so(
 
 def test_what_was_written_before_its_day_was_made_moves_into_it(postgres_dsn: str) -> None:
     """A hub that did not keep house for days wrote into the default partitions; then its days are made all the same."""
-    now_ms = 1_790_000_000_000
-    days = {"early": day_of(now_ms), "of no day": day_of(now_ms) + 30}
+    at_ms = 1_790_000_000_000
+    days = {"early": day_of(at_ms), "of no day": day_of(at_ms) + 30}
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         for sender, day in days.items():
             connection.execute(
@@ -87,19 +88,54 @@ def test_what_was_written_before_its_day_was_made_moves_into_it(postgres_dsn: st
                 " aggregates) VALUES (%s, 0, %s, '', '', '', '', '', '', '')",
                 (day, sender),
             )
-        ensure_days(postgres_dsn, now_ms)
+        ensure_days(postgres_dsn, at_ms)
         rows = connection.execute("SELECT sender, tableoid::regclass::text FROM known_messages ORDER BY 1").fetchall()
     assert rows == [("early", f"known_messages_d{days['early']}"), ("of no day", "known_messages_rest")]
 
 
-def test_days_are_made_ahead_and_dropped_when_their_time_is_over(postgres_dsn: str) -> None:
+def names_of_days(dsn: str) -> set[str]:
+    """The day tables that stand."""
+    with psycopg.connect(dsn) as connection:
+        return {name for (name,) in connection.execute("SELECT relname FROM pg_class WHERE relname ~ '_d[0-9]+$'")}
+
+
+@pytest.fixture
+def old_days(postgres_dsn: str) -> set[str]:
+    """Day tables of a time that is over for known messages, and not for outputs (rules 2 and 8)."""
+    at_ms = now_ms() - limits.MESSAGE_AGE_MS_MAX - 5 * DAY_MS
+    ensure_days(postgres_dsn, at_ms)
+    days = range(day_of(at_ms) - 1, day_of(at_ms) + 3)
+    names = {f"{table}_d{day}" for table in ("known_messages", "outputs") for day in days}
+    assert names <= names_of_days(postgres_dsn)
+    return names
+
+
+def test_days_are_made_ahead_and_dropped_when_their_time_is_over(postgres_dsn: str, old_days: set[str]) -> None:
     """Known messages live seven days, outputs thirty (rules 2 and 8)."""
-    start_ms = 1_790_000_000_000
-    ensure_days(postgres_dsn, start_ms)
-    later_ms = start_ms + limits.MESSAGE_AGE_MS_MAX + 5 * DAY_MS
-    ensure_days(postgres_dsn, later_ms)
-    with psycopg.connect(postgres_dsn) as connection:
-        tables = {row[0] for row in connection.execute("SELECT relname FROM pg_class WHERE relkind = 'r'").fetchall()}
-    assert f"known_messages_d{day_of(start_ms)}" not in tables
-    assert f"outputs_d{day_of(start_ms)}" in tables
-    assert f"known_messages_d{day_of(later_ms) + 2}" in tables
+    at_ms = now_ms()
+    ensure_days(postgres_dsn, at_ms)
+    left = names_of_days(postgres_dsn)
+    assert {name for name in old_days if name.startswith("outputs")} == old_days & left
+    assert f"known_messages_d{day_of(at_ms) + 2}" in left
+
+
+@pytest.mark.parametrize("apart_ms", [40 * DAY_MS, -3_600_000], ids=["ahead", "behind"])
+def test_nothing_is_dropped_while_our_clock_and_the_databases_are_apart(
+    postgres_dsn: str, old_days: set[str], apart_ms: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a wrong clock messages that are still known would be new again, and outputs lost before they are published."""
+    caplog.clear()
+    ensure_days(postgres_dsn, now_ms() + apart_ms)
+    assert old_days <= names_of_days(postgres_dsn)
+    (error,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "no day tables are dropped" in error
+    assert "set the wrong one right" in error
+
+
+def test_a_day_ends_by_the_earlier_of_two_clocks(
+    postgres_dsn: str, old_days: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where both count, outputs of less than thirty days by the database's clock stay."""
+    monkeypatch.setattr(limits, "DROPPING_CLOCK_SKEW_MS_MAX", 50 * DAY_MS)
+    ensure_days(postgres_dsn, now_ms() + 40 * DAY_MS)
+    assert {name for name in old_days if name.startswith("outputs")} == old_days & names_of_days(postgres_dsn)

@@ -122,8 +122,8 @@ class Upkeep:
         now = time.monotonic()
         if CONTROL_LEASE in self._leases.owned and now - self._days_ensured >= DAYS_SECONDS:
             await asyncio.to_thread(ensure_days, self._dsn, now_ms())
-            await self._log.apply_retention()
             self._days_ensured = now
+            await self._log.apply_retention()
 
     async def _step(self) -> None:
         now = time.monotonic()

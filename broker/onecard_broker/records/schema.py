@@ -7,6 +7,7 @@ A change expands first and contracts one release later; the migration that contr
 from __future__ import annotations
 
 import importlib.resources
+import logging
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -16,6 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
+
+log = logging.getLogger(__name__)
 
 PROGRAM_GENERATION: Final = 1
 """Raised by one in each release that changes what the program needs of the schema."""
@@ -69,22 +72,34 @@ def _refuse_newer(dsn: str) -> None:
 
 
 def ensure_days(dsn: str, now_ms: int) -> None:
-    """Create the day partitions for yesterday to the day after tomorrow, and drop the days that rules 2 and 8 end."""
+    """Create the day partitions for yesterday to the day after tomorrow, and drop the days that rules 2 and 8 end.
+
+    What is dropped is gone: days end by the earlier of our clock and the database's, and none while these are more than
+    `limits.DROPPING_CLOCK_SKEW_MS_MAX` apart, which is logged.
+    """
     today = now_ms // _DAY_MS
     with psycopg.connect(dsn, autocommit=True) as connection:
+        ((database_ms,),) = connection.execute("SELECT floor(extract(epoch FROM now()) * 1000)::bigint").fetchall()
+        may_drop = abs(now_ms - database_ms) <= limits.DROPPING_CLOCK_SKEW_MS_MAX
         connection.execute("SELECT pg_advisory_lock(hashtext('onecard.ensure_days'))")
         for table, kept_ms in (("known_messages", limits.MESSAGE_AGE_MS_MAX), ("outputs", limits.OUTPUT_KEPT_MS)):
             for day in range(today - 1, today + 3):
                 _ensure_day(connection, table, day)
-            oldest = today - kept_ms // _DAY_MS - 1
+            oldest = (min(now_ms, database_ms) - kept_ms) // _DAY_MS - 1
             for (name,) in connection.execute(
                 "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
                 " WHERE i.inhparent = %s::regclass AND c.relname ~ '_d[0-9]+$'",
                 (table,),
             ).fetchall():
-                if int(name.rpartition("_d")[2]) < oldest:
+                if may_drop and int(name.rpartition("_d")[2]) < oldest:
                     connection.execute(f"DROP TABLE {name}")
         connection.execute("SELECT pg_advisory_unlock(hashtext('onecard.ensure_days'))")
+    if not may_drop:
+        log.error(
+            "no day tables are dropped: this machine's clock is %+d s off the database's, and by a wrong one what is"
+            " still needed would be lost; set the wrong one right, and dropping goes on within an hour",
+            (now_ms - database_ms) // 1000,
+        )
 
 
 def _ensure_day(connection: psycopg.Connection, table: str, day: int) -> None:
