@@ -22,6 +22,7 @@ from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 from onecard_protocol.signatures.signer import EngineSigner
+from tests.support.clocks import Clocks
 from tests.support.directories import NETWORK, new_signer, numbered, put_key, put_participant, revoke_key
 from tests.support.gateway import eventually
 
@@ -29,14 +30,14 @@ pytest_plugins = ("tests.support.engines",)
 
 
 class Control:
-    """A log with its store and its ticker, and a clock that a test moves."""
+    """A log with its store and its ticker, and clocks that a test moves."""
 
     def __init__(self, log: EmbeddedLog, database: LiveConnection) -> None:
         self.log = log
         self.database = database
         self.store = DirectoryStore(database)
         self.hub = new_signer("hub-1")
-        self.ahead_ms = 0
+        self.clocks = Clocks()
         self.ticker = ControlTicker(log, self.store, clock_ms=now_ms)
         self.followers: list[DirectoryFollower] = []
 
@@ -53,7 +54,8 @@ class Control:
             network=NETWORK,
             hub_keys={"hub-1": self.hub.public_key},
             verifier=BlockVerifier(native_engine()),
-            clock_ms=lambda: now_ms() + self.ahead_ms,
+            clock_ms=self.clocks.wall_ms,
+            monotonic=self.clocks.monotonic,
         )
         self.followers.append(follower)
         await follower.start()
@@ -110,13 +112,18 @@ async def test_records_published_twice_after_a_crash_change_nothing(control: Con
     assert set(follower.directory.participants) == {"cn-33", "cn-44", "cn-51"}
 
 
-async def test_freshness_ends_without_ticks_and_comes_back_with_them(control: Control) -> None:
+async def test_freshness_ends_without_ticks_and_comes_back_with_them_whatever_the_wall_clock_says(
+    control: Control,
+) -> None:
     follower = await control.follower()
     assert not follower.is_fresh
 
     await control.ticker.publish_and_tick()
     await eventually(lambda: follower.is_fresh)
-    control.ahead_ms = limits.CONTROL_STALE_MS + 1_000
+    control.clocks.set_back(3_600)
+    control.clocks.pass_time(limits.CONTROL_STALE_MS / 1000)
+    assert follower.is_fresh
+    control.clocks.pass_time(0.001)
     assert not follower.is_fresh
 
     await control.ticker.publish_and_tick()

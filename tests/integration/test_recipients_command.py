@@ -16,13 +16,14 @@ from onecard_broker.journal import inbox_topic, topics
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.log.port import Record
 from onecard_broker.records.live_connection import LiveConnection
+from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from tests.support.directories import NETWORK, new_signer, numbered, put_participant
 from tests.support.hub_files import write_hub_configuration
 
 pytest_plugins = ("tests.support.engines",)
 
-READ_MS = 1_790_000_000_000
+READ_MS = 1_700_000_000_000
 
 
 async def prepare(dsn: str) -> None:
@@ -61,5 +62,18 @@ def test_each_province_is_shown_with_what_it_did_not_receive_yet(postgres_dsn: s
         {"participant": "cn-44", "read_ms": READ_MS, "behind_count": 2},
         {"participant": "cn-51", "read_ms": None, "behind_count": 2},
     ]
-    assert "2026-09-21 22:13:20" in shown.output
+    assert "2023-11-15 06:13:20" in shown.output
     assert "never" in shown.output
+
+
+async def test_a_time_that_was_told_by_a_clock_ahead_gives_way_to_what_is_told_now(postgres_dsn: str) -> None:
+    """Other gateways do not count it, and would count the province as away until its time has come."""
+    database = LiveConnection(postgres_dsn, application_name="test")
+    store = GatewayStore(database)
+    try:
+        await store.exchange_reads({"cn-44": now_ms() + 3_600_000}, {})
+        read_ms = now_ms()
+        told = await store.exchange_reads({"cn-44": read_ms}, {})
+        assert read_ms <= told["cn-44"] <= now_ms() + limits.CLOCK_SKEW_MS_MAX
+    finally:
+        await database.close()

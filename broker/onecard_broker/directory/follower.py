@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -60,18 +61,20 @@ class DirectoryFollower:
         hub_keys: Mapping[str, bytes],
         verifier: BlockVerifier,
         clock_ms: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
         listeners: Sequence[TickListener] = (),
     ) -> None:
-        """`hub_keys`: configured public keys of the hub by id, where trust begins."""
+        """`hub_keys`: configured public keys of the hub by id, where trust begins; `clock_ms` is for the listeners."""
         self._log = control_log
         self._history = history
         self._network = network
         self._hub_keys = dict(hub_keys)
         self._verifier = verifier
         self._clock_ms = clock_ms
+        self._monotonic = monotonic
         self._listeners = tuple(listeners)
         self._directory = EMPTY_DIRECTORY
-        self._last_read_ms: int | None = None
+        self._last_read_s: float | None = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -88,9 +91,9 @@ class DirectoryFollower:
     @property
     def is_fresh(self) -> bool:
         """Whether a record or tick came within `limits.CONTROL_STALE_MS`: otherwise admission must stop."""
-        if self._last_read_ms is None or self.has_stopped:
+        if self._last_read_s is None or self.has_stopped:
             return False
-        return self._clock_ms() - self._last_read_ms <= limits.CONTROL_STALE_MS
+        return self._monotonic() - self._last_read_s <= limits.CONTROL_STALE_MS / 1000
 
     async def start(self) -> None:
         """Read the past and begin to follow. Raises LogError, psycopg.Error, or OneCardError for a forged record."""
@@ -168,6 +171,7 @@ class DirectoryFollower:
         changed.set()
 
     def _note_reading(self, newest: LoggedRecord) -> None:
-        read_ms = self._last_read_ms = self._clock_ms()
+        self._last_read_s = self._monotonic()
+        read_ms = self._clock_ms()
         for listener in self._listeners:
             listener(append_time_ms=newest.append_time_ms, read_ms=read_ms)

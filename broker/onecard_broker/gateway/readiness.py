@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -14,7 +15,7 @@ from onecard_protocol.errors import OneCardError
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_MS: Final = 1_000
-_JOURNAL_PAUSE_MS: Final = 1_000
+_JOURNAL_PAUSE_SECONDS: Final = 1.0
 _READINGS: Final = 5
 
 
@@ -66,18 +67,19 @@ class FreshDirectory(Protocol):
 class Readiness:
     """The one place that says why a gateway admits nothing."""
 
-    def __init__(self, directory: FreshDirectory, clock: ClockWatch, *, clock_ms: Callable[[], int]) -> None:
-        """`clock_ms` gives this machine's time in ms since 1970."""
+    def __init__(
+        self, directory: FreshDirectory, clock: ClockWatch, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._directory = directory
         self._clock = clock
-        self._clock_ms = clock_ms
-        self._journal_paused_until_ms = 0
+        self._monotonic = monotonic
+        self._journal_paused_until_s = 0.0
         self.is_draining = False
 
     def obstacle(self) -> str | None:
         """Why nothing is admitted now, not counting draining; None if nothing is in the way."""
         obstacle = self._obstacle_to_reading()
-        if obstacle is None and self._clock_ms() < self._journal_paused_until_ms:
+        if obstacle is None and self._monotonic() < self._journal_paused_until_s:
             return "the journal cannot be written"
         return obstacle
 
@@ -104,4 +106,4 @@ class Readiness:
 
     def note_failed_append(self) -> None:
         """Pause admission, so that callers are told before the journal, not after waiting for it."""
-        self._journal_paused_until_ms = self._clock_ms() + _JOURNAL_PAUSE_MS
+        self._journal_paused_until_s = self._monotonic() + _JOURNAL_PAUSE_SECONDS

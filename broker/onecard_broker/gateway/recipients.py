@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,20 +21,22 @@ EXCHANGE_MS: Final = 1_000
 class Recipients:
     """Times of reading, told to and learnt from the other gateways each second; reported cursors, only told."""
 
-    def __init__(self, read_times: ReadTimes, *, clock_ms: Callable[[], int]) -> None:
-        """`clock_ms` gives hub time in ms since 1970."""
+    def __init__(
+        self, read_times: ReadTimes, *, clock_ms: Callable[[], int], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock_ms` gives hub time in ms since 1970, in which gateways tell each other; here `monotonic` counts."""
         self._read_times = read_times
         self._clock_ms = clock_ms
-        self._newest: dict[str, int] = {}
+        self._monotonic = monotonic
+        self._newest_s: dict[str, float] = {}
         self._untold: dict[str, int] = {}
         self._untold_cursors: dict[str, bytes] = {}
         self._task: asyncio.Task[None] | None = None
 
     def note_reading(self, participant: str) -> None:
         """The participant is ready to take messages at this moment, or took some."""
-        now_ms = self._clock_ms()
-        self._newest[participant] = max(now_ms, self._newest.get(participant, 0))
-        self._untold[participant] = now_ms
+        self._newest_s[participant] = self._monotonic()
+        self._untold[participant] = self._clock_ms()
 
     def note_received(self, participant: str, cursor: bytes) -> None:
         """The participant reports what it durably received, by a cursor of its inbox."""
@@ -42,8 +45,8 @@ class Recipients:
 
     def is_reading(self, participant: str) -> bool:
         """Whether the participant read within `limits.RECIPIENT_OFFLINE_MS`."""
-        newest = self._newest.get(participant)
-        return newest is not None and self._clock_ms() - newest <= limits.RECIPIENT_OFFLINE_MS
+        newest_s = self._newest_s.get(participant)
+        return newest_s is not None and self._monotonic() - newest_s <= limits.RECIPIENT_OFFLINE_MS / 1000
 
     async def start(self) -> None:
         """Learn what the others know, and go on telling and learning."""
@@ -66,8 +69,11 @@ class Recipients:
             self._untold = {**untold, **self._untold}
             self._untold_cursors = {**cursors, **self._untold_cursors}
             raise
+        now_ms, now_s = self._clock_ms(), self._monotonic()
         for participant, read_ms in newest.items():
-            self._newest[participant] = max(read_ms, self._newest.get(participant, 0))
+            if read_ms <= now_ms + limits.CLOCK_SKEW_MS_MAX:  # Else it was told by a clock that was wrong.
+                read_s = now_s - (now_ms - read_ms) / 1000
+                self._newest_s[participant] = max(read_s, self._newest_s.get(participant, read_s))
 
     async def _run(self) -> None:
         while True:

@@ -81,7 +81,7 @@ class Gateway:
         self.stats: Counter[str] = Counter()
         """Counts since the start: admitted, refused by reason, completed calls."""
         self._executor = ThreadPoolExecutor(SIGNATURES_AT_ONCE * 2, thread_name_prefix="signatures")
-        self._readiness = Readiness(directory, clock, clock_ms=clock_ms)
+        self._readiness = Readiness(directory, clock)
         self._recipients = Recipients(store, clock_ms=clock_ms)
         self._watermarks = Watermarks(store)
         self._followers = InboxFollowers(journal, self.stats)

@@ -90,7 +90,9 @@ class GatewayStore:
             await connection.execute(
                 "INSERT INTO recipient_reads AS known (participant, read_ms, received_cursor)"
                 " SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bytea[])"
-                " ON CONFLICT (participant) DO UPDATE SET read_ms = greatest(known.read_ms, excluded.read_ms),"
+                # A time that lies ahead was told by a clock that was wrong: it gives way to one that is told now.
+                " ON CONFLICT (participant) DO UPDATE SET read_ms = greatest(excluded.read_ms,"
+                " least(known.read_ms, floor(extract(epoch FROM now()) * 1000)::bigint)),"
                 " received_cursor = coalesce(excluded.received_cursor, known.received_cursor)",
                 (list(reads), list(reads.values()), [cursors.get(participant) for participant in reads]),
             )

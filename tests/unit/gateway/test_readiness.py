@@ -8,6 +8,7 @@ import pytest
 
 from onecard_broker.gateway.readiness import ClockWatch, Readiness
 from onecard_protocol.errors import OneCardError, reason_name
+from tests.support.clocks import Clocks
 
 
 @dataclasses.dataclass
@@ -15,17 +16,9 @@ class Directory:
     is_fresh: bool = True
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_ms = 1_000_000
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
-def ready() -> tuple[Readiness, Directory, ClockWatch, Clock]:
-    directory, watch, clock = Directory(), ClockWatch(), Clock()
-    return Readiness(directory, watch, clock_ms=clock), directory, watch, clock
+def ready() -> tuple[Readiness, Directory, ClockWatch, Clocks]:
+    directory, watch, clocks = Directory(), ClockWatch(), Clocks()
+    return Readiness(directory, watch, monotonic=clocks.monotonic), directory, watch, clocks
 
 
 def test_nothing_is_in_the_way_at_first() -> None:
@@ -55,13 +48,14 @@ def test_draining_refuses_what_is_new_and_takes_answers() -> None:
         readiness.check()
 
 
-def test_a_failed_append_pauses_admission_for_a_moment() -> None:
-    readiness, _, _, clock = ready()
+def test_a_failed_append_pauses_admission_for_a_moment_whatever_the_wall_clock_says() -> None:
+    readiness, _, _, clocks = ready()
     readiness.note_failed_append()
 
     with pytest.raises(OneCardError, match="journal"):
         readiness.check(is_answer=True)
-    clock.now_ms += 1_000
+    clocks.set_back(3_600)
+    clocks.pass_time(1)
     readiness.check()
 
 
