@@ -91,7 +91,7 @@ async def registers_a_key(reader: Reader) -> None:
     # The last of the commands is the import, which needs the edited file.
     *make_key, import_directory = blocks(3, "sh").strip().splitlines()
     await reader.run("\n".join(make_key))
-    entry = yaml.safe_load(blocks(3, "yaml"))
+    (entry,) = yaml.safe_load(blocks(3, "yaml"))
     entry["public_key"] = (country.directory / "client.public").read_text(encoding="ascii").strip()
     directory = yaml.safe_load(country.directory_file.read_text(encoding="utf-8"))
     directory["participants"]["cn-44"]["keys"].append(entry)

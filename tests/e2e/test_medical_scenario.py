@@ -76,6 +76,17 @@ def test_a_person_sees_the_bill_and_every_journey(country: RunningCountry) -> No
     assert numbers_in(ended.output.encode(), personal_numbers()) == []
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_list_of_messages_is_readable_in_a_narrow_terminal(country: RunningCountry, columns: int) -> None:
+    config = {"COLUMNS": str(columns), "ONECARD_CONFIG": str(country.hub_config)}
+    ended = onecard("message", "list", "--limit", "5", changes=config)
+    assert ended.code == 0, ended.errors or ended.output
+    assert settlement(country) in onecard("message", "list", "--limit", "1000", changes=config).output
+    assert all(len(line) <= columns for line in ended.output.splitlines())
+    methods = {message["method"].rpartition("/")[2] for message in hub(country, "list", "--limit", "5")}
+    assert all(method in ended.output for method in methods), ended.output
+
+
 def test_the_trace_of_a_settlement_tells_every_station_in_order(country: RunningCountry) -> None:
     (story,) = hub(country, "trace", settlement(country))
     (reply,) = story["answers"]

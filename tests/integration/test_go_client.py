@@ -55,6 +55,10 @@ class GoClient:
         made = await run(self._program, f"-new-key={self._key_file}")
         assert made.code == 0, made.errors or made.output
         assert self._key_file.stat().st_mode & 0o777 == 0o600
+        private = self._key_file.read_bytes()
+        again = await run(self._program, f"-new-key={self._key_file}")
+        assert (again.code, "file exists" in again.errors) == (1, True), "a key in use is never overwritten"
+        assert self._key_file.read_bytes() == private
         key = control_pb2.ParticipantKey(
             participant="cn-44",
             key_id=KEY_ID,

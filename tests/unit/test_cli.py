@@ -29,6 +29,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, impor
         "app = typer.Typer()\n"
         "@app.command()\n"
         "def example(count: int = 1, fail: str = '') -> None:\n"
+        "    'Run.\\n\\n    More of it, in two lines\\n    of source.'\n"
         "    if fail == 'port':\n"
         "        raise OSError(98, 'Address already in use')\n"
         "    if fail == 'secret':\n"
@@ -88,6 +89,11 @@ def test_calling_a_command_of_an_incomplete_part_says_how_to_complete_it(
     monkeypatch.setitem(cli.NEEDED_MODULES, "onecard_broker", ("hub", ("module_that_nobody_has",)))
     assert run("hub", "worker") == ExitCode.NOT_SET_UP
     assert "pip install 'onecard[hub]'" in capsys.readouterr().err
+
+
+def test_the_lines_of_a_paragraph_of_help_are_joined(commands: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("example", "--help") == ExitCode.DONE
+    assert "in two lines of source" in capsys.readouterr().out
 
 
 def test_an_unknown_command_is_a_mistake_of_the_command_line(

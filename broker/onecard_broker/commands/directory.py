@@ -139,7 +139,7 @@ async def _sign(
         if yes:
             _show(found)
         typer.echo(
-            f"{len(found)} changes recorded, up to number {found[-1].record.number};"
+            f"changes recorded: {len(found)}, up to number {found[-1].record.number};"
             " a running worker publishes them within a second / 变更已记录，运行中的处理进程将在一秒内发布"
         )
     else:

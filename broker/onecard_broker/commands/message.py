@@ -49,6 +49,7 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Message id, 32 he
 SenderOption = Annotated[str, typer.Option(help="Which sender's, where two used one id.")]
 
 _SHANGHAI: Final = timezone(timedelta(hours=8))
+_WIDE_COLUMNS: Final = 100
 
 
 @app.command("list")
@@ -67,23 +68,25 @@ def list_(
     if as_json:
         print(json.dumps([_brief(message) | {"answers": answers} for message, answers, _ in rows], indent=1))
         return
+    console = Console()
+    is_narrow = console.width < _WIDE_COLUMNS
     table = Table(box=None, header_style="bold")
-    table.add_column("created", no_wrap=True)
-    table.add_column("id", no_wrap=True, min_width=32)
+    table.add_column("created, +08:00", no_wrap=True)
+    table.add_column("id, method" if is_narrow else "id", no_wrap=True, min_width=32)
     for title in ("from", "to", "kind"):
         table.add_column(title, no_wrap=True)
-    table.add_column("method", overflow="fold")
+    if not is_narrow:
+        table.add_column("method", no_wrap=True)
     for message, _, _ in rows:
         header = message.header
-        table.add_row(
-            _time(message.created_ms)[5:-4],
-            id_text(header.id),
-            header.sender,
-            header.recipient,
-            _kind(message),
-            header.method.rpartition("/")[2],
-        )
-    Console().print(table)
+        method = header.method.rpartition("/")[2]
+        places = header.sender, header.recipient, _kind(message)
+        created = _time(message.created_ms)[5:-4]
+        if is_narrow:
+            table.add_row(created, f"{id_text(header.id)}\n  {method}", *places)
+        else:
+            table.add_row(created, id_text(header.id), *places, method)
+    console.print(table)
 
 
 @app.command()
@@ -220,7 +223,10 @@ async def _find(reader: StoryReader, text: str, sender: str) -> Story:
         raise Explained(
             Explanation(
                 what=Text(en="The hub knows no message with this id.", zh="枢纽中没有该编号的报文。"),
-                why=(f"id {text}", "it was never admitted here, or is older than what the hub keeps (7 days, 30 days)"),
+                why=(
+                    f"id {text}",
+                    "it was never admitted here, or is older than what the hub keeps (inboxes 7 days, outputs 30)",
+                ),
                 remedy=Text(
                     en="See `onecard message list`, or ask the sender's adapter whether it was sent.",
                     zh="请查看 `onecard message list`，或向发送方适配器确认是否已发送。",

@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -114,7 +115,15 @@ func makeKey(file string) error {
 		return err
 	}
 	private := hex.EncodeToString(key.D.FillBytes(make([]byte, 32)))
-	if err := os.WriteFile(file, []byte(private+"\n"), 0o600); err != nil {
+	// A key that is there may be in use: it is never overwritten.
+	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := out.WriteString(private + "\n"); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	if err := out.Close(); err != nil {
 		return err
 	}
 	x, y := key.X.FillBytes(make([]byte, 32)), key.Y.FillBytes(make([]byte, 32))

@@ -151,7 +151,9 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
             found=f"standing {after['settlements_standing']}, undone {after['settlements_undone']}",
         ),
         Check(
-            what=Text(en="as many requests as steps, each with its answer", zh="请求数与步骤数相符，且均有应答"),
+            what=Text(
+                en="as many messages as steps, each request with its answer", zh="报文数与步骤数相符，每个请求均有应答"
+            ),
             # Coverage is asked anew at each admission, too.
             holds=methods - Counter({"QueryCoverage": methods["QueryCoverage"]}) == steps
             and all(_is_complete(journey.story) for journey in journeys),
