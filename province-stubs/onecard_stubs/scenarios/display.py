@@ -148,8 +148,10 @@ def _leg(story: dict[str, Any], start_ms: int, language: Language) -> str:
     zh = language == "zh"
     created_ms = story["created_ms"]
     when = _clock(created_ms) if created_ms == start_ms else _after(created_ms, start_ms)
-    kind = "" if story["kind"] in {"request", "event", "reply"} else f" [yellow]{story['kind']}[/]"
-    lines = [f"{story['sender']} → {story['recipient']}{kind} {when}", _verdict(story["signature"], language)]
+    lines = [f"{story['sender']} → {story['recipient']} {when}", _verdict(story["signature"], language)]
+    if story["kind"] not in {"request", "event", "reply"}:
+        reason = str(story["payload"].get("reason", "")).removeprefix("ERROR_REASON_")
+        lines.insert(1, f"[yellow]{story['kind']} {escape(reason)}[/]")
     place = story["journal"]
     if place is not None:
         name = "流水" if zh else "journal"

@@ -30,6 +30,7 @@ def message(kind: str, *, is_good: bool = True, answers: list[dict[str, Any]] | 
         "recipient": "cn-51",
         "method": "/onecard.medical.v1.SettlementService/Settle",
         "kind": kind,
+        "payload": {"reason": "ERROR_REASON_CARD_UNKNOWN"} if kind == "rejection" else {},
         "created_ms": 1_700_000_000_000,
         "signature": {"is_good": is_good, "batch": [0, 3]},
         "journal": {"partition": 2, "position": 17, "append_time_ms": 1_700_000_000_012},
@@ -97,6 +98,7 @@ def test_the_name_of_a_step_is_whole_in_a_narrow_window() -> None:
     text = shown(result(story), "en", width=80)
     first_column = "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
     assert first_column == "settlement01234567…cdef"
+    assert "rejection CARD_UNKNOWN" in text, "and why"
 
 
 @pytest.mark.parametrize(
