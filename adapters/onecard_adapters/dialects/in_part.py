@@ -56,6 +56,19 @@ class ExecutedInPart(OutcomeInDoubt):
 
 
 @contextmanager
+def executed(what: str) -> Iterator[None]:
+    """Around the handling of an answer that says the other side acted.
+
+    What fails then is no refusal of the trade: it stands, and its outcome is in doubt to whoever asked until table or
+    system are put right and it is asked for again.
+    """
+    try:
+        yield
+    except OneCardError as error:
+        raise OutcomeInDoubt(f"{what} was executed; its answer cannot be taken over: {error}") from error
+
+
+@contextmanager
 def executed_in_part(trade: str, *, at: str, left: str) -> Iterator[None]:
     """Around what is left of a trade once one side has acted: every failure of it leaves the trade executed in part."""
     try:

@@ -25,8 +25,8 @@ NODE_COUNT_MAX: Final = 5_000
 ROW_COUNT_MAX: Final = 20_000
 
 # A tag holds no angle bracket; one that stands alone in a text is a character of the text.
-_TAG: Final = re.compile(r"<(\s*/)?([^<>]{1,80}?)(/\s*)?>")
-_DECLARATION: Final = re.compile(r"\s*<\?xml\b[^<>]*\?>")
+_TAG: Final = re.compile(r"<(\s{0,9}/)?([^<>]{1,80}?)(/\s{0,9})?>")
+_DECLARATION: Final = re.compile(r"<\?xml\b[^<>]*\?>")
 _SHOWN_CHARACTERS_MAX: Final = 40
 
 
@@ -90,7 +90,8 @@ def parse(text: str) -> TaggedText:
     """Read a message. Raises LOCAL_FORM_INVALID naming the tag, or the line of the table, that is wrong."""
     if len(text) > CHARACTERS_MAX:
         raise _invalid(f"{len(text)} characters, at most {CHARACTERS_MAX} are read")
-    body = _DECLARATION.sub("", text, count=1)
+    found = _DECLARATION.match(text, len(text) - len(text.lstrip()))
+    body = text if found is None else text[found.end() :]
     if _TAG.search(body) is None:
         return TaggedText(word=body.strip())
     reader = _Reader()
@@ -149,7 +150,10 @@ class _Reader:
 
 
 def _table(text: str) -> Table | None:
-    lines = [line for line in csv.reader(io.StringIO(text.strip("\r\n"))) if line]
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text.strip("\r\n"))) if line]
+    except csv.Error as error:
+        raise _invalid(f"the table cannot be read: {error}") from None
     if not lines or (len(lines) == 1 and not "".join(lines[0]).strip()):
         return None
     if len(lines) > ROW_COUNT_MAX:

@@ -2,6 +2,8 @@
 
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
+_DIGITS_MAX = 15
+
 
 def to_text(fen: int) -> str:
     """Fen as yuan, such as 5000.10."""
@@ -19,8 +21,8 @@ def decimal_from(text: str) -> Decimal:
         number = Decimal(text or "0")
     except InvalidOperation as error:
         raise ValueError("not a number") from error
-    if not number.is_finite():
-        raise ValueError("not a finite number")
+    if not number.is_finite() or number.adjusted() > _DIGITS_MAX:
+        raise ValueError("not a number of this size")
     return number
 
 

@@ -121,6 +121,8 @@ def discharge(state: CoreState, message: Message, transid: str) -> Output:
 def upload_lines(state: CoreState, message: Message, transid: str) -> Output:
     """0301: an own person's lines come split by the place of care; a foreign person's lines are split here."""
     visit = state.visit(message)
+    if visit.is_settled:
+        raise Refused(-32, "该次就诊已结算，不能上传明细")
     rows = message.rows("detail")
     if not 1 <= len(rows) <= LINES_PER_CALL_MAX:
         raise Refused(-1, f"每次上传1至{LINES_PER_CALL_MAX}条明细")

@@ -1,5 +1,7 @@
 """The tolerant reader on every message of the card offices, and on what it must refuse."""
 
+import contextlib
+
 import pytest
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
@@ -123,6 +125,8 @@ def test_a_tag_that_stands_twice_is_not_guessed() -> None:
         ("<甲>1</甲>rest of something", "no table with a header"),
         ("<甲>1</甲>\r\na,b\r\n1", "row 1 of the table has 1 cells, the header 2"),
         ("<甲>1</甲>\r\na,a\r\n1,2", "two columns"),
+        ("<甲>1</甲>\r\na,b\r1,2", "the table cannot be read"),
+        (f"<甲>1</甲>\r\na,b\r\n1,{'x' * 140_000}", "the table cannot be read"),
         ("<甲>" * 17, "16 deep"),
         ("<甲></甲>" * 5_001, "5000 tags"),
         ("<!DOCTYPE x><甲>1</甲>", "declarations"),
@@ -134,6 +138,14 @@ def test_what_is_wrong_is_named(text: str, said: str) -> None:
         tagged_text.parse(text)
     assert caught.value.reason == ErrorReason.ERROR_REASON_LOCAL_FORM_INVALID
     assert said in caught.value.detail
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("around", ["{}<甲>1</甲>", "<甲>{}</甲>", "<{}甲>1</甲>", "<" + "/" * 78 + "{}<甲>1</甲>"])
+def test_a_run_of_blanks_is_read_once(around: str) -> None:
+    text = around.format(" " * 2_000_000)
+    with contextlib.suppress(OneCardError):
+        tagged_text.parse(text)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber, trade_of
-from onecard_adapters.dialects.in_part import is_in_doubt
+from onecard_adapters.dialects.in_part import executed, is_in_doubt
 from onecard_adapters.dialects.national import NationalExchange
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
@@ -68,7 +68,7 @@ class Care:
             async with asyncio.timeout(http.answer_ms_max / 1_000):
                 # A caller that gives up does not end the trade: its repeat finds the answer.
                 result = await asyncio.shield(task)
-            body = envelope.write_result(call.operation, result)
+            body = self._written(call, result)
         except TimeoutError:
             late = OutcomeInDoubt(f"no outcome within {http.answer_ms_max} ms")
             _log.warning("a trade goes on behind its answer: %s", log_text(late))
@@ -108,6 +108,17 @@ class Care:
         if institution is None or not institution.is_open:
             raise OneCardError(errors_pb2.ERROR_REASON_INSTITUTION_NOT_OPEN, "akb026 is not in the profile")
         return Institution(code=institution.code, name=institution.name, area=institution.area)
+
+    def _written(self, call: Call, result: Result) -> bytes:
+        """The answer; where it cannot be written, what was done stands all the same."""
+        trade = trade_of(call.trade)
+        try:
+            return envelope.write_result(call.operation, result)
+        except OneCardError as error:
+            if trade is None or not trade.has_effect:
+                raise
+            with executed(call.trade):
+                raise error
 
     def _failure(self, http: HttpRequest, call: Call | None, asked: Asked | None, error: OneCardError) -> bytes:
         sent = call.input.value("transid") if call is not None else ""

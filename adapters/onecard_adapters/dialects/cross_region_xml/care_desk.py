@@ -238,11 +238,12 @@ class CareDesk:
         return found
 
     def _require_same(self, person: PersonRecord, asked: Asked) -> None:
-        if not asked.input.value("aac044"):
-            return
-        identity = self.identity(asked)
-        known = normalise_identity(person.identity.kind.code, person.identity.number)
-        if normalise_identity(identity.kind.code, identity.number) != known:
+        is_same = asked.input.value("aac001") in {"", person.personal_number}
+        if asked.input.value("aac044") or asked.input.value("aac002"):
+            identity = self.identity(asked)
+            known = normalise_identity(person.identity.kind.code, person.identity.number)
+            is_same = is_same and normalise_identity(identity.kind.code, identity.number) == known
+        if not is_same:
             raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN, "the head names another person")
 
     def head(self, asked: Asked, person: PersonRecord, transid: str, visit_id: str = "") -> dict[str, object]:
@@ -323,4 +324,5 @@ def failure_text(error: OneCardError) -> str:
 
     A character of another province's text that GBK has not is written as its number: the text is for a person.
     """
-    return cashier_text(error, local_text_of(error)).encode("gbk", "backslashreplace").decode("gbk")
+    text = safe_xml.writable(cashier_text(error, local_text_of(error)))
+    return text.encode("gbk", "backslashreplace").decode("gbk")

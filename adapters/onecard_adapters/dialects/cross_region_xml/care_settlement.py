@@ -40,6 +40,7 @@ from onecard_adapters.dialects.cross_region_xml.core import STATE_ABSENT, STATE_
 from onecard_adapters.dialects.cross_region_xml.insured_settlement import CANCEL, SETTLE
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.split import write_split
+from onecard_adapters.dialects.in_part import executed
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
@@ -90,7 +91,8 @@ class SettlementTrades:
                 answer: SettleResponse = await SettlementServiceStub(channel).Settle(request, timeout=CALL_S)
             # Before the answer is written: a code that does not map must not hide that the settlement stands.
             await desk.note(transaction, {SETTLEMENT_ID: answer.settlement_id})
-            return await desk.answered(transaction, self._settled(asked, answer))
+            with executed(asked.trade):
+                return await desk.answered(transaction, self._settled(asked, answer))
 
     async def cancel(self, asked: Asked) -> Element:
         """0305: the red record of the settlement named by ykc618."""
@@ -118,7 +120,8 @@ class SettlementTrades:
                     request, timeout=CALL_S
                 )
             await desk.note(transaction, {SETTLEMENT_ID: answer.red_settlement_id})
-            return await desk.answered(transaction, self._cancelled(answer))
+            with executed(asked.trade):
+                return await desk.answered(transaction, self._cancelled(answer))
 
     async def reverse(self, asked: Asked) -> Element:
         """0306: reverses what was sent under otransid, whatever became of it.

@@ -145,7 +145,7 @@ class InsuredSettlement:
     async def _undo(self, original: Original, context: CallContext) -> Original:
         core = self._executor.core
         try:
-            if context.is_recovery and (await core.find(original.transid)).state == STATE_UNDONE:
+            if context.is_recovery and await self._is_undone(original):
                 state = STATE_UNDONE
             else:
                 state = await core.reverse(context.local_transaction_id, original.transid)
@@ -154,6 +154,15 @@ class InsuredSettlement:
             state = await self._state_after(refusal, original, context)
         ending = Ending.UNDONE if state == STATE_UNDONE else Ending.BURIED
         return await self._originals.end(original, ending, _moment())
+
+    async def _is_undone(self, original: Original) -> bool:
+        """Of a recovery, before it undoes again."""
+        try:
+            return (await self._executor.core.find(original.transid)).state == STATE_UNDONE
+        except CoreRefusal:
+            raise
+        except OneCardError as error:
+            raise OutcomeInDoubt(f"the core cannot be asked yet: {error.detail}") from error
 
     async def _state_after(self, refusal: CoreRefusal, original: Original, context: CallContext) -> str:
         try:

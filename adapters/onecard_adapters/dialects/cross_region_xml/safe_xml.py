@@ -19,7 +19,7 @@ DOCUMENT_BYTES_MAX: Final = 2 * 1024 * 1024
 DEPTH_MAX: Final = 24
 ELEMENT_COUNT_MAX: Final = 20_000
 
-_DECLARATION: Final = re.compile(r"\s*<\?xml\b[^>]{0,200}\?>")
+_DECLARATION: Final = re.compile(r"<\?xml\b[^>]{0,200}\?>")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 # XML 1.0, section 2.2: what may stand in a document at all.
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -72,7 +72,9 @@ def parse(text: str, what: str) -> Element:
     """
     # The encoding is known already: the text is decoded, and the declaration of these systems may be false.
     try:
-        document = _DECLARATION.sub("", text, count=1).encode("utf-8")
+        # It stands first or nowhere, and is not searched for: that takes the square of a run of blanks.
+        found = _DECLARATION.match(text, len(text) - len(text.lstrip()))
+        document = (text if found is None else text[found.end() :]).encode("utf-8")
     except UnicodeEncodeError:
         raise form_invalid(f"{what}: holds half of a surrogate pair") from None
     if len(document) > DOCUMENT_BYTES_MAX:
@@ -152,6 +154,11 @@ def _write(element: Element, pieces: list[str]) -> None:
 def _require_name(name: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} is no element name of this form")
+
+
+def writable(text: str) -> str:
+    """A text for a person without what may not stand in a document."""
+    return _NOT_XML.sub("", text)
 
 
 def escape(text: str, path: str) -> str:

@@ -19,10 +19,9 @@ from onecard.medical.v1.encounter_pb2 import (
 )
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
 from onecard_adapters.dialects.filings import choose_filing, validity
-from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
+from onecard_adapters.dialects.in_part import LEFT, executed, require_final, taken_back
 from onecard_adapters.dialects.infno import fees, maps, trades
 from onecard_adapters.dialects.infno.care_person import PersonTrades
-from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import (
     CALL_S,
     VISIT_ID,

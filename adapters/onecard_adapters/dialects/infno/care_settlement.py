@@ -23,11 +23,10 @@ from onecard.medical.v1.settlement_pb2 import (
     SettleResponse,
 )
 from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceStub
-from onecard_adapters.dialects.in_part import is_in_doubt
+from onecard_adapters.dialects.in_part import executed, is_in_doubt
 from onecard_adapters.dialects.infno import maps, trades
 from onecard_adapters.dialects.infno.care_person import PersonTrades
 from onecard_adapters.dialects.infno.care_terms import TermsOfBills
-from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import (
     CALL_S,
     INFNO,

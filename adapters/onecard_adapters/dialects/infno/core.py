@@ -7,8 +7,7 @@ core's own code and text, or an outcome in doubt. Knows no trade but 9001 and 90
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
@@ -27,19 +26,6 @@ _CONTENT_TYPE: Final = "application/json; charset=utf-8"
 _OPERATOR: Final = "onecard"
 
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def executed(what: str) -> Iterator[None]:
-    """Around the handling of an answer that says the other side acted.
-
-    What fails then is no refusal of the trade: it stands, and its outcome is in doubt to whoever asked until table or
-    system are put right and it is asked for again.
-    """
-    try:
-        yield
-    except OneCardError as error:
-        raise OutcomeInDoubt(f"{what} was executed; its answer cannot be taken over: {error}") from error
 
 
 class LocalRefusal(OneCardError):

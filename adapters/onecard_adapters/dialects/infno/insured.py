@@ -13,9 +13,9 @@ from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceServicer
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceServicer
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceServicer
 from onecard_adapters.connectors.http import LocalHttpClient
+from onecard_adapters.dialects.in_part import executed
 from onecard_adapters.dialects.infno import fees, maps, trades
 from onecard_adapters.dialects.infno.care_after import ALL_LINES
-from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import VISIT_ID, required_text
 from onecard_adapters.dialects.infno.insured_desk import (
     EXECUTED,

@@ -12,8 +12,8 @@ from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1 import settlement_pb2
 from onecard.medical.v1.settlement_pb2_grpc import SettlementServiceServicer
 from onecard.medical.v1.values_pb2 import EncounterReference, SettlementSplit
+from onecard_adapters.dialects.in_part import executed
 from onecard_adapters.dialects.infno import maps, trades
-from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import VISIT_ID, optional_text, required_text
 from onecard_adapters.dialects.infno.envelope import time_ms_of
 from onecard_adapters.dialects.infno.insured_desk import (

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.values_pb2 import EncounterReference
+from onecard_adapters.dialects.in_part import executed
 from onecard_adapters.dialects.infno import trades
-from onecard_adapters.dialects.infno.core import executed
 from onecard_adapters.dialects.infno.desk import VISIT_ID, optional_text
 from onecard_adapters.dialects.infno.insured_desk import (
     ATTEMPTED,

@@ -1,13 +1,22 @@
 """The care role: a Sichuan hospital's SOAP calls through the adapter to its own core and to the insured province."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1.values_pb2 import CodedValue
+from onecard.medical.v1.coverage_pb2 import QueryCoverageRequest
+from onecard.medical.v1.settlement_pb2 import SettleRequest, SettleResponse
+from onecard.medical.v1.values_pb2 import SettlementSplit
 from onecard_adapters.connectors.http import HttpRequest
 from onecard_adapters.dialects.cross_region_xml import envelope
 from onecard_adapters.dialects.cross_region_xml.envelope import Operation
+from onecard_adapters.dialects.cross_region_xml.execution import CallContext
+from onecard_adapters.dialects.cross_region_xml.insured import InsuredCoverage
+from onecard_adapters.dialects.cross_region_xml.insured_settlement import InsuredSettlement
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.hospital import HospitalStay, SichuanHospital
@@ -288,6 +297,58 @@ async def test_a_visit_of_another_person_is_not_served(tmp_path: Path) -> None:
         answer = await foreign.settle(BILL_FEN)
         assert "ENCOUNTER_UNKNOWN" in answer.message
         assert other.identity_number not in answer.message
+        # By each of the numbers that a head may name alone.
+        for named in (
+            {"aac044": "", "aac043": "", "aac002": other.identity_number},
+            {"aac044": "", "aac043": "", "aac002": "", "aac001": other.personal_number},
+        ):
+            answer = await side.hospital.send("0304", {**stay._bill(BILL_FEN), **named})
+            assert "ENCOUNTER_UNKNOWN" in answer.message, named
+        assert side.insured_core.state.counts()["settlements_standing"] == 0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda split: setattr(split.items[0], "process_information", "大额𠮷"),
+        lambda split: setattr(split.items[0], "process_information", "大额\x0b"),
+        lambda split: split.clearing_way.CopyFrom(CodedValue(system="nhsa.clr_way", version="1", code="99")),
+    ],
+    ids=["no character of GBK", "no character of XML", "a code of no table"],
+)
+async def test_a_settlement_whose_answer_cannot_be_written_is_never_told_as_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[SettlementSplit], None]
+) -> None:
+    settle = InsuredSettlement.Settle
+
+    async def spoilt(self: InsuredSettlement, request: SettleRequest, context: CallContext) -> SettleResponse:
+        response = await settle(self, request, context)
+        spoil(response.split)
+        return response
+
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        monkeypatch.setattr(InsuredSettlement, "Settle", spoilt)
+        transid = side.hospital.new_transid()
+        for _ in range(2):
+            told = await stay.settle(BILL_FEN, transid)
+            assert (told.code, told.message.startswith("[OUTCOME_UNKNOWN]")) == (-9, True), told.message
+            assert "0304已执行，但其应答未能处理" in told.message
+        assert side.insured_core.state.counts()["settlements_standing"] == 1
+
+
+async def test_what_another_province_says_is_told_without_what_no_document_may_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(self: InsuredCoverage, request: QueryCoverageRequest, context: CallContext) -> None:
+        await context.refuse(
+            errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM, local_code="-1", local_text="姓名\x00不符"
+        )
+
+    async with sichuan_care(tmp_path) as side:
+        monkeypatch.setattr(InsuredCoverage, "QueryCoverage", refuse)
+        told = await side.stay.identify()
+        assert (told.code, "姓名不符" in told.message) == (-1, True), told.message
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,17 @@ async def test_a_reversal_whose_answer_was_lost_is_told_once_it_is_found(tmp_pat
         assert side.core.state.counts()["settlements_undone"] == 1
 
 
+async def test_a_reversal_of_which_nothing_can_be_read_is_no_refusal(tmp_path: Path) -> None:
+    async with sichuan(tmp_path) as side:
+        stay = await _discharged(side)
+        await stay.settle()
+        original_id = side.last_call.message_id.hex()
+        for trade in ("0306", "0708"):
+            side.core.behaviours.set(trade, Switches(wrong_code=True), calls=1)
+        assert (await stay.reverse(original_id)).result == settlement_pb2.REVERSAL_RESULT_REVERSED
+        assert side.core.state.counts()["settlements_undone"] == 1
+
+
 async def test_a_reversal_that_the_core_refuses_leaves_the_settlement_as_it_was(tmp_path: Path) -> None:
     async with sichuan(tmp_path) as side:
         stay = await _discharged(side)

@@ -66,6 +66,13 @@ def test_a_document_is_refused_in_these_words(document: str, said: str) -> None:
     assert re.sub(r" column \d+(?=: )", "", caught.value.detail) == said
 
 
+@pytest.mark.timeout(30)
+def test_a_run_of_blanks_is_read_once() -> None:
+    blanks = " " * (safe_xml.DOCUMENT_BYTES_MAX - 100)
+    assert safe_xml.parse(f"<a>{blanks}</a>", "w").text == blanks
+    assert safe_xml.parse(f'{blanks}<?xml version="1.0"?><a/>', "w") == leaf("a", "")
+
+
 def test_the_bounds_themselves_are_kept() -> None:
     element = safe_xml.parse("<a>" * 24 + "</a>" * 24, "w")
     for _ in range(23):
