@@ -41,6 +41,7 @@ from onecard_adapters.dialects.cross_region_xml.insured_settlement import CANCEL
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.split import write_split
 from onecard_adapters.dialects.in_part import executed
+from onecard_adapters.dialects.sent import sending, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
@@ -81,11 +82,12 @@ class SettlementTrades:
             transaction = await desk.transaction(asked, encounter.encounter_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            request = SettleRequest(
+            request = sent_before(transaction, SettleRequest) or SettleRequest(
                 person=encounter.person.identity,
                 terms=await self._terms.of(asked, encounter, transaction.local_transaction_id),
                 pre_settlement_id=encounter.care.get(_PRE_SETTLEMENT_ID, ""),
             )
+            await desk.note(transaction, sending(request), runs_ahead=True)
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
             async with desk.noting_refusal(transaction):
                 answer: SettleResponse = await SettlementServiceStub(channel).Settle(request, timeout=CALL_S)

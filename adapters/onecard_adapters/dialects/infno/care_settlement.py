@@ -42,6 +42,7 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.setlinfo import cancelled_output, settled_output, settlement_output
 from onecard_adapters.dialects.infno.split import write_split
+from onecard_adapters.dialects.sent import SENT, sending, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
@@ -81,12 +82,13 @@ class SettlementTrades:
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            asked = SettleRequest(
+            asked = sent_before(transaction, SettleRequest) or SettleRequest(
                 person=encounter.person.identity,
                 terms=await self._terms.build(call, data, visit_id, encounter),
                 pre_settlement_id=self._last_pre_settlement(encounter),
                 invoice_number=optional_text(data, "invono", "input.data"),
             )
+            await desk.note(transaction, {**sending(asked), _REFUSED: ""}, runs_ahead=True)
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
             try:
                 answer: SettleResponse = await SettlementServiceStub(channel).Settle(asked, timeout=CALL_S)
@@ -252,7 +254,8 @@ class SettlementTrades:
         memory = self._desk.memory
         settlements = memory.find_transactions_of_encounter(encounter.encounter_id, trades.SETTLE)
         if not settlement_id:
-            return _the_one([item for item in settlements if _REFUSED not in item.attributes], VISIT_ID)
+            sent = [item for item in settlements if SENT in item.attributes and not item.attributes.get(_REFUSED)]
+            return _the_one(sent, VISIT_ID)
         cancellations = memory.find_transactions_of_encounter(encounter.encounter_id, trades.CANCEL_SETTLEMENT)
         found = [*settlements, *cancellations]
         return _the_one([item for item in found if item.attributes.get(SETTLEMENT_ID) == settlement_id], SETTLEMENT_ID)

@@ -169,9 +169,9 @@ class CareDesk:
             await self.answered(repeat, output)
         return await self.answered(done, output)
 
-    async def note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
-        """Add to what is remembered of a transaction."""
-        await self.memory.update_transaction(transaction.message_id, dict(attributes))
+    async def note(self, transaction: Transaction, attributes: Mapping[str, str], *, runs_ahead: bool = False) -> None:
+        """Add to what is remembered of a transaction; see `EdgeMemory.update_transaction`."""
+        await self.memory.update_transaction(transaction.message_id, dict(attributes), runs_ahead=runs_ahead)
 
     def person(self, call: Call, personal_number: str) -> PersonRecord:
         """The person that 1101 told of; PERSON_NOT_IDENTIFIED if none did."""

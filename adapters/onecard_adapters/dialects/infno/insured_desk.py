@@ -230,6 +230,8 @@ class InsuredDesk:
 
     def is_conclusive(self, transaction: Transaction, now_ms: int) -> bool:
         """Whether the absence of a result proves by now that the core did not and will not execute the message."""
+        if transaction.attributes.get(STATE) == EXECUTED:
+            return False  # What the core answered with success is not disproved by a query that does not show it.
         attempted_ms = int(transaction.attributes.get(ATTEMPTED_MS, "0"))
         return now_ms - attempted_ms >= self.settings.recovery.conclusive_after_ms
 

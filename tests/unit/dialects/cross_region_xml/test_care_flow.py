@@ -337,6 +337,18 @@ async def test_a_settlement_whose_answer_cannot_be_written_is_never_told_as_refu
         assert side.insured_core.state.counts()["settlements_standing"] == 1
 
 
+async def test_the_repeat_of_a_settlement_in_doubt_needs_nothing_of_the_own_core(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        transid = side.hospital.new_transid()
+        side.exchange.lose_answers(SETTLEMENT + "Settle")
+        assert (await stay.settle(BILL_FEN, transid)).code == -9
+        side.own_core.behaviours.set("0706", Switches(down=True))
+        again = await stay.settle(BILL_FEN, transid)
+        assert again.is_success, again.message
+        assert side.insured_core.state.counts()["settlements_standing"] == 1
+
+
 async def test_what_another_province_says_is_told_without_what_no_document_may_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
