@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import BANKS, PROVINCES, ParticipantId, is_network
+from onecard_protocol.settings_file import read_settings, wrong_settings
 
 Address = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$", description="host:port")]
 _LOCAL_NAMES: Final = frozenset({"localhost"})
@@ -117,27 +117,11 @@ def load_adapter_settings(file: Path) -> AdapterSettings:
 
     Raises OneCardError CONFIGURATION_INVALID that names each setting at fault, without its value.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8"
-        raise invalid_configuration(f"{file} cannot be read: {reason}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark is not None else ""
-        raise invalid_configuration(f"{file} is no YAML{place}") from None
-    if not isinstance(content, dict):
-        raise invalid_configuration(f"{file} holds no settings")
+    content = read_settings(file)
     try:
         settings = AdapterSettings(**content)
     except pydantic.ValidationError as error:
-        violations = [
-            (".".join(map(str, details["loc"])) or "the file", details["msg"])
-            for details in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} is not valid", violations=violations
-        ) from None
+        raise wrong_settings(file, AdapterSettings, error) from None
     return _with_absolute_paths(settings, file.resolve().parent)
 
 

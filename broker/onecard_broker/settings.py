@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -17,6 +16,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import is_network
+from onecard_protocol.settings_file import read_settings, wrong_settings
 
 
 class _Model(BaseModel):
@@ -102,26 +102,11 @@ def load_hub_settings(file: Path) -> HubSettings:
 
     Raises OneCardError CONFIGURATION_INVALID that names each setting at fault, without its value.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _invalid(f"{file} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark is not None else ""
-        raise _invalid(f"{file} is no YAML{place}") from None
-    if not isinstance(content, dict):
-        raise _invalid(f"{file} holds no settings")
+    content = read_settings(file)
     try:
         settings = HubSettings(**content)
     except pydantic.ValidationError as error:
-        violations = [
-            (".".join(map(str, details["loc"])) or "the file", details["msg"])
-            for details in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} is not valid", violations=violations
-        ) from None
+        raise wrong_settings(file, HubSettings, error) from None
     return _with_absolute_paths(settings, file.resolve().parent)
 
 

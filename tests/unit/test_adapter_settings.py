@@ -54,26 +54,35 @@ def test_a_variable_replaces_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("changes", "setting"),
+    ("changes", "told"),
     [
-        ({"participant": "cn-00"}, "participant"),
-        ({"participant": "cn-99"}, "participant"),
-        ({"network": "Test"}, "network"),
-        ({"unknown": 1}, "unknown"),
-        ({"hub": {"gateways": [], "keys": [{"key_id": "k", "public_key": KEY}]}}, "hub.gateways"),
-        ({"hub": {"gateways": ["nowhere"], "keys": [{"key_id": "k", "public_key": KEY}]}}, "hub.gateways.0"),
+        ({"participant": "cn-00"}, "participant: "),
+        ({"participant": "cn-99"}, "participant: "),
+        ({"network": "Test"}, "network: "),
+        ({"profile_file": 1}, "profile_file: unknown setting; did you mean 'profile_files'? / 未知配置项"),
+        ({"store": {"file": "store.sqlite"}}, "store.key_file: is missing / 缺失"),
+        ({"hub": {"gateways": [], "keys": [{"key_id": "k", "public_key": KEY}]}}, "hub.gateways: "),
+        ({"hub": {"gateways": ["nowhere"], "keys": [{"key_id": "k", "public_key": KEY}]}}, "hub.gateways.0: "),
         (
             {"hub": {"gateways": ["127.0.0.1:1"], "keys": [{"key_id": "k", "public_key": "04"}]}},
-            "hub.keys.0.public_key",
+            "hub.keys.0.public_key: ",
+        ),
+        (
+            {"hub": {"gateways": ["127.0.0.1:1"], "keys": [{"key_idd": "k", "public_key": KEY}]}},
+            "hub.keys.0.key_idd: unknown setting; did you mean 'key_id'?",
+        ),
+        (
+            {"hub": {"gateways": ["127.0.0.1:1"], "keys": [{"key_id": "k", "public_key": KEY}], "tls": {}}},
+            "hub.tls.authority_file: is missing / 缺失",
         ),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], setting: str) -> None:
+def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
     with pytest.raises(OneCardError) as refused:
         load_adapter_settings(write(tmp_path, content(**changes)))
 
     assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
-    assert setting in [name for name, _ in refused.value.violations]
+    assert any(line.startswith(told) for line in refused.value.particulars)
 
 
 @pytest.mark.parametrize(

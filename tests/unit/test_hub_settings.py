@@ -51,26 +51,36 @@ def test_a_variable_replaces_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("changes", "setting"),
+    ("changes", "told"),
     [
-        ({"network": "Test X"}, "network"),
-        ({"database": None}, "database"),
-        ({"databse": "a misspelt name"}, "databse"),
-        ({"log": {"kind": "kafak"}}, "log"),
-        ({"log": {"kind": "kafka"}}, "log.kafka.kafka"),
-        ({"log": {"kind": "embedded", "partition_count": 0}}, "log.embedded.partition_count"),
-        ({"signing_key": {}}, "signing_key.file"),
-        ({"gateway": {"listen": "7443", "tls": {}}}, "gateway.listen"),
-        ({"gateway": {"listen": "127.0.0.1:7443", "tls": {}}}, "gateway.tls.private_key_file"),
+        ({"network": "Test X"}, "network: "),
+        ({"database": None}, "database: is missing / 缺失"),
+        (
+            {"databse": "a misspelt name"},
+            "databse: unknown setting; did you mean 'database'? / 未知配置项，是否应为 database？",
+        ),
+        ({"xyz": "like no other name"}, "xyz: unknown setting / 未知配置项"),
+        ({"log": {"kind": "kafak"}}, "log: "),
+        ({"log": {"kind": "kafka"}}, "log.kafka: is missing / 缺失"),
+        ({"log": {"kind": "kafka", "kafka": {}}}, "log.kafka.bootstrap_servers: is missing / 缺失"),
+        (
+            {"log": {"kind": "kafka", "kafka": {"topic_prefx": "x"}}},
+            "log.kafka.topic_prefx: unknown setting; did you mean 'topic_prefix'?",
+        ),
+        ({"log": {"kind": "embedded", "partition_count": 0}}, "log.partition_count: "),
+        ({"signing_key": {}}, "signing_key.file: is missing / 缺失"),
+        ({"gateway": []}, "gateway: holds no settings / 没有配置项"),
+        ({"gateway": {"listen": "7443", "tls": {}}}, "gateway.listen: "),
+        ({"gateway": {"listen": "127.0.0.1:7443", "tls": {}}}, "gateway.tls.private_key_file: is missing / 缺失"),
     ],
 )
-def test_each_setting_at_fault_is_named_without_its_value(
-    tmp_path: Path, changes: dict[str, Any], setting: str
+def test_each_setting_at_fault_is_named_by_its_place_in_the_file_and_without_its_value(
+    tmp_path: Path, changes: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(OneCardError) as refused:
         load_hub_settings(write(tmp_path, content(**changes)))
     assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
-    assert setting in [field for field, _ in refused.value.violations]
+    assert any(line.startswith(told) for line in refused.value.particulars)
     assert "not-to-be-shown" not in str(refused.value)
 
 

@@ -86,16 +86,16 @@ def check(
 
 def _profile_files(file: Path) -> tuple[Path, ...]:
     """The file itself, or the profiles that it names if it is an adapter's configuration."""
-    import yaml
-
     from onecard_adapters.runtime.adapter import load_profiles
     from onecard_adapters.settings import invalid_configuration, load_adapter_settings
+    from onecard_protocol.errors import OneCardError
+    from onecard_protocol.settings_file import read_settings
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = read_settings(file)
+    except OneCardError:
         return (file,)  # Which cannot be loaded, and that says why.
-    if not isinstance(content, dict) or "participant" not in content:
+    if "participant" not in content:
         return (file,)
     settings = load_adapter_settings(file)
     if not settings.profile_files:

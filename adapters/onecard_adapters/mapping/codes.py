@@ -8,18 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard.exchange.v1.values_pb2 import CodedValue
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.settings_file import read_settings, violations_of
 
 # A longer "code" may be a personal number that a client put into the wrong field: errors do not show it.
 _SHOWN_CHARACTERS_MAX = 8
-
-# libyaml reads the same language eight times as fast, where PyYAML was built with it, as its wheels are.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _EntryModel(BaseModel):
@@ -128,15 +125,13 @@ class CodeTables:
     @classmethod
     def load(cls, path: Path) -> "CodeTables":
         """Read and check one YAML file; CONFIGURATION_INVALID names the file, the table and what is wrong."""
+        content = read_settings(path)
         try:
-            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
             model = _FileModel.model_validate(content)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise _invalid(path, str(error)) from error
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise _invalid(path, f"{place}: {first['msg']} (write codes in quotes)") from error
+            # One of them: a column of unquoted codes is wrong in each line.
+            place, words = violations_of(_FileModel, error)[0]
+            raise _invalid(path, f"{place}: {words} (write codes in quotes)") from None
         return cls(model.version, {name: _table(path, name, model.version, t) for name, t in model.tables.items()})
 
 

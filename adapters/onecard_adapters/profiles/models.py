@@ -7,10 +7,8 @@ relative to its file.
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.bank_accounts.settings import BankAccountsSettings
 from onecard_adapters.dialects.card_strings.settings import CardStringsSettings
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
@@ -21,8 +19,8 @@ from onecard_adapters.dialects.cross_region_xml.settings import (
 )
 from onecard_adapters.dialects.infno.cards import InfnoCardSettings
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InfnoInsuredSettings, Strict
-from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import BANKS, PROVINCES, participant_of_area
+from onecard_protocol.settings_file import read_settings, wrong_settings
 
 CareSettings = Annotated[InfnoCareSettings | CrossRegionXmlCareSettings, Field(discriminator="dialect")]
 InsuredSettings = Annotated[InfnoInsuredSettings | CrossRegionXmlInsuredSettings, Field(discriminator="dialect")]
@@ -85,27 +83,12 @@ def load_profile(path: Path) -> Profile:
 
     Raises CONFIGURATION_INVALID naming the file and, as violations, every setting that is wrong and why.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid(path, f"cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise _invalid(path, f"is no YAML: {error}") from error
+    content = read_settings(path)
     try:
         profile = Profile.model_validate(content, context={"directory": path.parent})
     except ValidationError as error:
-        violations = [
-            (".".join(str(part) for part in item["loc"]) or "profile", item["msg"])
-            for item in error.errors(include_url=False, include_input=False)
-        ]
-        raise _invalid(path, f"{len(violations)} settings are wrong", violations) from error
+        raise wrong_settings(path, Profile, error) from None
     for role in (profile.care, profile.insured, profile.card, profile.bank):
         if role is not None:
             role.tables()
     return profile
-
-
-def _invalid(path: Path, problem: str, violations: list[tuple[str, str]] | None = None) -> OneCardError:
-    return OneCardError(
-        errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"profile {path}: {problem}", violations=violations or ()
-    )

@@ -68,8 +68,9 @@ def test_the_same_digits_of_another_system_or_version_are_another_code(tmp_path:
         (('"90"', '"01"'), "national code '01' stands twice"),
         (('{national: "90"}', '{national: "90", local: ["1"]}'), "local code '1' stands twice"),
         (('"90"', "90"), "write codes in quotes"),
-        (("codes:", "kodes:"), "codes: Field required"),
+        (("codes:", "kodes:"), r"tables\.psn_cert_type\.codes: is missing"),
         (('version: "2024.1"', ""), "version"),
+        ((_FILE, ""), "holds no settings"),
     ],
 )
 def test_a_table_that_contradicts_itself_does_not_load(tmp_path: Path, change: tuple[str, str], problem: str) -> None:

@@ -142,7 +142,7 @@ def test_a_profile_that_says_nothing_of_recovery_is_refused(check: Check, copy: 
     ended = check(copy.write())
 
     assert ended.code == ExitCode.NOT_SET_UP
-    assert "insured.infno.recovery: Field required" in ended.errors
+    assert "insured.recovery: is missing" in ended.errors
 
 
 def test_codes_that_are_missing_on_either_side_are_named_and_the_exit_code_tells(check: Check, copy: Copy) -> None:

@@ -42,16 +42,21 @@ def test_the_profile_of_guangdong_loads_in_both_roles() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (("insured", "recovery"), None, "insured.infno.recovery: Field required"),
-        (("insured", "recovery", "settlement"), None, "insured.infno.recovery.settlement: Field required"),
-        (("insured", "recovery", "settlement"), "hope", "insured.infno.recovery.settlement"),
-        (("care", "recovery"), None, "care.infno.recovery: Field required"),
-        (("care", "recovery"), "hope", "care.infno.recovery"),
-        (("care", "listen", "port"), 70_000, "care.infno.listen.port"),
+        (("insured", "recovery"), None, "insured.recovery: is missing / 缺失"),
+        (("insured", "recovery", "settlement"), None, "insured.recovery.settlement: is missing / 缺失"),
+        (("insured", "recovery", "settlement"), "hope", "insured.recovery.settlement"),
+        (("care", "recovery"), None, "care.recovery: is missing / 缺失"),
+        (("care", "recovery"), "hope", "care.recovery"),
+        (("care", "listen", "port"), 70_000, "care.listen.port: Input should be less than"),
+        (("care", "institutions", "0", "name"), None, "care.institutions.0.name: is missing / 缺失"),
         (("care", "dialect"), "telegram", "care: Input tag 'telegram'"),
-        (("care", "core", "url"), "nowhere", "care.infno.core.url"),
-        (("care", "institutions"), [], "care.infno.institutions"),
-        (("care", "requires_sign_inn"), True, "care.infno.requires_sign_inn: Extra inputs"),
+        (("care", "core", "url"), "nowhere", "care.core.url"),
+        (("care", "institutions"), [], "care.institutions"),
+        (
+            ("care", "requires_sign_inn"),
+            True,
+            "care.requires_sign_inn: unknown setting; did you mean 'requires_sign_in'?",
+        ),
         (("care", "area"), "510000", "areas outside cn-44: 510000"),
         (("care", "institutions", "0", "area"), "510100", "areas outside cn-44: 510100"),
         (("care", "institutions", "0", "code"), "H44010099901", "institutions that stand twice: H44010099901"),
@@ -74,11 +79,15 @@ def test_a_profile_without_a_role_is_refused(tmp_path: Path) -> None:
         models.load_profile(file)
 
 
-@pytest.mark.parametrize(("content", "said"), [("a: [", "is no YAML"), ("- list", "1 settings are wrong")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("a: [", "is no YAML"), ("- list", "holds no settings"), ("", "profile.yaml holds no settings / 没有配置项")],
+)
 def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, content: str, said: str) -> None:
     file = tmp_path / "profile.yaml"
     file.write_text(content, encoding="utf-8")
     with pytest.raises(OneCardError, match=said):
         models.load_profile(file)
-    with pytest.raises(OneCardError, match="cannot be read"):
+    with pytest.raises(OneCardError, match=r"cannot be read: No such file or directory / 无法读取$") as absent:
         models.load_profile(tmp_path / "absent.yaml")
+    assert str(absent.value).count("absent.yaml") == 1
