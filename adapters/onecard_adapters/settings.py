@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,9 +16,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import BANKS, PROVINCES, ParticipantId, is_network
-from onecard_protocol.settings_file import read_settings, wrong_settings
+from onecard_protocol.settings_file import Address, read_settings, wrong_settings
 
-Address = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$", description="host:port")]
 _LOCAL_NAMES: Final = frozenset({"localhost"})
 
 

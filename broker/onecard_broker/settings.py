@@ -16,7 +16,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import is_network
-from onecard_protocol.settings_file import read_settings, wrong_settings
+from onecard_protocol.settings_file import Address, read_settings, violations_of, wrong_settings
 
 
 class _Model(BaseModel):
@@ -56,7 +56,7 @@ class TlsSettings(_Model):
 class GatewaySettings(_Model):
     """What one gateway listens on."""
 
-    listen: str = Field(pattern=r"^[^:\s]+:\d{1,5}$", description="host:port")
+    listen: Address
     tls: TlsSettings
     access_log_file: Path | None = Field(
         default=None, description="a JSON line for each read; rotated by the platform; standard error if absent"
@@ -116,8 +116,8 @@ def with_listen(settings: HubSettings, listen: str | None) -> HubSettings:
         return settings
     try:
         gateway = GatewaySettings.model_validate(settings.gateway.model_dump() | {"listen": listen})
-    except pydantic.ValidationError:
-        raise _invalid("--listen is not host:port") from None
+    except pydantic.ValidationError as error:
+        raise _invalid(f"--listen {violations_of(GatewaySettings, error)[0][1]}") from None
     return settings.model_copy(update={"gateway": gateway})
 
 

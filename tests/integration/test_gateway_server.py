@@ -42,6 +42,16 @@ async def hub(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Hub]:
         yield running
 
 
+async def test_the_log_names_the_port_that_is_bound(
+    postgres_dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "onecard_broker.gateway.server")
+    async with running_hub(postgres_dsn, tmp_path) as running:
+        port = running.gateways[0].port
+    assert port
+    assert f"gateway serves on 127.0.0.1:{port}" in caplog.messages
+
+
 async def test_reflection_names_every_service_and_describes_its_methods(hub: Hub) -> None:
     async with hub.channel("cn-44") as channel:
         stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]

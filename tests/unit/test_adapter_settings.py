@@ -64,6 +64,10 @@ def test_a_variable_replaces_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"hub": {"gateways": [], "keys": [{"key_id": "k", "public_key": KEY}]}}, "hub.gateways: "),
         ({"hub": {"gateways": ["nowhere"], "keys": [{"key_id": "k", "public_key": KEY}]}}, "hub.gateways.0: "),
         (
+            {"hub": {"gateways": ["127.0.0.1:1", "127.0.0.1:99999"], "keys": [{"key_id": "k", "public_key": KEY}]}},
+            "hub.gateways.1: is not host:port with a port from 0 to 65535 / ",
+        ),
+        (
             {"hub": {"gateways": ["127.0.0.1:1"], "keys": [{"key_id": "k", "public_key": "04"}]}},
             "hub.keys.0.public_key: ",
         ),

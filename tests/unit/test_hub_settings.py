@@ -70,7 +70,11 @@ def test_a_variable_replaces_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"log": {"kind": "embedded", "partition_count": 0}}, "log.partition_count: "),
         ({"signing_key": {}}, "signing_key.file: is missing / 缺失"),
         ({"gateway": []}, "gateway: holds no settings / 没有配置项"),
-        ({"gateway": {"listen": "7443", "tls": {}}}, "gateway.listen: "),
+        ({"gateway": {"listen": "7443", "tls": {}}}, "gateway.listen: is not host:port"),
+        (
+            {"gateway": {"listen": "127.0.0.1:65536", "tls": {}}},
+            "gateway.listen: is not host:port with a port from 0 to",
+        ),
         ({"gateway": {"listen": "127.0.0.1:7443", "tls": {}}}, "gateway.tls.private_key_file: is missing / 缺失"),
     ],
 )
@@ -96,8 +100,10 @@ def test_a_file_that_is_no_configuration_is_told_so(tmp_path: Path, text: str, t
 def test_an_address_on_the_command_line_is_checked_as_one_in_the_file(tmp_path: Path) -> None:
     settings = load_hub_settings(write(tmp_path, content()))
     assert with_listen(settings, "127.0.0.1:7555").gateway.listen == "127.0.0.1:7555"
-    with pytest.raises(OneCardError, match="--listen is not host:port"):
-        with_listen(settings, "7555")
+    assert with_listen(settings, "127.0.0.1:65535").gateway.listen == "127.0.0.1:65535"
+    for wrong in ("7555", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:99999"):
+        with pytest.raises(OneCardError, match="--listen is not host:port with a port from 0 to 65535 / "):
+            with_listen(settings, wrong)
 
 
 @pytest.mark.parametrize(("locale", "remedy"), [("C.UTF-8", "What to do"), ("zh_CN.UTF-8", "怎么办")])

@@ -181,7 +181,7 @@ class Gateway:
         await server.start()
         self._server = server
         self._health_task = asyncio.create_task(self._report_health(), name="health")
-        log.info("gateway serves on %s", self._settings.listen)
+        log.info("gateway serves on %s:%d", self._settings.listen.rpartition(":")[0], self.port)
 
     async def drain(self) -> None:
         """Admit no further requests and events, and wait for the calls that are held to end.

@@ -1,18 +1,20 @@
 """A file of settings (YAML) as whoever wrote it reads it: what is wrong in it stands at its place in the file.
 
-Owns reading such a file and the words for what pydantic finds in it; what the settings are is their models' business.
+Owns reading such a file, the form of an address in it, and the words for what pydantic finds; what the settings are is
+their models' business.
 No value of a setting stands in an error.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from types import EllipsisType, NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError, Violation
@@ -20,6 +22,20 @@ from onecard_protocol.errors import OneCardError, Violation
 # libyaml reads the same language eight times as fast, where PyYAML was built with it, as its wheels are.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HOLDS_NONE: Final = "holds no settings / 没有配置项"
+_PORT_MAX: Final = 65_535
+
+
+def _address(text: str) -> str:
+    found = re.fullmatch(r"[^:\s]+:([0-9]{1,5})", text)
+    if found is None or int(found[1]) > _PORT_MAX:
+        raise ValueError(
+            f"is not host:port with a port from 0 to {_PORT_MAX} / 应为“主机:端口”，端口为 0 至 {_PORT_MAX}"
+        )
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+"""host:port. gRPC takes a greater number for a port and binds what is left of it in 16 bits."""
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -56,7 +72,7 @@ def violations_of(model: type[BaseModel], error: ValidationError) -> list[Violat
             case "model_type":
                 words = _HOLDS_NONE
             case _:
-                words = details["msg"]
+                words = details["msg"].removeprefix("Value error, ")  # What a model says itself.
         found.append((".".join(steps) or "the file", words))
     return found
 
