@@ -23,10 +23,11 @@ from onecard_broker.log.port import Log
 from onecard_broker.settings import EmbeddedLogSettings, HubSettings
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.identifiers import HUB
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
-from onecard_protocol.signatures.keyfile import find_passphrase, load_signer
+from onecard_protocol.signatures.keyfile import KeyFile, find_passphrase, load_signer, read_key_file
 from onecard_protocol.signatures.signer import EngineSigner
 
 if TYPE_CHECKING:
@@ -65,8 +66,25 @@ async def _open_unchecked(settings: HubSettings, *, gathers: bool = False) -> Lo
     return await KafkaLog.open(settings.log.kafka, partition_count=settings.log.partition_count, gathers=gathers)
 
 
+def hub_key_file(settings: HubSettings) -> KeyFile:
+    """The hub's key file. Raises OneCardError CONFIGURATION_INVALID for another participant's.
+
+    By another's key a hub would follow no directory, and its worker would take partitions before it found out.
+    """
+    file = settings.signing_key.file
+    key_file = read_key_file(file)
+    if key_file.participant != HUB:
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            f"{file} is a key of {key_file.participant}; signing_key must be the hub's ({HUB})"
+            f" / 该文件是 {key_file.participant} 的密钥，signing_key 须为枢纽（{HUB}）的密钥",
+        )
+    return key_file
+
+
 def hub_signer(settings: HubSettings) -> EngineSigner:
     """The hub's signer, on the native engine or not at all."""
+    hub_key_file(settings)
     passphrase = find_passphrase(settings.signing_key.passphrase_file, os.environ)
     if passphrase is None:
         raise OneCardError(

@@ -1,4 +1,4 @@
-"""How the hub's processes start: who gathers what it appends (docs/adr/0010), on which log and engine none starts."""
+"""How the hub's processes start: who gathers what it appends (docs/adr/0010), and with what none starts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,7 +14,9 @@ from onecard_broker import bootstrap
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_broker.settings import EmbeddedLogSettings, HubSettings, KafkaLogSettings, load_hub_settings
 from onecard_protocol.errors import OneCardError, reason_name
-from tests.support.hub_files import write_hub_configuration
+from onecard_protocol.signatures.engine import native_engine
+from onecard_protocol.signatures.keyfile import create_key_file
+from tests.support.hub_files import PASSPHRASE, write_hub_configuration
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -78,6 +81,31 @@ async def test_no_process_starts_on_a_journal_of_another_number_of_partitions(
             assert reason_name(raised.value.reason) == "CONFIGURATION_INVALID"
             assert f"journal has 4 partitions, log.partition_count is {count}" in raised.value.detail
             assert "set log.partition_count to 4" in raised.value.detail
+
+
+@pytest.mark.parametrize("process", [bootstrap.gateway, bootstrap.worker])
+async def test_no_process_opens_its_log_with_the_key_of_another_participant(
+    process: Callable[[HubSettings], AbstractAsyncContextManager[object]],
+    postgres_dsn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = load_hub_settings(write_hub_configuration(tmp_path, postgres_dsn))
+    bootstrap.create_subject_key(settings.subject_key_file)
+    foreign = settings.signing_key.model_copy(update={"file": tmp_path / "cn-44.key.json"})
+    create_key_file(foreign.file, participant="cn-44", key_id="cn-44-1", passphrase=PASSPHRASE, engine=native_engine())
+    monkeypatch.setattr(bootstrap, "open_log", Mock(side_effect=Opened))
+
+    with pytest.raises(Opened):
+        async with process(settings):
+            pass
+    with pytest.raises(OneCardError) as refused:
+        async with process(settings.model_copy(update={"signing_key": foreign})):
+            pass
+
+    assert reason_name(refused.value.reason) == "CONFIGURATION_INVALID"
+    assert f"{foreign.file} is a key of cn-44; signing_key must be the hub's (cn-00)" in refused.value.detail
+    assert "cn-44 的密钥，signing_key 须为枢纽（cn-00）的密钥" in refused.value.detail
 
 
 @pytest.mark.parametrize("process", [bootstrap.gateway, bootstrap.worker])

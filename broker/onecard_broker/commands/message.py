@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
-from onecard_broker.bootstrap import open_log
+from onecard_broker.bootstrap import hub_key_file, open_log
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.operations.audit import Audit, audit
 from onecard_broker.operations.log_window import LogWindow
@@ -35,7 +35,6 @@ from onecard_protocol.redaction import redact
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import best_engine
 from onecard_protocol.signatures.export import write_verification_files
-from onecard_protocol.signatures.keyfile import read_key_file
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Find a message and its whole story; personal data appear as *** everywhere."
@@ -192,7 +191,7 @@ def audit_command(
 @contextlib.asynccontextmanager
 async def _hub(settings: HubSettings) -> AsyncIterator[tuple[LiveConnection, LogWindow, StoryReader]]:
     """The hub's database and log, to be read."""
-    hub_key = read_key_file(settings.signing_key.file)
+    hub_key = hub_key_file(settings)
     database = LiveConnection(settings.database, application_name="onecard message")
     try:
         log = await open_log(settings)
