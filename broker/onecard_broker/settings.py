@@ -12,11 +12,11 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from onecard.exchange.v1 import errors_pb2
 from onecard_broker.log.kafka_settings import KafkaSettings
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.commands.usage import refuse
+from onecard_protocol.explained import Text
 from onecard_protocol.identifiers import is_network
-from onecard_protocol.settings_file import Address, read_settings, violations_of, wrong_settings
+from onecard_protocol.settings_file import Address, read_settings, wrong_settings
 
 
 class _Model(BaseModel):
@@ -110,14 +110,24 @@ def load_hub_settings(file: Path) -> HubSettings:
     return _with_absolute_paths(settings, file.resolve().parent)
 
 
-def with_listen(settings: HubSettings, listen: str | None) -> HubSettings:
-    """The settings with another address to listen on; unchanged for None. Raises CONFIGURATION_INVALID."""
+def with_listen(settings: HubSettings, listen: str | None, command: str) -> HubSettings:
+    """The settings with the address that `onecard COMMAND` was told to listen on; unchanged for None.
+
+    Raises Explained: the command line is wrong.
+    """
     if listen is None:
         return settings
     try:
         gateway = GatewaySettings.model_validate(settings.gateway.model_dump() | {"listen": listen})
-    except pydantic.ValidationError as error:
-        raise _invalid(f"--listen {violations_of(GatewaySettings, error)[0][1]}") from None
+    except pydantic.ValidationError:
+        refuse(
+            Text(
+                en="--listen is not host:port with a port from 0 to 65535.",
+                zh="--listen 应为“主机:端口”，端口为 0 至 65535。",
+            ),
+            "--listen",
+            command,
+        )
     return settings.model_copy(update={"gateway": gateway})
 
 
@@ -142,7 +152,3 @@ def _with_absolute_paths(settings: HubSettings, base: Path) -> HubSettings:
             ),
         }
     )
-
-
-def _invalid(detail: str) -> OneCardError:
-    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)

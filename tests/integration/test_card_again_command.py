@@ -16,6 +16,7 @@ from onecard.card.v1 import replacement_pb2
 from onecard.exchange.v1 import message_pb2
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
+from onecard_protocol.explained import ExitCode, Explained
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.messages import Message, from_wire, timestamp
 from tests.support.card_reports import CARDS
@@ -115,6 +116,10 @@ async def test_a_step_that_nobody_answered_is_asked_for_again_by_an_operators_wo
         assert asked_of(sichuan) == [STUCK] * asked_count
         stuck = await saga(operator, waiting["id"], "stuck")
         assert [step["phase"] for step in stuck["steps"]] == ["done", "done", "done", "stuck", "waiting", "open"]
+
+        unasked = await operator.run("ask-again", waiting["id"], "--cause", "medical system is back")
+        assert isinstance(unasked.exception, Explained)
+        assert (unasked.exception.explanation.exit_code, "--yes" in str(unasked.exception)) == (ExitCode.USAGE, True)
 
         sichuan.answer = carries_out
         again = await operator.run("ask-again", waiting["id"], "--cause", "medical system is back", "--yes", "--json")

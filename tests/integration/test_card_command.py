@@ -20,8 +20,7 @@ from onecard_broker.domain.card_state import Cardholder, Step, holder_key
 from onecard_broker.domain.replacement_states import ReplacementPhase, StepPhase
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_protocol.errors import OneCardError
-from onecard_protocol.explained import Explained
+from onecard_protocol.explained import ExitCode, Explained
 from onecard_protocol.identifiers import id_text, message_id_from
 from onecard_protocol.identity import normalise_identity
 from tests.support.cardholders import replacing_holder
@@ -109,7 +108,7 @@ def test_numbers_in_full_need_a_reason_which_is_kept(config: Path, postgres_dsn:
     with_none = run(config, "show", "--subject", SUBJECT, "--reveal")
     with_one = run(config, "show", "--subject", SUBJECT, "--reveal", "--reason", "complaint 17")
 
-    assert isinstance(with_none.exception, OneCardError)
+    assert isinstance(with_none.exception, Explained)
     assert NUMBER in with_one.stdout
     assert "A00000002" in with_one.stdout
     assert kept_reads(postgres_dsn) == [(SUBJECT, True, "complaint 17")]
@@ -142,8 +141,9 @@ def test_a_person_is_named_in_one_way_and_never_by_a_number_in_the_command_line(
 ) -> None:
     result = run(config, "show", *arguments)
 
-    assert isinstance(result.exception, OneCardError)
-    assert NUMBER not in result.exception.describe("en")
+    assert isinstance(result.exception, Explained)
+    assert result.exception.explanation.exit_code == ExitCode.USAGE
+    assert NUMBER not in repr(result.exception.explanation)
 
 
 def test_a_replacement_is_told_step_by_step(config: Path) -> None:
@@ -239,5 +239,7 @@ def test_replacements_that_wait_for_a_person_are_listed_and_were_told_in_the_log
 def test_a_replacement_that_is_none_is_told(config: Path) -> None:
     unknown = id_text(message_id_from(1, b"another one"))
 
-    assert isinstance(run(config, "saga", unknown).exception, Explained)
-    assert isinstance(run(config, "saga", "17").exception, OneCardError)
+    for word, exit_code in ((unknown, ExitCode.REFUSED), ("17", ExitCode.USAGE)):
+        told = run(config, "saga", word).exception
+        assert isinstance(told, Explained)
+        assert told.explanation.exit_code == exit_code

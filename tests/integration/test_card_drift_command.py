@@ -12,13 +12,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from onecard.card.v1 import comparison_pb2
-from onecard.exchange.v1 import errors_pb2
 from onecard_broker.commands.card import app
 from onecard_broker.commands.card_drift import shown
 from onecard_broker.operations.card_drift import ScopeDrift
 from onecard_broker.records.card_cases import CardCase, put_cases
 from onecard_broker.records.pool import connect
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import ExitCode, Explained
 from tests.support.hub_files import write_hub_configuration
 
 pytest_plugins = ("tests.support.engines",)
@@ -96,7 +95,7 @@ def test_a_case_goes_when_a_whole_comparison_finds_it_no_more_and_keeps_its_time
 
 def test_card_numbers_are_shown_for_a_reason_that_is_kept(postgres_dsn: str, config: Path) -> None:
     asyncio.run(keep(postgres_dsn, case("A12345678")))
-    with pytest.raises(OneCardError):
+    with pytest.raises(Explained, match="--reveal needs --reason"):
         run("cases", "--config", str(config), "--reveal")
     rows = json.loads(run("cases", "cn-42", "--config", str(config), "--json", "--reveal", "--reason", "call 7"))
     assert rows[0]["card"] == "cn-42 A12345678 1"
@@ -121,9 +120,9 @@ def test_cases_stand_under_titles_of_the_readers_language(postgres_dsn: str, con
 
 
 def test_what_is_no_province_cannot_be_compared(config: Path) -> None:
-    with pytest.raises(OneCardError) as refused:
+    with pytest.raises(Explained, match="'bank-102' is no province's code") as refused:
         run("drift", "bank-102", "--config", str(config))
-    assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+    assert refused.value.explanation.exit_code == ExitCode.USAGE
 
 
 def test_the_table_tells_what_was_found_and_what_was_done() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import ExitCode, explain
 from tests.support.card_reports import CARDS
 from tests.support.directories import MEDICAL
 from tests.support.gateway import Hub, running_hub
@@ -59,12 +60,14 @@ async def test_numbers_are_linked_and_the_link_is_taken_back(operator: Operator,
 async def test_nothing_is_signed_without_a_yes_a_document_and_numbers_that_are_some(
     operator: Operator, postgres_dsn: str
 ) -> None:
-    for arguments, numbers in (
-        (("--document", "decision 17"), (OLD, NEW)),
-        (("--document", " ", "--yes"), (OLD, NEW)),
-        (("--document", "decision 17", "--yes"), (OLD, OLD[:-1])),
+    for arguments, numbers, exit_code in (
+        (("--document", "decision 17"), (OLD, NEW), ExitCode.USAGE),
+        (("--document", " ", "--yes"), (OLD, NEW), ExitCode.USAGE),
+        (("--document", "decision 17", "--yes"), (OLD, OLD[:-1]), ExitCode.REFUSED),
     ):
         result = await operator.run("link", *arguments, numbers=numbers)
-        assert isinstance(result.exception, OneCardError)
-        assert OLD[:-1] not in result.output + result.exception.describe("en")
+        assert result.exception is not None
+        explanation = explain(result.exception)
+        assert explanation.exit_code == exit_code
+        assert OLD[:-1] not in result.output + repr(explanation)
     assert link_count(postgres_dsn) == 0

@@ -21,7 +21,7 @@ from onecard_broker.log.port import Log
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.parking import list_held
 from onecard_protocol.clock import now_ms
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import ExitCode, Explained
 from onecard_protocol.identifiers import HUB, id_text
 from onecard_protocol.messages import Message, reference_to
 from tests.support.exchange import NETWORK, Exchange, make_message, new_signer, running_exchange
@@ -232,5 +232,8 @@ async def test_an_operator_sees_who_gave_up_and_what_can_only_be_discarded(
     table = (await run_command(exchange, tmp_path, "list")).stdout
     assert row["id"] in table
     refused = await run_command(exchange, tmp_path, "replay", row["id"], "--cause", "test")
-    assert isinstance(refused.exception, OneCardError)
-    assert "only be discarded" in refused.exception.detail
+    not_held = await run_command(exchange, tmp_path, "replay", id_text(event().header.id), "--cause", "test")
+    for told, words in ((refused, "only be discarded"), (not_held, "No message of this id is held")):
+        assert isinstance(told.exception, Explained)
+        assert told.exception.explanation.exit_code == ExitCode.REFUSED
+        assert words in str(told.exception.args)

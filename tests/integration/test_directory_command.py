@@ -15,6 +15,7 @@ from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.explained import Explained
 from tests.support.directories import NETWORK, new_signer, numbered, put_participant
 from tests.support.hub_files import write_hub_configuration
 
@@ -78,7 +79,7 @@ def test_an_empty_directory_exports_an_example(config: Path) -> None:
 def test_without_a_terminal_nothing_is_signed_unasked(config: Path, tmp_path: Path) -> None:
     file = write_directory(tmp_path / "directory.yaml")
 
-    with pytest.raises(OneCardError, match="--yes"):
+    with pytest.raises(Explained, match="--yes"):
         run("import", file, "--config", config)
 
     assert "participants" not in json.loads(run("list", "--config", config, "--json"))

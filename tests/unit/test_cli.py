@@ -56,6 +56,38 @@ def test_a_command_runs_with_its_own_options(commands: object, capsys: pytest.Ca
     assert capsys.readouterr().out == "ran 3\n"
 
 
+ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("message show abc", "no message id"),
+        (f"message show {ID} --raw .", ". is not empty"),
+        (f"message trace {ID} abc", "no message id"),
+        ("card saga zzz", "no message id"),
+        ("card ask-again zzz --cause x", "no message id"),
+        (f"card ask-again {ID} --cause ", "--cause must not be empty"),
+        ("card drift cn-99", "'cn-99' is no province's code"),
+        ("card cases --reveal", "--reveal needs --reason"),
+        ("card show", "--person-number or by --subject"),
+        ("card show --subject abc", "64 hex digits"),
+        (f"card show --subject {'ab' * 32} --reveal", "--reveal needs --reason"),
+        ("deadletter replay abc --cause x", "no message id"),
+        ("deadletter discard abc --cause x", "no message id"),
+    ],
+)
+def test_words_that_are_wrong_are_a_wrong_command_line_before_a_configuration_is_read(
+    line: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    words = line.split(" ")
+    assert run(*words, "--config", "absent.yaml") == ExitCode.USAGE
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert f"`onecard {' '.join(words[:2])} --help`" in shown
+
+
 def test_the_list_of_commands_tells_what_each_does_without_importing_it(
     commands: object, capsys: pytest.CaptureFixture[str]
 ) -> None:

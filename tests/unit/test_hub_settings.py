@@ -12,7 +12,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_broker.settings import load_hub_settings, with_listen
 from onecard_protocol import cli
 from onecard_protocol.errors import OneCardError
-from onecard_protocol.explained import ExitCode
+from onecard_protocol.explained import ExitCode, Explained
 
 SECRET = "postgresql://hub:not-to-be-shown@localhost/hub"
 
@@ -99,11 +99,12 @@ def test_a_file_that_is_no_configuration_is_told_so(tmp_path: Path, text: str, t
 
 def test_an_address_on_the_command_line_is_checked_as_one_in_the_file(tmp_path: Path) -> None:
     settings = load_hub_settings(write(tmp_path, content()))
-    assert with_listen(settings, "127.0.0.1:7555").gateway.listen == "127.0.0.1:7555"
-    assert with_listen(settings, "127.0.0.1:65535").gateway.listen == "127.0.0.1:65535"
+    assert with_listen(settings, "127.0.0.1:7555", "hub gateway").gateway.listen == "127.0.0.1:7555"
+    assert with_listen(settings, "127.0.0.1:65535", "hub gateway").gateway.listen == "127.0.0.1:65535"
     for wrong in ("7555", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:99999"):
-        with pytest.raises(OneCardError, match="--listen is not host:port with a port from 0 to 65535 / "):
-            with_listen(settings, wrong)
+        with pytest.raises(Explained, match="--listen is not host:port with a port from 0 to 65535") as refused:
+            with_listen(settings, wrong, "hub gateway")
+        assert refused.value.explanation.exit_code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize(("locale", "remedy"), [("C.UTF-8", "What to do"), ("zh_CN.UTF-8", "怎么办")])

@@ -21,6 +21,7 @@ from onecard_broker.commands.card_calls import (
 )
 from onecard_broker.commands.card_show import find_saga
 from onecard_broker.domain.card_holding import person_of
+from onecard_protocol.commands.usage import typed_id
 
 
 def ask_again(
@@ -32,12 +33,12 @@ def ask_again(
     as_json: JsonOption = False,
 ) -> None:
     """Ask for the stuck steps of a replacement again, when what held them up is mended."""
+    wanted = typed_id(replacement_id, "card ask-again")
+    cause = required("--cause", cause, "card ask-again")
     settings = checked_settings(config)
-    holder, _ = find_saga(settings, replacement_id)
-    request = replacement_pb2.AskAgainRequest(
-        person=person_of(holder), replacement_id=replacement_id, cause=required("--cause", cause)
-    )
-    confirm("Ask for the stuck steps again? / 重新发起受阻的步骤？", is_sure=yes)
+    holder, _ = find_saga(settings, wanted)
+    request = replacement_pb2.AskAgainRequest(person=person_of(holder), replacement_id=replacement_id, cause=cause)
+    confirm("Ask for the stuck steps again? / 重新发起受阻的步骤？", "card ask-again", is_sure=yes)
     response: replacement_pb2.AskAgainResponse = call_hub(
         settings, gateway, lambda channel: CardReplacementServiceStub(channel).AskAgain(request)
     )

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final
 import grpc.aio
 import typer
 
-from onecard.exchange.v1 import errors_pb2
 from onecard_broker.bootstrap import hub_signer
 from onecard_broker.directory.model import Directory
 from onecard_broker.directory.store import DirectoryStore
@@ -21,7 +20,8 @@ from onecard_broker.operations.hub_calls import HubCalls, open_channel
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.commands.usage import refuse
+from onecard_protocol.explained import Text
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
@@ -91,22 +91,22 @@ def call_hub(settings: HubSettings, gateway: str, request: Callable[[grpc.aio.Ch
     return asyncio.run(run())
 
 
-def required(option: str, text: str) -> str:
-    """The text of an option that must say something. Raises OneCardError CONFIGURATION_INVALID."""
+def required(option: str, text: str, command: str) -> str:
+    """The text of an option that must say something. Raises Explained: the command line is wrong."""
     if not text.strip():
-        raise _invalid(f"{option} must not be empty / {option} 不得为空")
+        refuse(Text(en=f"{option} must not be empty.", zh=f"{option} 不得为空。"), option, command)
     return text.strip()
 
 
-def confirm(question: str, *, is_sure: bool) -> None:
-    """Ask before something is signed. Raises typer.Abort, or CONFIGURATION_INVALID where nobody can be asked."""
+def confirm(question: str, command: str, *, is_sure: bool) -> None:
+    """Ask before something is signed. Raises typer.Abort, or Explained where nobody can be asked."""
     if is_sure:
         return
     if not sys.stdin.isatty():
-        raise _invalid("there is no terminal to ask at; give --yes / 没有终端可供确认，请加 --yes")
+        refuse(
+            Text(en="There is no terminal to ask at; give --yes.", zh="没有终端可供确认，请加 --yes。"),
+            "--yes",
+            command,
+        )
     if not typer.confirm(question):
         raise typer.Abort
-
-
-def _invalid(detail: str) -> OneCardError:
-    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
-from onecard.exchange.v1 import errors_pb2
 from onecard_broker.commands.card_calls import (
     SHANGHAI,
     ConfigOption,
@@ -26,7 +25,7 @@ from onecard_broker.commands.card_calls import (
     open_database,
 )
 from onecard_broker.commands.card_screen import listing
-from onecard_broker.commands.card_show import masked
+from onecard_broker.commands.card_show import check_revealing, masked
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.operations.card_drift import ScopeDrift, find_drift, scope_name
 from onecard_broker.records.card_cases import CardCase, list_cases
@@ -34,7 +33,7 @@ from onecard_broker.records.operator_reads import OperatorRead, keep_read
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.commands.usage import refuse
 from onecard_protocol.explained import ExitCode, Language, Text, language_of
 from onecard_protocol.identifiers import PROVINCES, ParticipantId
 
@@ -72,7 +71,14 @@ def drift(
     The exit code says whether anything is left for a person, or to be repaired with --no-repair.
     """
     if ParticipantId(participant) not in PROVINCES:
-        raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{participant!r} is no province, cn-42 is")
+        refuse(
+            Text(
+                en=f"{participant!r} is no province's code; `onecard directory list` shows those that take part.",
+                zh=f"“{participant}”不是省份编号；已接入的省份见 `onecard directory list`。",
+            ),
+            "PARTICIPANT",
+            "card drift",
+        )
     settings = load_hub_settings(config)
     check(settings.database)
     results = asyncio.run(_find(settings, participant, gateway, is_repairing=repair))
@@ -92,10 +98,7 @@ def cases(
     as_json: JsonOption = False,
 ) -> None:
     """Differences between the registry and provinces' copies that wait for a person's decision."""
-    if reveal and not reason.strip():
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, "--reveal needs --reason / --reveal 须同时给出 --reason"
-        )
+    check_revealing(reveal, reason, "card cases")
     settings = load_hub_settings(config)
     check(settings.database)
     found = asyncio.run(_cases(settings, participant, reason.strip() if reveal else ""))

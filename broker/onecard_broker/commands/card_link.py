@@ -49,9 +49,9 @@ def link(
     request = feed_pb2.LinkNumberRequest(
         person=_identity(kind, read_number("Old number / 原证件号码: ")),
         primary=_identity(primary_kind, read_number("New number / 现证件号码: ")),
-        document=required("--document", document),
+        document=required("--document", document, "card link"),
     )
-    confirm("Link these numbers? / 关联这两个证件号码？", is_sure=yes)
+    confirm("Link these numbers? / 关联这两个证件号码？", "card link", is_sure=yes)
     response: feed_pb2.LinkNumberResponse = _call(config, gateway, lambda stub: stub.LinkNumber(request))
     if as_json:
         print(json.dumps({"card_count": response.card_count}))
@@ -69,9 +69,10 @@ def unlink(
 ) -> None:
     """Take the link of an old number back: asks for the old number. Cards stay where they are."""
     request = feed_pb2.UnlinkNumberRequest(
-        person=_identity(kind, read_number("Old number / 原证件号码: ")), cause=required("--cause", cause)
+        person=_identity(kind, read_number("Old number / 原证件号码: ")),
+        cause=required("--cause", cause, "card unlink"),
     )
-    confirm("Take the link back? / 解除关联？", is_sure=yes)
+    confirm("Take the link back? / 解除关联？", "card unlink", is_sure=yes)
     _call(config, gateway, lambda stub: stub.UnlinkNumber(request))
     if as_json:
         print(json.dumps({}))

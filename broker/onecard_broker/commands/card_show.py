@@ -31,9 +31,10 @@ from onecard_broker.records.operator_reads import OperatorRead, keep_read
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
-from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.commands.usage import refuse, typed_id
+from onecard_protocol.errors import reason_name
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text, language_of
-from onecard_protocol.identifiers import id_from_text, id_text
+from onecard_protocol.identifiers import id_text
 from onecard_protocol.identity import normalise_identity
 
 _SUBJECT: Final = re.compile(r"[0-9a-f]{64}")
@@ -55,13 +56,21 @@ def show(
     A number never stands in the command line, where others could see it.
     """
     if person_number == bool(subject):
-        raise _invalid(
-            "name the person by --person-number or by --subject / 须以 --person-number 或 --subject 之一指明人员"
+        refuse(
+            Text(
+                en="Name the person by --person-number or by --subject.",
+                zh="须以 --person-number 或 --subject 之一指明人员。",
+            ),
+            "--person-number / --subject",
+            "card show",
         )
     if subject and not _SUBJECT.fullmatch(subject):
-        raise _invalid("--subject is a pseudonym of 64 hex digits / --subject 须为 64 位十六进制化名")
-    if reveal and not reason.strip():
-        raise _invalid("--reveal needs --reason / --reveal 须同时给出 --reason")
+        refuse(
+            Text(en="--subject is a pseudonym of 64 hex digits.", zh="--subject 须为 64 位十六进制化名。"),
+            "--subject",
+            "card show",
+        )
+    check_revealing(reveal, reason, "card show")
     settings = load_hub_settings(config)
     check(settings.database)
     if person_number:
@@ -94,14 +103,21 @@ def saga(
     as_json: JsonOption = False,
 ) -> None:
     """A replacement, step by step."""
+    wanted = typed_id(replacement_id, "card saga")
     settings = load_hub_settings(config)
     check(settings.database)
-    _, found = find_saga(settings, replacement_id)
+    _, found = find_saga(settings, wanted)
     told = _replacement(found)
     if as_json:
         print(json.dumps(told, indent=1))
     else:
         Console().print(shown_saga(told, language_of(os.environ)))
+
+
+def check_revealing(reveal: bool, reason: str, command: str) -> None:
+    """Refuse to show numbers in full without a reason. Raises Explained: the command line is wrong."""
+    if reveal and not reason.strip():
+        refuse(Text(en="--reveal needs --reason.", zh="--reveal 须同时给出 --reason。"), "--reason", command)
 
 
 def read_number(prompt: str = "Number / 证件号码: ") -> str:
@@ -126,11 +142,8 @@ async def _look(settings: HubSettings, subject: str, is_revealed: bool, reason: 
         return (await CardRegistry().load(connection, [key])).get(key)
 
 
-def find_saga(settings: HubSettings, replacement_id: str) -> tuple[Cardholder, Replacement]:
-    """A replacement by its id, with its holder. Raises CONFIGURATION_INVALID for no id, Explained for one unknown."""
-    wanted = id_from_text(replacement_id)
-    if wanted is None:
-        raise _invalid("a replacement's id is 32 hex digits / 换卡业务编号为 32 位十六进制数")
+def find_saga(settings: HubSettings, wanted: bytes) -> tuple[Cardholder, Replacement]:
+    """A replacement by its id, with its holder. Raises Explained for one that is unknown."""
 
     async def find() -> tuple[Cardholder, Replacement] | None:
         async with open_database(settings) as database:
@@ -141,7 +154,7 @@ def find_saga(settings: HubSettings, replacement_id: str) -> tuple[Cardholder, R
         raise Explained(
             Explanation(
                 what=Text(en="There is no replacement with this id.", zh="没有该编号的换卡业务。"),
-                why=(f"id {replacement_id}", "it is the id of the message that enabled the new card"),
+                why=(f"id {id_text(wanted)}", "it is the id of the message that enabled the new card"),
                 remedy=Text(
                     en="`onecard card show` lists a person's replacements.",
                     zh="`onecard card show` 可列出人员的换卡业务。",
@@ -238,7 +251,3 @@ def _time(time_ms: int) -> str:
     if not time_ms:
         return ""
     return datetime.fromtimestamp(time_ms / 1000, SHANGHAI).isoformat(sep=" ", timespec="milliseconds")
-
-
-def _invalid(detail: str) -> OneCardError:
-    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)

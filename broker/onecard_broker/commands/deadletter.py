@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from onecard.exchange.v1 import control_pb2, errors_pb2, message_pb2
+from onecard.exchange.v1 import control_pb2, message_pb2
 from onecard_broker.bootstrap import hub_signer
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.domain.dead_letters import is_expired
@@ -26,8 +26,10 @@ from onecard_broker.records.parking import Held, find_held, list_held
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
-from onecard_protocol.errors import OneCardError, reason_name
-from onecard_protocol.identifiers import id_from_text, id_text
+from onecard_protocol.commands.usage import typed_id
+from onecard_protocol.errors import reason_name
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.identifiers import id_text
 from onecard_protocol.messages import Message, timestamp
 
 app: Final = typer.Typer(
@@ -124,10 +126,9 @@ def discard(message_id: MessageId, config: Config, cause: Cause) -> None:
 
 
 def _dispose(text: str, config: Path, cause: str, disposition: control_pb2.Disposition) -> None:
+    name = control_pb2.Disposition.Name(disposition).removeprefix("DISPOSITION_").lower()
+    wanted = typed_id(text, f"deadletter {name}")
     settings = load_hub_settings(config)
-    wanted = id_from_text(text)
-    if wanted is None:
-        raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, "the id is not 32 hex digits of a message id")
     check(settings.database)
     number = asyncio.run(_append(settings, wanted, cause, disposition))
     Console(stderr=True).print(f"Signed as control record {number}; a worker carries it out. / 已签名为控制记录。")
@@ -137,15 +138,33 @@ async def _append(settings: HubSettings, wanted: bytes, cause: str, disposition:
     async with _database(settings) as database:
         held = await find_held(await database.get(), wanted)
         if held is None:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-                "no message of this id is held or given up on; `onecard deadletter list` shows those that are"
-                " / 没有该编号的挂起或被放弃的报文",
+            raise Explained(
+                Explanation(
+                    what=Text(
+                        en="No message of this id is held or given up on.", zh="没有该编号的挂起或被放弃的报文。"
+                    ),
+                    why=(f"id {id_text(wanted)}",),
+                    remedy=Text(
+                        en="`onecard deadletter list` shows those that are.",
+                        zh="`onecard deadletter list` 可列出这些报文。",
+                    ),
+                    exit_code=ExitCode.REFUSED,
+                )
             )
         if disposition == control_pb2.DISPOSITION_REPLAY:
             originals = await load_messages(await database.get(), {(held.sender, held.id)})
             if reason := _why_no_replay(held, originals):
-                raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, reason)
+                raise Explained(
+                    Explanation(
+                        what=Text(en="This message cannot be sent again.", zh="该报文不能重新发送。"),
+                        why=(reason,),
+                        remedy=Text(
+                            en="`onecard deadletter discard` ends it; its help says what to make sure of first.",
+                            zh="可用 `onecard deadletter discard` 废弃；事先须确认的事项见其帮助。",
+                        ),
+                        exit_code=ExitCode.REFUSED,
+                    )
+                )
         store = DirectoryStore(database)
         number = (await store.load()).version + 1
         record = control_pb2.ControlRecord(

@@ -26,7 +26,9 @@ from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
+from onecard_protocol.commands.usage import refuse
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.explained import Text
 from onecard_protocol.methods import MethodRegistry
 
 app: Final = typer.Typer(
@@ -122,10 +124,13 @@ async def _sign(
     if found and not yes:
         _show(found)
         if not sys.stdin.isatty():
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-                "there is no terminal to ask at; look at the changes and give --yes"
-                " / 没有终端可供确认，核对后请加 --yes",
+            refuse(
+                Text(
+                    en="There is no terminal to ask at; look at the changes and give --yes.",
+                    zh="没有终端可供确认，核对后请加 --yes。",
+                ),
+                "--yes",
+                "directory",
             )
         if not typer.confirm("Sign and record these changes? / 签名并记录以上变更？"):
             raise typer.Abort

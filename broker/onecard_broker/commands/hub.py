@@ -79,7 +79,7 @@ def gateway(config: ConfigOption, listen: ListenOption = None, verbose: VerboseO
     from onecard_broker.settings import load_hub_settings, with_listen
 
     _start_log(verbose)
-    run_service(run_gateway(with_listen(load_hub_settings(config), listen)))
+    run_service(run_gateway(with_listen(load_hub_settings(config), listen, "hub gateway")))
 
 
 @app.command(name="all")
@@ -89,7 +89,7 @@ def run_everything(config: ConfigOption, listen: ListenOption = None, verbose: V
     from onecard_broker.settings import load_hub_settings, with_listen
 
     _start_log(verbose)
-    run_service(run_all(with_listen(load_hub_settings(config), listen)))
+    run_service(run_all(with_listen(load_hub_settings(config), listen, "hub all")))
 
 
 @app.command()

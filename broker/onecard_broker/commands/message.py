@@ -26,9 +26,10 @@ from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.operations.story import SignatureCheck, Story, StoryReader
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.commands.usage import refuse, typed_id
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
-from onecard_protocol.identifiers import id_from_text, id_text, message_time_ms
+from onecard_protocol.identifiers import id_text, message_time_ms
 from onecard_protocol.messages import Message
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.redaction import redact
@@ -94,16 +95,29 @@ def show(
     message_id: IdArgument,
     raw: Annotated[
         Path | None,
-        typer.Option(help="Write the signed bytes, payload, signature and key into this directory, new or empty."),
+        typer.Option(
+            file_okay=False,
+            help="Write the signed bytes, payload, signature and key into this directory, new or empty.",
+        ),
     ] = None,
     sender: SenderOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """One message: header, redacted payload, signature check, receipt, deliveries and answers."""
+    wanted = typed_id(message_id, "message show")
+    if raw is not None and raw.exists() and any(raw.iterdir()):
+        refuse(
+            Text(
+                en=f"{raw} is not empty: what is in it might be taken for a part of this message.",
+                zh=f"{raw} 不是空目录，其中的文件可能被误认为属于该报文。",
+            ),
+            "--raw",
+            "message show",
+        )
 
     async def read() -> tuple[Story, bytes | None]:
         async with _hub(load_hub_settings(config)) as (_, _, reader):
-            story = await _find(reader, message_id, sender)
+            story = await _find(reader, wanted, sender, "message show")
             return story, reader.public_key(story.check.key_id)
 
     story, public_key = asyncio.run(read())
@@ -126,10 +140,11 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     """The journey of messages, step by step with times: created, admitted, journaled, delivered, answered."""
+    wanted = [typed_id(text, "message trace") for text in message_ids]
 
     async def read() -> list[Story]:
         async with _hub(load_hub_settings(config)) as (_, _, reader):
-            return [await _find(reader, message_id, sender) for message_id in message_ids]
+            return [await _find(reader, message_id, sender, "message trace") for message_id in wanted]
 
     stories = asyncio.run(read())
     if as_json:
@@ -163,7 +178,9 @@ def audit_command(
                 and message.kind in {"request", "event"}
                 and message_time_ms(bytes.fromhex(message.id)) >= since_ms
             ]
-            return found, [await _find(reader, message.id, message.sender) for message in asked]
+            return found, [
+                await _find(reader, bytes.fromhex(message.id), message.sender, "message audit") for message in asked
+            ]
 
     found, told = asyncio.run(read())
     wrong = {
@@ -213,17 +230,14 @@ async def _hub(settings: HubSettings) -> AsyncIterator[tuple[LiveConnection, Log
         await database.close()
 
 
-async def _find(reader: StoryReader, text: str, sender: str) -> Story:
-    message_id = id_from_text(text)
-    if message_id is None:
-        raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{text!r} is no message id: 32 hex digits")
+async def _find(reader: StoryReader, message_id: bytes, sender: str, command: str) -> Story:
     found = [story for story in await reader.find(message_id) if sender in {"", story.message.header.sender}]
     if not found:
         raise Explained(
             Explanation(
                 what=Text(en="The hub knows no message with this id.", zh="枢纽中没有该编号的报文。"),
                 why=(
-                    f"id {text}",
+                    f"id {id_text(message_id)}",
                     "it was never admitted here, or is older than what the hub keeps (inboxes 7 days, outputs 30)",
                 ),
                 remedy=Text(
@@ -235,8 +249,10 @@ async def _find(reader: StoryReader, text: str, sender: str) -> Story:
         )
     if len(found) > 1:
         senders = ", ".join(story.message.header.sender for story in found)
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"sent under this id by {senders}; name one with --sender"
+        refuse(
+            Text(en=f"{senders} sent under this id; name one of them.", zh=f"{senders} 均用过该编号，请指明其一。"),
+            "--sender",
+            command,
         )
     return found[0]
 

@@ -14,9 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from onecard_protocol.commands.usage import refuse
 from onecard_protocol.explained import Text
 from onecard_protocol.running import run_service
-from onecard_stubs.commands.usage import check_brokers, refuse
+from onecard_stubs.commands.usage import check_brokers
 
 app: Final = typer.Typer(no_args_is_help=True, help="Measure the exchange on this machine, with the load included.")
 

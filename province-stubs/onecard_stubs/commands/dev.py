@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
+from onecard_protocol.commands.usage import refuse
 from onecard_protocol.explained import Text
-from onecard_stubs.commands.usage import check_brokers, refuse
+from onecard_stubs.commands.usage import check_brokers
 from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.provinces import PROVINCES
 from onecard_stubs.dev.session import error_as_json, run_country

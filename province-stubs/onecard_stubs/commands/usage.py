@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
-from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
-
-
-def refuse(what: Text, option: str, command: str) -> NoReturn:
-    """Raise Explained: the command line is wrong at this option of `onecard COMMAND`."""
-    raise Explained(
-        Explanation(
-            what=what,
-            remedy=Text(en=f"Correct {option}; `onecard {command} --help` tells more.", zh=f"请更正 {option}。"),
-            exit_code=ExitCode.USAGE,
-        )
-    )
+from onecard_protocol.commands.usage import refuse
+from onecard_protocol.explained import Text
 
 
 def check_brokers(count: int, command: str) -> None:

@@ -1,0 +1,32 @@
+"""What commands refuse on the command line, in both languages."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.identifiers import id_from_text
+
+
+def refuse(what: Text, option: str, command: str) -> NoReturn:
+    """Raise Explained: the command line is wrong at this option of `onecard COMMAND`."""
+    raise Explained(
+        Explanation(
+            what=what,
+            remedy=Text(
+                en=f"Correct {option}; `onecard {command} --help` tells more.",
+                zh=f"请更正 {option}；用法见 `onecard {command} --help`。",
+            ),
+            exit_code=ExitCode.USAGE,
+        )
+    )
+
+
+def typed_id(text: str, command: str) -> bytes:
+    """The message id that stands on the command line. Raises Explained where it is none."""
+    found = id_from_text(text)
+    if found is None:
+        refuse(
+            Text(en="This is no message id: 32 hex digits.", zh="不是报文编号：应为 32 位十六进制数。"), "ID", command
+        )
+    return found
