@@ -148,7 +148,7 @@ def _call(command: importlib.metadata.EntryPoint, arguments: list[str]) -> int:
     # Completion is made for a program, and the program is the loader.
     app._add_completion = False
     # Not by calling the application, which would show its own tracebacks; errors of the command line are shown by it.
-    # app.rich_markup_mode = "markdown"  # Which joins the lines of a paragraph.
+    app.rich_markup_mode = "markdown"  # Which joins the lines of a paragraph.
     typer.main.get_command(app).main(args=arguments, prog_name=f"onecard {command.name}")
     return ExitCode.DONE
 
