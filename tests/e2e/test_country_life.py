@@ -98,7 +98,9 @@ def test_a_directory_with_something_in_it_is_refused(tmp_path: Path) -> None:
     [
         (["--provinces", "cn-44,cn-12"], "cn-12"),
         (["--brokers", "2", "--log", "kafka"], "1 broker or with 3"),
-        (["--json"], "--scenario"),
+        (["--brokers", "3"], "embedded log has no brokers"),
+        (["--json"], "Add --scenario NAME, or leave them out."),
+        (["--demo"], "Add --scenario NAME, or leave them out."),
         (["--scenario", "nothing"], "'nothing'"),
         (["--scenario", "medical", "--provinces", "cn-44"], "cn-51"),
     ],

@@ -179,7 +179,7 @@ def _run_registry(log: LogKind, brokers: int, count: int, *, drift: bool, as_jso
     from onecard_stubs.bench.card_drift import DriftBenchmark, measure_drift
     from onecard_stubs.bench.card_registry import measure_registry
 
-    check_brokers(brokers, "bench cards")
+    check_brokers(log, brokers, "bench cards")
     with Console(stderr=True).status("starting") as status:
         say: Callable[[str], None] = status.update
         if drift:
@@ -238,11 +238,7 @@ def _run(
     *,
     as_json: bool,
 ) -> None:
-    check_brokers(brokers, f"bench {kind}")
-    if log is LogKind.EMBEDDED and brokers != 1:
-        refuse(
-            Text(en="The embedded log has no brokers.", zh="内嵌日志没有代理。"), "--log / --brokers", f"bench {kind}"
-        )
+    check_brokers(log, brokers, f"bench {kind}")
 
     from onecard_stubs.bench.measure import Benchmark, measure
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from onecard_protocol.commands.usage import refuse
+from onecard_protocol.commands.usage import refuse, refuse_with
 from onecard_protocol.explained import Text
 from onecard_stubs.commands.usage import check_brokers
 from onecard_stubs.dev.plan import CountryPlan
@@ -49,14 +49,13 @@ def up(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary directory.")] = False,
 ) -> None:
     """Start hub, adapters and local systems on free ports of this machine; Ctrl-C ends them."""
-    check_brokers(brokers, "dev up")
     if (as_json or demo) and not scenario:
-        refuse(
-            Text(en="--json and --demo go with --scenario.", zh="--json、--demo 需有 --scenario。"),
-            "--scenario",
-            "dev up",
+        refuse_with(
+            Text(en="--json and --demo go with --scenario.", zh="--json、--demo 需与 --scenario 同用。"),
+            Text(en="Add --scenario NAME, or leave them out.", zh="请加上 --scenario 名称，或去掉这些选项。"),
         )
     with error_as_json(scenario, is_wanted=as_json):
+        check_brokers(log, brokers, "dev up")
         drill = find_scenario(scenario) if scenario else None
         names = tuple(name.strip() for name in provinces.split(",") if name.strip())
         names = names or (tuple(PROVINCES) if drill is None else drill.provinces)

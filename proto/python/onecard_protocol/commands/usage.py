@@ -10,16 +10,18 @@ from onecard_protocol.identifiers import id_from_text
 
 def refuse(what: Text, option: str, command: str) -> NoReturn:
     """Raise Explained: the command line is wrong at this option of `onecard COMMAND`."""
-    raise Explained(
-        Explanation(
-            what=what,
-            remedy=Text(
-                en=f"Correct {option}; `onecard {command} --help` tells more.",
-                zh=f"请更正 {option}；用法见 `onecard {command} --help`。",
-            ),
-            exit_code=ExitCode.USAGE,
-        )
+    refuse_with(
+        what,
+        Text(
+            en=f"Correct {option}; `onecard {command} --help` tells more.",
+            zh=f"请更正 {option}；用法见 `onecard {command} --help`。",
+        ),
     )
+
+
+def refuse_with(what: Text, remedy: Text) -> NoReturn:
+    """Raise Explained: the command line is wrong, and no option of it alone is to be corrected."""
+    raise Explained(Explanation(what=what, remedy=remedy, exit_code=ExitCode.USAGE))
 
 
 def typed_id(text: str, command: str) -> bytes:

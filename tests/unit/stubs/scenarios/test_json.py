@@ -31,6 +31,7 @@ def test_a_country_that_is_not_there_is_told_in_the_object_too(tmp_path: Path) -
     [
         (("--scenario", "nothing"), "USAGE"),
         (("--scenario", "medical", "--provinces", "cn-44"), "USAGE"),
+        (("--scenario", "medical", "--brokers", "3"), "USAGE"),
         (("--scenario", "medical", "--directory", "."), "NOT_SET_UP"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
