@@ -65,6 +65,19 @@ def onecard(
     return Finished(code=ended.returncode, output=ended.stdout, errors=ended.stderr)
 
 
+def country_with(directory: Path, *provinces: str) -> RunningCountry:
+    """What a country of these provinces says of itself, which none of them carries out; it runs as long as we do."""
+    return RunningCountry(
+        directory=directory,
+        log="embedded",
+        hub_config=directory / "hub.yaml",
+        places={},
+        adapter_urls={},
+        stub_urls=dict.fromkeys(provinces, "http://127.0.0.1:9"),
+        adapter_stores={},
+    )
+
+
 @contextlib.contextmanager
 def country_up(directory: Path, *options: str) -> Iterator[tuple[RunningCountry, subprocess.Popen[str]]]:
     """`onecard dev up` in a directory until the block ends; fails with what it printed if it does not come up."""

@@ -7,14 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
-from onecard_protocol.commands.usage import refuse, refuse_with
+from onecard_protocol.commands.usage import refuse_with, to_correct
 from onecard_protocol.explained import Text
-from onecard_stubs.commands.usage import check_brokers
+from onecard_stubs.commands.usage import check_brokers, check_provinces
 from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.provinces import PROVINCES
 from onecard_stubs.dev.session import error_as_json, run_country
 from onecard_stubs.scenarios.registry import find_scenario
-from onecard_stubs.scenarios.result import Scenario
 
 app: Final = typer.Typer(no_args_is_help=True, help="The whole country on this machine.")
 
@@ -59,17 +58,11 @@ def up(
         drill = find_scenario(scenario) if scenario else None
         names = tuple(name.strip() for name in provinces.split(",") if name.strip())
         names = names or (tuple(PROVINCES) if drill is None else drill.provinces)
-        _check_provinces(drill, names)
+        if drill is not None:
+            check_provinces(drill, names, to_correct("--provinces", "dev up"))
         plan = CountryPlan(log=log.value, broker_count=brokers, provinces=names, gateway_count=gateways)
         plan.check()
         code = asyncio.run(
             run_country(plan, directory=directory, keep=keep, scenario=drill, as_json=as_json, is_demo=demo)
         )
     raise typer.Exit(code)
-
-
-def _check_provinces(scenario: Scenario | None, names: tuple[str, ...]) -> None:
-    missing = [name for name in scenario.provinces if name not in names] if scenario is not None else []
-    if missing:
-        text = ", ".join(missing)
-        refuse(Text(en=f"The scenario needs {text} too.", zh=f"该演练还需要 {text}。"), "--provinces", "dev up")

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from onecard_protocol.explained import ExitCode, language_of
+from onecard_protocol.explained import ExitCode, Text, language_of
+from onecard_stubs.commands.usage import check_provinces
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.dev.session import error_as_json, run_scenario
 from onecard_stubs.scenarios.registry import SCENARIOS, find_scenario
@@ -41,6 +42,15 @@ def run(
 ) -> None:
     """Run a drill, show what happened, and check it."""
     with error_as_json(name, is_wanted=as_json):
-        country = RunningCountry.load(directory)
-        is_good = asyncio.run(run_scenario(find_scenario(name), country, as_json=as_json, report=lambda _: None))
+        drill, country = find_scenario(name), RunningCountry.load(directory)
+        country.check_runs()
+        check_provinces(
+            drill,
+            country.stub_urls,
+            Text(
+                en=f"Start a country that has them: `onecard dev up --provinces {','.join(drill.provinces)}`.",
+                zh=f"请启动包含它们的环境：`onecard dev up --provinces {','.join(drill.provinces)}`。",
+            ),
+        )
+        is_good = asyncio.run(run_scenario(drill, country, as_json=as_json, report=lambda _: None))
     raise typer.Exit(ExitCode.DONE if is_good else ExitCode.FOUND_WRONG)

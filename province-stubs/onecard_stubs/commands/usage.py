@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from onecard_protocol.commands.usage import refuse
+from collections.abc import Container
+
+from onecard_protocol.commands.usage import refuse, refuse_with
 from onecard_protocol.explained import Text
+from onecard_stubs.scenarios.result import Scenario
 
 
 def check_brokers(log: str, count: int, command: str) -> None:
@@ -16,3 +19,10 @@ def check_brokers(log: str, count: int, command: str) -> None:
         )
     if log == "embedded" and count != 1:
         refuse(Text(en="The embedded log has no brokers.", zh="内嵌日志没有代理。"), "--log / --brokers", command)
+
+
+def check_provinces(scenario: Scenario, present: Container[str], remedy: Text) -> None:
+    """Refuse a drill that needs more than those who are present."""
+    missing = ", ".join(name for name in scenario.provinces if name not in present)
+    if missing:
+        refuse_with(Text(en=f"The scenario needs {missing} too.", zh=f"该演练还需要 {missing}。"), remedy)

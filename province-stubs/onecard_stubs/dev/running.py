@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
+
+import psutil
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 from onecard_protocol.whole_files import write_whole
@@ -25,6 +28,10 @@ class RunningCountry:
     """By participant, where its local system serves its adapter, and its controls under /control."""
     adapter_stores: dict[str, Path]
     """By participant, the file of its adapter's store."""
+    owner_id: int = dataclasses.field(default_factory=os.getpid)
+    """Pid of the process that all of them end with."""
+    owner_started: float = dataclasses.field(default_factory=lambda: psutil.Process().create_time())
+    """When that process started, in seconds since 1970: a pid may go to another program."""
 
     def log_files(self) -> list[Path]:
         """What the processes, the database and the brokers wrote about themselves."""
@@ -40,22 +47,12 @@ class RunningCountry:
 
     @classmethod
     def load(cls, directory: Path) -> "RunningCountry":
-        """Read it from the country's directory; raises Explained where no country runs."""
+        """Read it from the country's directory, ended or not; raises Explained where no country ever ran."""
         file = directory / _FILE
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise Explained(
-                Explanation(
-                    what=Text(en=f"No country runs in {directory}.", zh=f"{directory} 中没有运行中的环境。"),
-                    why=(f"{file} does not exist",),
-                    remedy=Text(
-                        en="Start one with `onecard dev up`; it prints its directory.",
-                        zh="请先执行 `onecard dev up`，启动后会显示其目录。",
-                    ),
-                    exit_code=ExitCode.NOT_SET_UP,
-                )
-            ) from None
+            raise _runs_not(directory, f"{file} does not exist") from None
         return cls(
             directory=Path(content["directory"]),
             log=content["log"],
@@ -64,4 +61,30 @@ class RunningCountry:
             adapter_urls=content["adapter_urls"],
             stub_urls=content["stub_urls"],
             adapter_stores={name: Path(path) for name, path in content["adapter_stores"].items()},
+            owner_id=content["owner_id"],
+            owner_started=content["owner_started"],
         )
+
+    def check_runs(self) -> None:
+        """Raise Explained where its processes have ended."""
+        try:
+            owner = psutil.Process(self.owner_id)
+            if abs(owner.create_time() - self.owner_started) < 1 and owner.status() != psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
+            pass
+        raise _runs_not(self.directory, f"its `onecard dev up` (process {self.owner_id}) has ended")
+
+
+def _runs_not(directory: Path, why: str) -> Explained:
+    return Explained(
+        Explanation(
+            what=Text(en=f"No country runs in {directory}.", zh=f"{directory} 中没有运行中的环境。"),
+            why=(why,),
+            remedy=Text(
+                en="Start one with `onecard dev up`; it prints its directory.",
+                zh="请先执行 `onecard dev up`，启动后会显示其目录。",
+            ),
+            exit_code=ExitCode.NOT_SET_UP,
+        )
+    )

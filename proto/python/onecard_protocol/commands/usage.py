@@ -10,12 +10,14 @@ from onecard_protocol.identifiers import id_from_text
 
 def refuse(what: Text, option: str, command: str) -> NoReturn:
     """Raise Explained: the command line is wrong at this option of `onecard COMMAND`."""
-    refuse_with(
-        what,
-        Text(
-            en=f"Correct {option}; `onecard {command} --help` tells more.",
-            zh=f"请更正 {option}；用法见 `onecard {command} --help`。",
-        ),
+    refuse_with(what, to_correct(option, command))
+
+
+def to_correct(option: str, command: str) -> Text:
+    """What to do about this option of `onecard COMMAND`."""
+    return Text(
+        en=f"Correct {option}; `onecard {command} --help` tells more.",
+        zh=f"请更正 {option}；用法见 `onecard {command} --help`。",
     )
 
 

@@ -12,7 +12,7 @@ from onecard_protocol.explained import ExitCode, Text
 from onecard_stubs.commands import scenario as command
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.scenarios.result import Report, Scenario
-from tests.support.country import onecard
+from tests.support.country import country_with, onecard
 
 
 def test_a_country_that_is_not_there_is_told_in_the_object_too(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_fault_in_mid_drill_is_told_by_its_kind_and_without_its_text(
 
     drill = Scenario(name="failing", what=Text(en="fails", zh="失败"), provinces=(), run=fail)
     monkeypatch.setattr(command, "find_scenario", lambda name: drill)
-    monkeypatch.setattr(RunningCountry, "load", lambda directory: None)
+    country_with(tmp_path).save()
 
     ended = CliRunner().invoke(command.app, ["run", "failing", "--directory", str(tmp_path), "--json"])
 
