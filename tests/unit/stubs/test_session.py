@@ -60,6 +60,16 @@ def test_a_named_directory_is_made_and_always_stays(tmp_path: Path) -> None:
     assert place.path.exists()
 
 
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_named_as_the_directory_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(Explained, match="A file stands where the directory"),
+        session._place(tmp_path / name, keep=False),
+    ):
+        pass
+
+
 def test_a_named_directory_that_holds_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(Explained, match="not empty"), session._place(tmp_path, keep=False):
