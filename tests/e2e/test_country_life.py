@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -47,6 +48,36 @@ def test_kill_9_of_the_owner_ends_every_process(tmp_path: Path) -> None:
         _, alive = psutil.wait_procs([one for one in started if one.pid != process.pid], timeout=60)
         assert alive == []
     assert processes_of(directory) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "log"),
+    [
+        ("gateway-1", "The process gateway-1 was ended by signal 9 (Killed).", "gateway-1.log"),
+        ("postgres", "The process postgres ended.", "postgres/log"),
+    ],
+)
+def test_a_process_that_ends_by_itself_is_told_and_ends_the_others(
+    name: str, says: str, log: str, tmp_path: Path
+) -> None:
+    directory = tmp_path / "country"
+    with country_up(directory, "--provinces", "cn-44,cn-51") as (_, process):
+        printed = directory.with_suffix(".printed")
+        process_id = re.search(rf"^ {name} +(\d+) ", read_when_shown(printed), re.MULTILINE)
+        assert process_id
+        os.kill(int(process_id[1]), signal.SIGKILL)
+        assert process.wait(60) == ExitCode.UNREACHABLE
+    ending = printed.read_text(encoding="utf-8").partition("Ctrl-C ends all of it.")[2]
+    assert says in ending
+    assert f"Its whole log: {directory / log}" in ending
+    assert "pg_ctl" not in ending
+    assert processes_of(directory) == []
+
+
+def read_when_shown(printed: Path) -> str:
+    """What `dev up` printed, once it has shown the country."""
+    asyncio.run(eventually(lambda: "Ctrl-C ends all of it." in printed.read_text(encoding="utf-8")))
+    return printed.read_text(encoding="utf-8")
 
 
 async def test_what_was_killed_comes_back_and_goes_on(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psutil
 
+from onecard_protocol.explained import Text
 from onecard_protocol.identifiers import HUB
 from onecard_stubs.dev.adapter_configuration import write_adapter_configuration
 from onecard_stubs.dev.free_ports import free_ports, is_listening
@@ -29,12 +30,13 @@ from onecard_stubs.dev.hub_configuration import Keys, ParticipantFiles, write_di
 from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.dev.postgres import EmbeddedPostgres
-from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard
+from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard, process_failure
 from onecard_stubs.dev.provinces import PROVINCES, Province, without_local_system
 from onecard_stubs.dev.running import RunningCountry
 
 _READY_SECONDS = 120
 _STEP_SECONDS = 120
+_WATCH_SECONDS = 0.5
 
 Made = TypeVar("Made")
 
@@ -182,6 +184,13 @@ class Country:
     ) -> None:
         """Stop the country."""
         await self.stop()
+
+    async def watch(self) -> NoReturn:
+        """Wait until one of the processes ends by itself, then raise what to tell of it: Explained or KafkaFailed."""
+        while not (ended := self._names_of_ended()):  # noqa: ASYNC110 - PostgreSQL is no child, and nobody tells.
+            await asyncio.sleep(_WATCH_SECONDS)
+        self._report(f"{', '.join(ended)} ended: ending the others")
+        raise self._failure(ended[0])
 
     # ---- faults ----------------------------------------------------------------------------------------------------
 
@@ -384,9 +393,22 @@ class Country:
     def _postgres_pid(self) -> int | None:
         try:
             process_id = self._postgres.process_id
-        except RuntimeError:
+            # It is nobody's child, and some containers have no one who buries it.
+            return None if psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE else process_id
+        except (RuntimeError, psutil.NoSuchProcess):
             return None
-        return process_id if psutil.pid_exists(process_id) else None
+
+    def _names_of_ended(self) -> list[str]:
+        """Those first that the others need."""
+        running = self.process_ids
+        return [name for name in self.names if name not in running]
+
+    def _failure(self, name: str) -> Exception:
+        if name == "postgres":
+            return process_failure(name, Text(en="ended", zh="已退出"), self._postgres.log_file)
+        if self._kafka is not None and name.startswith("kafka-"):
+            return self._kafka.failure(int(name.removeprefix("kafka-")))
+        return self._process(name).failure()
 
     def _process(self, name: str) -> ChildProcess:
         process = self._processes.get(name)

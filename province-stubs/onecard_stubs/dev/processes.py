@@ -168,24 +168,50 @@ class ChildProcess:
 
     def tail(self) -> list[str]:
         """The last lines of its log."""
-        if not self.log_file.exists():
-            return []
-        return self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
+        return _tail(self.log_file)
 
     def failure(self) -> Explained:
         """What to tell a person when it did not do what it must."""
         code = None if self._process is None else self._process.returncode
-        ended = "does not get ready" if code is None else f"ended with exit code {code}"
-        ended_zh = "未能就绪" if code is None else f"已退出，退出码 {code}"
-        return Explained(
-            Explanation(
-                what=Text(en=f"The process {self.name} {ended}.", zh=f"进程 {self.name} {ended_zh}。"),
-                why=(shlex.join(("onecard", *self.arguments)), *self.tail()),
-                remedy=Text(en=f"Its whole log: {self.log_file}", zh=f"完整日志：{self.log_file}"),
-                exit_code=ExitCode.NOT_SET_UP if code in {2, 3} else ExitCode.UNREACHABLE,
-            )
+        if code is None:
+            how = Text(en="does not get ready", zh="未能就绪")
+        elif code < 0:
+            how = Text(en=f"was ended by signal {-code} ({signal.strsignal(-code)})", zh=f"被信号 {-code} 终止")
+        else:
+            how = Text(en=f"ended with exit code {code}", zh=f"已退出，退出码 {code}")
+        return process_failure(
+            self.name,
+            how,
+            self.log_file,
+            command=(shlex.join(("onecard", *self.arguments)),),
+            exit_code=ExitCode.NOT_SET_UP if code in {2, 3} else ExitCode.UNREACHABLE,
         )
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
+
+
+def process_failure(
+    name: str,
+    how: Text,
+    log_file: Path,
+    *,
+    command: tuple[str, ...] = (),
+    exit_code: ExitCode = ExitCode.UNREACHABLE,
+) -> Explained:
+    """What to tell a person of a process that did not do what it must: how, the end of its log, and where that is."""
+    return Explained(
+        Explanation(
+            what=Text(en=f"The process {name} {how.en}.", zh=f"进程 {name} {how.zh}。"),
+            why=(*command, *_tail(log_file)),
+            remedy=Text(en=f"Its whole log: {log_file}", zh=f"完整日志：{log_file}"),
+            exit_code=exit_code,
+        )
+    )
+
+
+def _tail(log_file: Path) -> list[str]:
+    if not log_file.exists():
+        return []
+    return log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]

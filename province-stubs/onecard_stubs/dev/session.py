@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from onecard_protocol.explained import ExitCode, Language, explain, language_of
+from onecard_protocol.explained import ExitCode, Explained, Explanation, Language, Text, explain, language_of
 from onecard_stubs.dev.country import Country
 from onecard_stubs.dev.plan import CountryPlan, check_directory
 from onecard_stubs.dev.removal import remove_directory
 from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.scenarios.control import NotDone
 from onecard_stubs.scenarios.display import show
 from onecard_stubs.scenarios.registry import SCENARIOS
 from onecard_stubs.scenarios.result import Report, Scenario
@@ -35,7 +36,7 @@ async def run_country(
     as_json: bool,
     is_demo: bool,
 ) -> ExitCode:
-    """Bring a country up; run the scenario and end it, or keep it until Ctrl-C or SIGTERM.
+    """Bring a country up; run the scenario and end it, or keep it until Ctrl-C or SIGTERM, or until a part of it ends.
 
     Without a directory a temporary one is taken. It is removed at the end unless `keep`, or unless something went
     wrong that its logs can tell about.
@@ -56,8 +57,7 @@ async def run_country(
                 if scenario is None:
                     report("")
                     _show_country(country, running, language)
-                    await asyncio.Event().wait()
-                    raise AssertionError("nothing ends this wait but a signal")
+                    await country.watch()
                 is_good = await run_scenario(scenario, running, as_json=as_json, report=report)
                 report("ending the processes")
         except asyncio.CancelledError:
@@ -71,7 +71,20 @@ async def run_country(
 
 async def run_scenario(scenario: Scenario, country: RunningCountry, *, as_json: bool, report: Report) -> bool:
     """Run a drill and print what it found; returns whether all is as it must be."""
-    result = await scenario.run(country, report)
+    try:
+        result = await scenario.run(country, report)
+    except NotDone as error:
+        raise Explained(
+            Explanation(
+                what=error.what,
+                why=error.why,
+                remedy=Text(
+                    en=f"The logs of adapters and hub in {country.directory} say where.",
+                    zh=f"请查看 {country.directory} 中适配器和枢纽的日志。",
+                ),
+                exit_code=ExitCode.REFUSED,
+            )
+        ) from error
     report("")
     if as_json:
         print(json.dumps(result.figures()))

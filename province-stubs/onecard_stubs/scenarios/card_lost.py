@@ -28,7 +28,7 @@ _STEP: Final = Text(en="change of the card", zh="卡状态变更")
 
 
 async def run(country: RunningCountry, report: Report) -> ScenarioResult:
-    """Play it. Raises Explained where a step is refused or does not come."""
+    """Play it. Raises NotDone where a step is refused or does not come."""
     started = time.monotonic()
     card = await _card_in_use(country)
     report("a counter in Guilin accepts the card")

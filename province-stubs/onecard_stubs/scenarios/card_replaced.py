@@ -56,7 +56,7 @@ _JOURNEYS: Final[Mapping[str, Text]] = {
 
 
 async def run(country: RunningCountry, report: Report) -> ScenarioResult:
-    """Play it. Raises Explained where a step is refused or does not come."""
+    """Play it. Raises NotDone where a step is refused or does not come."""
     started = time.monotonic()
     person = await _choose(country)
     report("Sichuan and the bank tell of the patient's card and account")

@@ -7,12 +7,21 @@ from typing import Any, Final, TypeVar
 
 import aiohttp
 
-from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
+from onecard_protocol.explained import Text
 from onecard_stubs.dev.running import RunningCountry
 
 _ANSWER_SECONDS: Final = 40
 
 Seen = TypeVar("Seen")
+
+
+class NotDone(Exception):
+    """A step that failed, so that the drill cannot go on."""
+
+    def __init__(self, what: Text, why: str) -> None:
+        self.what = what
+        self.why = (why,) if why else ()
+        super().__init__(what.en, *self.why)
 
 
 def now_ms() -> int:
@@ -23,7 +32,7 @@ def now_ms() -> int:
 async def command(
     country: RunningCountry, participant: str, name: str, body: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Do something at a participant's local system. Raises Explained with its own words where it refuses."""
+    """Do something at a participant's local system. Raises NotDone with its own words where it refuses."""
     url = f"{country.stub_urls[participant]}/control/command/{name}"
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS)) as session,
@@ -31,7 +40,7 @@ async def command(
     ):
         answer: dict[str, Any] = await response.json()
     if "error" in answer:
-        raise not_done(
+        raise NotDone(
             Text(en=f"{participant} did not do {name}.", zh=f"{participant} 未完成 {name}。"), str(answer["error"])
         )
     return answer
@@ -40,26 +49,11 @@ async def command(
 async def until(
     look: Callable[[], Awaitable[Seen | None]], what: Text, *, seconds: float = 30, pause_seconds: float = 0.1
 ) -> Seen:
-    """Look until there is something to see, and return it. Raises Explained when the time is over."""
+    """Look until there is something to see, and return it. Raises NotDone when the time is over."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while (seen := await look()) is None:
         if loop.time() > deadline:
-            raise not_done(what, f"not within {seconds:g} s")
+            raise NotDone(what, f"not within {seconds:g} s")
         await asyncio.sleep(pause_seconds)
     return seen
-
-
-def not_done(what: Text, why: str) -> Explained:
-    """A step that failed, so that the drill cannot go on."""
-    return Explained(
-        Explanation(
-            what=what,
-            why=(why,) if why else (),
-            remedy=Text(
-                en="The logs of adapters and hub in the country's directory say where; keep it with --keep.",
-                zh="请查看环境目录中适配器和枢纽的日志；可用 --keep 保留该目录。",
-            ),
-            exit_code=ExitCode.REFUSED,
-        )
-    )

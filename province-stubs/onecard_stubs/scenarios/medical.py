@@ -11,14 +11,14 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
 
-from onecard_protocol.explained import Explained, Text
+from onecard_protocol.explained import Text
 from onecard_protocol.redaction import mask_number
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
 from onecard_stubs.population import Person, Population
 from onecard_stubs.scenarios.accounts import mark, take_accounts
-from onecard_stubs.scenarios.control import command, not_done
+from onecard_stubs.scenarios.control import NotDone, command
 from onecard_stubs.scenarios.result import (
     BillRow,
     Check,
@@ -88,7 +88,7 @@ class _StayRecord:
 
 
 async def run(country: RunningCountry, report: Report) -> ScenarioResult:
-    """Play it, then compare what everybody holds. Raises Explained where a step is refused."""
+    """Play it, then compare what everybody holds. Raises NotDone where a step is refused."""
     started = time.monotonic()
     since = await mark(country)
     before = await command(country, INSURED, "describe")
@@ -223,7 +223,7 @@ def sum_by_class(lines: Sequence[Mapping[str, Any]]) -> list[BillRow]:
 
 
 async def file_outwards(country: RunningCountry, person: Person, today: date) -> None:
-    """Sichuan's core files for the person and tells Guangdong. Raises Explained where it does not."""
+    """Sichuan's core files for the person and tells Guangdong. Raises NotDone where it does not."""
     answer = await command(
         country,
         INSURED,
@@ -266,15 +266,15 @@ def fee_items(count: int) -> list[FeeItem]:
 
 
 def require(infno: str, answer: Answer) -> Answer:
-    """The answer of a trade that succeeded; raises Explained for one that did not."""
+    """The answer of a trade that succeeded; raises NotDone for one that did not."""
     if not answer.is_success:
         raise _refused(infno, answer.text)
     return answer
 
 
-def _refused(trade: str, text: str) -> Explained:
+def _refused(trade: str, text: str) -> NotDone:
     what = Text(en=f"Trade {trade} was not done, and the scenario cannot go on.", zh=f"交易 {trade} 未完成，演练中止")
-    return not_done(what, text)
+    return NotDone(what, text)
 
 
 # ---- looking ---------------------------------------------------------------------------------------------------------

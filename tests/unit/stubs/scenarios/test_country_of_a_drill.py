@@ -14,6 +14,7 @@ import pytest
 from onecard_protocol.explained import ExitCode, Text, explain
 from onecard_stubs.commands import scenario as command
 from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.scenarios.control import NotDone
 from onecard_stubs.scenarios.registry import SCENARIOS
 from onecard_stubs.scenarios.result import Report, Scenario
 from tests.support.country import country_with
@@ -73,3 +74,21 @@ def refuses_as_ended(directory: Path, owner: int) -> None:
     assert told.exit_code is ExitCode.NOT_SET_UP
     assert str(owner) in told.why[0]
     assert "onecard dev up" in told.remedy.en
+
+
+def test_a_step_that_failed_sends_to_the_logs_in_the_directory_of_the_country(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(country: RunningCountry, report: Report) -> None:
+        raise NotDone(Text(en="Trade 2304 was not done.", zh="交易 2304 未完成。"), "refused")
+
+    drill = Scenario(name="card-lost", what=Text(en="fails", zh="失败"), provinces=(), run=fail)
+    monkeypatch.setitem(SCENARIOS, "card-lost", drill)
+    country_with(tmp_path).save()
+    with pytest.raises(Exception, match="Trade 2304 was not done") as raised:
+        command.run("card-lost", tmp_path)
+    told = explain(raised.value)
+    assert (told.exit_code, told.why) == (ExitCode.REFUSED, ("refused",))
+    for remedy in (told.remedy.en, told.remedy.zh):
+        assert str(tmp_path) in remedy
+        assert "--keep" not in remedy
