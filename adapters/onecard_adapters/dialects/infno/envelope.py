@@ -34,6 +34,7 @@ _ANSWER_HEAD_FIELDS: Final = ("inf_refmsgid", "refmsg_time", "respond_time", "wa
 _LENGTHS: Final = {"infno": 6, "msgid": 30, "fixmedins_code": 12, "sign_no": 30, "insuplc_admdvs": 6}
 _PLAIN_CHARACTERS_MAX: Final = 100
 """Texts of any field up to here, if its own length allows them, need no further check."""
+_TOLD_CHARACTERS_MAX: Final = 2_000
 _SECONDS_MAX: Final = 64
 
 
@@ -149,6 +150,16 @@ def _head_text(fields: Mapping[str, Any], name: str) -> str:
     return text
 
 
+def _told(fields: Mapping[str, Any], name: str) -> str:
+    """What a core says beside its code: cut where it is endless, nothing where it is no text. The code stands."""
+    value = fields.get(name)
+    if isinstance(value, str):
+        value = value[:_TOLD_CHARACTERS_MAX]
+    elif isinstance(value, dict | list | bool):
+        return ""
+    return _head_text({name: value}, name)
+
+
 def parse_request(body: bytes) -> Request:
     """Read a request. Raises LOCAL_FORM_INVALID for what is no envelope, or has no infno or msgid."""
     fields = json_text.parse_object(body)
@@ -166,8 +177,8 @@ def parse_request(body: bytes) -> Request:
 
 def parse_answer(body: bytes) -> Answer:
     """Read an answer in any of the three envelopes. Raises LOCAL_FORM_INVALID for anything else."""
-    fields = json_text.parse_object(body)
-    head = {name: _head_text(fields, name) for name in _ANSWER_HEAD_FIELDS}
+    fields = json_text.parse_object(body, mends_halves=True)
+    head = {name: _told(fields, name) for name in _ANSWER_HEAD_FIELDS}
     if "infcode" in fields:
         return _own_envelope(fields, head)
     # The two envelopes of gateways (samples resp-1162, resp-gateway-error): only ever met with failures, and a success
@@ -177,7 +188,7 @@ def parse_answer(body: bytes) -> Answer:
             code = _head_text(fields, "code") or "failed"
             return Answer(
                 code=code if code != SUCCESS else "failed",
-                text=_head_text(fields, text_name),
+                text=_told(fields, text_name),
                 head=head,
                 output=None,
             )
@@ -193,7 +204,7 @@ def _own_envelope(fields: Mapping[str, Any], head: Mapping[str, str]) -> Answer:
         raise _invalid("output", "neither an object nor a text")
     return Answer(
         code=code,
-        text=_head_text(fields, "err_msg"),
+        text=_told(fields, "err_msg"),
         head=head,
         output=None if output == "" else output,
     )

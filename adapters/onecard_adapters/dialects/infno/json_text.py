@@ -6,6 +6,7 @@ number. Errors name the position, never the content.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from json.encoder import encode_basestring as _quoted
@@ -15,11 +16,17 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
 
 _DEPTH_MAX: Final = 32
+_EXPONENT_MAX: Final = 40
+_LARGE_EXPONENT: Final = re.compile(r"\d[eE][+-]?\d{3}")
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`. Raises LOCAL_FORM_INVALID with line, column and byte or character position."""
+def parse_object(body: bytes, *, mends_halves: bool = False) -> dict[str, Any]:
+    """The JSON object in `body`. Raises LOCAL_FORM_INVALID with line, column and byte or character position.
+
+    With `mends_halves` half of a surrogate pair, as is left of a rare character that was cut, is read as U+FFFD: for an
+    answer to what was done already.
+    """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -27,7 +34,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if text.startswith(_BYTE_ORDER_MARK):  # A second one; `json.loads` would look for it.
         _invalid("line 1 column 1 (character 0): Unexpected UTF-8 BOM (decode using utf-8-sig)")
     try:
-        value = _DECODER.decode(text)
+        # What a number with a large exponent stands for may take all memory once it is written out.
+        value = (_DECODER if _LARGE_EXPONENT.search(text) is None else _CAREFUL_DECODER).decode(text)
     except json.JSONDecodeError as error:
         _invalid(f"line {error.lineno} column {error.colno} (character {error.pos}): {error.msg}")
     except RecursionError:
@@ -39,11 +47,34 @@ def parse_object(body: bytes) -> dict[str, Any]:
     # Only a text with so many brackets can be so deep.
     if text.count("{") + text.count("[") > _DEPTH_MAX:
         _check_depth(value, 1)
+    if "\\ud" in text or "\\uD" in text:
+        whole = _without_halves(value)
+        if whole != value and not mends_halves:
+            _invalid("half of a surrogate pair")
+        return whole  # type: ignore[no-any-return]
     return value
 
 
 def _invalid(problem: str) -> NoReturn:
     raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, f"JSON {problem}")
+
+
+def _bounded(number: str) -> Decimal:
+    try:
+        found = Decimal(number)
+    except ArithmeticError:
+        _invalid("a number is out of range")
+    if abs(found.adjusted()) > _EXPONENT_MAX:
+        _invalid("a number is out of range")
+    return found
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_without_halves(name): _without_halves(inner) for name, inner in value.items()}
+    return [_without_halves(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _no_constant(_: str) -> NoReturn:
@@ -71,6 +102,9 @@ def _check_depth(value: object, depth: int) -> None:
 # `json.loads` makes a decoder each time it is asked for more than its own.
 _DECODER: Final = json.JSONDecoder(
     strict=False, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object_of_pairs
+)
+_CAREFUL_DECODER: Final = json.JSONDecoder(
+    strict=False, parse_float=_bounded, parse_constant=_no_constant, object_pairs_hook=_object_of_pairs
 )
 
 
