@@ -24,6 +24,8 @@ from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 LOCAL_SYSTEM: Final = "infno"
 _CONTENT_TYPE: Final = "application/json; charset=utf-8"
 _OPERATOR: Final = "onecard"
+_SIGN_IN_S: Final = 5.0
+"""Less than a trade may take: who waits in vain learns that the trade was not asked for."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class CoreClient:
         self._memory = memory
         self._sign_no = ""
         self._sign_out_msgid = ""
-        self._signing_in = asyncio.Lock()
+        self._signing_in: asyncio.Task[str] | None = None
         http.before_close(self._sign_out)
 
     async def call(
@@ -100,29 +102,48 @@ class CoreClient:
         )
 
     async def _current_sign_no(self, sign_in: SignInSettings, now_ms: int) -> str:
-        """The sign_no of all trades; 9001 where there is none, asked once by all who wait for it."""
-        async with self._signing_in:
-            if not self._sign_no:
-                # Both numbers now: at the end, when the adapter signs out, its store is closed.
-                msgid = await next_transaction_number(self._memory, sign_in.code, now_ms)
-                self._sign_out_msgid = await next_transaction_number(self._memory, sign_in.code, now_ms)
-                content = {"signIn": {"opter_no": _OPERATOR, "mac": "", "ip": ""}}
-                head = self._own_head(sign_in, msgid)
-                try:
-                    answer = await self._post(SIGN_IN, content, head, now_ms, has_effect=False)
-                    if answer.is_success:
-                        self._sign_no = text_from(answer.node("signinoutb").get("sign_no"), "signinoutb.sign_no")
-                except OneCardError as error:
-                    # Whatever is wrong with the sign-in, the trade itself was not asked for.
-                    raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, f"sign-in: {error.detail}") from error
-                if not self._sign_no:
-                    raise OneCardError(
-                        errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, f"the core answered the sign-in with {answer.code}"
-                    )
+        """The sign_no of all trades; 9001 where there is none, asked once by all who wait for it, also in vain."""
+        if self._sign_no:
             return self._sign_no
+        if self._signing_in is None:
+            self._signing_in = asyncio.create_task(self._sign_in(sign_in, now_ms))
+            self._signing_in.add_done_callback(self._end_signing_in)
+        # Whoever gives up waiting does not end it for the others.
+        return await asyncio.shield(self._signing_in)
+
+    def _end_signing_in(self, task: asyncio.Task[str]) -> None:
+        self._signing_in = None
+        if not task.cancelled():
+            task.exception()  # Looked at, although nobody may wait any more.
+
+    async def _sign_in(self, sign_in: SignInSettings, now_ms: int) -> str:
+        # Both numbers now: at the end, when the adapter signs out, its store is closed.
+        msgid = await next_transaction_number(self._memory, sign_in.code, now_ms)
+        self._sign_out_msgid = await next_transaction_number(self._memory, sign_in.code, now_ms)
+        content = {"signIn": {"opter_no": _OPERATOR, "mac": "", "ip": ""}}
+        head = self._own_head(sign_in, msgid)
+        try:
+            async with asyncio.timeout(_SIGN_IN_S):
+                answer = await self._post(SIGN_IN, content, head, now_ms, has_effect=False)
+            if answer.is_success:
+                self._sign_no = text_from(answer.node("signinoutb").get("sign_no"), "signinoutb.sign_no")
+        except TimeoutError:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, f"sign-in: no answer within {_SIGN_IN_S:g} s"
+            ) from None
+        except OneCardError as error:
+            # Whatever is wrong with the sign-in, the trade itself was not asked for.
+            raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, f"sign-in: {error.detail}") from error
+        if not self._sign_no:
+            raise OneCardError(
+                errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, f"the core answered the sign-in with {answer.code}"
+            )
+        return self._sign_no
 
     async def _sign_out(self) -> None:
         """9002, when the client is closed."""
+        if self._signing_in is not None:
+            self._signing_in.cancel()
         sign_in, sign_no = self._settings.sign_in, self._sign_no
         if sign_in is None or not sign_no:
             return

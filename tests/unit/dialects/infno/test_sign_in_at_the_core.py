@@ -3,8 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.connectors.http import LocalHttpClient
+from onecard_adapters.dialects.infno import core
 from onecard_adapters.dialects.infno.core import CoreClient
+from onecard_adapters.dialects.infno.settings import CoreSettings
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.core import NOT_SIGNED_IN, GuangdongCore
 from tests.support.infno_country import care_settings, country, open_memory
@@ -61,6 +66,33 @@ async def test_a_core_that_gives_no_sign_in_is_down_and_nothing_was_asked_of_it(
         assert refused.text.startswith("[LOCAL_SYSTEM_DOWN]"), refused.text
         assert core.requests == ["9001"]
         assert (await running.hospital.identify(person, insurance_area=enrolment.insurance_area)).is_success
+
+
+async def test_all_who_wait_for_a_sign_in_that_does_not_come_learn_it_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.read()  # Until the caller gives up.
+        writer.close()
+
+    monkeypatch.setattr(core, "_SIGN_IN_S", 0.2)
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, open_memory(tmp_path / "core.db") as memory:
+        http = LocalHttpClient(url=url)
+        client = CoreClient(
+            CoreSettings.model_validate({"url": url, "sign_in": {"code": "S44000099901"}}), http, memory
+        )
+        trades = [client.call("2304", {}, {"msgid": f"M{n}"}, now_ms=0, has_effect=True) for n in range(8)]
+        told = await asyncio.gather(*trades, return_exceptions=True)
+        await http.close()
+
+    assert asked == 1
+    assert [getattr(error, "reason", error) for error in told] == [errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN] * 8
 
 
 async def test_a_core_that_forgets_its_sign_ins_at_once_is_not_asked_for_ever(tmp_path: Path) -> None:
