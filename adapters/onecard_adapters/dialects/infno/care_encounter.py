@@ -146,13 +146,20 @@ class EncounterTrades:
             raise invalid("input.feedetail", "a feedetl_sn stands twice")
         async with desk.locks.hold(encounter.encounter_id):
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
+            line_ids = [line.line_id for line in lines]
+            if not desk.is_answered(transaction) and desk.ledger.is_superseded(transaction, line_ids):
+                # To complete it, or to take it back, would undo what came later.
+                raise OneCardError(
+                    errors_pb2.ERROR_REASON_ILLEGAL_TRANSITION,
+                    f"{call.request.infno} was followed by others of its lines",
+                )
             await self._finish_taking_back(call, transaction, transaction.attributes.get(LEFT, ""))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
             core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
             withdraw = trades.place_of(call.request.infno).withdraw
             undo = {VISIT_ID: visit_id, "psn_no": encounter.person.personal_number}
-            undo_lines = {**undo, "feedetl_sn": [line.line_id for line in lines]}
+            undo_lines = {**undo, "feedetl_sn": line_ids}
             try:
                 self._classify(lines, core_answer)
                 asked = UploadFeeLinesRequest(

@@ -42,7 +42,7 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.setlinfo import cancelled_output, settled_output, settlement_output
 from onecard_adapters.dialects.infno.split import write_split
-from onecard_adapters.dialects.sent import SENT, sending, sent_before
+from onecard_adapters.dialects.sent import sending, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
@@ -82,13 +82,18 @@ class SettlementTrades:
             transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            asked = sent_before(transaction, SettleRequest) or SettleRequest(
-                person=encounter.person.identity,
-                terms=await self._terms.build(call, data, visit_id, encounter),
-                pre_settlement_id=self._last_pre_settlement(encounter),
-                invoice_number=optional_text(data, "invono", "input.data"),
-            )
-            await desk.note(transaction, {**sending(asked), _REFUSED: ""}, runs_ahead=True)
+            try:
+                asked = sent_before(transaction, SettleRequest) or SettleRequest(
+                    person=encounter.person.identity,
+                    terms=await self._terms.build(call, data, visit_id, encounter),
+                    pre_settlement_id=self._last_pre_settlement(encounter),
+                    invoice_number=optional_text(data, "invono", "input.data"),
+                )
+            except OneCardError:
+                await desk.note(transaction, {_REFUSED: "1"})  # It was never sent.
+                raise
+            was_refused = bool(transaction.attributes.get(_REFUSED))
+            await desk.note(transaction, {**sending(asked), _REFUSED: ""}, runs_ahead=not was_refused)
             channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
             try:
                 answer: SettleResponse = await SettlementServiceStub(channel).Settle(asked, timeout=CALL_S)
@@ -254,8 +259,7 @@ class SettlementTrades:
         memory = self._desk.memory
         settlements = memory.find_transactions_of_encounter(encounter.encounter_id, trades.SETTLE)
         if not settlement_id:
-            sent = [item for item in settlements if SENT in item.attributes and not item.attributes.get(_REFUSED)]
-            return _the_one(sent, VISIT_ID)
+            return _the_one([item for item in settlements if not item.attributes.get(_REFUSED)], VISIT_ID)
         cancellations = memory.find_transactions_of_encounter(encounter.encounter_id, trades.CANCEL_SETTLEMENT)
         found = [*settlements, *cancellations]
         return _the_one([item for item in found if item.attributes.get(SETTLEMENT_ID) == settlement_id], SETTLEMENT_ID)

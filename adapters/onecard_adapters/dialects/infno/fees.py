@@ -6,7 +6,7 @@ once and a crash between two writes leaves no wrong total.
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from onecard.medical.v1.encounter_pb2 import FeeLine
@@ -88,6 +88,15 @@ class FeeLedger:
         withdrawn = withdrawal.attributes.get(_WITHDRAWN, EVERYTHING)
         return bool(since) if withdrawn == EVERYTHING else not since.isdisjoint(json.loads(withdrawn))
 
+    def is_superseded(self, upload: Transaction, line_ids: Collection[str]) -> bool:
+        """Whether lines of this upload were taken back, or uploaded again, by what came later and was carried out."""
+        return any(
+            is_between(upload, item, None) and DONE in item.attributes and _concerns(item, line_ids)
+            for item in self._memory.find_transactions_of_encounter(
+                upload.encounter_id, trades.UPLOAD_FEE_LINES, trades.WITHDRAW_FEE_LINES
+            )
+        )
+
     def held(self, encounter_id: str) -> dict[str, HeldLine]:
         """The lines of an encounter by their id, withdrawn ones left out."""
         lines: dict[str, HeldLine] = {}
@@ -106,6 +115,14 @@ class FeeLedger:
                 for line_id in json.loads(attributes[_WITHDRAWN]):
                     lines.pop(line_id, None)
         return lines
+
+
+def _concerns(transaction: Transaction, line_ids: Collection[str]) -> bool:
+    attributes = transaction.attributes
+    if attributes.get(_WITHDRAWN) == EVERYTHING:
+        return True
+    named = json.loads(attributes.get(_LINES) or attributes.get(_WITHDRAWN, "[]"))
+    return not set(line_ids).isdisjoint(named)
 
 
 @functools.lru_cache(_UPLOADS_MAX)

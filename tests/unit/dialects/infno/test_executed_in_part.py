@@ -10,6 +10,7 @@ import pytest
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.dialects.infno.fees import FeeLedger
+from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.signatures.sm3 import sm3
@@ -283,6 +284,32 @@ async def test_lines_that_the_own_core_took_and_the_insured_province_not_yet_are
     exchange.lose_answers("/onecard.medical.v1.EncounterService/UploadFeeLines")
     told = await hospital.upload_fees(stay, ITEMS, day=ADMITTED)
     assert (told.code, "2301在本省系统已执行，在参保地尚未完成" in told.text, REPEAT in told.text) == (-1, True, True)
+
+
+@pytest.mark.parametrize("is_uploaded_again", [False, True])
+async def test_a_half_done_upload_undoes_nothing_that_came_after_it(
+    two_provinces: Country, monkeypatch: pytest.MonkeyPatch, is_uploaded_again: bool
+) -> None:
+    hospital, own, insured = two_provinces.hospital, two_provinces.care_core, two_provinces.insured_core
+    stay = await two_provinces.admitted()
+    row = {**_all_lines(stay)["data"], "feedetl_sn": "XM1", "med_list_codg": ITEMS[0].code, "cnt": "1", "pric": "60"}
+    content = {"feedetail": [{**row, "det_item_fee_sumamt": "60.00", "fee_ocur_time": ADMITTED.isoformat()}]}
+    body = hospital.message("2301", content, insurance_area=stay.insurance_area)
+    with monkeypatch.context() as patch:
+        patch.setattr(two_provinces.exchange, "call", _offline)
+        told = await hospital.send(body)
+    assert "2301在本省系统已执行，在参保地尚未完成" in told.text
+    assert (await hospital.trade("2302", _all_lines(stay), insurance_area=stay.insurance_area)).is_success
+    if is_uploaded_again:
+        assert (await hospital.trade("2301", content, insurance_area=stay.insurance_area)).is_success
+    late = await hospital.send(body)
+    assert (late.code, "之后其明细已另行办理" in late.text) == (-2, True), late.text
+    left = int(is_uploaded_again)
+    assert (_lines(own), _lines(insured), _held(two_provinces, stay)) == ([left], [left], left)
+
+
+async def _offline(*_: Any, **__: Any) -> Any:
+    raise CallFailed(errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE)
 
 
 @pytest.mark.parametrize("fault", [_refusing, _silent, _garbled])
