@@ -83,15 +83,21 @@ async def test_no_process_starts_on_a_journal_of_another_number_of_partitions(
             assert "set log.partition_count to 4" in raised.value.detail
 
 
+@pytest.fixture
+def settings(postgres_dsn: str, tmp_path: Path) -> HubSettings:
+    """Of a hub on the embedded log, with all its keys."""
+    made = load_hub_settings(write_hub_configuration(tmp_path, postgres_dsn))
+    bootstrap.create_subject_key(made.subject_key_file)
+    return made
+
+
 @pytest.mark.parametrize("process", [bootstrap.gateway, bootstrap.worker])
 async def test_no_process_opens_its_log_with_the_key_of_another_participant(
     process: Callable[[HubSettings], AbstractAsyncContextManager[object]],
-    postgres_dsn: str,
+    settings: HubSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = load_hub_settings(write_hub_configuration(tmp_path, postgres_dsn))
-    bootstrap.create_subject_key(settings.subject_key_file)
     foreign = settings.signing_key.model_copy(update={"file": tmp_path / "cn-44.key.json"})
     create_key_file(foreign.file, participant="cn-44", key_id="cn-44-1", passphrase=PASSPHRASE, engine=native_engine())
     monkeypatch.setattr(bootstrap, "open_log", Mock(side_effect=Opened))
@@ -111,12 +117,9 @@ async def test_no_process_opens_its_log_with_the_key_of_another_participant(
 @pytest.mark.parametrize("process", [bootstrap.gateway, bootstrap.worker])
 async def test_no_process_starts_without_the_native_engine(
     process: Callable[[HubSettings], AbstractAsyncContextManager[object]],
-    postgres_dsn: str,
-    tmp_path: Path,
+    settings: HubSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = load_hub_settings(write_hub_configuration(tmp_path, postgres_dsn))
-    bootstrap.create_subject_key(settings.subject_key_file)
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "tongsuopy" else find_spec(name, *rest)

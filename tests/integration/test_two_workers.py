@@ -170,3 +170,34 @@ async def take_all_leases_away(dsn: str, worker: object) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         await connection.execute("UPDATE leases SET expires_at = now() - interval '1 second'")
         await connection.execute("DELETE FROM workers")
+
+
+async def test_a_worker_that_hangs_in_the_middle_of_its_statements_locks_nobody_out(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_TRANSACTION_MS_MAX", 500)
+    hanging = await pool.connect(postgres_dsn, application_name="hanging", looks_up=True)
+    other = await pool.connect(postgres_dsn, application_name="other")
+    if hanging.info.server_version < pool._TRANSACTION_TIMEOUT_SINCE:
+        pytest.skip("this PostgreSQL has no limit for a transaction")
+    await other.execute("CREATE TABLE one_row (value integer)")
+    await other.execute("INSERT INTO one_row VALUES (0)")
+    await other.execute("SET lock_timeout = 200")
+    # As psycopg sends them in a pipeline, but for the end that a worker which hangs never sends.
+    hanging.pgconn.enter_pipeline_mode()
+    for statement in (b"BEGIN", b"UPDATE one_row SET value = 1"):
+        hanging.pgconn.send_query_params(statement, None)
+    hanging.pgconn.send_flush_request()
+    hanging.pgconn.flush()
+    was_locked = is_written = False
+    try:
+        async with asyncio.timeout(20):
+            while not (was_locked and is_written):
+                try:
+                    await other.execute("UPDATE one_row SET value = 2")
+                    is_written = True
+                except psycopg.errors.LockNotAvailable:
+                    was_locked, is_written = True, False
+    finally:
+        hanging.pgconn.finish()
+        await other.close()

@@ -16,6 +16,10 @@ Connection = psycopg.AsyncConnection[TupleRow]
 Cursor = psycopg.AsyncCursor[TupleRow]
 
 
+_TRANSACTION_MS_MAX: Final = 30_000
+"""What waits for us in the middle of a pipeline counts as active: neither an idle transaction's limit nor a statement's
+ends it, and its locks would be held for as long as a worker hangs."""
+_TRANSACTION_TIMEOUT_SINCE: Final = 170_000
 _SETTINGS: Final = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
 # A plan that was made for a small table is kept while the table grows, and a hash or merge join goes through all of it,
 # along an index where it may not scan. JIT would be begun for the penalty alone.
@@ -31,7 +35,7 @@ async def connect(dsn: str, *, application_name: str, looks_up: bool = False) ->
 
     The session gives up on a statement after 30 s and on a lock after 10 s: a stuck database shows as an error. One
     that `looks_up` asks for rows by their keys alone, for months: it reads no table from end to end, and the server
-    ends it where a transaction waits for us longer than a lease lasts.
+    ends it where a transaction waits for us longer than a lease lasts, or, from PostgreSQL 17 on, takes 30 s in all.
     """
     connection = await psycopg.AsyncConnection.connect(
         dsn,
@@ -40,6 +44,8 @@ async def connect(dsn: str, *, application_name: str, looks_up: bool = False) ->
         application_name=application_name,
         options=_SETTINGS + (_LOOKING_UP if looks_up else ""),
     )
+    if looks_up and connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        await connection.execute(f"SET transaction_timeout = {_TRANSACTION_MS_MAX}")
     arrays.register(connection)
     return connection
 
