@@ -67,6 +67,7 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
     ),
     (r"(\w+) was followed by others of its lines", r"\1之后其明细已另行办理：如仍需上传，请换新号"),
     (r"(\w+) was executed; .*", r"\1已执行，但其应答未能处理"),
+    (r"no interim settlement here.*", "本接口不办理中途结算，请于出院后结算"),
     (r"(\w+) was reversed before it came", r"该\1已先行冲正，请换新号办理"),
     (r"(infno|TransNo) (\S+)", r"\1 \2"),
 )

@@ -19,6 +19,8 @@ _IN_DOUBT: Final = frozenset(
         errors_pb2.ERROR_REASON_HELD,
         errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL,
         errors_pb2.ERROR_REASON_INTERNAL,
+        # Of what was sent before under this id and other content, it says nothing.
+        errors_pb2.ERROR_REASON_ID_CONFLICT,
     }
 )
 

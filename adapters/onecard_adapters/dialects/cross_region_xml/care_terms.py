@@ -13,6 +13,7 @@ from onecard_adapters.dialects.cross_region_xml import forms
 from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, insured_number, reference
 from onecard_adapters.dialects.cross_region_xml.care_encounter import remember_care
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
+from onecard_adapters.dialects.cross_region_xml.safe_xml import form_invalid
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.filings import choose_filing, tell_validity, validity
 from onecard_adapters.mapping import amounts
@@ -47,6 +48,9 @@ class Terms:
             local_transaction_id=transid,
         )
         forms.read_into(forms.TERMS, asked.input, terms, desk.tables)
+        if terms.HasField("interim_period"):
+            # The own core tells the fees of a stay, not of some of its days.
+            raise form_invalid("input.ykc914: no interim settlement here; settle after the discharge")
         if not terms.HasField("care_kind"):
             terms.care_kind.CopyFrom(desk.tables["med_type"].coded(care["aka130"]))
         if not terms.HasField("insurance_kind"):

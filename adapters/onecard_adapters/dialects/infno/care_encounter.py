@@ -20,7 +20,7 @@ from onecard.medical.v1.encounter_pb2 import (
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, executed, require_final, taken_back
-from onecard_adapters.dialects.infno import fees, maps, trades
+from onecard_adapters.dialects.infno import fees, json_text, maps, trades
 from onecard_adapters.dialects.infno.care_person import PersonTrades
 from onecard_adapters.dialects.infno.desk import (
     CALL_S,
@@ -36,14 +36,19 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.envelope import Answer
 from onecard_adapters.dialects.infno.numbers import next_transaction_number
+from onecard_adapters.dialects.sent import sending, sent_before
 from onecard_adapters.mapping.fields import day_text
-from onecard_adapters.runtime.memory import EncounterRecord, Transaction
+from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
 DEFAULT_VISIT_KIND: Final = "11"
 """med_type of a 2201 that carries none: its form has no such field in the sample; 2206 and 2207 name it."""
 _ACTIVE: Final = "1"
+_CARE: Final = "care"
+"""Attribute of a registration that was sent: what its encounter is to remember."""
+_CORE_OUTPUT: Final = "core_output"
+"""Attribute of a registration that was sent: what the core answered."""
 
 
 class EncounterTrades:
@@ -73,6 +78,36 @@ class EncounterTrades:
         await self._finish_taking_back(call, transaction, transaction.attributes.get(LEFT, ""))
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
+        sent = sent_before(transaction, RegisterRequest)
+        if sent is None:
+            care, output = await self._prepare(call, person, asked, transaction)
+        else:
+            asked, care = sent, json.loads(transaction.attributes[_CARE])
+            output = json_text.parse_object(transaction.attributes[_CORE_OUTPUT].encode())
+        channel = desk.national.to(recipient, message_id=transaction.message_id)
+        try:
+            registered: RegisterResponse = await EncounterServiceStub(channel).Register(asked, timeout=CALL_S)
+        except OneCardError as error:
+            undo = {VISIT_ID: asked.visit_id, "psn_no": asked.insured_number.personal_number}
+            await self._take_back(call, transaction, error, trades.place_of(call.request.infno).undo_registration, undo)
+            raise
+        record = EncounterRecord(
+            encounter_id=registered.encounter.encounter_id or transaction.message_id.hex(),
+            person=person,
+            insured_participant=recipient,
+            care=care,
+        )
+        await desk.memory.remember_encounter(call.institution.code, asked.visit_id, record)
+        return await desk.answered(transaction, output)
+
+    async def _prepare(
+        self, call: Call, person: PersonRecord, asked: RegisterRequest, transaction: Transaction
+    ) -> tuple[dict[str, str], dict[str, Any]]:
+        """Complete what is asked by coverage, filing and the core's number, and remember it.
+
+        Gives what the encounter is to remember, and the core's output.
+        """
+        desk = self._desk
         care_kind = desk.tables["med_type"].entry(asked.care_kind, "med_type")
         asked.is_emergency = care_kind.attributes.get("emergency") == "1"
         coverage = await self._persons.coverage_of(call, person, asked.first_day)
@@ -87,13 +122,6 @@ class EncounterTrades:
         core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
         with executed(call.request.infno):
             asked.visit_id = required_text(core_answer.node("result", "data"), VISIT_ID, "output")
-        channel = desk.national.to(recipient, message_id=transaction.message_id)
-        try:
-            registered: RegisterResponse = await EncounterServiceStub(channel).Register(asked, timeout=CALL_S)
-        except OneCardError as error:
-            undo = {VISIT_ID: asked.visit_id, "psn_no": person.personal_number}
-            await self._take_back(call, transaction, error, trades.place_of(call.request.infno).undo_registration, undo)
-            raise
         care = {
             "med_type": asked.care_kind.code,
             "insutype": asked.insurance_kind.code,
@@ -105,14 +133,10 @@ class EncounterTrades:
             "psn_type": _person_class(coverage, asked),
             "insuplc_admdvs": person.insurance_area,
         }
-        record = EncounterRecord(
-            encounter_id=registered.encounter.encounter_id or transaction.message_id.hex(),
-            person=person,
-            insured_participant=recipient,
-            care=care,
-        )
-        await desk.memory.remember_encounter(call.institution.code, asked.visit_id, record)
-        return await desk.answered(transaction, core_answer.output if isinstance(core_answer.output, dict) else {})
+        output = core_answer.output if isinstance(core_answer.output, dict) else {}
+        kept = {_CARE: json.dumps(care), _CORE_OUTPUT: json_text.write(output)}
+        await desk.note(transaction, {**sending(asked), **kept}, runs_ahead=True)
+        return care, output
 
     async def _take_back(
         self, call: Call, transaction: Transaction, error: OneCardError, infno: str, data: Mapping[str, Any]

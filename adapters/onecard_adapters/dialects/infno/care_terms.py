@@ -15,6 +15,7 @@ from onecard_adapters.dialects.infno.desk import (
     Call,
     CareDesk,
     insured_number,
+    invalid,
     optional_text,
     reference,
     remember_care,
@@ -24,7 +25,7 @@ from onecard_adapters.mapping.fields import day_from
 from onecard_adapters.runtime.memory import EncounterRecord
 from onecard_protocol.errors import OneCardError
 
-_INTERIM: Final = "1"
+_NOT_INTERIM: Final = {"", "0"}
 _FEE_PARTS: Final = ("fulamt_ownpay_amt", "overlmt_selfpay", "preselfpay_amt", "inscp_scp_amt")
 _FEE_FIELDS: Final = tuple(
     (rule.local, rule.national.removeprefix("fees.")) for rule in maps.TERMS.rules if rule.local in _FEE_PARTS
@@ -44,6 +45,8 @@ class TermsOfBills:
         """The terms, completed by what was registered; FEE_MISMATCH if the bill is not the sum of the lines."""
         desk = self._desk
         care = encounter.care
+        if optional_text(data, "mid_setl_flag", "input.data") not in _NOT_INTERIM:
+            raise invalid("input.data.mid_setl_flag", "no interim settlement here; settle after the discharge")
         terms = SettlementTerms(local_transaction_id=call.request.msgid, institution=call.place)
         maps.TERMS.read(data, terms, desk.tables, "input.data")
         terms.insured_number.CopyFrom(insured_number(encounter.person))
@@ -55,9 +58,6 @@ class TermsOfBills:
         terms.first_day.CopyFrom(day_from(care["first_day"], "first_day"))
         if care.get("last_day"):
             terms.last_day.CopyFrom(day_from(care["last_day"], "last_day"))
-        if optional_text(data, "mid_setl_flag", "input.data") == _INTERIM:
-            terms.interim_period.first_day.CopyFrom(day_from(data.get("begntime"), "input.data.begntime"))
-            terms.interim_period.last_day.CopyFrom(day_from(data.get("endtime"), "input.data.endtime"))
         self._check_fees(data, terms, encounter)
         await self._complete_filing(call, terms, visit_id, encounter)
         return terms

@@ -249,6 +249,17 @@ async def test_a_bill_that_is_not_the_sum_of_its_lines_never_leaves_the_province
         assert len(side.exchange.calls) == calls
 
 
+async def test_an_interim_settlement_is_refused_by_name(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        bill = {**stay._bill(BILL_FEN), "ykc914": "20240301", "ykc915": "20240302"}
+        for trade in ("0303", "0304"):
+            answer = await stay.hospital.send(trade, bill)
+            assert answer.code == -1
+            assert "ykc914: 本接口不办理中途结算，请于出院后结算" in answer.message
+        assert (await stay.settle(BILL_FEN)).is_success, "the stay is settled as a whole"
+
+
 async def test_lines_that_the_insured_province_refuses_are_taken_back_from_the_own_core(tmp_path: Path) -> None:
     async with sichuan_care(tmp_path) as side:
         stay = side.stay

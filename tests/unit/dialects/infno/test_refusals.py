@@ -158,6 +158,18 @@ async def test_more_than_100_lines_are_refused(two_provinces: Country) -> None:
     assert "本次101条明细，每次限1至100条" in answer.text
 
 
+async def test_an_interim_settlement_is_refused_by_name(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    days = {"mid_setl_flag": "1", "begntime": ADMITTED.isoformat(), "endtime": ADMITTED.isoformat()}
+    bill = {"data": hospital.bill(stay) | days}
+    for infno in ("2303", "2304"):
+        answer = await hospital.trade(infno, bill, insurance_area=stay.insurance_area)
+        assert _is_refused(answer, "LOCAL_FORM_INVALID")
+        assert "mid_setl_flag: 本接口不办理中途结算，请于出院后结算" in answer.text
+    assert (await hospital.settle(stay)).is_success, "the stay is settled as a whole"
+
+
 async def test_a_bill_that_is_not_the_sum_of_the_lines_is_refused_with_both_figures(two_provinces: Country) -> None:
     stay = await two_provinces.admitted()
     await two_provinces.hospital.upload_fees(stay, ITEMS, day=ADMITTED)

@@ -1,4 +1,4 @@
-"""A settlement that was or may have been sent: its repeat is the same message, and no later knowledge undoes it."""
+"""What was or may have been sent: its repeat is the same message, and no later knowledge undoes it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +10,8 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_stubs.guangdong.hospital import Stay
-from tests.support.infno_country import Country, country
+from onecard_stubs.population import Enrolment, Person
+from tests.support.infno_country import ADMITTED, Country, country
 
 
 @pytest.fixture
@@ -94,3 +95,55 @@ async def test_what_the_core_answered_with_success_is_not_disproved_by_a_query_t
     )
     reversed_ = await hospital.reverse(stay, known.local_transaction_id, "2304")
     assert reversed_.code == -1 or _standing(two_provinces) == 0, "never told as not executed while it stands"
+
+
+async def _admission(running: Country) -> tuple[bytes, Person, Enrolment]:
+    """A 2401 of somebody who is not filed yet."""
+    hospital = running.hospital
+    person, enrolment = running.employee()
+    await hospital.sign_in()
+    await hospital.identify(person, insurance_area=enrolment.insurance_area)
+    info = {
+        "psn_no": person.personal_number,
+        "insutype": "310",
+        "begntime": f"{ADMITTED.isoformat()} 08:30:00",
+        "mdtrt_cert_type": "02",
+        "mdtrt_cert_no": person.identity_number,
+        "med_type": "21",
+        "ipt_no": "ZY9900001",
+    }
+    body = hospital.message("2401", {"mdtrtinfo": info, "diseinfo": []}, insurance_area=enrolment.insurance_area)
+    return body, person, enrolment
+
+
+async def test_the_repeat_of_a_registration_in_doubt_is_what_was_sent_though_a_filing_was_made_meanwhile(
+    two_provinces: Country,
+) -> None:
+    body, person, enrolment = await _admission(two_provinces)
+    two_provinces.exchange.lose_answers(trades.REGISTER)
+    assert (await two_provinces.hospital.send(body)).code == -1
+    two_provinces.file(person, enrolment)
+    again = await two_provinces.hospital.send(body)
+    assert again.is_success, again.text
+    visit_id = again.output["result"]["mdtrt_id"]
+    assert list(two_provinces.care_core.visits._visits) == [visit_id]
+    assert len(two_provinces.insured_core.visits._visits) == 1
+    registered = two_provinces.care_memory.find_encounter("H44030099903", visit_id)
+    assert registered is not None
+    assert registered.care["filing_id"] == "", "as it was sent; the filing is looked for again at the settlement"
+
+
+async def test_that_a_number_was_used_before_is_no_refusal_of_what_was_sent_under_it(
+    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, _, _ = await _admission(two_provinces)
+    call = two_provinces.exchange.call
+
+    async def conflicting(recipient: str, method: str, request: Any, **how: Any) -> Any:
+        if method == trades.REGISTER:
+            raise CallFailed(errors_pb2.ERROR_REASON_ID_CONFLICT)
+        return await call(recipient, method, request, **how)
+
+    monkeypatch.setattr(two_provinces.exchange, "call", conflicting)
+    assert (await two_provinces.hospital.send(body)).code == -1
+    assert len(two_provinces.care_core.visits._visits) == 1, "nothing is taken back that may stand elsewhere"
