@@ -108,8 +108,10 @@ class SichuanCare:
 
 
 @contextlib.asynccontextmanager
-async def sichuan_care(tmp_path: Path, operation: Operation = Operation.TEXT) -> AsyncIterator[SichuanCare]:
-    """Everything running."""
+async def sichuan_care(
+    tmp_path: Path, operation: Operation = Operation.TEXT, **changes: object
+) -> AsyncIterator[SichuanCare]:
+    """Everything running, with changes of the role's settings."""
     async with contextlib.AsyncExitStack() as stack:
         insured_core = SichuanCore(Population("440000", seed=2, count=60), operation=operation.value)
         own_core = SichuanCore(Population("510000", seed=1, count=20), operation=operation.value)
@@ -127,7 +129,7 @@ async def sichuan_care(tmp_path: Path, operation: Operation = Operation.TEXT) ->
             insured_settings(insured_core.url, operation, area="440000"), insured_memory, insured_client
         )
         exchange.serve("cn-44", servicers.coverage, servicers.filing, servicers.encounter, servicers.settlement)
-        handler = build_care(care_settings(own_core.url, operation), memory, exchange, own_client)
+        handler = build_care(care_settings(own_core.url, operation, **changes), memory, exchange, own_client)
         server = LocalHttpServer(host="127.0.0.1", port=0, routes={PATH: handler})
         await server.start()
         stack.push_async_callback(server.stop)

@@ -16,6 +16,7 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import (
     Asked,
     CareDesk,
     content_key,
+    core_number,
     insured_number,
     reference,
 )
@@ -58,7 +59,7 @@ class NotedTrades:
             if (stored := desk.stored_answer(repeat)) is not None:
                 return stored
             async with desk.two_sided.first_side(repeat):
-                line_ids = self._lines_meant(asked)
+                line_ids, otransid = self._lines_meant(asked, encounter)
             transaction = desk.two_sided.unfinished(
                 repeat, unless=lambda item, before: self._is_uploaded_again(item, line_ids, before)
             )
@@ -76,16 +77,21 @@ class NotedTrades:
                 await desk.two_sided.done(transaction)
             if self._is_uploaded_again(transaction, line_ids):
                 raise overtaken(asked.trade)
-            return await self._finish_at_own_core(asked, encounter, repeat, transaction)
+            return await self._finish_at_own_core(asked, encounter, repeat, transaction, otransid=otransid)
 
     async def _finish_at_own_core(
-        self, asked: Asked, encounter: EncounterRecord, repeat: Transaction, transaction: Transaction
+        self,
+        asked: Asked,
+        encounter: EncounterRecord,
+        repeat: Transaction,
+        transaction: Transaction,
+        **instead: object,
     ) -> Element:
         """What the insured province has executed, under the number that the core was or would have been asked first."""
-        transid = transaction.local_transaction_id
-        children = forwarded(asked, self._desk, encounter.person, transid)
+        number = core_number(transaction)
+        children = forwarded(asked, self._desk, encounter.person, number, **instead)
         with executed_in_part(asked.trade, at=INSURED_PROVINCE, left=OWN_CORE):
-            result = await self._desk.ask_core(asked.trade, children, transid)
+            result = await self._desk.ask_core(asked.trade, children, number)
         return await self._desk.finished(repeat, transaction, result.output)
 
     def _is_uploaded_again(
@@ -104,25 +110,25 @@ class NotedTrades:
         }
         return not since.isdisjoint(line_ids) if line_ids else bool(since)
 
-    def _lines_meant(self, asked: Asked) -> list[str]:
-        """Line ids; none means all."""
+    def _lines_meant(self, asked: Asked, encounter: EncounterRecord) -> tuple[list[str], str]:
+        """Line ids, none means all, and the otransid that says the same to the own core."""
         named = [row.value("ykc610") for row in forms.rows_of(asked.input, "detail")]
         if asked.input.value("ykc610"):
             named.append(asked.input.value("ykc610"))
         otransid = asked.input.value("otransid")
         if named or otransid == ALL_LINES:
-            return named
+            return named, "" if named else ALL_LINES
         if not otransid:
             raise form_invalid("input.otransid: missing, and no ykc610 names lines; 0 means all lines")
         found = self._desk.memory.find_transactions(asked.place.code, otransid)
-        uploads = [item for item in found if item.method == _UPLOAD and LINES in item.attributes]
+        uploads = [item for item in found if item.encounter_id == encounter.encounter_id and LINES in item.attributes]
         if not uploads:
             raise form_invalid("input.otransid: no upload was carried out under it")
         if len(uploads) > 1:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_ORIGINAL_AMBIGUOUS, f"{len(uploads)} uploads were sent under this otransid"
             )
-        return uploads[0].attributes[LINES].split(",")
+        return uploads[0].attributes[LINES].split(","), core_number(uploads[0])
 
     async def discharge(self, asked: Asked) -> Element:
         """0214."""

@@ -1,10 +1,11 @@
 """What every trade of the care role needs: who asks, which transaction it is, and the ways to core and nation.
 
 A transaction is known by (institution, transid, SM3 of the inner document as received): a repeat gets its national
-message id and its stored answer; the same transid over other bytes is another transaction (domain.md 0.4). The forms of
-the samples carry no transid: then one is derived from the document and from what else happened in this visit, so that
-the same document is a repeat while nothing came between, and a new transaction after a cancellation. A document whose
-refusal is final and left nothing behind is a new wish when it comes again: the cause may have passed.
+message id and its stored answer; the same transid over other bytes is another transaction (domain.md 0.4), and to the
+own core each has a number of its own (`core_number`). The forms of the samples carry no transid: then one is derived
+from the document and from what else happened in this visit, so that the same document is a repeat while nothing came
+between, and a new transaction after a cancellation. A document whose refusal is final and left nothing behind is a new
+wish when it comes again: the cause may have passed.
 """
 
 import contextlib
@@ -30,6 +31,7 @@ from onecard_adapters.dialects.in_part import ANSWER, CONTENT, LEFT, TwoSidedTra
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.local_text import local_text_of
 from onecard_adapters.dialects.national import NationalExchange
+from onecard_adapters.runtime.context import local_transaction_id_of
 from onecard_adapters.runtime.memory import EdgeMemory, EncounterRecord, PersonRecord, Transaction
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol import limits
@@ -44,6 +46,7 @@ CALL_S: Final = limits.TYPED_CALL_MS / 1_000
 _TRANSID_CHARACTERS_MAX: Final = 32
 _REFUSAL: Final = "refusal"
 _REFUSED: Final = "refused"
+_CORE_NUMBER: Final = "core_number"
 _METHODS_WITH_EFFECT: Final = sorted({trade.national_method for trade in TRADES.values() if trade.has_effect})
 
 VISIT_ID: Final = "ykc700"
@@ -133,7 +136,11 @@ class CareDesk:
                 TRADES[asked.trade].national_method,
                 # A registration's message id becomes the national encounter id.
                 encounter_id or message_id.hex(),
-                {VISIT_ID: asked.input.value(VISIT_ID), CONTENT: content},
+                {
+                    VISIT_ID: asked.input.value(VISIT_ID),
+                    CONTENT: content,
+                    _CORE_NUMBER: local_transaction_id_of(message_id),
+                },
             )
 
     def number(self, asked: Asked, transid: str) -> AbstractAsyncContextManager[None]:
@@ -258,7 +265,7 @@ class CareDesk:
         return write_head(head, self.settings.core.operator_code, self.tables)
 
     async def ask_core(self, trade: TradeNumber, children: list[Element], transid: str) -> Result:
-        """A trade of the own core; repeated under the same transid, it finds what the first attempt did.
+        """A trade of the own core; repeated under the same number, it finds what the first attempt did.
 
         Raises CoreRefused, LOCAL_SYSTEM_DOWN, OutcomeInDoubt.
         """
@@ -297,6 +304,14 @@ REVERSED_BEFORE: Final = "cross-region-xml/reversed-before"
 def _is_over(item: Transaction) -> bool:
     """Whether it was refused for good, with nothing left to take back."""
     return _REFUSED in item.attributes and not item.attributes.get(LEFT)
+
+
+def core_number(transaction: Transaction) -> str:
+    """The transid under which the own core is asked: the adapter's own, for the core knows one once for all hospitals.
+
+    A release that asked under the hospital's transid remembered none: what it began keeps that one.
+    """
+    return transaction.attributes.get(_CORE_NUMBER) or transaction.local_transaction_id
 
 
 def insured_number(person: PersonRecord) -> InsuredNumber:

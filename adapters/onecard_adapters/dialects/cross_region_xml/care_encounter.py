@@ -22,6 +22,7 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import (
     VISIT_ID,
     Asked,
     CareDesk,
+    core_number,
     insured_number,
     reference,
 )
@@ -103,9 +104,9 @@ class EncounterTrades:
         return await desk.answered(transaction, parent("output", [leaf(VISIT_ID, request.visit_id)]))
 
     async def _visit_id_of_core(self, asked: Asked, person: PersonRecord, transaction: Transaction) -> str:
-        transid = transaction.local_transaction_id
-        children = forwarded(asked, self._desk, person, transid)
-        result = await self._desk.ask_core(TradeNumber.REGISTER, children, transid)
+        number = core_number(transaction)
+        children = forwarded(asked, self._desk, person, number)
+        result = await self._desk.ask_core(TradeNumber.REGISTER, children, number)
         visit_id = result.output.value(VISIT_ID)
         if not visit_id:
             raise OutcomeInDoubt("output.ykc700: the own core gave the visit no number")
@@ -124,9 +125,9 @@ class EncounterTrades:
             await self._finish_taking_back(asked, transaction, left, *self._lines_left(asked, encounter.person))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            transid = transaction.local_transaction_id
-            children = forwarded(asked, desk, encounter.person, transid)
-            result = await desk.ask_core(TradeNumber.UPLOAD_LINES, children, transid)
+            number = core_number(transaction)
+            children = forwarded(asked, desk, encounter.person, number)
+            result = await desk.ask_core(TradeNumber.UPLOAD_LINES, children, number)
             try:
                 lines = self._split_lines(rows, result)
                 request = UploadFeeLinesRequest(
@@ -134,7 +135,7 @@ class EncounterTrades:
                     insured_number=insured_number(encounter.person),
                     encounter=reference(asked, encounter),
                     lines=lines,
-                    local_transaction_id=transid,
+                    local_transaction_id=transaction.local_transaction_id,
                 )
                 channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(request, timeout=CALL_S)
@@ -182,18 +183,18 @@ class EncounterTrades:
     ) -> None:
         """Undo the core's part after a final refusal; else it stays, and the hospital repeats its request."""
         require_final(asked.trade, error)
-        transid = transaction.local_transaction_id
-        await self._desk.refused(transaction, error, transid, {VISIT_ID: str(head.get(VISIT_ID, ""))})
-        await self._finish_taking_back(asked, transaction, transid, trade, head)
+        number = core_number(transaction)
+        await self._desk.refused(transaction, error, number, {VISIT_ID: str(head.get(VISIT_ID, ""))})
+        await self._finish_taking_back(asked, transaction, number, trade, head)
 
     async def _finish_taking_back(
-        self, asked: Asked, transaction: Transaction, transid: str, trade: TradeNumber, head: Mapping[str, object]
+        self, asked: Asked, transaction: Transaction, number: str, trade: TradeNumber, head: Mapping[str, object]
     ) -> None:
         """Take a visit or the lines of an upload back from the core; nothing is left then but the refusal."""
-        if not transid:
+        if not number:
             return
         with taken_back(asked.trade):
-            await self._desk.ask_core(trade, forms.leaves({**head, "otransid": transid}), "")
+            await self._desk.ask_core(trade, forms.leaves({**head, "otransid": number}), "")
         await self._desk.note(transaction, {LEFT: ""})
 
     async def query_own_core(self, asked: Asked) -> Element:
@@ -209,9 +210,9 @@ def read_diagnoses(asked: Asked, desk: CareDesk, diagnoses: Diagnoses) -> None:
         forms.read_into(forms.DIAGNOSIS, row, diagnoses.diagnoses.add(), desk.tables)
 
 
-def forwarded(asked: Asked, desk: CareDesk, person: PersonRecord, transid: str) -> list[Element]:
-    """The hospital's own document for the core, with the head as the adapter knows it."""
-    head = desk.head(asked, person, transid)
+def forwarded(asked: Asked, desk: CareDesk, person: PersonRecord, transid: str, **instead: object) -> list[Element]:
+    """The hospital's own document for the core; its head is as the adapter knows it, and what stands `instead`."""
+    head = desk.head(asked, person, transid) | instead
     return [
         *forms.leaves(head),
         *(child for child in asked.input.children if child.name not in head),

@@ -12,7 +12,7 @@ from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard_adapters.connectors.http import HttpAnswer
 from onecard_adapters.dialects.cross_region_xml import envelope
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
-from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, leaf
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.settings import CoreSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumber
 from onecard_adapters.dialects.local_text import masked
@@ -98,7 +98,8 @@ class ProvincialCore:
                 ErrorReason.ERROR_REASON_LOCAL_FORM_INVALID,
                 f"{TradeNumber.QUERY_TRANSACTION}: output.ykc701 is no state",
             )
-        original = Result(error_code=0, transaction_id=result.output.value("otransid"), output=result.output)
+        told = parent("output", [item for item in result.output.children if item.name not in {"ykc701", "otransid"}])
+        original = Result(error_code=0, transaction_id=result.output.value("otransid"), output=told)
         return Finding(state=state, result=original)
 
     async def reverse(self, transid: str, original_transid: str) -> str:
