@@ -19,7 +19,7 @@ _IN_DOUBT: Final = frozenset(
         errors_pb2.ERROR_REASON_HELD,
         errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL,
         errors_pb2.ERROR_REASON_INTERNAL,
-        # Of what was sent before under this id and other content, it says nothing.
+        # Other content was sent under the id: what is refused is the second one, and the first may have been executed.
         errors_pb2.ERROR_REASON_ID_CONFLICT,
     }
 )

@@ -4,6 +4,7 @@ It numbers the visit and splits the lines by its catalogue (就医地目录); if
 its visit (by 0306) or lines (by 0302) are taken back. The trades of which it only takes note are in care_after.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -32,6 +33,7 @@ from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_in
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
+from onecard_adapters.dialects.sent import sending, sent_before
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
 from onecard_protocol import limits
@@ -39,6 +41,8 @@ from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 LINES: Final = "lines"
 """Attribute of an upload that was carried out: its line ids."""
+_CARE: Final = "care"
+"""Attribute of a registration: what its encounter will remember, since it was first sent."""
 
 
 class EncounterTrades:
@@ -65,8 +69,32 @@ class EncounterTrades:
         )
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
-        request.local_transaction_id = transaction.local_transaction_id
-        care_kind = desk.tables["med_type"].entry(request.care_kind, "input.aka130")
+        if (sent := sent_before(transaction, RegisterRequest)) is not None:
+            request, care = sent, json.loads(transaction.attributes[_CARE])
+        else:
+            request.local_transaction_id = transaction.local_transaction_id
+            care = await self._complete(asked, person, request)
+            request.visit_id = await self._visit_id_of_core(asked, person, transaction)
+            await desk.note(transaction, {**sending(request), _CARE: json.dumps(care)}, runs_ahead=True)
+        channel = desk.national.to(recipient, message_id=transaction.message_id)
+        try:
+            registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
+        except OneCardError as error:
+            trade, head = self._visit_left(asked, person, request.visit_id)
+            await self._take_back(asked, transaction, error, trade, head)
+            raise
+        record = EncounterRecord(
+            encounter_id=registered.encounter.encounter_id,
+            person=person,
+            insured_participant=recipient,
+            care=care,
+        )
+        await desk.memory.remember_encounter(asked.place.code, request.visit_id, record)
+        return await desk.answered(transaction, parent("output", [leaf(VISIT_ID, request.visit_id)]))
+
+    async def _complete(self, asked: Asked, person: PersonRecord, request: RegisterRequest) -> dict[str, str]:
+        """Put into a registration what the document leaves open; what the encounter will remember of it."""
+        care_kind = self._desk.tables["med_type"].entry(request.care_kind, "input.aka130")
         request.is_emergency = request.is_emergency or care_kind.attributes.get("emergency") == "1"
         coverage = await self._persons.coverage_of(asked, person, request.first_day)
         filing = choose_filing(
@@ -77,15 +105,7 @@ class EncounterTrades:
             named=request.filing_id,
         )
         request.filing_id = filing.filing_id if filing is not None else ""
-        request.visit_id = await self._visit_id_of_core(asked, person, transaction)
-        channel = desk.national.to(recipient, message_id=transaction.message_id)
-        try:
-            registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
-        except OneCardError as error:
-            trade, head = self._visit_left(asked, person, request.visit_id)
-            await self._take_back(asked, transaction, error, trade, head)
-            raise
-        care = {
+        return {
             "aka130": request.care_kind.code,
             "aae140": request.insurance_kind.code,
             "aae030": day_text(request.first_day),
@@ -94,14 +114,6 @@ class EncounterTrades:
             **validity(filing),
             "ykc904": "1" if request.is_emergency else "",
         }
-        record = EncounterRecord(
-            encounter_id=registered.encounter.encounter_id,
-            person=person,
-            insured_participant=recipient,
-            care=care,
-        )
-        await desk.memory.remember_encounter(asked.place.code, request.visit_id, record)
-        return await desk.answered(transaction, parent("output", [leaf(VISIT_ID, request.visit_id)]))
 
     async def _visit_id_of_core(self, asked: Asked, person: PersonRecord, transaction: Transaction) -> str:
         number = core_number(transaction)

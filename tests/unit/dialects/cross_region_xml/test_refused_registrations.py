@@ -1,4 +1,4 @@
-"""A registration that the insured province refuses for good leaves no visit in the own core."""
+"""A registration that the insured province refuses for good leaves no visit in the own core; one in doubt keeps it."""
 
 from pathlib import Path
 from typing import NoReturn
@@ -6,10 +6,11 @@ from typing import NoReturn
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.dialects.cross_region_xml import care_encounter
 from onecard_adapters.dialects.cross_region_xml.execution import CallContext
 from onecard_adapters.dialects.cross_region_xml.insured import InsuredEncounter
 from onecard_stubs.behaviour import Switches
-from tests.support.sichuan_care import SichuanCare, sichuan_care
+from tests.support.sichuan_care import BILL, BILL_FEN, SichuanCare, sichuan_care
 
 
 async def _refuse(_: InsuredEncounter, request: object, context: CallContext) -> NoReturn:
@@ -76,3 +77,68 @@ async def test_a_core_that_does_not_take_the_visit_back_is_asked_again_by_the_re
         assert (refused.code, "NOT_FILED" in refused.message) == (-1, True), refused.message
         assert not side.own_core.state.visits
         assert _trades_of_core(side) == ["0212", "0306"]
+
+
+REGISTER = "/onecard.medical.v1.EncounterService/Register"
+
+
+@pytest.mark.parametrize("is_numbered", [True, False])
+async def test_a_registration_in_doubt_is_repeated_as_it_was_sent_whatever_was_filed_since(
+    tmp_path: Path, is_numbered: bool
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        transid = side.hospital.new_transid() if is_numbered else ""
+        side.exchange.lose_answers(REGISTER)
+        assert (await stay.register(transid)).code == -9
+        filing_id = await side.file(stay.person)
+        calls = len(side.exchange.calls)
+        again = await stay.register(transid)
+        assert again.is_success, again.message
+        assert len(side.exchange.calls) == calls, "neither the message nor a question about coverage is another one"
+        assert _trades_of_core(side) == ["0212"]
+        assert list(side.own_core.state.visits) == list(side.insured_core.state.visits) == [stay.visit_id]
+        # What was registered without a filing finds it at the settlement, which is made of the attributes kept.
+        answers = [await stay.upload(BILL), await stay.discharge(), await stay.settle(BILL_FEN)]
+        assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
+        terms = side.exchange.calls[-1].request.terms  # type: ignore[attr-defined]
+        assert (terms.filing_id, terms.filing_first_day.year) == (filing_id, 2024)
+
+
+async def test_a_registration_in_doubt_keeps_the_filing_that_it_was_sent_with(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        filing_id = await side.file(stay.person)
+        await stay.identify()
+        transid = side.hospital.new_transid()
+        side.exchange.lose_answers(REGISTER)
+        assert (await stay.register(transid)).code == -9
+        await side.insured_core.withdraw_outwards({"filing_id": filing_id})
+        answers = [
+            await stay.register(transid),
+            await stay.upload(BILL),
+            await stay.discharge(),
+        ]
+        await stay.trial(BILL_FEN)
+        assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
+        terms = side.exchange.calls[-1].request.terms  # type: ignore[attr-defined]
+        assert (terms.filing_id, terms.filing_first_day.year) == (filing_id, 2024)
+
+
+async def test_a_message_that_stands_with_other_content_is_no_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a release that kept no request made it anew, and after a filing otherwise."""
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        transid = side.hospital.new_transid()
+        monkeypatch.setattr(care_encounter, "sent_before", lambda *_: None)
+        side.exchange.lose_answers(REGISTER)
+        assert (await stay.register(transid)).code == -9
+        await side.file(stay.person)
+        told = await stay.register(transid)
+        assert told.code == -9, told.message
+        assert _trades_of_core(side) == ["0212"]
+        assert list(side.own_core.state.visits) == list(side.insured_core.state.visits)
