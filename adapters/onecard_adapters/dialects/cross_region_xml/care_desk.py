@@ -271,16 +271,21 @@ class CareDesk:
         """
         codes = self.settings.core.duplicate_transid_codes
         try:
-            try:
-                return await self.core.call(trade, children)
-            except CoreRefusal as refusal:
-                if refusal.error_code not in codes:
-                    raise
-                return await self._found(transid)
-            except OutcomeInDoubt:
-                return await self._found(transid)
+            return await self.core.call(trade, children)
         except CoreRefusal as refusal:
-            raise CoreRefused(self.settings.core.reason_of(refusal.error_code), refusal) from None
+            if not transid or refusal.error_code not in codes:
+                raise CoreRefused(self.settings.core.reason_of(refusal.error_code), refusal) from None
+        except OutcomeInDoubt:
+            if not transid:
+                raise
+        return await self._found(transid)
+
+    async def is_undone(self, transid: str) -> bool:
+        """Whether the core says that it has undone what it did under a transid; what it does not tell is no yes."""
+        try:
+            return (await self.core.find(transid)).state == STATE_UNDONE
+        except (CoreRefusal, OneCardError):
+            return False
 
     async def _found(self, transid: str) -> Result:
         """What the core did under a transid that it may have got; whatever it does not tell leaves that in doubt."""

@@ -206,7 +206,12 @@ class EncounterTrades:
         if not number:
             return
         with taken_back(asked.trade):
-            await self._desk.ask_core(trade, forms.leaves({**head, "otransid": number}), "")
+            try:
+                await self._desk.ask_core(trade, forms.leaves({**head, "otransid": number}), "")
+            except OneCardError:
+                # Its answer may be lost, or this one refused because the one before has done it.
+                if not await self._desk.is_undone(number):
+                    raise
         await self._desk.note(transaction, {LEFT: ""})
 
     async def query_own_core(self, asked: Asked) -> Element:

@@ -79,6 +79,27 @@ async def test_a_core_that_does_not_take_the_visit_back_is_asked_again_by_the_re
         assert _trades_of_core(side) == ["0212", "0306"]
 
 
+@pytest.mark.parametrize("is_told_at_once", [True, False])
+async def test_a_visit_that_the_core_took_back_without_an_answer_is_not_taken_back_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_told_at_once: bool
+) -> None:
+    """It refuses to undo twice (-36); 0708 tells that the registration is undone."""
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        monkeypatch.setattr(InsuredEncounter, "Register", _refuse)
+        side.own_core.behaviours.set("0306", Switches(lose_answer=True), calls=1)
+        transid = side.hospital.new_transid()
+        if not is_told_at_once:
+            side.own_core.behaviours.set("0708", Switches(down=True), calls=1)
+            left = await stay.register(transid)
+            assert (left.code, "尚未撤回" in left.message) == (-9, True), left.message
+        refused = await stay.register(transid)
+        assert (refused.code, "NOT_FILED" in refused.message) == (-1, True), refused.message
+        assert not side.own_core.state.visits
+        assert _trades_of_core(side) == ["0212", "0306"]
+
+
 REGISTER = "/onecard.medical.v1.EncounterService/Register"
 
 
