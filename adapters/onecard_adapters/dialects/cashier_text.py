@@ -39,6 +39,10 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
     (r"missing\b.*", "缺失"),
     (r"no such day|not a day|not a time", "日期不正确"),
     (r"not a (?:decimal|whole) number", "不是数字"),
+    (
+        r"the name of element (\d+) in it is none of this form",
+        r"其中第\1个元素的名称不合规定（限英文字母、数字、_、.、-，64个以内）",
+    ),
     (r"longer than (\d+) characters", r"超过\1个字符"),
     (r"not a six-digit area of a province.*", "不是六位行政区划代码"),
     (r"local code (.+) is not in table (\S+) version (\S+)", r"代码\1不在对照表\2（版本\3）中"),

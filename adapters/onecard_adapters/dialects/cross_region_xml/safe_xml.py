@@ -11,6 +11,7 @@ from typing import Final
 from xml.parsers import expat
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
+from onecard_adapters.dialects.local_text import masked
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.value_class import value_class
 
@@ -154,6 +155,17 @@ def _write(element: Element, pieces: list[str]) -> None:
 def _require_name(name: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} is no element name of this form")
+
+
+def require_names(element: Element, path: str) -> None:
+    """Raise LOCAL_FORM_INVALID, naming the place, where a name inside an element could not be written again."""
+    for number, child in enumerate(element.children, 1):
+        try:
+            _require_name(child.name)
+        except ValueError:
+            # The name itself may be anything: it is not told. Those around it may be numbers.
+            raise form_invalid(f"{masked(path)}: the name of element {number} in it is none of this form") from None
+        require_names(child, f"{path}.{child.name}")
 
 
 def writable(text: str) -> str:

@@ -406,6 +406,33 @@ async def test_bad_input_is_refused_by_element_and_disturbs_nothing(
         assert (await side.stay.identify()).is_success
 
 
+@pytest.mark.parametrize("tag", ["备注", "a" * 65])
+@pytest.mark.parametrize("trade", ["0211", "0301", "0302"])
+async def test_an_element_that_could_not_be_passed_on_is_refused_when_the_call_is_read(
+    tmp_path: Path, trade: str, tag: str
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        answers = [await stay.identify(), await stay.register()]
+        rows = [{**item.fields(), tag: "x"} for item in BILL]
+        calls, asked_of_core = len(side.exchange.calls), len(side.own_core.state.transactions)
+        refused = await side.hospital.send(trade, {**stay._visit(), "detail": rows})
+        assert refused.code == -1
+        assert refused.message.startswith("[LOCAL_FORM_INVALID]"), refused.message
+        assert "input.detail.row: 其中第11个元素的名称不合规定" in refused.message
+        assert (len(side.exchange.calls), len(side.own_core.state.transactions)) == (calls, asked_of_core)
+        answers.append(await stay.upload(BILL))
+        assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
+
+
+async def test_a_number_among_the_names_around_it_is_not_told(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        tag = f"A{side.person.identity_number}"
+        refused = await side.hospital.send("0211", {**side.stay.head(), tag: [{"备注": "x"}]})
+        assert refused.message.startswith("[LOCAL_FORM_INVALID]"), refused.message
+        assert side.person.identity_number not in refused.message
+
+
 async def test_what_is_no_call_of_the_dialect_gets_an_answer_of_the_dialect(tmp_path: Path) -> None:
     async with sichuan_care(tmp_path) as side:
         assert "LOCAL_FORM_INVALID" in (await side.hospital.send_bytes(b"<html/>")).message
