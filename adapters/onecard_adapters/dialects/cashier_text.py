@@ -36,6 +36,10 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
         r"(-?\d+) fen stated, (?:the )?lines give (-?\d+) fen",
         lambda found: f"申报{_yuan(found[1])}，明细合计{_yuan(found[2])}",
     ),
+    (
+        r"sent (-?\d+) fen, split as (-?\d+) fen with parts of (-?\d+) fen",
+        lambda found: f"上传{_yuan(found[1])}，本省系统返回{_yuan(found[2])}，各部分合计{_yuan(found[3])}",
+    ),
     (r"missing\b.*", "缺失"),
     (r"no such day|not a day|not a time", "日期不正确"),
     (r"not a (?:decimal|whole) number", "不是数字"),

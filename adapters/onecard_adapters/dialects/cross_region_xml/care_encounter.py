@@ -34,6 +34,7 @@ from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
 from onecard_adapters.dialects.sent import sending, sent_before
+from onecard_adapters.mapping import amounts
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
 from onecard_protocol import limits
@@ -137,11 +138,12 @@ class EncounterTrades:
             await self._finish_taking_back(asked, transaction, left, *self._lines_left(asked, encounter.person))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
+            sent = {row.value("ykc610"): _amount_fen(row) for row in rows}
             number = core_number(transaction)
             children = forwarded(asked, desk, encounter.person, number)
             result = await desk.ask_core(TradeNumber.UPLOAD_LINES, children, number)
             try:
-                lines = self._split_lines(rows, result)
+                lines = self._split_lines(sent, result)
                 request = UploadFeeLinesRequest(
                     person=encounter.person.identity,
                     insured_number=insured_number(encounter.person),
@@ -157,20 +159,25 @@ class EncounterTrades:
                 raise
             return await desk.answered(transaction, result.output, {LINES: ",".join(line.line_id for line in lines)})
 
-    def _split_lines(self, rows: list[Element], result: Result) -> list[FeeLine]:
-        """The lines as the core split them; it must answer each line once, unchanged, and its parts must add up."""
-        sent = {row.value("ykc610"): row.value("akc227") for row in rows}
+    def _split_lines(self, sent: Mapping[str, int | None], result: Result) -> list[FeeLine]:
+        """The lines as the core split them; it must answer each once, with the amount sent, and its parts must add up.
+
+        `sent` holds the amounts by line id, in fen; None where the document leaves it to the core.
+        """
         lines = []
-        for row in forms.rows_of(result.output, "detail"):
+        for index, row in enumerate(forms.rows_of(result.output, "detail")):
             line = FeeLine()
             forms.read_into(forms.FEE_LINE, row, line, self._desk.tables)
             parts = (
                 line.full_self_pay_fen + line.over_limit_self_pay_fen + line.preceding_self_pay_fen + line.in_scope_fen
             )
-            if line.amount_fen != parts:
+            told = sent.get(line.line_id)
+            sent_fen = line.amount_fen if told is None else told
+            if not sent_fen == line.amount_fen == parts:
                 raise OneCardError(
                     errors_pb2.ERROR_REASON_AMOUNTS_INCONSISTENT,
-                    f"the own core split {line.amount_fen} fen into parts of {parts} fen",
+                    f"output.detail[{index}]: sent {sent_fen} fen, "
+                    f"split as {line.amount_fen} fen with parts of {parts} fen",
                 )
             lines.append(line)
         if sorted(line.line_id for line in lines) != sorted(sent):
@@ -219,6 +226,12 @@ class EncounterTrades:
         encounter = self._desk.encounter(asked)
         result = await self._desk.ask_core(asked.trade, forwarded(asked, self._desk, encounter.person, ""), "")
         return result.output
+
+
+def _amount_fen(row: Element) -> int | None:
+    """akc227 of a line; None if it has none. Raises LOCAL_FORM_INVALID."""
+    amount = row.value("akc227")
+    return amounts.fen_from_yuan(amount, "input.detail.akc227") if amount else None
 
 
 def read_diagnoses(asked: Asked, desk: CareDesk, diagnoses: Diagnoses) -> None:

@@ -1,0 +1,58 @@
+"""The own core splits the lines that it was sent: other amounts in its answer are a refusal, and are taken back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from onecard_stubs.sichuan import trades
+from onecard_stubs.sichuan.records import Line
+from tests.support.sichuan_care import BILL, sichuan_care
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"akc227": "1.00", "ykc624": "1.00"}, "output.detail[0]: 上传4000.00元，本省系统返回1.00元，各部分合计1.00元"),
+        ({"ykc624": "1.00"}, "output.detail[0]: 上传4000.00元，本省系统返回4000.00元，各部分合计1.00元"),
+    ],
+)
+async def test_lines_that_the_own_core_answers_with_other_amounts_are_taken_back_and_never_leave_the_province(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], said: str
+) -> None:
+    told = trades._line_fields
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                trades, "_line_fields", lambda item: told(item) | (changed if item.line_id == "99001" else {})
+            )
+            refused = await stay.upload(BILL)
+        assert (refused.code, said in refused.message) == (-1, True), refused.message
+        assert refused.message.startswith("[AMOUNTS_INCONSISTENT]")
+        assert not side.own_core.state.visits[stay.visit_id].lines
+        assert side.exchange.methods_called().count("UploadFeeLines") == 0
+        assert (await stay.upload(BILL)).is_success
+
+
+async def test_an_amount_is_read_and_compared_as_money_where_the_document_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_amounts(row: Mapping[str, str], transid: str) -> Line:
+        return by_catalogue({"akc227": "4000.00", **{key: value for key, value in row.items() if value}}, transid)
+
+    by_catalogue = trades._line_by_catalogue
+    monkeypatch.setattr(trades, "_line_by_catalogue", without_amounts)
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        for number, amount in enumerate(["4000", "4000.0000", ""]):
+            row = {**BILL[0].fields(), "ykc610": f"9900{number}", "akc227": amount}
+            uploaded = await side.hospital.send("0301", {**stay._visit(), "detail": [row]})
+            assert uploaded.is_success, (amount, uploaded.message)
+        row = {**BILL[0].fields(), "ykc610": "99009", "akc227": "许多"}
+        refused = await side.hospital.send("0301", {**stay._visit(), "detail": [row]})
+        assert (refused.code, "input.detail.akc227: 不是数字" in refused.message) == (-1, True), refused.message
