@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +17,8 @@ from onecard_protocol.commands.usage import refuse
 from onecard_protocol.explained import Text
 from onecard_protocol.identifiers import is_network
 from onecard_protocol.settings_file import Address, read_settings, wrong_settings
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 class _Model(BaseModel):
@@ -131,24 +133,12 @@ def with_listen(settings: HubSettings, listen: str | None, command: str) -> HubS
     return settings.model_copy(update={"gateway": gateway})
 
 
-def _with_absolute_paths(settings: HubSettings, base: Path) -> HubSettings:
-    key = settings.signing_key
-    tls = settings.gateway.tls
-    access_log_file = settings.gateway.access_log_file
-    return settings.model_copy(
-        update={
-            "signing_key": key.model_copy(
-                update={
-                    "file": base / key.file,
-                    "passphrase_file": None if key.passphrase_file is None else base / key.passphrase_file,
-                }
-            ),
-            "subject_key_file": base / settings.subject_key_file,
-            "gateway": settings.gateway.model_copy(
-                update={
-                    "access_log_file": None if access_log_file is None else base / access_log_file,
-                    "tls": tls.model_copy(update={name: base / getattr(tls, name) for name in type(tls).model_fields}),
-                }
-            ),
-        }
-    )
+def _with_absolute_paths(model: _Settings, base: Path) -> _Settings:
+    update: dict[str, Any] = {}
+    for name in type(model).model_fields:
+        match getattr(model, name):
+            case Path() as path:
+                update[name] = base / path
+            case BaseModel() as inner:
+                update[name] = _with_absolute_paths(inner, base)
+    return model.model_copy(update=update)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_broker.settings import load_hub_settings, with_listen
+from onecard_broker.settings import KafkaLogSettings, load_hub_settings, with_listen
 from onecard_protocol import cli
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import ExitCode, Explained
@@ -43,6 +43,13 @@ def test_paths_start_at_the_files_own_directory(tmp_path: Path) -> None:
     assert settings.signing_key.file == tmp_path / "keys/hub.json"
     assert settings.gateway.tls.certificate_file == tmp_path / "a.pem"
     assert settings.log.kind == "embedded"
+
+
+def test_paths_of_kafka_start_there_too(tmp_path: Path) -> None:
+    kafka = {"bootstrap_servers": "broker:9093", "security_protocol": "SSL", "ssl_ca_file": "ca.pem"}
+    settings = load_hub_settings(write(tmp_path, content(log={"kind": "kafka", "kafka": kafka})))
+    assert isinstance(settings.log, KafkaLogSettings)
+    assert (settings.log.kafka.ssl_ca_file, settings.log.kafka.ssl_key_file) == (tmp_path / "ca.pem", None)
 
 
 def test_a_variable_replaces_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
