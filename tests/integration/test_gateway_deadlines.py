@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 
 from onecard.exchange.v1 import service_pb2, service_pb2_grpc
-from onecard_broker.gateway import admitting, delivery, directory_service, submission
+from onecard_broker.gateway import admitting, delivery, submission
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
@@ -148,8 +148,8 @@ async def test_a_delivery_that_is_not_opened_is_ended(hub: Hub, monkeypatch: pyt
 async def test_a_participant_has_so_many_streams_open_and_no_more(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
-    monkeypatch.setattr(delivery, "STREAMS_PER_PARTICIPANT_MAX", 1)
-    monkeypatch.setattr(directory_service, "WATCHES_PER_PARTICIPANT_MAX", 1)
+    monkeypatch.setattr(limits, "DELIVERIES_PER_PARTICIPANT_COUNT_MAX", 1)
+    monkeypatch.setattr(limits, "WATCHES_PER_PARTICIPANT_COUNT_MAX", 1)
     async with hub.channel("cn-44") as channel, hub.channel("cn-33") as other:
 
         def opened(of: grpc.aio.Channel, participant: str) -> Any:

@@ -12,7 +12,6 @@ import pytest
 from google.rpc import status_pb2 as rpc_status_pb2
 
 from onecard.exchange.v1 import control_pb2, message_pb2, service_pb2, service_pb2_grpc
-from onecard_broker.gateway import delivery
 from onecard_broker.gateway.bounded_writes import BoundedWrites
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
@@ -166,7 +165,7 @@ async def test_one_that_never_reads_is_told_and_dropped_and_loses_nothing(
 async def test_one_that_never_reads_keeps_its_places_until_it_reads_or_goes(
     hub: Hub, given_up: list[BoundedWrites], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "STREAMS_PER_PARTICIPANT_MAX", 2)
+    monkeypatch.setattr(limits, "DELIVERIES_PER_PARTICIPANT_COUNT_MAX", 2)
     headers = await fill_inbox(hub)
     async with sleepy_channel(hub) as channel:
         sleepers = [Sleeper(channel), Sleeper(channel)]

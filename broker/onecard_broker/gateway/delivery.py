@@ -36,7 +36,6 @@ from onecard_protocol.messages import timestamp
 DELIVER_METHOD: Final = "/onecard.exchange.v1.DeliveryService/Deliver"
 READ_METHOD: Final = "/onecard.exchange.v1.DeliveryService/ReadOutputs"
 OPENING_SECONDS: Final = 10.0
-STREAMS_PER_PARTICIPANT_MAX: Final = 8
 _DELIVERY_TYPE: Final = DELIVERY_TYPE.encode()
 _NUMBER: Final = f"ce_{NUMBER}"
 _ANSWERS: Final = f"ce_{ANSWERS}"
@@ -121,7 +120,7 @@ class Delivery(service_pb2_grpc.DeliveryServiceServicer):
         opening = await _opening(requests)
         participant = opening.participant
         right = StandingRight(participant, certificate_names(context), self._directory)
-        if self._streams[participant] >= STREAMS_PER_PARTICIPANT_MAX:
+        if self._streams[participant] >= limits.DELIVERIES_PER_PARTICIPANT_COUNT_MAX:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many open deliveries", retry_after_ms=limits.TICK_MS
             )

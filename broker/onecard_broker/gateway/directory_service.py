@@ -20,7 +20,6 @@ from onecard_protocol.messages import timestamp
 
 WATCH_METHOD: Final = "/onecard.exchange.v1.DirectoryService/WatchDirectory"
 LIST_METHOD: Final = "/onecard.exchange.v1.DirectoryService/ListParticipants"
-WATCHES_PER_PARTICIPANT_MAX: Final = 8
 
 
 class DirectoryReading(service_pb2_grpc.DirectoryServiceServicer):
@@ -68,7 +67,7 @@ class DirectoryReading(service_pb2_grpc.DirectoryServiceServicer):
         right = StandingRight(participant, names, lambda: self._follower.directory)
         if request.first_number < 1:
             raise OneCardError(errors_pb2.ERROR_REASON_MALFORMED, "numbers begin at 1")
-        if self._watches[participant] >= WATCHES_PER_PARTICIPANT_MAX:
+        if self._watches[participant] >= limits.WATCHES_PER_PARTICIPANT_COUNT_MAX:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, "too many watches", retry_after_ms=limits.TICK_MS
             )

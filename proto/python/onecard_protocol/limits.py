@@ -82,6 +82,8 @@ HANDSHAKE_MS_MAX: Final = 10_000
 CALLS_COUNT_MAX: Final = 8_192
 CALLS_PER_CERTIFICATE_COUNT_MAX: Final = 2_048
 STREAMS_PER_CERTIFICATE_COUNT_MAX: Final = 32
+DELIVERIES_PER_PARTICIPANT_COUNT_MAX: Final = 8
+WATCHES_PER_PARTICIPANT_COUNT_MAX: Final = 8
 BODIES_READ_PER_CERTIFICATE_COUNT_MAX: Final = 32
 CALL_BODY_MS_MAX: Final = 15_000
 JOURNALING_MS_MAX: Final = 14_000
@@ -120,6 +122,9 @@ def _check_relations() -> None:
         "one certificate does not take all places of a gateway": CALLS_PER_CERTIFICATE_COUNT_MAX
         + STREAMS_PER_CERTIFICATE_COUNT_MAX
         < CALLS_COUNT_MAX,
+        "a participant's deliveries and watches fit its streams": DELIVERIES_PER_PARTICIPANT_COUNT_MAX
+        + WATCHES_PER_PARTICIPANT_COUNT_MAX
+        < STREAMS_PER_CERTIFICATE_COUNT_MAX,
         "a call learns that the journal is slow before its own end": JOURNALING_MS_MAX < TYPED_CALL_MS,
         "a batch learns that the journal is slow before its own end": JOURNALING_MS_MAX < SUBMIT_MS_MAX,
         "LEASE_RENEW_MS * 2 < LEASE_MS": LEASE_RENEW_MS * 2 < LEASE_MS,
