@@ -28,16 +28,16 @@ class _Model(BaseModel):
 class HubKey(_Model):
     """A public key of the hub, where trust in the directory begins."""
 
-    key_id: str = Field(min_length=1)
+    key_id: str = Field(min_length=1, description="as in the hub's directory")
     public_key: str = Field(pattern=r"^04[0-9a-f]{128}$", description="04‖x‖y in hex")
 
 
 class TlsFiles(_Model):
     """The adapter's certificate, and the authority of the gateways' certificates; PEM files."""
 
-    certificate_file: Path
-    private_key_file: Path
-    authority_file: Path
+    certificate_file: Path = Field(description="its DNS name is the participant's in the directory")
+    private_key_file: Path = Field(description="mode 0600")
+    authority_file: Path = Field(description="who issues the gateways' certificates")
 
 
 class HubConnection(_Model):
@@ -52,15 +52,15 @@ class HubConnection(_Model):
 class SigningKey(_Model):
     """The participant's signing key, as `onecard keys new` writes it."""
 
-    file: Path
+    file: Path = Field(description="the encrypted key; mode 0600")
     passphrase_file: Path | None = Field(default=None, description="else the variable ONECARD_KEY_PASSPHRASE")
 
 
 class StoreFiles(_Model):
     """The durable store and the key that its values are sealed with; both are made at the first start."""
 
-    file: Path
-    key_file: Path
+    file: Path = Field(description="a SQLite database, on a local disk")
+    key_file: Path = Field(description="32 random bytes as hex, mode 0600; without it the store cannot be read")
 
 
 class AdapterSettings(BaseSettings):
@@ -70,8 +70,8 @@ class AdapterSettings(BaseSettings):
         env_prefix="ONECARD_ADAPTER_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    participant: str
-    network: str
+    participant: str = Field(description="cn-11 to cn-66, or bank-102 and the like; the profiles' own")
+    network: str = Field(description='the hub\'s: "production", or "test-…" in lower case')
     hub: HubConnection
     signing_key: SigningKey
     store: StoreFiles

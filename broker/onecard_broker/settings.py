@@ -28,14 +28,14 @@ class _Model(BaseModel):
 class EmbeddedLogSettings(_Model):
     """The log on the hub's own PostgreSQL."""
 
-    kind: Literal["embedded"] = "embedded"
+    kind: Literal["embedded"] = Field(default="embedded", description="tables of `database`; for laptops")
     partition_count: int = Field(default=8, ge=1, le=1024, description="fixed for the life of the journal")
 
 
 class KafkaLogSettings(_Model):
     """The log on Kafka."""
 
-    kind: Literal["kafka"]
+    kind: Literal["kafka"] = Field(description="a cluster of brokers")
     partition_count: int = Field(default=96, ge=1, le=1024, description="fixed for the life of the journal")
     kafka: KafkaSettings
 
@@ -43,22 +43,22 @@ class KafkaLogSettings(_Model):
 class SigningKeySettings(_Model):
     """The hub's signing key, as `onecard keys new` writes it."""
 
-    file: Path
+    file: Path = Field(description="the encrypted key; mode 0600")
     passphrase_file: Path | None = Field(default=None, description="else the variable ONECARD_KEY_PASSPHRASE")
 
 
 class TlsSettings(_Model):
     """The gateway's certificate, and the authority of its clients' certificates."""
 
-    certificate_file: Path
-    private_key_file: Path
-    client_authority_file: Path
+    certificate_file: Path = Field(description="PEM, the gateway's certificate and what leads to its authority")
+    private_key_file: Path = Field(description="PEM; mode 0600")
+    client_authority_file: Path = Field(description="PEM, who issues the certificates of participants")
 
 
 class GatewaySettings(_Model):
     """What one gateway listens on."""
 
-    listen: Address
+    listen: Address = Field(description="host:port")
     tls: TlsSettings
     access_log_file: Path | None = Field(
         default=None, description="a JSON line for each read; rotated by the platform; standard error if absent"
@@ -72,7 +72,7 @@ class HubSettings(BaseSettings):
         env_prefix="ONECARD_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    network: str
+    network: str = Field(description='"production", or "test-…" in lower case; participants name the same')
     database: str = Field(description="PostgreSQL connection string")
     log: Annotated[EmbeddedLogSettings | KafkaLogSettings, Field(discriminator="kind")] = EmbeddedLogSettings()
     signing_key: SigningKeySettings

@@ -10,14 +10,19 @@ from types import ModuleType
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from pydantic import BaseModel
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.profiles.models import Profile
+from onecard_adapters.settings import AdapterSettings
 from onecard_broker.domain import card_states, replacement_states, settlement_states
+from onecard_broker.settings import HubSettings
 from onecard_protocol.errors import reason_name, text
 from onecard_protocol.methods import MethodRegistry
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
+SOURCE_ROOTS = ("broker", "adapters", "proto/python/onecard_protocol", "province-stubs")
 PAGES = sorted([*DOCS.rglob("*.md"), *REPOSITORY.glob("*.md")])
 
 
@@ -183,6 +188,25 @@ def test_every_noun_of_the_protocol_stands_in_the_glossary_with_its_chinese_term
     terms = [row for row in rows if row[1].strip() != "中文"]
     assert all(re.search(r"[\u4e00-\u9fff]", row[1]) and row[3].strip() for row in terms)
     assert nouns == {name for row in terms for name in re.findall(r"`(\w+)`", row[2])}
+
+
+@pytest.mark.parametrize("model", [HubSettings, AdapterSettings, Profile])
+def test_every_setting_stands_on_the_page_of_settings(model: type[BaseModel]) -> None:
+    schema = model.model_json_schema()
+    names = {name for one in [schema, *schema["$defs"].values()] for name in one.get("properties", {})}
+    named = set(re.findall(r"^\| `(?:[\w.\[\]]+\.)?(\w+)(?:\[\])?` \|", page("settings.md"), flags=re.MULTILINE))
+    # A profile's roles stand there as the beginning of their settings' names.
+    assert names - {"care", "insured", "card", "bank"} <= named
+
+
+def test_every_variable_that_the_programs_read_stands_there_too() -> None:
+    sources = [path for root in SOURCE_ROOTS for path in (REPOSITORY / root).rglob("*.py")]
+    read = {
+        name for path in sources for name in re.findall(r"ONECARD_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
+    }
+    assert {"ONECARD_CONFIG", "ONECARD_DEBUG"} <= read
+    settings = {"ONECARD_GATEWAY__LISTEN", "ONECARD_ADAPTER_HUB__SERVER_NAME"}
+    assert read - settings <= set(re.findall(r"`(\w+)`", page("settings.md")))
 
 
 def test_every_module_that_the_architecture_names_is_there() -> None:

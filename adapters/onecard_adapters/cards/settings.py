@@ -12,6 +12,7 @@ class CardRole(Strict):
     area: Area
     """The issuer's own area, such as "110000"."""
     code_tables: ProfilePath
+    """Local codes and their national counterparts."""
 
     def tables(self) -> CodeTables:
         """The code tables; CONFIGURATION_INVALID if they do not load."""
@@ -24,6 +25,7 @@ class BankRole(Strict):
     participant: str
     """Whom it signs as, such as "bank-102"."""
     code_tables: ProfilePath
+    """Local codes and their national counterparts."""
 
     def tables(self) -> CodeTables:
         """The code tables; CONFIGURATION_INVALID if they do not load."""

@@ -14,19 +14,25 @@ class KafkaSettings(BaseModel):
     bootstrap_servers: str = Field(min_length=1, description="host:port, several separated by commas")
     topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", description="stands before every topic's name")
 
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ssl_ca_file: Path | None = None
-    ssl_certificate_file: Path | None = None
-    ssl_key_file: Path | None = None
-    ssl_key_password: SecretStr | None = None
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how brokers are spoken to"
+    )
+    ssl_ca_file: Path | None = Field(default=None, description="PEM, who issues the brokers' certificates")
+    ssl_certificate_file: Path | None = Field(default=None, description="PEM, the hub's own, if brokers ask for it")
+    ssl_key_file: Path | None = Field(default=None, description="PEM, its private key")
+    ssl_key_password: SecretStr | None = Field(default=None, description="of an encrypted private key")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="needed by SASL_PLAINTEXT and SASL_SSL, with user and password"
+    )
+    sasl_username: str | None = Field(default=None, description="as brokers know the hub")
+    sasl_password: SecretStr | None = Field(default=None, description="of that user")
 
     replication_factor: int = Field(default=3, ge=1, description="of topics that the exchange creates")
     min_insync_replicas: int = Field(default=2, ge=1, description="of topics that the exchange creates")
     in_flight_bytes_max: int = Field(default=32 * 1024 * 1024, ge=1, description="appends wait beyond this")
-    record_bytes_max: int = Field(default=2 * 1024 * 1024, ge=1024)
+    record_bytes_max: int = Field(
+        default=2 * 1024 * 1024, ge=1024, description="of a record; topics are made to take it"
+    )
     linger_ms: int = Field(
         default=30, ge=0, le=100, description="between a gateway's batches, at least; an idle log sends at once"
     )
