@@ -17,6 +17,7 @@ from onecard_adapters.profiles.models import Profile
 from onecard_adapters.settings import AdapterSettings
 from onecard_broker.domain import card_states, replacement_states, settlement_states
 from onecard_broker.settings import HubSettings
+from onecard_protocol import limits
 from onecard_protocol.errors import reason_name, text
 from onecard_protocol.methods import MethodRegistry
 
@@ -188,6 +189,22 @@ def test_every_noun_of_the_protocol_stands_in_the_glossary_with_its_chinese_term
     terms = [row for row in rows if row[1].strip() != "中文"]
     assert all(re.search(r"[\u4e00-\u9fff]", row[1]) and row[3].strip() for row in terms)
     assert nouns == {name for row in terms for name in re.findall(r"`(\w+)`", row[2])}
+
+
+@pytest.mark.parametrize(
+    ("field", "number"),
+    [
+        ("messages` | [SignedMessage", limits.SUBMIT_BATCH_COUNT_MAX),
+        ("last_number`", limits.READ_OUTPUTS_COUNT_MAX),
+        ("credit_count` | uint32 | Further", limits.DELIVERY_CREDIT_COUNT_MAX),
+        ("lines` | [FeeLine](#onecard.medical.v1.FeeLine), repeated | 1", limits.FEE_LINE_COUNT_MAX),
+        ("prefixes`", limits.CARD_RANGE_COUNT_MAX),
+    ],
+)
+def test_the_page_of_the_protocol_has_the_bounds_that_are_kept(field: str, number: int) -> None:
+    rows = [line for line in page("protocol.md").splitlines() if f"`{field}" in line and line.startswith("| ")]
+    assert rows
+    assert all(re.search(rf"\b{number:,}\b", row) for row in rows)
 
 
 @pytest.mark.parametrize("model", [HubSettings, AdapterSettings, Profile])

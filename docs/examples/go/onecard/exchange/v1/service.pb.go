@@ -27,7 +27,7 @@ const (
 // Messages to submit.
 type SubmitBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most limits.submit_batch_count_max.
+	// At most 512, and 4 MiB together.
 	Messages      []*SignedMessage `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -551,7 +551,7 @@ type DeliverRequest_Opening struct {
 }
 
 type DeliverRequest_CreditCount struct {
-	// Further credit in messages.
+	// Further credit in messages; more than 4,096 in all count as 4,096.
 	CreditCount uint32 `protobuf:"varint,2,opt,name=credit_count,json=creditCount,proto3,oneof"`
 }
 
@@ -963,7 +963,7 @@ type ReadOutputsRequest struct {
 	Partition uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
 	// First number.
 	FirstNumber uint64 `protobuf:"varint,3,opt,name=first_number,json=firstNumber,proto3" json:"first_number,omitempty"`
-	// Last number; at most limits.read_outputs_count_max behind the first.
+	// Last number; a range has at most 512 numbers.
 	LastNumber    uint64 `protobuf:"varint,4,opt,name=last_number,json=lastNumber,proto3" json:"last_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
