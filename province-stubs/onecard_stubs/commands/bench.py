@@ -124,8 +124,12 @@ def settlements(
 
 _KIND_OF_CARD_LOAD: Final = {CardLoad.CHANGES: "cards"}
 _CONCURRENCY_OF_CARD_LOAD: Final = {CardLoad.STATUSES: 16, CardLoad.STATUS: 64}
-
-
+_UNREAD_OF_CARD_LOAD: Final = {
+    CardLoad.STATUSES: ("signing", "rate"),
+    CardLoad.STATUS: ("signing", "rate"),
+    CardLoad.LOSS: ("concurrency",),
+}
+"""Options that say nothing of a load: reads are not signed and go as fast as they are answered, losses by the rate."""
 _OF_THE_LOAD: Final = ("what", "signing", "seconds", "concurrency", "rate")
 
 
@@ -156,6 +160,7 @@ def cards(
             _refuse_given(context, "--registry", "log", "brokers", "drift")
         _run_registry(log, brokers, count, drift=drift, as_json=as_json)
         return
+    _refuse_given(context, f"--what {what.value}", "count", *_UNREAD_OF_CARD_LOAD.get(what, ()))
     kind = _KIND_OF_CARD_LOAD.get(what, what.value)
     at_once = concurrency or _CONCURRENCY_OF_CARD_LOAD.get(what, 4)
     _run(kind, log, brokers, signing, Through.SDK, seconds, at_once, rate, as_json=as_json)

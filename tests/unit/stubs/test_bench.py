@@ -170,6 +170,10 @@ def load_of(*visits: str, unanswered: str = "") -> HospitalLoad:
         ("--drift", "--rate", "0"),
         ("--drift", "--concurrency", "4"),
         ("--drift", "--signing", "single"),
+        ("--count", "1000"),
+        ("--what", "status", "--rate", "5"),
+        ("--what", "statuses", "--signing", "single"),
+        ("--what", "loss", "--concurrency", "2"),
     ],
 )
 def test_an_option_that_would_be_passed_over_is_refused(
@@ -187,7 +191,8 @@ def test_an_option_that_would_be_passed_over_is_refused(
         (("--what", "everyone", "--rate", "300"), "everyone", 4),
         (("--what", "statuses"), "statuses", 16),
         (("--what", "status"), "status", 64),
-        (("--what", "loss", "--concurrency", "2"), "loss", 2),
+        (("--what", "status", "--concurrency", "2"), "status", 2),
+        (("--what", "loss", "--rate", "250", "--signing", "single"), "loss", 4),
     ],
 )
 def test_each_load_of_cards_is_measured_by_its_name(

@@ -16,6 +16,7 @@ class BankCoreSettings(Strict):
     """The bank's core system."""
 
     url: HttpUrl
+    """Where it is called."""
 
 
 class BankAccountsSettings(BankRole):

@@ -16,8 +16,11 @@ class CardOfficeSettings(Strict):
     """The province's card office."""
 
     url: HttpUrl
+    """Where it is called."""
     user: str = Field(min_length=1)
+    """As the office knows the adapter."""
     password: SecretStr
+    """Of that user."""
 
 
 class EnablingSettings(Strict):

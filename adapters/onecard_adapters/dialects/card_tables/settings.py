@@ -38,6 +38,7 @@ class DatabaseSettings(Strict):
     overlap_every_s: int = Field(default=600, ge=1, le=86_400)
     """Pause between two thorough readings; the first is made at the start."""
     page_rows: int = Field(default=500, ge=1, le=5_000)
+    """Rows read at a time."""
 
 
 class CardTablesSettings(CardRole):

@@ -17,6 +17,7 @@ class CoreSettings(Strict):
     """The province's core system, and what differs from one such core to the next."""
 
     url: HttpUrl
+    """Where it is called, as one address for all trades."""
     operation: Operation
     """The sister operation that is written; both are always read."""
     operator_code: Annotated[str, StringConstraints(min_length=1, max_length=20)]
@@ -47,6 +48,7 @@ class _RoleSettings(Strict):
     dialect: Literal["cross-region-xml"]
     core: CoreSettings
     code_tables: ProfilePath
+    """The local codes of each code table, and what they are in the nation's."""
     area: Area
     """The province's own area, six digits; its first two tell own people from others."""
 
@@ -83,4 +85,4 @@ class CrossRegionXmlInsuredSettings(_RoleSettings):
 
     recovery: Literal["query-by-transid", "none"]
     """How the adapter learns after a crash what its last call did: by trade 0708, or not at all, so that a person
-    decides (design.md, section 4, rule 11)."""
+    decides (rule 11)."""

@@ -32,8 +32,11 @@ class ListenSettings(Strict):
     """Where local systems reach the adapter."""
 
     host: str = "127.0.0.1"
+    """Address of this machine that is listened on; 0.0.0.0 is every one."""
     port: int = Field(ge=0, le=65_535)
+    """0: any free one, which the adapter names at its start."""
     path: str = Field(pattern=r"^/")
+    """Where calls are taken, as /fsi; everything else is answered with 404."""
 
 
 class SignInSettings(Strict):
@@ -49,6 +52,7 @@ class CoreSettings(Strict):
     """The province's core system."""
 
     url: HttpUrl
+    """Where it is called, as one address for all trades."""
     receiver_code: str = Field(default="99", max_length=10)
     """recer_sys_code."""
     interface_version: str = Field(default="V1.0", max_length=6)
@@ -63,8 +67,11 @@ class InstitutionSettings(Strict):
     """A medical institution of the province."""
 
     code: InstitutionCode
+    """H (hospital) or P (pharmacy), six digits of area, five of serial."""
     name: str = Field(min_length=1)
+    """Told to insured provinces and the core, whatever a request calls it."""
     area: Area
+    """Six digits of where it stands; a filing must cover it."""
     is_open: bool = True
     """Whether it is open for cross-province settlement (fix_onln_open_flag)."""
 
@@ -80,6 +87,7 @@ class InfnoCareSettings(Strict):
     """What the own core allows where its answer to registration, fee lines, discharge, filing is missing (rule 11): the
     same msgid again, which it answers as before. A profile must say it; a core without it cannot be connected."""
     code_tables: ProfilePath
+    """The local codes of each code table, and what they are in the nation's."""
     area: Area
     """Area of the receiver in inf_refmsgid; its first two digits are the own province."""
     requires_sign_in: bool = True
@@ -110,7 +118,9 @@ class InfnoInsuredSettings(Strict):
     dialect: Literal["infno"]
     core: CoreSettings
     code_tables: ProfilePath
+    """The local codes of each code table, and what they are in the nation's."""
     area: Area
+    """Six digits; the insured area of a person of whom a query names none."""
     organisation_code: str = Field(pattern=r"^[A-Z]\d{11}$")
     """The sender in msgids (12 characters)."""
     recovery: RecoverySettings
