@@ -62,19 +62,19 @@ ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("message show abc", "no message id"),
+        ("message show abc", "no id: 32 hex digits"),
         (f"message show {ID} --raw .", ". is not empty"),
-        (f"message trace {ID} abc", "no message id"),
-        ("card saga zzz", "no message id"),
-        ("card ask-again zzz --cause x", "no message id"),
+        (f"message trace {ID} abc", "no id: 32 hex digits"),
+        ("card saga zzz", "no id: 32 hex digits"),
+        ("card ask-again zzz --cause x", "no id: 32 hex digits"),
         (f"card ask-again {ID} --cause ", "--cause must not be empty"),
         ("card drift cn-99", "'cn-99' is no province's code"),
         ("card cases --reveal", "--reveal needs --reason"),
         ("card show", "--person-number or by --subject"),
         ("card show --subject abc", "64 hex digits"),
         (f"card show --subject {'ab' * 32} --reveal", "--reveal needs --reason"),
-        ("deadletter replay abc --cause x", "no message id"),
-        ("deadletter discard abc --cause x", "no message id"),
+        ("deadletter replay abc --cause x", "no id: 32 hex digits"),
+        ("deadletter discard abc --cause x", "no id: 32 hex digits"),
     ],
 )
 def test_words_that_are_wrong_are_a_wrong_command_line_before_a_configuration_is_read(

@@ -27,10 +27,8 @@ def refuse_with(what: Text, remedy: Text) -> NoReturn:
 
 
 def typed_id(text: str, command: str) -> bytes:
-    """The message id that stands on the command line. Raises Explained where it is none."""
+    """The id that stands on the command line, of a message or a replacement. Raises Explained where it is none."""
     found = id_from_text(text)
     if found is None:
-        refuse(
-            Text(en="This is no message id: 32 hex digits.", zh="不是报文编号：应为 32 位十六进制数。"), "ID", command
-        )
+        refuse(Text(en="This is no id: 32 hex digits.", zh="不是编号：应为 32 位十六进制数。"), "ID", command)
     return found
