@@ -15,9 +15,35 @@ def test_a_number_of_a_person_or_card_is_masked_whole(number: str) -> None:
     assert masked(f"参保人{number}不符") == "参保人***不符"
 
 
-@pytest.mark.parametrize("text", ["已办理2笔", "金额5000.10元", "2024-03-15", "错误码-1234567", "med_type 9901"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "6222 0202 0011 2233 445",
+        "510102 1990 0101 123X",
+        "510102-1990-01-01-123X",
+        "510102 1990-01-01 123X",
+        "６２２２　０２０２　００１１",
+        "510102 **** **** 123X",
+        "EA999 0001",
+    ],
+)
+def test_a_number_is_masked_however_it_is_grouped(number: str) -> None:
+    assert masked(f"参保人{number}不符") == "参保人***不符"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("已办理2笔", "金额5000.10元", "12,345,678.90元", "5000.10 300.20 200.00", "1101,2201", "错误码-1234567"),
+        *("2024-03-15", "2026年11月28日", "2026-11-28 10:30:15.123", "2026-11-28T10:30:15+08:00", "med_type 9901"),
+    ],
+)
 def test_what_a_cashier_needs_stays(text: str) -> None:
     assert masked(text) == text
+
+
+def test_a_code_beside_a_whole_number_stays() -> None:
+    assert masked("-1 51000020170101997X 2304") == "-1 *** 2304"
 
 
 def test_a_number_is_masked_before_the_text_is_cut() -> None:
