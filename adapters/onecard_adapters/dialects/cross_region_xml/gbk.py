@@ -9,6 +9,7 @@ from typing import Final
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard_adapters.dialects.cross_region_xml.safe_xml import form_invalid
+from onecard_adapters.dialects.local_text import masked
 from onecard_protocol.errors import OneCardError
 
 _DECLARED: Final = re.compile(rb"""^\s*<\?xml\b[^>]{0,150}?\bencoding\s*=\s*["']([A-Za-z0-9_.:-]{1,40})["']""")
@@ -40,7 +41,7 @@ def decode(data: bytes, what: str) -> str:
     elif name in {"utf-8", "utf8"}:
         codec = "utf-8"
     else:
-        raise form_invalid(f"{what}: encoding {name!r} is not read here")
+        raise form_invalid(f"{what}: encoding {masked(name)!r} is not read here")
     try:
         return data.removeprefix(_UTF8_BOM).decode(codec)
     except UnicodeDecodeError as error:
