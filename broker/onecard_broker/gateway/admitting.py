@@ -33,6 +33,7 @@ from onecard_broker.admission.times import check_age
 from onecard_broker.directory.model import Directory
 from onecard_broker.gateway.access_log import log_access, log_refused_access
 from onecard_broker.gateway.answers_due import AnswersDue
+from onecard_broker.gateway.code_systems import CodeSystems
 from onecard_broker.gateway.micro_batches import MicroBatches
 from onecard_broker.gateway.readiness import ClockWatch, Readiness
 from onecard_broker.journal import message_record, question_record
@@ -128,6 +129,7 @@ class Admitting:
         self._clock_ms = clock_ms
         self._is_reading = is_reading
         self._answers_due = answers_due
+        self._code_systems = CodeSystems()
         self._stats = stats
         self._verifications: MicroBatches[SignedContent, bool] = MicroBatches(
             verifier.verify_batch,
@@ -183,7 +185,9 @@ class Admitting:
             try:
                 if not next(are_valid):
                     raise wrong_signature()
-                results.append(self._admitted(check_content(outcome, before), before))
+                admission = check_content(outcome, before)
+                self._code_systems.check(outcome.message.header.sender, admission.payload)
+                results.append(self._admitted(admission, before))
             except OneCardError as error:
                 self.note_refusal(error, outcome.message, certificate_names)
                 results.append(error)

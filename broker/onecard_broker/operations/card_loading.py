@@ -37,6 +37,7 @@ from onecard_broker.records.card_copy import (
 )
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import Connection, connect
+from onecard_protocol import limits
 from onecard_protocol.card_snapshot import SnapshotHeader, SnapshotReader, cards_of
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identity import normalise_identity
@@ -110,11 +111,16 @@ class CardLoader:
                     initargs=(self._dsn, self._subject_key, buckets, reader.header.province),
                 ) as pool:
                     statuses = await self._read(pool, reader, spool, loaded)
+                    systems = {pair for piece in statuses for told in piece for pair in (told[:2], told[2:])}
+                    if len(systems) > limits.CARD_CODE_SYSTEMS_PER_SNAPSHOT_COUNT_MAX:
+                        raise OneCardError(
+                            errors_pb2.ERROR_REASON_SNAPSHOT_INVALID,
+                            f"its local statuses name {len(systems)} code systems with their versions, more than"
+                            f" {limits.CARD_CODE_SYSTEMS_PER_SNAPSHOT_COUNT_MAX}",
+                        )
                     registry = CardRegistry()
                     await registry.prepare(connection, range(self._partition_count))
-                    await registry.add_systems(
-                        connection, {pair for piece in statuses for told in piece for pair in (told[:2], told[2:])}
-                    )
+                    await registry.add_systems(connection, systems)
                     numbers = await registry.systems(connection)
                     starts = [
                         [card_start(numbers[told[:2]], numbers[told[2:]]) for told in piece] for piece in statuses
