@@ -9,6 +9,7 @@ by a load, shows when an entry has been remembered for `limits.CARD_REMEMBERED_M
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
@@ -46,14 +47,14 @@ class CardCache:
         places: Places,
         stats: Counter[str],
         *,
-        clock_ms: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
         count_max: int = limits.CARD_CACHE_COUNT_MAX,
     ) -> None:
         """`stats` counts reading of rows and what they were read for."""
         self._reader = reader
         self._places = places
         self._stats = stats
-        self._clock_ms = clock_ms
+        self._monotonic = monotonic
         self._count_max = count_max
         self._standings: OrderedDict[str, Standing] = OrderedDict()
         self._wanted: dict[str, asyncio.Future[None]] = {}
@@ -64,10 +65,10 @@ class CardCache:
     def __len__(self) -> int:
         return len(self._standings)
 
-    def find(self, subject: str, now_ms: int) -> Standing | None:
-        """What is remembered of a person at this moment. On the hot path."""
+    def find(self, subject: str) -> Standing | None:
+        """What is remembered of a person. On the hot path."""
         standing = self._standings.get(subject)
-        if standing is None or standing.read_ms < now_ms - limits.CARD_REMEMBERED_MS_MAX:
+        if standing is None or self._monotonic() - standing.read_s > limits.CARD_REMEMBERED_MS_MAX / 1000:
             return None
         self._standings.move_to_end(subject)
         return standing
@@ -113,13 +114,13 @@ class CardCache:
         while self._wanted:
             subjects = list(self._wanted)[: limits.CARD_ROW_READ_COUNT_MAX]
             self._being_read = {subject: self._wanted.pop(subject) for subject in subjects}
-            read_ms = self._clock_ms()
+            read_s = self._monotonic()
             try:
                 holders = await self._reader.load(
                     [(self._places.partition_of_pseudonym(subject), subject) for subject in subjects]
                 )
                 standings = {
-                    subject: standing_of(holders.get(subject) or Cardholder(subject=subject), read_ms)
+                    subject: standing_of(holders.get(subject) or Cardholder(subject=subject), read_s)
                     for subject in subjects
                 }
             except asyncio.CancelledError:

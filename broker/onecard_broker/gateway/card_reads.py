@@ -137,7 +137,7 @@ class CardReads:
         for _ in range(_LINK_COUNT_MAX):
             if known_ms <= now_ms - limits.CARD_STALE_MS:
                 break
-            standing = self._cache.find(subject, now_ms)
+            standing = self._cache.find(subject)
             if standing is None:
                 missing.add(subject)
                 break

@@ -24,15 +24,15 @@ class Standing:
     by_card: tuple[tuple[CardKey, bytes], ...]
     """The same of each card alone."""
     facts: tuple[CardFacts, ...]
-    read_ms: int
-    """When it was read."""
+    read_s: float
+    """When it was read, by monotonic time."""
 
     def of_card(self, key: CardKey) -> bytes:
         """The field `cards` with one card; empty where the person has none such."""
         return next((content for card, content in self.by_card if card == key), b"")
 
 
-def standing_of(holder: Cardholder, read_ms: int) -> Standing:
+def standing_of(holder: Cardholder, read_s: float) -> Standing:
     """What is remembered of a holder whose rows were read at a time."""
     cards = sorted(holder.cards, key=lambda card: (not card.is_active, -_changed_ms(card)))
     by_card = tuple((card.key, _field(card)) for card in cards)
@@ -41,7 +41,7 @@ def standing_of(holder: Cardholder, read_ms: int) -> Standing:
         all_cards=b"".join(content for _, content in by_card),
         by_card=by_card,
         facts=tuple(map(facts_of, cards)),
-        read_ms=read_ms,
+        read_s=read_s,
     )
 
 

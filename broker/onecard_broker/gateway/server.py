@@ -107,7 +107,7 @@ class Gateway:
         """The log that it appends to."""
         self.submission = Submission(admitting, self._followers, lambda: directory.directory)
         self._typed_calls = TypedCalls(admitting, self._followers, methods)
-        self._cards = CardCache(cardholders, subjects, self.stats, clock_ms=clock_ms)
+        self._cards = CardCache(cardholders, subjects, self.stats)
         self._decisions = Decisions(journal, [self._cards])
         self._reads = Reads(
             {card_reads.PACKAGE: card_reads.CardReads(self._cards, self._decisions, subjects, clock_ms=clock_ms)},

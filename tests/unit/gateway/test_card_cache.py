@@ -17,7 +17,6 @@ from onecard_protocol import limits
 from tests.support.cardholders import FakeCardholders, a_card
 from tests.support.eventually import eventually
 
-NOW_MS = 1_780_000_000_000
 PERSON, OTHER, THIRD = "1" * 64, "2" * 64, "3" * 64
 
 
@@ -35,11 +34,11 @@ def rows() -> FakeCardholders:
 
 
 def new_cache(rows: FakeCardholders, count_max: int = 100) -> CardCache:
-    return CardCache(rows, Places(), Counter(), clock_ms=lambda: NOW_MS, count_max=count_max)
+    return CardCache(rows, Places(), Counter(), count_max=count_max)
 
 
 def state_of(cache: CardCache, subject: str) -> str:
-    standing = cache.find(subject, NOW_MS)
+    standing = cache.find(subject)
     assert standing is not None
     cards = status_pb2.CardAnswer.FromString(standing.all_cards).cards
     return values_pb2.SocialState.Name(cards[0].social_state).removeprefix("SOCIAL_STATE_") if cards else "no card"
@@ -81,8 +80,8 @@ async def test_a_decision_drops_the_person_and_nobody_else(rows: FakeCardholders
 
     cache.drop(PERSON)
 
-    assert cache.find(PERSON, NOW_MS) is None
-    assert cache.find(OTHER, NOW_MS) is not None
+    assert cache.find(PERSON) is None
+    assert cache.find(OTHER) is not None
 
 
 @pytest.mark.parametrize("what", ["drop", "clear"])
@@ -121,22 +120,25 @@ async def test_a_decision_about_another_person_makes_nothing_be_read_again(rows:
 async def test_the_least_recently_asked_for_is_let_go(rows: FakeCardholders) -> None:
     cache = new_cache(rows, count_max=2)
     await cache.read([PERSON, OTHER])
-    assert cache.find(PERSON, NOW_MS)
+    assert cache.find(PERSON)
 
     await cache.read([THIRD])
 
-    assert cache.find(OTHER, NOW_MS) is None
-    assert cache.find(PERSON, NOW_MS) is not None
+    assert cache.find(OTHER) is None
+    assert cache.find(PERSON) is not None
     assert len(cache) == 2
 
 
 async def test_what_no_decision_told_of_shows_after_ten_minutes(rows: FakeCardholders) -> None:
-    cache = new_cache(rows)
+    now_s = 1_000.0
+    cache = CardCache(rows, Places(), Counter(), monotonic=lambda: now_s)
     await cache.read([THIRD])
     rows.put(Cardholder(subject=THIRD, cards=(a_card(3),)))  # By a load.
 
-    assert cache.find(THIRD, NOW_MS + limits.CARD_REMEMBERED_MS_MAX) is not None
-    assert cache.find(THIRD, NOW_MS + limits.CARD_REMEMBERED_MS_MAX + 1) is None
+    now_s += limits.CARD_REMEMBERED_MS_MAX / 1_000
+    assert cache.find(THIRD) is not None
+    now_s += 0.001
+    assert cache.find(THIRD) is None
     await cache.read([THIRD])
     assert state_of(cache, THIRD) == "ACTIVE"
 
@@ -183,7 +185,7 @@ def test_the_card_in_use_comes_first_and_then_the_newest_change() -> None:
         a_card(3, changed_ms=1_000),
     )
 
-    standing = standing_of(Cardholder(subject=PERSON, cards=cards), NOW_MS)
+    standing = standing_of(Cardholder(subject=PERSON, cards=cards), 0.0)
 
     answer = status_pb2.CardAnswer.FromString(standing.all_cards)
     assert [card.card.number for card in answer.cards] == ["A00000003", "A00000002", "A00000001"]

@@ -45,7 +45,7 @@ class Registry:
     def __init__(self) -> None:
         self.rows = FakeCardholders()
         self.ticked = Ticked()
-        self.cache = CardCache(self.rows, SUBJECTS, Counter(), clock_ms=lambda: NOW_MS)
+        self.cache = CardCache(self.rows, SUBJECTS, Counter())
         self.reads = CardReads(self.cache, cast(Decisions, self.ticked), SUBJECTS, clock_ms=lambda: NOW_MS)
         self.access: dict[str, object] = {}
 
