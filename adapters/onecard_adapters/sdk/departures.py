@@ -93,7 +93,8 @@ class Departures:
         """
         now_s = asyncio.get_running_loop().time()
         apart_s = max(self._last_s + _SUBMISSION_PAUSE_S - now_s, 0.0)
-        if waiting_count >= MANY or now_s - self._waiting_since_s >= HELD_S_MAX:
+        left_s = self._waiting_since_s + HELD_S_MAX - now_s
+        if waiting_count >= MANY or left_s <= 0:
             return apart_s
         surely_s, mostly_s, barely_s = (appends.next_s - lead_s for lead_s in appends.leads_s)
         departures = [(surely_s, barely_s), (mostly_s, barely_s)]
@@ -106,9 +107,9 @@ class Departures:
                 return apart_s
         for departure_s, too_late_s in departures:
             if now_s < departure_s:
-                return departure_s - now_s
+                return min(departure_s - now_s, left_s)
             if self._last_s < departure_s - TICK_S and now_s < too_late_s:
                 return 0.0
         if is_any_asked and now_s < appends.next_s + _TELLING_S:
-            return appends.next_s + _TELLING_S - now_s
+            return min(appends.next_s + _TELLING_S - now_s, left_s)
         return apart_s

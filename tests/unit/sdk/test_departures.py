@@ -225,6 +225,23 @@ def test_answers_leave_when_no_other_is_in_the_making_or_when_they_must(
     assert leaves_in == pytest.approx(leaves_in_ms, abs=0.01)
 
 
+@pytest.mark.parametrize("waited_ms", [100, 185, 199])
+@pytest.mark.parametrize("making_count", [None, 3])
+def test_nothing_is_held_longer_whatever_gateways_tell(
+    clock: Clock, waited_ms: float, making_count: int | None
+) -> None:
+    appends, departures = Appends(), Departures()
+    departures.begin_waiting()
+    clock.now_ms += waited_ms
+    appends.told(60_000, 1, clock.now_ms / 1_000 - 0.005, holding_ms=60_000)
+    if making_count:
+        appends.next_s = clock.now_ms / 1_000  # It appends now, and waits for answers of ours.
+
+    more_ms = next_in_ms(departures, appends, is_any_asked=True, making_count=making_count)
+
+    assert waited_ms + more_ms == pytest.approx(1_000 * HELD_S_MAX, abs=0.01)
+
+
 def test_where_the_gateway_does_not_wait_for_them_answers_leave_with_the_rest(clock: Clock) -> None:
     appends, departures = Appends(), Departures()
     appends.told(50, 1, clock.now_ms / 1_000 - 0.005, holding_ms=15)
