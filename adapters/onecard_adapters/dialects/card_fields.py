@@ -83,11 +83,10 @@ HOLDER: Final = FieldMap(
 
 
 def load_tables(file: Path) -> CodeTables:
-    """A card office's tables over the shared ones. Raises CONFIGURATION_INVALID; a table that is missing is named."""
+    """A card office's tables over the shared ones. CONFIGURATION_INVALID names all that are missing."""
     own, shared = CodeTables.load(file), CodeTables.load(SHARED_TABLES)
     tables = CodeTables(own.version, {**{name: shared[name] for name in shared}, **{name: own[name] for name in own}})
-    for name in NEEDED_TABLES:
-        tables[name]
+    tables.require(NEEDED_TABLES)
     return tables
 
 

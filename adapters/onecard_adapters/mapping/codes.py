@@ -4,19 +4,23 @@ Owns loading and checking of the versioned YAML files. A code that stands in no 
 and version, never a blank and never passed on as it is: the same digits mean other things elsewhere (domain.md 0.1).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard.exchange.v1.values_pb2 import CodedValue
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.errors import OneCardError, Violation
 from onecard_protocol.settings_file import read_settings, violations_of
 
 # A longer "code" may be a personal number that a client put into the wrong field: errors do not show it.
 _SHOWN_CHARACTERS_MAX = 8
+# What is wrong in one file, told at once.
+_TOLD_COUNT_MAX = 50
+_SIDES: Final = {"national": "国家", "local": "本地"}
 
 
 class _EntryModel(BaseModel):
@@ -112,27 +116,40 @@ class CodeTables:
         self._tables = dict(tables)
 
     def __getitem__(self, name: str) -> CodeTable:
-        table = self._tables.get(name)
-        if table is None:
-            raise OneCardError(
-                ErrorReason.ERROR_REASON_CONFIGURATION_INVALID, f"code tables {self.version} have no table {name!r}"
-            )
-        return table
+        if name not in self._tables:
+            self.require([name])
+        return self._tables[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tables)
 
+    def require(self, names: Iterable[str]) -> None:
+        """Raise CONFIGURATION_INVALID that names all of these tables that are missing."""
+        missing = ", ".join(name for name in names if name not in self._tables)
+        if missing:
+            raise OneCardError(
+                ErrorReason.ERROR_REASON_CONFIGURATION_INVALID,
+                f"code tables {self.version} have no table {missing} / 代码表 {self.version} 缺少：{missing}",
+            )
+
     @classmethod
     def load(cls, path: Path) -> "CodeTables":
-        """Read and check one YAML file; CONFIGURATION_INVALID names the file, the table and what is wrong."""
+        """Read and check one YAML file; CONFIGURATION_INVALID names the file and all that is wrong in it, by place."""
         content = read_settings(path)
+        wrong = list(_twice(content))
         try:
             model = _FileModel.model_validate(content)
         except ValidationError as error:
-            # One of them: a column of unquoted codes is wrong in each line.
-            place, words = violations_of(_FileModel, error)[0]
-            raise _invalid(path, f"{place}: {words} (write codes in quotes)") from None
-        return cls(model.version, {name: _table(path, name, model.version, t) for name, t in model.tables.items()})
+            wrong = [*violations_of(_FileModel, error), *wrong]
+        if wrong:
+            if (more := len(wrong) - _TOLD_COUNT_MAX) > 0:  # A column of unquoted codes is wrong in each line.
+                wrong[_TOLD_COUNT_MAX:] = [("more of them / 其余", str(more))]
+            raise OneCardError(
+                ErrorReason.ERROR_REASON_CONFIGURATION_INVALID,
+                f"code tables {path} are not valid / 代码表有误",
+                violations=wrong,
+            )
+        return cls(model.version, {name: _table(name, model.version, t) for name, t in model.tables.items()})
 
 
 def _copy(coded: CodedValue) -> CodedValue:
@@ -141,7 +158,7 @@ def _copy(coded: CodedValue) -> CodedValue:
     return copy
 
 
-def _table(path: Path, name: str, version: str, model: _TableModel) -> CodeTable:
+def _table(name: str, version: str, model: _TableModel) -> CodeTable:
     by_local: dict[str, CodeEntry] = {}
     by_national: dict[str, CodeEntry] = {}
     for item in model.codes:
@@ -152,13 +169,8 @@ def _table(path: Path, name: str, version: str, model: _TableModel) -> CodeTable
             coded=CodedValue(system=model.system, version=model.system_version, code=item.national),
             attributes=dict(item.attributes),
         )
-        if entry.national in by_national:
-            raise _invalid(path, f"table {name}: national code {entry.national!r} stands twice")
         by_national[entry.national] = entry
-        for local in entry.local:
-            if local in by_local:
-                raise _invalid(path, f"table {name}: local code {local!r} stands twice")
-            by_local[local] = entry
+        by_local.update(dict.fromkeys(entry.local, entry))
     return CodeTable(
         name=name,
         version=version,
@@ -169,5 +181,19 @@ def _table(path: Path, name: str, version: str, model: _TableModel) -> CodeTable
     )
 
 
-def _invalid(path: Path, problem: str) -> OneCardError:
-    return OneCardError(ErrorReason.ERROR_REASON_CONFIGURATION_INVALID, f"code tables {path}: {problem}")
+def _twice(content: Mapping[str, Any]) -> Iterator[Violation]:
+    """The codes that stand twice in a table, wherever its form lets them be seen: form is checked beside."""
+    tables = content.get("tables")
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        items = table.get("codes") if isinstance(table, dict) else None
+        seen: set[tuple[str, object]] = set()
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            national = item.get("national") if isinstance(item, dict) else None
+            local = item.get("local") or [national] if isinstance(item, dict) else []
+            codes = [("national", national), *(("local", code) for code in (local if isinstance(local, list) else ()))]
+            for side, code in codes:
+                if isinstance(code, str) and (side, code) in seen:
+                    words = f"{side} code {code!r} stands twice / {_SIDES[side]}代码 {code!r} 重复"
+                    yield f"tables.{name}.codes.{index}", words
+                elif isinstance(code, str):
+                    seen.add((side, code))

@@ -71,8 +71,12 @@ def violations_of(model: type[BaseModel], error: ValidationError) -> list[Violat
                 words = _unknown(steps[-1], holder)
             case "model_type":
                 words = _HOLDS_NONE
-            case _:
+            case "string_type":
+                words = "is no text; a number is one in quotes / 不是文本；数字须加引号"
+            case "value_error":
                 words = details["msg"].removeprefix("Value error, ")  # What a model says itself.
+            case _:
+                words = f"{details['msg']} / 取值不符合要求"
         found.append((".".join(steps) or "the file", words))
     return found
 

@@ -67,10 +67,15 @@ def test_the_same_digits_of_another_system_or_version_are_another_code(tmp_path:
     [
         (('"90"', '"01"'), "national code '01' stands twice"),
         (('{national: "90"}', '{national: "90", local: ["1"]}'), "local code '1' stands twice"),
-        (('"90"', "90"), "write codes in quotes"),
+        (
+            ('"90"', "90"),
+            r"tables\.psn_cert_type\.codes\.1\.national: is no text; a number is one in quotes / 不是文本",
+        ),
         (("codes:", "kodes:"), r"tables\.psn_cert_type\.codes: is missing"),
         (('version: "2024.1"', ""), "version"),
         ((_FILE, ""), "holds no settings"),
+        (("codes:", "codes: 5\n    kodes:"), "valid list / 取值不符合要求"),
+        (("tables:", "tables: [x]\nothers:"), "valid dictionary / 取值不符合要求"),
     ],
 )
 def test_a_table_that_contradicts_itself_does_not_load(tmp_path: Path, change: tuple[str, str], problem: str) -> None:
@@ -80,7 +85,46 @@ def test_a_table_that_contradicts_itself_does_not_load(tmp_path: Path, change: t
 
 
 def test_a_missing_table_or_file_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(OneCardError, match="no table 'insutype'"):
+    with pytest.raises(OneCardError, match="no table insutype / "):
         _tables(tmp_path)["insutype"]
     with pytest.raises(OneCardError, match=r"absent\.yaml"):
         CodeTables.load(tmp_path / "absent.yaml")
+
+
+def test_all_that_is_wrong_is_told_at_once_in_both_languages(tmp_path: Path) -> None:
+    text = (
+        _FILE
+        + """      - {national: 7}
+      - {national: "90", local: ["1", "1"]}
+  gend:
+    system: nhsa.gend
+    codes: [{national: "1", local: "1"}, x]
+"""
+    )
+
+    with pytest.raises(OneCardError) as refused:
+        _tables(tmp_path, text)
+
+    assert refused.value.detail.endswith("codes.yaml are not valid / 代码表有误")
+    told = dict(refused.value.violations)
+    assert told.pop("tables.psn_cert_type.codes.2.national").endswith("/ 不是文本；数字须加引号")
+    assert told.pop("tables.gend.system_version") == "is missing / 缺失"
+    assert told.pop("tables.gend.codes.0.local").endswith("/ 取值不符合要求")
+    assert told.pop("tables.gend.codes.1") == "holds no settings / 没有配置项"
+    assert told == {"tables.psn_cert_type.codes.3": "local code '1' stands twice / 本地代码 '1' 重复"}
+    assert ("tables.psn_cert_type.codes.3", "national code '90' stands twice / 国家代码 '90' 重复") in (
+        refused.value.violations
+    )
+
+
+def test_of_very_many_the_rest_is_counted(tmp_path: Path) -> None:
+    with pytest.raises(OneCardError) as refused:
+        _tables(tmp_path, _FILE + "".join(f"      - {{national: {code}}}\n" for code in range(100, 200)))
+
+    assert len(refused.value.violations) == 51
+    assert refused.value.violations[-1] == ("more of them / 其余", "50")
+
+
+def test_all_tables_that_are_missing_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OneCardError, match=r"no table gend, naty / 代码表 2024\.1 缺少：gend, naty"):
+        _tables(tmp_path).require(["psn_cert_type", "gend", "naty"])

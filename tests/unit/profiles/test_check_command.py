@@ -175,7 +175,7 @@ def test_a_local_code_of_two_national_ones_is_refused_by_its_name(check: Check, 
     ended = check(copy.write())
 
     assert ended.code == ExitCode.NOT_SET_UP
-    assert "table gend: local code '2' stands twice" in ended.errors
+    assert "tables.gend.codes.1: local code '2' stands twice" in ended.errors
 
 
 def configuration(folder: Path, *profiles: Path, participant: str = "cn-44") -> Path:

@@ -27,8 +27,7 @@ class BankAccountsSettings(BankRole):
     core: BankCoreSettings
 
     def tables(self) -> CodeTables:
-        """The code tables; CONFIGURATION_INVALID if they do not load, or one is missing."""
+        """The code tables; CONFIGURATION_INVALID if they do not load, or some are missing."""
         tables = CodeTables.load(self.code_tables)
-        for name in BANK_TABLES:
-            tables[name]
+        tables.require(BANK_TABLES)
         return tables

@@ -63,6 +63,7 @@ class CardTablesSettings(CardRole):
             raise OneCardError(
                 errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
                 f"code tables {self.code_tables}: table {PROCESS} holds numbers under {MADE} and {NO_CARD}; wrong or"
-                f" missing: {', '.join(wrong)}",
+                f" missing: {(names := ', '.join(wrong))} / 代码表 {PROCESS} 应只在 {MADE} 和 {NO_CARD} 下列数字；"
+                f"有误或缺少：{names}",
             )
         return tables
