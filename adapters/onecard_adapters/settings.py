@@ -81,21 +81,27 @@ class AdapterSettings(BaseSettings):
     @classmethod
     def _participant(cls, value: str) -> str:
         if ParticipantId(value) not in PROVINCES | BANKS:
-            raise ValueError("is a province, cn-11 to cn-66, or a bank, bank-102 and the like")
+            raise ValueError(
+                "is a province, cn-11 to cn-66, or a bank, bank-102 and the like"
+                " / 应为省（cn-11 至 cn-66）或银行（如 bank-102）"
+            )
         return value
 
     @pydantic.field_validator("network")
     @classmethod
     def _network(cls, value: str) -> str:
         if not is_network(value):
-            raise ValueError('is "production" or "test-…" in lower case')
+            raise ValueError('is "production" or "test-…" in lower case / 应为 production 或小写的 test-…')
         return value
 
     @pydantic.model_validator(mode="after")
     def _tls(self) -> Self:
         is_test = self.network != "production" and all(_is_loopback(address) for address in self.hub.gateways)
         if self.hub.tls is None and not is_test:
-            raise ValueError("hub.tls may be absent only in a test network whose gateways are on loopback")
+            raise ValueError(
+                "hub.tls may be absent only in a test network whose gateways are on loopback"
+                " / 仅在测试网络且网关位于本机回环地址时可省略 hub.tls"
+            )
         return self
 
     @classmethod

@@ -89,7 +89,8 @@ def hub_signer(settings: HubSettings) -> EngineSigner:
     if passphrase is None:
         raise OneCardError(
             errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-            "no passphrase for the signing key: set signing_key.passphrase_file or ONECARD_KEY_PASSPHRASE",
+            "no passphrase for the signing key: set signing_key.passphrase_file or ONECARD_KEY_PASSPHRASE"
+            " / 缺少签名密钥的口令：请设置 signing_key.passphrase_file 或 ONECARD_KEY_PASSPHRASE",
         )
     return load_signer(settings.signing_key.file, passphrase, native_engine())
 
@@ -199,19 +200,22 @@ def read_subject_key(file: Path) -> bytes:
         if file.stat().st_mode & 0o077:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-                f"the subject key {file} may be read by others than its owner; run: chmod 600 {file}",
+                f"the subject key {file} may be read by others than its owner; run: chmod 600 {file}"
+                " / 该文件可被他人读取，请执行 chmod 600",
             )
         key = bytes.fromhex(file.read_text(encoding="ascii").strip())
     except OSError as error:
         raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"the subject key {file} cannot be read: {error.strerror}"
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            f"the subject key {file} cannot be read: {error.strerror} / 假名密钥文件无法读取",
         ) from None
     except ValueError:
         key = b""
     if len(key) != SUBJECT_KEY_BYTES:
         raise OneCardError(
             errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-            f"the subject key {file} is not {SUBJECT_KEY_BYTES * 2} hex digits; `onecard hub subject-key` makes one",
+            f"the subject key {file} is not {SUBJECT_KEY_BYTES * 2} hex digits; `onecard hub subject-key` makes one"
+            f" / 应为 {SUBJECT_KEY_BYTES * 2} 位十六进制，可用 `onecard hub subject-key` 生成",
         )
     return key
 
@@ -222,7 +226,7 @@ def create_subject_key(file: Path) -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} cannot be made: {error.strerror}"
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} cannot be made: {error.strerror} / 无法创建"
         ) from None
     with open(descriptor, "w", encoding="ascii") as opened:
         opened.write(secrets.token_hex(SUBJECT_KEY_BYTES) + "\n")

@@ -83,7 +83,7 @@ class HubSettings(BaseSettings):
     @classmethod
     def _network(cls, value: str) -> str:
         if not is_network(value):
-            raise ValueError('is "production" or "test-…" in lower case')
+            raise ValueError('is "production" or "test-…" in lower case / 应为 production 或小写的 test-…')
         return value
 
     @classmethod

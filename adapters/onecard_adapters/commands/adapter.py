@@ -99,7 +99,7 @@ def _profile_files(file: Path) -> tuple[Path, ...]:
         return (file,)
     settings = load_adapter_settings(file)
     if not settings.profile_files:
-        raise invalid_configuration(f"{file} names no profile_files")
+        raise invalid_configuration(f"{file} names no profile_files / 未填写 profile_files")
     load_profiles(settings)
     return settings.profile_files
 

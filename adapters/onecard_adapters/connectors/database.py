@@ -67,7 +67,8 @@ class Database:
             )
         except (sqlalchemy.exc.ArgumentError, ImportError) as error:
             raise OneCardError(
-                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"database.url is not usable: {type(error).__name__}"
+                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+                f"database.url is not usable: {type(error).__name__} / database.url 无法使用",
             ) from None
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="database")
 

@@ -156,7 +156,8 @@ class LocalHttpServers:
         routes = self._routes.setdefault((host, port), {})
         if path in routes:
             raise OneCardError(
-                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"two roles listen at {host}:{port}{path}"
+                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+                f"two roles listen at {host}:{port}{path} / 两个角色监听同一地址",
             )
         routes[path] = handler
 
@@ -180,9 +181,15 @@ class LocalHttpServers:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> OneCardError:
     if error.errno == errno.EADDRINUSE:
-        problem = f"port {port} of {host} is taken by another program: stop that program or choose another port"
+        problem = (
+            f"port {port} of {host} is taken by another program: stop that program or choose another port"
+            " / 端口已被其他程序占用，请停止该程序或改用其他端口"
+        )
     else:
-        problem = f"cannot listen on {host}:{port} ({error.strerror}): choose an address of this machine"
+        problem = (
+            f"cannot listen on {host}:{port} ({error.strerror}): choose an address of this machine"
+            " / 无法监听，请填写本机的地址"
+        )
     return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, problem)
 
 

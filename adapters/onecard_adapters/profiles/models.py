@@ -57,24 +57,32 @@ class Profile(Strict):
         roles = [role for role in (self.care, self.insured, self.card) if role is not None]
         if self.bank is not None:
             if roles or self.province:
-                raise ValueError("a bank's profile has neither a province nor another role")
+                raise ValueError(
+                    "a bank's profile has neither a province nor another role / 银行的配置不得含 province 或其他角色"
+                )
             if self.bank.participant not in BANKS:
-                raise ValueError(f"bank.participant {self.bank.participant!r} is no participant, such as bank-102")
+                raise ValueError(
+                    f"bank.participant {self.bank.participant!r} is no participant, such as bank-102"
+                    " / 不是参与方，应如 bank-102"
+                )
             return self
         if self.province not in PROVINCES:
-            raise ValueError(f"province {self.province!r} is no participant, such as cn-44")
+            raise ValueError(f"province {self.province!r} is no participant, such as cn-44 / 不是参与方，应如 cn-44")
         if not roles:
-            raise ValueError("care, insured, card or bank must be there: a profile without a role serves nobody")
+            raise ValueError(
+                "care, insured, card or bank must be there: a profile without a role serves nobody"
+                " / 至少须有 care、insured、card、bank 之一"
+            )
         areas = [role.area for role in roles]
         areas += [item.area for item in self.care.institutions] if self.care is not None else []
         foreign = sorted({area for area in areas if participant_of_area(area) != self.province})
         if foreign:
-            raise ValueError(f"areas outside {self.province}: {', '.join(foreign)}")
+            raise ValueError(f"areas outside {self.province}: {', '.join(foreign)} / 存在本省以外的区划")
         if self.care is not None:
             codes = [item.code for item in self.care.institutions]
             double = sorted({code for code in codes if codes.count(code) > 1})
             if double:
-                raise ValueError(f"institutions that stand twice: {', '.join(double)}")
+                raise ValueError(f"institutions that stand twice: {', '.join(double)} / 机构重复")
         return self
 
 

@@ -141,11 +141,18 @@ def load_profiles(settings: AdapterSettings) -> list[Profile]:
     if foreign:
         raise invalid_configuration(
             f"profiles of {', '.join(foreign)}: this adapter signs as {settings.participant} and serves no other"
+            f" / 本适配器以 {settings.participant} 签名，不能为其他参与方服务"
         )
     if sum(profile.insured is not None for profile in profiles) > 1:
-        raise invalid_configuration("two profiles have the insured role: one core answers for a province")
+        raise invalid_configuration(
+            "two profiles have the insured role: one core answers for a province"
+            " / 两个配置都有参保地角色：一个省只能由一个核心系统应答"
+        )
     if sum(profile.card is not None or profile.bank is not None for profile in profiles) > 1:
-        raise invalid_configuration("two profiles tell of cards: one desk counts a participant's versions")
+        raise invalid_configuration(
+            "two profiles tell of cards: one desk counts a participant's versions"
+            " / 两个配置都上报卡信息：一个参与方的版本只能由一处编号"
+        )
     return profiles
 
 

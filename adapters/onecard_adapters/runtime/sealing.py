@@ -85,14 +85,22 @@ def load_sealer(key_file: Path, store_path: Path) -> Sealer:
     """
     if not key_file.exists():
         if store_path.exists():
-            raise _invalid(f"the store {store_path} exists, its key file {key_file} does not: restore the key file")
+            raise _invalid(
+                f"the store {store_path} exists, its key file {key_file} does not: restore the key file"
+                " / 存储文件在而密钥文件不在，请恢复密钥文件"
+            )
         _create(key_file)
     if key_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise _invalid(f"{key_file} may be read by others: chmod 600 {key_file}")
+        raise _invalid(
+            f"{key_file} may be read by others: chmod 600 {key_file} / 密钥文件可被他人读取，请执行 chmod 600"
+        )
     try:
         return Sealer(bytes.fromhex(key_file.read_text(encoding="ascii").strip()))
     except ValueError:
-        raise _invalid(f"{key_file} holds no key of {2 * MASTER_KEY_BYTES} hex digits") from None
+        raise _invalid(
+            f"{key_file} holds no key of {2 * MASTER_KEY_BYTES} hex digits"
+            f" / 文件中不是 {2 * MASTER_KEY_BYTES} 位十六进制的密钥"
+        ) from None
 
 
 def _create(key_file: Path) -> None:
@@ -100,7 +108,9 @@ def _create(key_file: Path) -> None:
         key_file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise _invalid(f"the store's key file {key_file} cannot be written: {error.strerror}") from error
+        raise _invalid(
+            f"the store's key file {key_file} cannot be written: {error.strerror} / 密钥文件无法写入"
+        ) from error
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(os.urandom(MASTER_KEY_BYTES).hex() + "\n")
         file.flush()

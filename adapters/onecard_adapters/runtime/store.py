@@ -355,12 +355,17 @@ def read_store(path: Path) -> Iterator[sqlite3.Connection]:
     Raises OneCardError: CONFIGURATION_INVALID if there is no store of this release, STORE_TOO_NEW.
     """
     if not path.exists():
-        raise _invalid(f"there is no store {path}: the adapter was never run on it")
+        raise _invalid(
+            f"there is no store {path}: the adapter was never run on it / 没有该存储文件：适配器尚未在此运行过"
+        )
     with _explained(path), contextlib.closing(_open(path)) as connection:
         connection.execute("PRAGMA query_only=ON")
         version = _checked_version(connection, path)
         if version != SCHEMA_VERSION:
-            raise _invalid(f"{path} has schema {version}: run the adapter of this release on it once")
+            raise _invalid(
+                f"{path} has schema {version}: run the adapter of this release on it once"
+                " / 存储为旧版结构，请先用本版适配器运行一次"
+            )
         yield connection
 
 
@@ -391,9 +396,10 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise _invalid(
             f"the store {path} cannot be used ({error}): is another adapter running on it, is its folder writable?"
+            " / 存储无法使用：是否有另一个适配器正在使用，目录是否可写"
         ) from error
     except sqlite3.DatabaseError as error:
-        raise _invalid(f"{path} is no adapter's store: {error}") from error
+        raise _invalid(f"{path} is no adapter's store: {error} / 该文件不是适配器的存储") from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -414,7 +420,8 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
     if version > SCHEMA_VERSION:
         raise OneCardError(
             errors_pb2.ERROR_REASON_STORE_TOO_NEW,
-            f"{path} has schema {version}, this program knows {SCHEMA_VERSION}",
+            f"{path} has schema {version}, this program knows {SCHEMA_VERSION}"
+            f" / 存储结构版本为 {version}，本程序支持到 {SCHEMA_VERSION}",
         )
     return version
 

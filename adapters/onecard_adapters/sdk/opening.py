@@ -43,10 +43,16 @@ def signatures_of(settings: AdapterSettings) -> Signatures:
     file = settings.signing_key.file
     passphrase = find_passphrase(settings.signing_key.passphrase_file, os.environ)
     if passphrase is None:
-        raise invalid_configuration(f"no passphrase: set signing_key.passphrase_file or {PASSPHRASE_VARIABLE}")
+        raise invalid_configuration(
+            f"no passphrase: set signing_key.passphrase_file or {PASSPHRASE_VARIABLE}"
+            f" / 缺少口令：请设置 signing_key.passphrase_file 或 {PASSPHRASE_VARIABLE}"
+        )
     owner = read_key_file(file).participant
     if owner != settings.participant:
-        raise invalid_configuration(f"{file} is a key of {owner}, this adapter is {settings.participant}")
+        raise invalid_configuration(
+            f"{file} is a key of {owner}, this adapter is {settings.participant}"
+            f" / 该密钥属于 {owner}，本适配器是 {settings.participant}"
+        )
     return Signatures(signer=load_signer(file, passphrase, engine), engine=engine)
 
 
@@ -62,4 +68,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise invalid_configuration(f"{path} cannot be read: {error.strerror}") from None
+        raise invalid_configuration(f"{path} cannot be read: {error.strerror} / 无法读取") from None

@@ -154,7 +154,10 @@ def find_saga(settings: HubSettings, wanted: bytes) -> tuple[Cardholder, Replace
         raise Explained(
             Explanation(
                 what=Text(en="There is no replacement with this id.", zh="没有该编号的换卡业务。"),
-                why=(f"id {id_text(wanted)}", "it is the id of the message that enabled the new card"),
+                why=(
+                    f"id {id_text(wanted)}",
+                    "it is the id of the message that enabled the new card / 编号应为启用新卡的那条报文的编号",
+                ),
                 remedy=Text(
                     en="`onecard card show` lists a person's replacements.",
                     zh="`onecard card show` 可列出人员的换卡业务。",

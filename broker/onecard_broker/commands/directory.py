@@ -192,4 +192,6 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} cannot be read: {cause}") from None
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{file} cannot be read: {cause} / 无法读取"
+        ) from None

@@ -238,7 +238,8 @@ async def _find(reader: StoryReader, message_id: bytes, sender: str, command: st
                 what=Text(en="The hub knows no message with this id.", zh="枢纽中没有该编号的报文。"),
                 why=(
                     f"id {id_text(message_id)}",
-                    "it was never admitted here, or is older than what the hub keeps (inboxes 7 days, outputs 30)",
+                    "it was never admitted here, or is older than what the hub keeps: inboxes 7 days, outputs 30",
+                    "从未在此受理，或已超过保存期限：收件箱 7 天，输出 30 天",
                 ),
                 remedy=Text(
                     en="See `onecard message list`, or ask the sender's adapter whether it was sent.",

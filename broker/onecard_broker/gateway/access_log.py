@@ -45,7 +45,8 @@ def write_access_log(file: Path | None) -> None:
         )
     except OSError as error:
         raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"the access log {file} cannot be written: {error.strerror}"
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            f"the access log {file} cannot be written: {error.strerror} / 访问日志无法写入",
         ) from None
     handler.setFormatter(logging.Formatter("%(message)s"))
     for before in list(access_log.handlers):

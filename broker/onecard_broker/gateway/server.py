@@ -253,7 +253,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{path} cannot be read: {error.strerror}"
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{path} cannot be read: {error.strerror} / 无法读取"
         ) from None
 
 

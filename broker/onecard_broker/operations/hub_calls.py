@@ -46,7 +46,10 @@ def open_channel(address: str, tls: TlsSettings, *, server_name: str = "") -> gr
         .value.get_values_for_type(x509.DNSName)
     )
     if not names:
-        raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, "the hub's certificate bears no DNS name")
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            "the hub's certificate bears no DNS name / 枢纽证书中没有 DNS 名称",
+        )
     credentials = grpc.ssl_channel_credentials(
         root_certificates=tls.client_authority_file.read_bytes() + b"\n" + certificate,
         private_key=tls.private_key_file.read_bytes(),

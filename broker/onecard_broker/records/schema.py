@@ -54,7 +54,8 @@ def check(dsn: str) -> None:
         if connection.execute("SELECT to_regclass('schema_use')").fetchone() == (None,):
             raise OneCardError(
                 errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-                "the database has no schema of the exchange; run `onecard hub migrate`",
+                "the database has no schema of the exchange; run `onecard hub migrate`"
+                " / 数据库中没有交换平台的表，请先执行 `onecard hub migrate`",
             )
     _refuse_newer(dsn)
 
@@ -67,7 +68,8 @@ def _refuse_newer(dsn: str) -> None:
     if row is not None and row[0] > PROGRAM_GENERATION:
         raise OneCardError(
             errors_pb2.ERROR_REASON_STORE_TOO_NEW,
-            f"the schema needs program generation {row[0]} or newer, this one is {PROGRAM_GENERATION}",
+            f"the schema needs program generation {row[0]} or newer, this one is {PROGRAM_GENERATION}"
+            f" / 数据库结构需要第 {row[0]} 代或更新的程序，本程序为第 {PROGRAM_GENERATION} 代",
         )
 
 

@@ -73,7 +73,11 @@ class RunningCountry:
                 return
         except psutil.NoSuchProcess:
             pass
-        raise _runs_not(self.directory, f"its `onecard dev up` (process {self.owner_id}) has ended")
+        raise _runs_not(
+            self.directory,
+            f"its `onecard dev up` (process {self.owner_id}) has ended"
+            f" / 启动它的 `onecard dev up`（进程 {self.owner_id}）已退出",
+        )
 
 
 def _runs_not(directory: Path, why: str) -> Explained:

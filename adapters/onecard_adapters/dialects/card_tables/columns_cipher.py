@@ -35,7 +35,8 @@ class ColumnsCipher:
         except (OSError, ValueError) as error:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-                f"database.key_file {file} holds no SM4 key of 32 hex digits: {type(error).__name__}",
+                f"database.key_file {file} holds no SM4 key of 32 hex digits: {type(error).__name__}"
+                " / 文件中不是 32 位十六进制的 SM4 密钥",
             ) from None
 
     def encrypt(self, text: str) -> str:

@@ -36,7 +36,7 @@ class CoreSettings(Strict):
         known = {item.name.removeprefix("ERROR_REASON_") for item in ErrorReason.DESCRIPTOR.values}
         unknown = sorted(set(value.values()) - known)
         if unknown:
-            raise ValueError(f"no such reason in the catalogue: {', '.join(unknown)}")
+            raise ValueError(f"no such reason in the catalogue: {', '.join(unknown)} / 错误目录中没有该原因")
         return value
 
     def reason_of(self, error_code: int) -> int:

@@ -57,7 +57,8 @@ def _ask_for_new_passphrase() -> str:
     if not sys.stdin.isatty():
         raise OneCardError(
             errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-            f"no passphrase: give --passphrase-file or set {PASSPHRASE_VARIABLE}; there is no terminal to ask at",
+            f"no passphrase: give --passphrase-file or set {PASSPHRASE_VARIABLE}; there is no terminal to ask at"
+            f" / 缺少口令：请用 --passphrase-file 或 {PASSPHRASE_VARIABLE} 给出，当前没有终端可询问",
         )
     passphrase: str = typer.prompt("Passphrase of the new key", hide_input=True, confirmation_prompt=True)
     return passphrase

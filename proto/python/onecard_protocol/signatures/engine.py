@@ -58,7 +58,8 @@ def native_engine() -> Engine:
         raise OneCardError(
             errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
             "the native SM2 engine is missing: install the wheel tongsuopy (Linux x86-64, macOS, Windows); "
-            "the hub does not start without it",
+            "the hub does not start without it"
+            " / 缺少国密 SM2 引擎：请安装 tongsuopy，否则枢纽不能启动",
         )
     from onecard_protocol.signatures.native import NativeEngine
 

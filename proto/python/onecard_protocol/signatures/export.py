@@ -52,7 +52,8 @@ def write_verification_files(
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(directory.iterdir()):
         raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{directory} is not empty; name a new or an empty directory"
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            f"{directory} is not empty; name a new or an empty directory / 目录非空，请指定新的或空的目录",
         )
     for name, content in files.items():
         file = directory / name

@@ -82,7 +82,10 @@ class KeyFile(_Model):
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
         if not is_participant(self.participant):
-            raise ValueError("the participant is none: cn-11 to cn-66, or cn-00 for the hub")
+            raise ValueError(
+                "the participant is none: cn-11 to cn-66, or cn-00 for the hub"
+                " / 参与方应为 cn-11 至 cn-66，枢纽为 cn-00"
+            )
         check_public_key(bytes.fromhex(self.public_key))
         return self
 
@@ -110,7 +113,10 @@ def create_key_file(path: Path, *, participant: str, key_id: str, passphrase: st
             `PASSPHRASE_CHARACTERS_MIN`, or participant or key id have no valid form.
     """
     if len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
-        _refuse(f"the passphrase is shorter than {PASSPHRASE_CHARACTERS_MIN} characters; take a longer one")
+        _refuse(
+            f"the passphrase is shorter than {PASSPHRASE_CHARACTERS_MIN} characters; take a longer one"
+            f" / 口令不足 {PASSPHRASE_CHARACTERS_MIN} 个字符，请加长"
+        )
     private_key = engine.generate_private_key()
     public_key = engine.public_key(private_key).hex()
     salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
@@ -125,13 +131,16 @@ def create_key_file(path: Path, *, participant: str, key_id: str, passphrase: st
             private_key=SealedPrivateKey(salt=salt.hex(), nonce=nonce.hex(), sealed=sealed.hex()),
         )
     except pydantic.ValidationError as error:
-        _refuse(f"no key can be made: {_what_is_wrong(error)}")
+        _refuse(f"no key can be made: {_what_is_wrong(error)} / 无法生成密钥")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        _refuse(f"{path} exists already; a key file is never overwritten, choose another name")
+        _refuse(
+            f"{path} exists already; a key file is never overwritten, choose another name"
+            " / 文件已存在，密钥文件不会被覆盖，请换一个文件名"
+        )
     except OSError as error:
-        _refuse(f"{path} cannot be written: {error.strerror}")
+        _refuse(f"{path} cannot be written: {error.strerror} / 无法写入")
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(key_file.model_dump_json(indent=2) + "\n")
         file.flush()
@@ -148,7 +157,10 @@ def read_key_file(path: Path) -> KeyFile:
     try:
         return KeyFile.model_validate_json(read_private_file(path, "the key file"))
     except pydantic.ValidationError as error:
-        _refuse(f"{path} is not a key file of `onecard keys new`: {_what_is_wrong(error)}")
+        _refuse(
+            f"{path} is not a key file of `onecard keys new`: {_what_is_wrong(error)}"
+            " / 不是 `onecard keys new` 生成的密钥文件"
+        )
 
 
 def load_signer(path: Path, passphrase: str, engine: Engine) -> EngineSigner:
@@ -168,13 +180,21 @@ def load_signer(path: Path, passphrase: str, engine: Engine) -> EngineSigner:
     try:
         private_key = decryptor.update(sealed[:-_TAG_BYTES]) + decryptor.finalize()
     except InvalidTag:
-        _refuse(f"{path} does not open: the passphrase is wrong or the file was changed")
+        _refuse(
+            f"{path} does not open: the passphrase is wrong or the file was changed / 无法打开：口令错误或文件被改动"
+        )
     try:
         signer = EngineSigner(engine, key_file.key_id, private_key)
     except ValueError:
-        _refuse(f"{path} holds no private key of sm2p256v1; make a new one with `onecard keys new`")
+        _refuse(
+            f"{path} holds no private key of sm2p256v1; make a new one with `onecard keys new`"
+            " / 文件中没有 SM2 私钥，请用 `onecard keys new` 重新生成"
+        )
     if signer.public_key != key_file.public_key_bytes:
-        _refuse(f"{path} holds a private key that does not belong to its public key; make a new one")
+        _refuse(
+            f"{path} holds a private key that does not belong to its public key; make a new one"
+            " / 私钥与公钥不匹配，请重新生成"
+        )
     return signer
 
 
@@ -191,7 +211,7 @@ def find_passphrase(file: Path | None, environment: Mapping[str, str]) -> str | 
     except UnicodeDecodeError:
         passphrase = ""
     if not passphrase:
-        _refuse(f"{file} holds no passphrase: one line of UTF-8 text is expected")
+        _refuse(f"{file} holds no passphrase: one line of UTF-8 text is expected / 文件中没有口令：应为一行 UTF-8 文本")
     return passphrase
 
 
@@ -206,17 +226,18 @@ def read_private_file(path: Path, name: str) -> bytes:
             # The mode of what was opened, not of what lies at the path a moment later.
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                _refuse(f"{path} is not a file")
+                _refuse(f"{path} is not a file / 不是文件")
             if status.st_mode & 0o077:
                 _refuse(
                     f"{name} {path} may be read by others than its owner (mode {stat.S_IMODE(status.st_mode):04o}); "
                     f"run: chmod 600 {path}"
+                    " / 该文件可被他人读取，请执行 chmod 600"
                 )
             content = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
-        _refuse(f"{name} {path} cannot be read: {error.strerror}")
+        _refuse(f"{name} {path} cannot be read: {error.strerror} / 无法读取")
     if len(content) > _FILE_BYTES_MAX:
-        _refuse(f"{name} {path} is larger than {_FILE_BYTES_MAX} bytes")
+        _refuse(f"{name} {path} is larger than {_FILE_BYTES_MAX} bytes / 文件超过 {_FILE_BYTES_MAX} 字节")
     return content
 
 
