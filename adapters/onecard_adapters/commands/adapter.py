@@ -19,7 +19,7 @@ from rich.table import Table
 from onecard_adapters.commands.refused import ConfigOption, refused
 from onecard_adapters.commands.snapshot import snapshot
 from onecard_protocol.explained import ExitCode, Language, language_of
-from onecard_protocol.running import run_service
+from onecard_protocol.running import run_service, start_log
 
 if TYPE_CHECKING:
     from onecard_adapters.profiles.checking import MappingCheck, ProfileCheck
@@ -43,9 +43,7 @@ def run(
     from onecard_adapters.runtime.adapter import run_adapter
     from onecard_adapters.settings import load_adapter_settings
 
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    start_log(logging.DEBUG if verbose else logging.INFO)
     settings = load_adapter_settings(config)
 
     async def until_stopped() -> None:

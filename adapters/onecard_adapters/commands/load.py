@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from onecard_protocol.running import run_service
+from onecard_protocol.running import run_service, start_log
 
 app: Final = typer.Typer(help="One end of a benchmark's load; `onecard bench` starts both.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def receive(
     from onecard_adapters.load.ends import receive_until
     from onecard_adapters.settings import load_adapter_settings
 
-    logging.basicConfig(level=logging.WARNING)
+    start_log(logging.WARNING)
     participants = [load_adapter_settings(file) for file in config]
 
     async def until_stopped() -> None:
@@ -60,7 +60,7 @@ def send(
     from onecard_adapters.load.ends import Load, send_load
     from onecard_adapters.settings import load_adapter_settings
 
-    logging.basicConfig(level=logging.WARNING)
+    start_log(logging.WARNING)
     load = Load(
         kind=kind,
         seconds=seconds,
@@ -98,7 +98,7 @@ def copies(
     from onecard_adapters.load.copies import hold_copies
     from onecard_adapters.settings import load_adapter_settings
 
-    logging.basicConfig(level=logging.WARNING)
+    start_log(logging.WARNING)
     settings = load_adapter_settings(config)
 
     async def until_stopped() -> None:

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from onecard_protocol.running import run_service
+from onecard_protocol.running import run_service, start_log
 
 app = typer.Typer(no_args_is_help=True, help="Run the hub's processes, and prepare its database and log.")
 
@@ -26,10 +26,7 @@ _SHANGHAI = timezone(timedelta(hours=8))
 
 
 def _start_log(verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    start_log(logging.DEBUG if verbose else logging.INFO)
     logging.getLogger("kafka").setLevel(logging.WARNING)
     logging.getLogger("yoyo").setLevel(logging.WARNING)
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 from collections.abc import Coroutine
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text, language_of
-from onecard_protocol.running import run_service
+from onecard_protocol.running import run_service, start_log
 from onecard_stubs.behaviour import EVERY_TRADE, Switches
 from onecard_stubs.commands.local_systems import LOCAL_SYSTEMS, LocalSystem, Place
 
@@ -49,7 +48,7 @@ def run(
     ] = None,
 ) -> None:
     """Run a local system until SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    start_log()
     place = Place(port=port, adapter_url=adapter_url, database=database, columns_key=columns_key)
     run_service(_until_ended(_find(name).serve(place)))
 
