@@ -139,6 +139,11 @@ def test_the_object_of_a_replacement_tells_its_steps_as_the_saga_does(replaced: 
     assert times == sorted(times)
 
 
+def test_an_account_that_is_told_of_before_its_card_is_explained_and_known_in_the_end(replaced: Replaced) -> None:
+    (explained,) = [what for what in replaced.figures["checks"] if "CARD_UNKNOWN" in what]
+    assert replaced.figures["checks"][explained]
+
+
 def test_the_stay_is_settled_when_the_old_card_has_ended(replaced: Replaced) -> None:
     assert "原卡失效" in replaced.figures["refused_reason"]
     stories = replaced.hub("message", "audit", "--stories", "--since-ms", "0")["stories"]

@@ -82,6 +82,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     report("the replacement goes on, step by step")
     waiting = await saga_in(country, person, "open")
     accepted = await verdict(country, person, made["card_number"], is_usable=True)
+    await _account_known(country, person)
     report("the agency confirms the benefit account")
     await command(country, ISSUER, "confirm_benefit_account", {"identity_number": person.identity_number})
     saga = await saga_in(country, person, "completed")
@@ -115,6 +116,15 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
                 what=Text(en="one card is in use, the old one has ended", zh="仅一张卡在用，原卡失效"),
                 holds=[state for state, _ in states] == ["ACTIVE", "SUPERSEDED"],
                 found=" ".join(state for state, _ in states),
+            ),
+            Check(
+                what=Text(
+                    en="the new card's account is known; a report that came before the card's was refused"
+                    " (CARD_UNKNOWN) and told again",
+                    zh="新卡的金融账户已入库；先于制卡上报到达的账户上报被拒（CARD_UNKNOWN）后已重新上报",
+                ),
+                holds=states[0][1] == "ACTIVE",
+                found=states[0][1],
             ),
             Check(
                 what=Text(en="the old card's account outlives it", zh="原卡金融账户仍存续"),
@@ -168,13 +178,18 @@ async def _told(country: RunningCountry, person: Person) -> Credential:
     await command(country, ISSUER, "tell_all", {"identity_number": person.identity_number})
     await verdict(country, person, card.number, is_usable=True)
     await _open_account(country, person, card.number)
+    await _account_known(country, person)
+    return card
+
+
+async def _account_known(country: RunningCountry, person: Person) -> None:
+    """Wait until the registry knows the account of the card in use."""
 
     async def look() -> bool | None:
-        known = (await _show(country, person))["cards"]
-        return True if any(card["financial"]["state"] == "ACTIVE" for card in known) else None
+        used, *_ = (await _show(country, person))["cards"]
+        return used["financial"]["state"] == "ACTIVE" or None
 
     await until(look, Text(en="The bank's account did not come.", zh="未收到金融账户信息。"), seconds=60)
-    return card
 
 
 async def _open_account(country: RunningCountry, person: Person, number: str) -> None:
