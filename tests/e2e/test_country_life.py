@@ -74,6 +74,37 @@ def test_a_process_that_ends_by_itself_is_told_and_ends_the_others(
     assert processes_of(directory) == []
 
 
+def test_a_process_that_ends_during_a_drill_ends_the_drill_and_is_told(tmp_path: Path) -> None:
+    directory = tmp_path / "country"
+    with country_up(directory, "--provinces", "cn-44,cn-51", "--scenario", "medical") as (_, process):
+        kill_worker(directory)
+        assert process.wait(120) == ExitCode.UNREACHABLE
+    assert KILLED in directory.with_suffix(".printed").read_text(encoding="utf-8")
+    assert processes_of(directory) == []
+
+
+def test_a_process_that_ends_during_a_drill_of_another_program_is_told_there(tmp_path: Path) -> None:
+    directory = tmp_path / "country"
+    with country_up(directory, "--provinces", "cn-44,cn-51") as (_, process):
+        read_when_shown(directory.with_suffix(".printed"))
+        arguments = [*PROGRAM, "scenario", "run", "medical", "--directory", str(directory)]
+        with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment()) as drill:
+            kill_worker(directory)
+            _, errors = drill.communicate(timeout=120)
+        assert process.wait(60) == drill.returncode == ExitCode.UNREACHABLE
+    assert KILLED in errors
+    # It is told as well to who begins one now.
+    assert KILLED in onecard(*arguments[len(PROGRAM) :]).errors
+
+
+KILLED = "The process worker-1 was ended by signal 9 (Killed)."
+
+
+def kill_worker(directory: Path) -> None:
+    (worker,) = [one for one in processes_of(directory) if one.cmdline()[3:5] == ["hub", "worker"]]
+    worker.kill()
+
+
 def read_when_shown(printed: Path) -> str:
     """What `dev up` printed, once it has shown the country."""
     asyncio.run(eventually(lambda: "Ctrl-C ends all of it." in printed.read_text(encoding="utf-8")))

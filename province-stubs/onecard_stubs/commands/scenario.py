@@ -13,7 +13,7 @@ from rich.table import Table
 from onecard_protocol.explained import ExitCode, Text, language_of
 from onecard_stubs.commands.usage import check_provinces
 from onecard_stubs.dev.running import RunningCountry
-from onecard_stubs.dev.session import error_as_json, run_scenario
+from onecard_stubs.dev.session import error_as_json, run_scenario, unless_ended
 from onecard_stubs.scenarios.registry import SCENARIOS, find_scenario
 
 app: Final = typer.Typer(no_args_is_help=True, help="Run drills against a country that is up.")
@@ -52,5 +52,6 @@ def run(
                 zh=f"请启动包含它们的环境：`onecard dev up --provinces {','.join(drill.provinces)}`。",
             ),
         )
-        is_good = asyncio.run(run_scenario(drill, country, as_json=as_json, report=lambda _: None))
+        playing = run_scenario(drill, country, as_json=as_json, report=lambda _: None)
+        is_good = asyncio.run(unless_ended(playing, country.watch()))
     raise typer.Exit(ExitCode.DONE if is_good else ExitCode.FOUND_WRONG)

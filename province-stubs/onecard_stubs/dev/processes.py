@@ -29,6 +29,26 @@ def inherited_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("ONECARD_") or name in _KEPT}
 
 
+async def run_program(*arguments: str, typed: str = "") -> tuple[int, bytes, bytes]:
+    """Run `onecard …` to its end: exit code, output and errors. It gets `typed` as input, and ends with who waits."""
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=inherited_environment(),
+    )
+    try:
+        output, errors = await process.communicate(typed.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, output, errors
+
+
 class Guard:
     """The process that ends what is left when this one dies."""
 

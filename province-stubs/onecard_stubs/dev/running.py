@@ -1,9 +1,11 @@
 """What others need to know of a country that runs: kept as country.json in its directory."""
 
+import asyncio
 import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -11,6 +13,8 @@ from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 from onecard_protocol.whole_files import write_whole
 
 _FILE = "country.json"
+_END_FILE = "ended.json"
+_WATCH_SECONDS = 0.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,16 @@ class RunningCountry:
         text = json.dumps(dataclasses.asdict(self), default=str, indent=1)
         write_whole(self.directory / _FILE, text)
 
+    def save_end(self, explanation: Explanation) -> None:
+        """Write why the country ends, before the rest of it does."""
+        write_whole(self.directory / _END_FILE, json.dumps(dataclasses.asdict(explanation)))
+
+    async def watch(self) -> NoReturn:
+        """Wait until it ends, then raise Explained as `check_runs`."""
+        while True:
+            self.check_runs()
+            await asyncio.sleep(_WATCH_SECONDS)
+
     @classmethod
     def load(cls, directory: Path) -> "RunningCountry":
         """Read it from the country's directory, ended or not; raises Explained where no country ever ran."""
@@ -66,7 +80,14 @@ class RunningCountry:
         )
 
     def check_runs(self) -> None:
-        """Raise Explained where its processes have ended."""
+        """Raise Explained where its processes have ended, or are ended because one of them did: by what that was."""
+        end = self.directory / _END_FILE
+        if end.exists():
+            told = json.loads(end.read_text(encoding="utf-8"))
+            texts = {name: Text(**told[name]) for name in ("what", "remedy")}
+            raise Explained(
+                Explanation(**{**told, **texts, "why": tuple(told["why"]), "exit_code": ExitCode(told["exit_code"])})
+            )
         try:
             owner = psutil.Process(self.owner_id)
             if abs(owner.create_time() - self.owner_started) < 1 and owner.status() != psutil.STATUS_ZOMBIE:

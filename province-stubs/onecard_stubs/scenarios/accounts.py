@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onecard_stubs.dev.processes import PROGRAM, inherited_environment
+from onecard_stubs.dev.processes import run_program
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.scenarios.control import now_ms
 
@@ -63,20 +63,12 @@ class Sent:
 
 async def run_json(*arguments: str) -> Any:
     """The JSON that a command of the program prints; raises RuntimeError with its errors if it prints none."""
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=inherited_environment(),
-    )
-    output, errors = await process.communicate()
+    code, output, errors = await run_program(*arguments)
     try:
         return json.loads(output)
     except ValueError:
         command = " ".join(arguments)
-        raise RuntimeError(f"onecard {command} ended with {process.returncode}: {errors.decode()[-2000:]}") from None
+        raise RuntimeError(f"onecard {command} ended with {code}: {errors.decode()[-2000:]}") from None
 
 
 async def mark(country: RunningCountry) -> Mark:

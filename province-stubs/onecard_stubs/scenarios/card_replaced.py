@@ -5,7 +5,6 @@ settled on the old card, with which it began, when that has ended at the hub and
 agency confirms the benefit account.
 """
 
-import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 from onecard_protocol.explained import Text
 from onecard_protocol.redaction import mask_number
-from onecard_stubs.dev.processes import PROGRAM, inherited_environment
+from onecard_stubs.dev.processes import run_program
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.guangdong.hospital import Credential, Hospital, Stay
 from onecard_stubs.population import Person, Population
@@ -280,16 +279,8 @@ async def _show(country: RunningCountry, person: Person) -> dict[str, Any]:
 
 async def _onecard(*arguments: str, typed: str = "") -> dict[str, Any]:
     """The JSON of a command, which reads a number from its standard input, where nobody sees it."""
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=inherited_environment(),
-    )
-    output, errors = await process.communicate(f"{typed}\n".encode())
-    if process.returncode:
+    code, output, errors = await run_program(*arguments, typed=f"{typed}\n")
+    if code:
         raise RuntimeError(f"onecard {' '.join(arguments[:2])}: {errors.decode()[-2000:]}")
     told: dict[str, Any] = json.loads(output)
     return told

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from onecard_protocol.explained import Explained
+from onecard_protocol.explained import Explained, Text
 from onecard_stubs.dev import session
+from onecard_stubs.dev.processes import process_failure
+from onecard_stubs.dev.running import RunningCountry
+from tests.support.country import country_with
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +78,66 @@ def test_a_named_directory_that_holds_something_is_refused(tmp_path: Path) -> No
     (tmp_path / "mine.txt").touch()
     with pytest.raises(Explained, match="not empty"), session._place(tmp_path, keep=False):
         pass
+
+
+# ---- what ends during a drill ----------------------------------------------------------------------------------------
+
+
+def ended(directory: Path) -> Explained:
+    """What is told of a worker that was killed."""
+    log = directory / "worker-1.log"
+    log.write_text("the last thing it said\n", encoding="utf-8")
+    return process_failure("worker-1", Text(en="was killed", zh="被终止"), log)
+
+
+async def test_a_drill_ends_with_a_process_of_the_country_whichever_is_noticed_first(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def waits() -> bool:
+        begun.set()
+        await asyncio.Event().wait()
+        return True
+
+    async def fails() -> bool:
+        begun.set()
+        raise ConnectionError
+
+    async def notices() -> NoReturn:
+        await begun.wait()
+        await asyncio.sleep(0)
+        raise ended(tmp_path)
+
+    for drill in (waits, fails):
+        begun.clear()
+        with pytest.raises(Explained, match="The process worker-1 was killed") as caught:
+            await session.unless_ended(drill(), notices())
+        assert caught.value.explanation.why == ("the last thing it said",)
+
+
+async def test_a_drill_in_a_country_that_goes_on_gives_what_it_found_or_its_own_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    country = country_with(tmp_path)
+    monkeypatch.setattr(session, "_NOTICED_SECONDS", 0.01)
+
+    async def finds() -> bool:
+        return False
+
+    async def fails() -> bool:
+        raise ConnectionError
+
+    assert await session.unless_ended(finds(), country.watch()) is False
+    with pytest.raises(ConnectionError):
+        await session.unless_ended(fails(), country.watch())
+
+
+async def test_who_reads_of_a_country_is_told_why_it_ends(tmp_path: Path) -> None:
+    country = country_with(tmp_path)
+    country.save()
+    explanation = ended(tmp_path).explanation
+    country.save_end(explanation)
+
+    with pytest.raises(Explained) as caught:
+        await RunningCountry.load(tmp_path).watch()
+
+    assert caught.value.explanation == explanation
