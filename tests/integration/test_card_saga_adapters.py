@@ -15,7 +15,7 @@ import pytest
 
 from onecard.card.v1 import change_pb2, replacement_pb2, values_pb2
 from onecard_adapters.runtime import outbox
-from onecard_adapters.runtime.store import read_store
+from onecard_adapters.runtime.store_file import read_store
 from onecard_broker.domain.card_state import Cardholder, Replacement
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import connect

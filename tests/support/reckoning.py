@@ -21,7 +21,7 @@ from onecard.medical.v1 import settlement_pb2
 from onecard_adapters.runtime.context import local_transaction_id_of
 from onecard_adapters.runtime.inbox import InboxState
 from onecard_adapters.runtime.outbox import OutboxState
-from onecard_adapters.runtime.store import read_store
+from onecard_adapters.runtime.store_file import read_store
 from onecard_broker.domain.medical_state import Encounter, Transaction, decode_encounter
 from onecard_broker.domain.settlement_states import Kind, Phase
 from onecard_stubs.dev.country import Country

@@ -9,7 +9,8 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from onecard_adapters.runtime.store import Store, read_store
+from onecard_adapters.runtime.store import Store
+from onecard_adapters.runtime.store_file import read_store
 
 INSERT = "INSERT INTO tombstones (original_id, made_ms) VALUES (?, ?)"
 

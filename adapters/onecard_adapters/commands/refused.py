@@ -69,7 +69,7 @@ def refused(config: ConfigOption, as_json: JsonOption = False) -> None:
     from onecard_adapters.runtime.outbox import list_refused_events
     from onecard_adapters.runtime.sealing import load_sealer
     from onecard_adapters.runtime.source_rows import refused_rows
-    from onecard_adapters.runtime.store import read_store
+    from onecard_adapters.runtime.store_file import read_store
     from onecard_adapters.settings import load_adapter_settings
 
     settings = load_adapter_settings(config)

@@ -100,7 +100,7 @@ async def _write(settings: AdapterSettings, profile: Profile, file: Path, progre
     from onecard_adapters.cards.snapshot import SnapshotWriter
     from onecard_adapters.runtime.adapter import card_listing
     from onecard_adapters.runtime.sealing import load_sealer
-    from onecard_adapters.runtime.store import read_store
+    from onecard_adapters.runtime.store_file import read_store
 
     async with contextlib.AsyncExitStack() as stack:
         book = None

@@ -1,15 +1,13 @@
 """The adapter's durable store: SQLite, one transaction at a time, group commit in a thread.
 
-Owns the file, the thread and the transactions; what stands in the tables is the business of `outbox`, `inbox` and
-`memory`. Whatever waits when the last commit has ended is one transaction: concurrent writers share one fsync. A
-promise is kept when the awaited operation returns: it is on disk (WAL, synchronous=FULL).
+Owns the thread and the transactions; what stands in the tables is the business of `outbox`, `inbox` and `memory`, how
+the file is opened that of `store_file`. Whatever waits when the last commit has ended is one transaction: concurrent
+writers share one fsync. A promise is kept when the awaited operation returns: it is on disk (WAL, synchronous=FULL).
 
 Brief operations run on the event loop: a thread that computes in Python takes turns with the loop at every statement,
 which costs both more than the statements. Their commit runs there too while the disk is quick, as the way to the thread
 and back takes longer than such a commit; once one was slow, the thread waits for the disk for a while. What need not be
 durable before something that follows is runs ahead, and is committed with it (ADR 0017).
-
-One adapter has the store, which a lock file beside it shows; commands may read it meanwhile (`read_store`).
 """
 
 from __future__ import annotations
@@ -22,14 +20,12 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime.backoff import backoff_s
-from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
-from onecard_protocol.errors import OneCardError
+from onecard_adapters.runtime.store_file import open_store
 from onecard_protocol.quickness import Quickness
 
 _Result = TypeVar("_Result")
@@ -95,7 +91,7 @@ class Store:
         """
         self._loop = asyncio.get_running_loop()
         self._idle.set()
-        lock, self._writing, self._reading = await asyncio.to_thread(_connect, self._path)
+        lock, self._writing, self._reading = await asyncio.to_thread(open_store, self._path)
         self._thread = threading.Thread(target=self._work, args=(lock, self._writing), name="store", daemon=True)
         self._thread.start()
 
@@ -346,85 +342,3 @@ def _tell(jobs: list[_Job]) -> None:
                 _log.error("an abandoned operation of the store failed: %s", type(job.error).__name__)
         elif not job.future.done():
             job.future.set_result(job.result)
-
-
-@contextlib.contextmanager
-def read_store(path: Path) -> Iterator[sqlite3.Connection]:
-    """The store for a command that only reads, also while an adapter works on it.
-
-    Raises OneCardError: CONFIGURATION_INVALID if there is no store of this release, STORE_TOO_NEW.
-    """
-    if not path.exists():
-        raise _invalid(
-            f"there is no store {path}: the adapter was never run on it / 没有该存储文件：适配器尚未在此运行过"
-        )
-    with _explained(path), contextlib.closing(_open(path)) as connection:
-        connection.execute("PRAGMA query_only=ON")
-        version = _checked_version(connection, path)
-        if version != SCHEMA_VERSION:
-            raise _invalid(
-                f"{path} has schema {version}: run the adapter of this release on it once"
-                " / 存储为旧版结构，请先用本版适配器运行一次"
-            )
-        yield connection
-
-
-def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection, sqlite3.Connection]:
-    """The lock, the store, and the store to read from."""
-    with _explained(path), contextlib.ExitStack() as opened:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = opened.enter_context(contextlib.closing(_open(path.with_name(f"{path.name}.lock"))))
-        # Two adapters on one store would execute everything twice. The lock dies with its process.
-        lock.execute("BEGIN EXCLUSIVE")
-        connection = opened.enter_context(contextlib.closing(_open(path)))
-        _prepare(connection, path)
-        reading = opened.enter_context(contextlib.closing(_open(path)))
-        reading.execute("PRAGMA query_only=ON")
-        opened.pop_all()
-    return lock, connection, reading
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    # Each connection has one user at a time, which need not be the thread that opened it.
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise _invalid(
-            f"the store {path} cannot be used ({error}): is another adapter running on it, is its folder writable?"
-            " / 存储无法使用：是否有另一个适配器正在使用，目录是否可写"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise _invalid(f"{path} is no adapter's store: {error} / 该文件不是适配器的存储") from error
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("BEGIN IMMEDIATE")
-    before = _checked_version(connection, path)
-    added = [statement for version, statement in sorted(COLUMNS_SINCE.items()) if 0 < before < version]
-    for statement in (*added, *SCHEMA):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    connection.execute("COMMIT")
-    path.chmod(0o600)
-
-
-def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_STORE_TOO_NEW,
-            f"{path} has schema {version}, this program knows {SCHEMA_VERSION}"
-            f" / 存储结构版本为 {version}，本程序支持到 {SCHEMA_VERSION}",
-        )
-    return version
-
-
-def _invalid(detail: str) -> OneCardError:
-    return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)

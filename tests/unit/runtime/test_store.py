@@ -15,7 +15,8 @@ import pytest
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
-from onecard_adapters.runtime.store import Store, read_store
+from onecard_adapters.runtime.store import Store
+from onecard_adapters.runtime.store_file import read_store
 from onecard_protocol import quickness
 from onecard_protocol.errors import OneCardError
 from tests.support.store_rows import INSERT, insert, keys, opened_store, writing

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from onecard_adapters.runtime.store import Store, read_store
+from onecard_adapters.runtime.store import Store
+from onecard_adapters.runtime.store_file import read_store
 from tests.support.eventually import eventually
 from tests.support.store_rows import committed, insert, insert_ahead, keys, opened_store, writing
 
