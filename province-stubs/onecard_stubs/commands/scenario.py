@@ -13,7 +13,8 @@ from rich.table import Table
 from onecard_protocol.explained import ExitCode, Text, language_of
 from onecard_stubs.commands.usage import check_provinces
 from onecard_stubs.dev.running import RunningCountry
-from onecard_stubs.dev.session import error_as_json, run_scenario, unless_ended
+from onecard_stubs.dev.session import error_as_json, run_scenario
+from onecard_stubs.dev.watching import unless_ended
 from onecard_stubs.scenarios.registry import SCENARIOS, find_scenario
 
 app: Final = typer.Typer(no_args_is_help=True, help="Run drills against a country that is up.")

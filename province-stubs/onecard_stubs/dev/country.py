@@ -10,16 +10,11 @@ the owner, kill -9 included, ends all of them.
 """
 
 import asyncio
-import contextlib
-import json
-import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
-
-import psutil
+from typing import Any, TypeVar
 
 from onecard_protocol.explained import Text
 from onecard_protocol.identifiers import HUB
@@ -29,14 +24,13 @@ from onecard_stubs.dev.gateway_health import GatewayHealth
 from onecard_stubs.dev.hub_configuration import Keys, ParticipantFiles, write_directory, write_hub_configuration
 from onecard_stubs.dev.kafka import KafkaCluster
 from onecard_stubs.dev.plan import CountryPlan
-from onecard_stubs.dev.postgres import EmbeddedPostgres
-from onecard_stubs.dev.processes import COMMANDS_IN_TURN, ChildProcess, Guard, process_failure
+from onecard_stubs.dev.postgres import EmbeddedPostgres, locale_that_exists
+from onecard_stubs.dev.processes import ChildProcess, Guard, process_failure, run_in_turn
 from onecard_stubs.dev.provinces import PROVINCES, Province, without_local_system
 from onecard_stubs.dev.running import RunningCountry
 
 _READY_SECONDS = 120
 _STEP_SECONDS = 120
-_WATCH_SECONDS = 0.5
 
 Made = TypeVar("Made")
 
@@ -100,7 +94,7 @@ class Country:
         found = {name: process.process_id for name, process in self._processes.items()}
         if self._kafka is not None:
             found |= {f"kafka-{number}": pid for number, pid in self._kafka.process_ids.items()}
-        found["postgres"] = self._postgres_pid()
+        found["postgres"] = self._postgres.running_id
         return {name: pid for name, pid in found.items() if pid is not None}
 
     @property
@@ -185,19 +179,22 @@ class Country:
         """Stop the country."""
         await self.stop()
 
-    async def watch(self) -> NoReturn:
-        """Wait until one of the processes ends by itself, then raise what to tell of it: Explained or KafkaFailed."""
-        while not (ended := self._names_of_ended()):  # noqa: ASYNC110 - PostgreSQL is no child, and nobody tells.
-            await asyncio.sleep(_WATCH_SECONDS)
-        self._report(f"{', '.join(ended)} ended: ending the others")
-        raise self._failure(ended[0])
+    def failure(self, name: str) -> Exception:
+        """What to tell of a process that has ended by itself: Explained or KafkaFailed."""
+        if name == "postgres":
+            return process_failure(name, Text(en="ended", zh="已退出"), self._postgres.log_file)
+        if self._kafka is not None and name.startswith("kafka-"):
+            return self._kafka.failure(int(name.removeprefix("kafka-")))
+        return self._process(name).failure()
 
     # ---- faults ----------------------------------------------------------------------------------------------------
 
     async def kill(self, name: str) -> None:
         """kill -9 the process and wait until it is gone (PostgreSQL: an immediate shutdown, its crash)."""
         if name == "postgres":
-            await self._crash_postgres()
+            process_id = await self._postgres.crash()
+            if process_id is not None:
+                self._guard.forget(process_id)
         elif self._kafka is not None and name.startswith("kafka-"):
             await self._kafka.kill(int(name.removeprefix("kafka-")))
         else:
@@ -253,7 +250,7 @@ class Country:
     async def _start_postgres(self) -> None:
         # A start runs in a thread, which no cancellation ends: `stop` waits for it, then ends what it started.
         self._postgres_start = asyncio.create_task(self._postgres.start())
-        with _locale_that_exists():
+        with locale_that_exists():
             await asyncio.shield(self._postgres_start)
         self._guard.watch(self._postgres.process_id, signal.SIGINT)
 
@@ -365,50 +362,12 @@ class Country:
             ["directory", "import", str(self.directory_file), *config, "--yes"],
             ["hub", "topics", *config],
         ]
-        process = ChildProcess(
-            "preparation",
-            [json.dumps(commands)],
-            log_file=self.directory / "preparation.log",
-            guard=self._guard,
-            program=COMMANDS_IN_TURN,
-        )
-        try:
-            async with asyncio.timeout(_STEP_SECONDS):
-                await process.run()
-        finally:
-            await process.kill()
+        async with asyncio.timeout(_STEP_SECONDS):
+            await run_in_turn(commands, log_file=self.directory / "preparation.log", guard=self._guard)
 
     async def _wait_until_ready(self, name: str) -> None:
         if name in self._ready:
             await self._processes[name].wait_until(self._ready[name], _READY_SECONDS)
-
-    async def _crash_postgres(self) -> None:
-        process_id = self._postgres_pid()
-        if process_id is not None:
-            process = psutil.Process(process_id)
-            process.send_signal(signal.SIGQUIT)
-            await asyncio.to_thread(psutil.wait_procs, [process], 20)
-            self._guard.forget(process_id)
-
-    def _postgres_pid(self) -> int | None:
-        try:
-            process_id = self._postgres.process_id
-            # It is nobody's child, and some containers have no one who buries it.
-            return None if psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE else process_id
-        except (RuntimeError, psutil.NoSuchProcess):
-            return None
-
-    def _names_of_ended(self) -> list[str]:
-        """Those first that the others need."""
-        running = self.process_ids
-        return [name for name in self.names if name not in running]
-
-    def _failure(self, name: str) -> Exception:
-        if name == "postgres":
-            return process_failure(name, Text(en="ended", zh="已退出"), self._postgres.log_file)
-        if self._kafka is not None and name.startswith("kafka-"):
-            return self._kafka.failure(int(name.removeprefix("kafka-")))
-        return self._process(name).failure()
 
     def _process(self, name: str) -> ChildProcess:
         process = self._processes.get(name)
@@ -432,17 +391,3 @@ async def _first_of_all(first: Coroutine[Any, Any, Made], *others: Coroutine[Any
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
     return making.result()
-
-
-@contextlib.contextmanager
-def _locale_that_exists() -> Iterator[None]:
-    """PostgreSQL refuses to make its files under a locale that this machine does not have, such as a visitor's."""
-    before = os.environ.get("LC_ALL")
-    os.environ["LC_ALL"] = "C"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["LC_ALL"]
-        else:
-            os.environ["LC_ALL"] = before

@@ -7,7 +7,9 @@ address. The server outlives a kill -9 of its owner, and the next owner takes it
 import asyncio
 import contextlib
 import logging
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +64,16 @@ class EmbeddedPostgres:
             raise RuntimeError(f"the PostgreSQL in {self._directory} has no process")
         return process_id
 
+    @property
+    def running_id(self) -> int | None:
+        """The same while the server runs, else None."""
+        try:
+            process_id = self.process_id
+            # It is nobody's child, and some containers have no one who buries it.
+            return None if psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE else process_id
+        except (RuntimeError, psutil.NoSuchProcess):
+            return None
+
     def dsn(self, database: str = "postgres") -> str:
         """Address of a database of this server, for psycopg; raises RuntimeError before the start."""
         address: str = self._running_server().get_uri(database=database)
@@ -81,6 +93,15 @@ class EmbeddedPostgres:
             # One that has ended by itself cannot be stopped, and need not be.
             with _errors_of_the_wheel(), contextlib.suppress(psutil.NoSuchProcess):
                 await asyncio.to_thread(server.stop)
+
+    async def crash(self) -> int | None:
+        """An immediate shutdown, its crash; returns the pid that it had, None if it did not run."""
+        process_id = self.running_id
+        if process_id is not None:
+            process = psutil.Process(process_id)
+            process.send_signal(signal.SIGQUIT)
+            await asyncio.to_thread(psutil.wait_procs, [process], 20)
+        return process_id
 
     async def __aenter__(self) -> "EmbeddedPostgres":
         """Start the server."""
@@ -136,6 +157,20 @@ def _check_path(directory: Path) -> None:
                 exit_code=ExitCode.NOT_SET_UP,
             )
         )
+
+
+@contextlib.contextmanager
+def locale_that_exists() -> Iterator[None]:
+    """PostgreSQL refuses to make its files under a locale that this machine does not have, such as a visitor's."""
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before
 
 
 @contextlib.contextmanager

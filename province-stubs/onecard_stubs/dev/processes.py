@@ -1,6 +1,7 @@
 """Child processes of a country: started with a log file each, signalled by pid, guarded against their owner's death."""
 
 import asyncio
+import json
 import os
 import shlex
 import signal
@@ -210,6 +211,17 @@ class ChildProcess:
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
+
+
+async def run_in_turn(commands: Sequence[Sequence[str]], *, log_file: Path, guard: Guard) -> None:
+    """Run several commands one after the other; raises Explained with the log's end where one fails."""
+    process = ChildProcess(
+        log_file.stem, [json.dumps(commands)], log_file=log_file, guard=guard, program=COMMANDS_IN_TURN
+    )
+    try:
+        await process.run()
+    finally:
+        await process.kill()
 
 
 def process_failure(

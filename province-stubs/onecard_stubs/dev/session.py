@@ -9,9 +9,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,13 +21,11 @@ from onecard_stubs.dev.country import Country
 from onecard_stubs.dev.plan import CountryPlan, check_directory
 from onecard_stubs.dev.removal import remove_directory
 from onecard_stubs.dev.running import RunningCountry
+from onecard_stubs.dev.watching import unless_ended, watch
 from onecard_stubs.scenarios.control import NotDone
 from onecard_stubs.scenarios.display import show
 from onecard_stubs.scenarios.registry import SCENARIOS
 from onecard_stubs.scenarios.result import Report, Scenario
-
-_NOTICED_SECONDS: Final = 1.0
-"""So soon the end of a process is noticed, by who started it and by who reads of it."""
 
 
 async def run_country(
@@ -61,9 +58,9 @@ async def run_country(
                 if scenario is None:
                     report("")
                     _show_country(country, running, language)
-                    await _watch(country, running)
+                    await watch(country, running, report)
                 drill = run_scenario(scenario, running, as_json=as_json, report=report)
-                is_good = await unless_ended(drill, _watch(country, running))
+                is_good = await unless_ended(drill, watch(country, running, report))
                 report("ending the processes")
         except asyncio.CancelledError:
             return ExitCode.DONE if is_up and scenario is None else ExitCode.INTERRUPTED
@@ -72,31 +69,6 @@ async def run_country(
         if not as_json:
             _show_next(place, language, is_demo=is_demo)
         return ExitCode.DONE if is_good else ExitCode.FOUND_WRONG
-
-
-async def unless_ended(drill: Coroutine[Any, Any, bool], watching: Coroutine[Any, Any, NoReturn]) -> bool:
-    """What the drill gives; where a process of the country ends by itself, what `watching` raises of that instead.
-
-    A drill may fail by that end before it is noticed.
-    """
-    running, watch = tasks = asyncio.create_task(drill), asyncio.create_task(watching)
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if running.done() and running.exception() is not None:
-            await asyncio.wait([watch], timeout=_NOTICED_SECONDS)
-        return await (watch if watch.done() else running)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _watch(country: Country, running: RunningCountry) -> NoReturn:
-    try:
-        await country.watch()
-    except Exception as error:
-        running.save_end(explain(error))
-        raise
 
 
 async def run_scenario(scenario: Scenario, country: RunningCountry, *, as_json: bool, report: Report) -> bool:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from onecard_protocol.explained import Explained, Text
-from onecard_stubs.dev import session
+from onecard_stubs.dev import session, watching
 from onecard_stubs.dev.processes import process_failure
 from onecard_stubs.dev.running import RunningCountry
 from tests.support.country import country_with
@@ -110,7 +110,7 @@ async def test_a_drill_ends_with_a_process_of_the_country_whichever_is_noticed_f
     for drill in (waits, fails):
         begun.clear()
         with pytest.raises(Explained, match="The process worker-1 was killed") as caught:
-            await session.unless_ended(drill(), notices())
+            await watching.unless_ended(drill(), notices())
         assert caught.value.explanation.why == ("the last thing it said",)
 
 
@@ -118,7 +118,7 @@ async def test_a_drill_in_a_country_that_goes_on_gives_what_it_found_or_its_own_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     country = country_with(tmp_path)
-    monkeypatch.setattr(session, "_NOTICED_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "_NOTICED_SECONDS", 0.01)
 
     async def finds() -> bool:
         return False
@@ -126,9 +126,9 @@ async def test_a_drill_in_a_country_that_goes_on_gives_what_it_found_or_its_own_
     async def fails() -> bool:
         raise ConnectionError
 
-    assert await session.unless_ended(finds(), country.watch()) is False
+    assert await watching.unless_ended(finds(), country.watch()) is False
     with pytest.raises(ConnectionError):
-        await session.unless_ended(fails(), country.watch())
+        await watching.unless_ended(fails(), country.watch())
 
 
 async def test_who_reads_of_a_country_is_told_why_it_ends(tmp_path: Path) -> None:
