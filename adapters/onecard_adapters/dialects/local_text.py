@@ -24,7 +24,7 @@ _ROW: Final = re.compile(
 )
 # What is none, for all its figures: a day, and an amount below a thousand million yuan.
 _READABLE: Final = re.compile(
-    r"(?<![\w*])(?<![\w*][-/.,])"
+    r"(?:(?<![\w*])|(?<=RMB)|(?<=CNY))(?<![\w*][-/.,])"
     r"(?:(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
     r"|\d{1,7}\.\d{1,2}|\d{1,3}(?:,\d{3}){1,2}(?:\.\d{1,2})?)"
     r"(?![\w*]|[-/.,][\w*])"
