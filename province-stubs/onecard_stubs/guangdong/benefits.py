@@ -8,8 +8,9 @@ from datetime import date
 from typing import Any
 
 from onecard_stubs.guangdong import sheets, wire
-from onecard_stubs.guangdong.records import Account, Filing, Refused, Settlement, Visit, day_of
+from onecard_stubs.guangdong.records import Filing, Refused, Settlement, Visit, day_of
 from onecard_stubs.guangdong.visits import Visits
+from onecard_stubs.insured_account import InsuredAccount
 from onecard_stubs.policy import (
     Fees,
     FilingKind,
@@ -44,7 +45,7 @@ class Benefits:
         self.settlements: list[Settlement] = []
         self._of_visit: dict[str, list[Settlement]] = {}
         self._of_msgid: dict[tuple[str, str], Settlement] = {}
-        self._accounts: dict[tuple[str, str, str], Account] = {}
+        self._accounts: dict[tuple[str, str, str], InsuredAccount] = {}
         self._sequence = 0
 
     def trades(self, visits: Visits) -> dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]]:
@@ -173,10 +174,10 @@ class Benefits:
         del self.filings[filing.filing_id]
         return {}
 
-    def _account(self, person: Person, enrolment: Enrolment) -> Account:
+    def _account(self, person: Person, enrolment: Enrolment) -> InsuredAccount:
         key = (person.personal_number, enrolment.insurance_area, enrolment.insurance_kind)
         if key not in self._accounts:
-            self._accounts[key] = Account(balance_fen=enrolment.account_balance_fen)
+            self._accounts[key] = InsuredAccount(enrolment.account_balance_fen)
         return self._accounts[key]
 
     def _enrolment(self, visit: Visit) -> tuple[Person, Enrolment]:
@@ -191,7 +192,7 @@ class Benefits:
                     return person, enrolment
         raise Refused("没有有效的参保关系")
 
-    def _computed(self, data: Mapping[str, Any], visit: Visit) -> tuple[Split, Account, str]:
+    def _computed(self, data: Mapping[str, Any], visit: Visit) -> tuple[Split, InsuredAccount, str]:
         total, full, over, preceding, scope = visit.totals()
         if wire.fen(data["medfee_sumamt"]) != total:
             raise Refused("医疗费总额与明细不符")
@@ -202,7 +203,7 @@ class Benefits:
             hospital_level=_LEVEL_OF_OTHER_PROVINCES,
             filing=self._filing_kind(data, visit),
             uses_personal_account=str(data.get("acct_used_flag") or "0") == "1",
-            accumulators=account.used,
+            accumulators=account.used(visit.year),
         )
         policy_person = PolicyPerson(
             person_class=person_class_of(enrolment.person_class),
@@ -257,10 +258,11 @@ class Benefits:
             infno=str(head["infno"]),
             visit=visit,
             split=split,
+            year=visit.year,
             time=wire.now(),
             person_type=person_type,
         )
-        account.post(split, visit.kind)
+        account.post(split, visit.kind, settlement.year)
         self._keep(settlement)
         return sheets.of_settlement(settlement)
 
@@ -283,16 +285,17 @@ class Benefits:
             infno=str(head["infno"]),
             visit=visit,
             split=original.split,
+            year=original.year,
             time=wire.now(),
             person_type=original.person_type,
             original=original,
         )
         original.cancelled_by = red
-        self._account_of(visit).undo(original.split, visit.kind)
+        self._account_of(visit).undo(original.split, visit.kind, original.year)
         self._keep(red)
         return sheets.of_settlement(red)
 
-    def _account_of(self, visit: Visit) -> Account:
+    def _account_of(self, visit: Visit) -> InsuredAccount:
         return self._account(*self._enrolment(visit))
 
     def _reverse(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
@@ -307,9 +310,9 @@ class Benefits:
         if record.original is not None:
             if self._standing(record.visit) is not None:
                 raise Refused("该次就诊已重新结算，撤销不可冲正")
-            account.post(record.split, record.visit.kind)
+            account.post(record.split, record.visit.kind, record.year)
         elif record.is_standing:
-            account.undo(record.split, record.visit.kind)
+            account.undo(record.split, record.visit.kind, record.year)
         record.is_valid = False
         return {}
 

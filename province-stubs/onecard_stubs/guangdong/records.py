@@ -1,11 +1,11 @@
-"""What the core keeps: visits with their lines, filings, settlements and red records, accounts and accumulators."""
+"""What the core keeps: visits with their lines, filings, settlements and red records."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from onecard_stubs.policy import Split, VisitKind, YearAccumulators
+from onecard_stubs.policy import Split, VisitKind
 
 
 class Refused(Exception):
@@ -42,6 +42,11 @@ class Visit:
     first_day: date
     last_day: date | None = None
     lines: dict[str, Line] = field(default_factory=dict)
+
+    @property
+    def year(self) -> int:
+        """The year whose limits it counts in: that of the discharge, or of the first day."""
+        return (self.last_day or self.first_day).year
 
     def totals(self) -> tuple[int, int, int, int, int]:
         """Total and its four parts, in fen."""
@@ -90,6 +95,8 @@ class Settlement:
     infno: str
     visit: Visit
     split: Split
+    year: int
+    """The year whose limits it used; a later discharge does not move it."""
     time: datetime
     person_type: str
     original: "Settlement | None" = None
@@ -101,24 +108,6 @@ class Settlement:
     def is_standing(self) -> bool:
         """Whether it counts: valid, and no valid red record cancels it."""
         return self.is_valid and not (self.cancelled_by is not None and self.cancelled_by.is_valid)
-
-
-@dataclass(slots=True, kw_only=True)
-class Account:
-    """A person's personal account and what they have used of the year's limits."""
-
-    balance_fen: int
-    used: YearAccumulators = field(default_factory=YearAccumulators)
-
-    def post(self, split: Split, kind: VisitKind) -> None:
-        """Take what a settlement takes."""
-        self.balance_fen -= split.personal_account_fen
-        self.used = self.used.add(split, kind)
-
-    def undo(self, split: Split, kind: VisitKind) -> None:
-        """Give back what a settlement took."""
-        self.balance_fen += split.personal_account_fen
-        self.used = self.used.subtract(split, kind)
 
 
 def day_of(value: object) -> date:

@@ -182,7 +182,10 @@ class Visits:
     def _discharge(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
         info = content["dscginfo"]
         visit = self.find(info["mdtrt_id"], info["psn_no"])
-        visit.last_day = day_of(info["endtime"])
+        last_day = day_of(info["endtime"])
+        if last_day < visit.first_day:
+            raise Refused("出院日期早于入院日期")
+        visit.last_day = last_day
         return {}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from onecard_stubs.policy import Fees, Split, VisitKind, YearAccumulators
+from onecard_stubs.policy import Fees, Split, VisitKind
 
 OUTPATIENT_CARE: Final = frozenset({"11", "12", "13", "14", "19", "41", "51", "53"})
 EMERGENCY_CARE: Final = frozenset({"13", "24"})
@@ -72,7 +72,8 @@ class Visit:
     is_emergency: bool
     credential: Credential
     lines: dict[str, Line] = field(default_factory=dict)
-    is_discharged: bool = False
+    last_day: date | None = None
+    """Of the discharge, once told."""
     settlements: list["Settlement"] = field(default_factory=list, repr=False, compare=False)
     """Those that stand and those that were undone: a core of a hundred thousand does not search them all."""
 
@@ -132,11 +133,3 @@ class Transaction:
     settlement: Settlement | None = None
     is_undone: bool = False
     is_blocked: bool = False
-
-
-@dataclass(slots=True)
-class Account:
-    """What changes about an insured person: the year's accumulators and the personal account."""
-
-    balance_fen: int
-    years: dict[int, YearAccumulators] = field(default_factory=dict)

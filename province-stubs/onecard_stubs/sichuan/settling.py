@@ -1,15 +1,15 @@
 """Trial, settlement, cancellation and reversal: the insured province's policy applied to what was uploaded."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
+from onecard_stubs.insured_account import InsuredAccount
 from onecard_stubs.policy import (
     FilingKind,
     PolicyContext,
     PolicyPerson,
     Split,
-    YearAccumulators,
     compute_split,
     person_class_of,
 )
@@ -51,7 +51,7 @@ def settle(state: CoreState, message: Message, transid: str) -> Output:
         year=year,
         credential=credential_of(message),
     )
-    _post(state, settlement, sign=1)
+    _account(state, visit).post(split, visit.kind, year)
     state.settlements[settlement.settlement_id] = settlement
     visit.settlements.append(settlement)
     output = {
@@ -70,14 +70,15 @@ def cancel(state: CoreState, message: Message, transid: str) -> Output:
     if not settlement.stands:
         raise Refused(-37, "该结算已撤销或已冲正")
     settlement.is_cancelled = True
-    _post(state, settlement, sign=-1)
+    account = _account(state, settlement.visit)
+    account.undo(settlement.split, settlement.visit.kind, settlement.year)
     original = state.transactions[settlement.transid].output
     red: Output = {
         **{name: _negated(name, value) for name, value in original.items()},
         "ykc618": state.new_number("A", settlement.visit.insurance_area),
         "yzc001": settlement.settlement_id,
         "ykc621": _moment(),
-        "akc087": to_text(_account_balance(state, settlement.visit)),
+        "akc087": to_text(account.balance_fen),
         **dict.fromkeys(_NULL_ON_RED, ""),
     }
     return state.keep(transid, message.trade, red, settlement)
@@ -88,16 +89,25 @@ def reverse(state: CoreState, transaction: Transaction) -> None:
     settlement = transaction.settlement
     if settlement is None:
         raise Refused(-36, "该类交易不可冲正")
+    visit, account = settlement.visit, _account(state, settlement.visit)
     if transaction.trade == "0304":
         if not settlement.stands:
             raise Refused(-37, "该结算已撤销，不能冲正")
         settlement.is_reversed = True
-        _post(state, settlement, sign=-1)
+        account.undo(settlement.split, visit.kind, settlement.year)
         return
-    if settlement.visit.is_settled:
+    if visit.is_settled:
         raise Refused(-32, "该次就诊已重新结算，不能冲正原撤销")
     settlement.is_cancelled = False
-    _post(state, settlement, sign=1)
+    account.post(settlement.split, visit.kind, settlement.year)
+
+
+def last_day_of(visit: Visit, message: Message) -> date:
+    """The discharge day that a request tells (akc194). Raises Refused if it is before the first day."""
+    last_day = day_from(message.value("akc194"))
+    if last_day < visit.first_day:
+        raise Refused(-1, "出院日期早于入院日期")
+    return last_day
 
 
 def _computed(state: CoreState, message: Message) -> tuple[Visit, Split, int]:
@@ -110,9 +120,9 @@ def _computed(state: CoreState, message: Message) -> tuple[Visit, Split, int]:
     enrolment = _enrolment(person, visit)
     if not visit.lines or visit.fees.total_fen != from_text(message.value("akc264")):
         raise Refused(-31, "费用总额与已上传明细合计不一致！")
-    last_day = message.value("akc194")
-    year = (day_from(last_day) if last_day else visit.first_day).year
-    account = state.account(person.identity_number, visit.insurance_kind)
+    last_day = last_day_of(visit, message) if message.value("akc194") else visit.last_day
+    year = (last_day or visit.first_day).year
+    account = _account(state, visit)
     split = compute_split(
         visit.fees,
         PolicyPerson(
@@ -125,7 +135,7 @@ def _computed(state: CoreState, message: Message) -> tuple[Visit, Split, int]:
             hospital_level=state.hospital_level(visit.institution_code),
             filing=_filing_kind(state, visit),
             uses_personal_account=message.value("ykc916") != "0",
-            accumulators=account.years.get(year, YearAccumulators()),
+            accumulators=account.used(year),
         ),
     )
     return visit, split, year
@@ -151,16 +161,12 @@ def _filing_kind(state: CoreState, visit: Visit) -> FilingKind:
     raise Refused(-22, "无有效的异地就医备案")
 
 
-def _post(state: CoreState, settlement: Settlement, *, sign: int) -> None:
-    visit, split = settlement.visit, settlement.split
-    account = state.account(visit.identity_number, visit.insurance_kind)
-    account.balance_fen -= sign * split.personal_account_fen
-    used = account.years.get(settlement.year, YearAccumulators())
-    account.years[settlement.year] = used.add(split, visit.kind) if sign > 0 else used.subtract(split, visit.kind)
+def _account(state: CoreState, visit: Visit) -> InsuredAccount:
+    return state.account(visit.identity_number, visit.insurance_kind)
 
 
 def _settlement_output(state: CoreState, visit: Visit, split: Split, year: int, message: Message) -> Output:
-    used = state.account(visit.identity_number, visit.insurance_kind).years.get(year, YearAccumulators())
+    used = _account(state, visit).used(year)
     return {
         "aka105": "1",
         "ykc675": message.value("ykc675"),
@@ -219,10 +225,6 @@ def _negated(name: str, value: "str | list[dict[str, str]]") -> "str | list[dict
     if isinstance(value, list):
         return [{cell: str(_negated(cell, text)) for cell, text in row.items()} for row in value]
     return to_text(-from_text(value)) if name in _AMOUNTS else value
-
-
-def _account_balance(state: CoreState, visit: Visit) -> int:
-    return state.account(visit.identity_number, visit.insurance_kind).balance_fen
 
 
 def _moment() -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
+from onecard_stubs.insured_account import InsuredAccount
 from onecard_stubs.population import Person, Population
-from onecard_stubs.sichuan.records import OPEN_END, Account, Credential, Filing, Settlement, Transaction, Visit
+from onecard_stubs.sichuan.records import OPEN_END, Credential, Filing, Settlement, Transaction, Visit
 from onecard_stubs.sichuan.soap import Message
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
@@ -37,7 +38,7 @@ class CoreState:
         self.visits: dict[str, Visit] = {}
         self.settlements: dict[str, Settlement] = {}
         self.transactions: dict[str, Transaction] = {}
-        self.accounts: dict[tuple[str, str], Account] = {}
+        self.accounts: dict[tuple[str, str], InsuredAccount] = {}
         self.hospital_levels: dict[str, int] = {}
         self._numbers = itertools.count(1)
 
@@ -69,7 +70,7 @@ class CoreState:
         """1 to 3; an institution that nobody told the level of counts as the highest."""
         return self.hospital_levels.get(institution_code, HOSPITAL_LEVEL_DEFAULT)
 
-    def account(self, identity_number: str, insurance_kind: str) -> Account:
+    def account(self, identity_number: str, insurance_kind: str) -> InsuredAccount:
         """The changing side of an own person's enrolment."""
         key = (identity_number, insurance_kind)
         if key not in self.accounts:
@@ -81,7 +82,7 @@ class CoreState:
                     for enrolment in person.active_enrolments
                     if enrolment.insurance_kind == insurance_kind
                 )
-            self.accounts[key] = Account(balance)
+            self.accounts[key] = InsuredAccount(balance)
         return self.accounts[key]
 
     def add_filing(self, filing: Filing) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from onecard_stubs.policy import YearAccumulators
 from onecard_stubs.sichuan import filings, settling
 from onecard_stubs.sichuan.amounts import decimal_from, from_text, round_half_up, to_text
 from onecard_stubs.sichuan.catalogue import split_line
@@ -58,7 +57,7 @@ def identify(state: CoreState, message: Message, _: str) -> Output:
         "akc023": str(day.year - person.birth_day.year),
         "akc252": to_text(account.balance_fen),
         "aab004": first.employer_name,
-        "akc200": str(account.years.get(day.year, YearAccumulators()).stay_count),
+        "akc200": str(account.used(day.year).stay_count),
         "detail": [
             {
                 "aae140": enrolment.insurance_kind,
@@ -112,9 +111,7 @@ def register(state: CoreState, message: Message, transid: str) -> Output:
 def discharge(state: CoreState, message: Message, transid: str) -> Output:
     """0214."""
     visit = state.visit(message)
-    if day_from(message.value("akc194")) < visit.first_day:
-        raise Refused(-1, "出院日期早于入院日期")
-    visit.is_discharged = True
+    visit.last_day = settling.last_day_of(visit, message)
     return state.keep(transid, message.trade, {"ykc700": visit.visit_id})
 
 
@@ -209,7 +206,7 @@ def reverse(state: CoreState, message: Message, transid: str) -> Output:
 def _strike_out(state: CoreState, visit_id: str) -> None:
     """A visit as if it had never been registered."""
     visit = state.visits[visit_id]
-    if visit.lines or visit.is_discharged or visit.settlements:
+    if visit.lines or visit.last_day or visit.settlements:
         raise Refused(-36, "该次就诊已发生业务，不可冲正登记")
     del state.visits[visit_id]
 

@@ -118,11 +118,11 @@ async def test_a_discharge_at_the_insured_province_alone(
         True,
         True,
     )
-    assert side.insured_core.state.visits[stay.visit_id].is_discharged
+    assert side.insured_core.state.visits[stay.visit_id].last_day
     await mend()
     again = await side.hospital.send("0214", fields, transid if is_same_transid else None)
     assert again.is_success, again.message
-    assert side.own_core.state.visits[stay.visit_id].is_discharged
+    assert side.own_core.state.visits[stay.visit_id].last_day
     assert side.exchange.methods_called().count("Discharge") == 1
     assert (await stay.settle(BILL_FEN)).is_success
 
