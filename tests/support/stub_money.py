@@ -158,21 +158,25 @@ class GuangdongMoney(MoneyCore):
         }
         number = str(next(self._numbers))
         if is_stay:
-            told = self._send("2401", {"mdtrtinfo": {**head, "med_type": "21", "ipt_no": number}})
+            told = self.send("2401", {"mdtrtinfo": {**head, "med_type": "21", "ipt_no": number}})
             visit_id = str(told.values["result"]["mdtrt_id"])
         else:
-            told = self._send("2201", {"data": {**head, "med_type": "11", "ipt_otp_no": number}})
+            told = self.send("2201", {"data": {**head, "med_type": "11", "ipt_otp_no": number}})
             visit_id = str(told.values["data"]["mdtrt_id"])
         self._is_stay[visit_id] = is_stay
         return visit_id
 
     def discharge(self, visit_id: str, day: date) -> Told:
-        return self._send("2402", {"dscginfo": {**self._visit(visit_id), "endtime": day.isoformat()}})
+        return self.send("2402", {"dscginfo": {**self.visit(visit_id), "endtime": day.isoformat()}})
 
     def upload(self, visit_id: str, *lines: Line) -> Told:
-        rows = [
+        return self.send("2301", {"feedetail": self.rows(visit_id, *lines)})
+
+    def rows(self, visit_id: str, *lines: Line) -> list[dict[str, Any]]:
+        """Lines as 2301 carries them."""
+        return [
             {
-                **self._visit(visit_id),
+                **self.visit(visit_id),
                 "feedetl_sn": line.line_id,
                 "init_feedetl_sn": line.returns,
                 "det_item_fee_sumamt": to_text(line.amount_fen),
@@ -183,34 +187,35 @@ class GuangdongMoney(MoneyCore):
             }
             for line in lines
         ]
-        return self._send("2301", {"feedetail": rows})
 
     def withdraw(self, visit_id: str, line_id: str = "") -> Told:
-        return self._send("2302", {"data": {**self._visit(visit_id), "feedetl_sn": line_id or "0000"}})
+        return self.send("2302", {"data": {**self.visit(visit_id), "feedetl_sn": line_id or "0000"}})
 
     def pre_settle(self, visit_id: str, total_fen: int) -> Told:
-        return self._send("2303" if self._is_stay[visit_id] else "2206", self._bill(visit_id, total_fen))
+        return self.send("2303" if self._is_stay[visit_id] else "2206", self._bill(visit_id, total_fen))
 
     def settle(self, visit_id: str, total_fen: int, **changes: str) -> Told:
         bill = {"data": {**self._bill(visit_id, total_fen)["data"], **changes}}
-        return self._send("2304" if self._is_stay[visit_id] else "2207", bill)
+        return self.send("2304" if self._is_stay[visit_id] else "2207", bill)
 
     def cancel(self, visit_id: str, settled: Told) -> Told:
-        data = {**self._visit(visit_id), "setl_id": settled.values["setlinfo"]["setl_id"]}
-        return self._send("2305" if self._is_stay[visit_id] else "2208", {"data": data})
+        data = {**self.visit(visit_id), "setl_id": settled.values["setlinfo"]["setl_id"]}
+        return self.send("2305" if self._is_stay[visit_id] else "2208", {"data": data})
 
     def reverse(self, original: Told) -> Told:
         infno, msgid = self._trade_of[original.number]
         data = {"psn_no": self.person.personal_number, "omsgid": msgid, "oinfno": infno}
-        return self._send("2601", {"data": data})
+        return self.send("2601", {"data": data})
 
-    def _visit(self, visit_id: str) -> dict[str, Any]:
+    def visit(self, visit_id: str) -> dict[str, Any]:
+        """A visit as every trade names it."""
         return {"mdtrt_id": visit_id, "psn_no": self.person.personal_number}
 
     def _bill(self, visit_id: str, total_fen: int) -> dict[str, dict[str, Any]]:
-        return {"data": {**self._visit(visit_id), "medfee_sumamt": to_text(total_fen), "acct_used_flag": "1"}}
+        return {"data": {**self.visit(visit_id), "medfee_sumamt": to_text(total_fen), "acct_used_flag": "1"}}
 
-    def _send(self, infno: str, content: Mapping[str, Any]) -> Told:
+    def send(self, infno: str, content: Mapping[str, Any]) -> Told:
+        """One trade."""
         msgid = f"M{next(self._numbers)}"
         self._trade_of[msgid] = (infno, msgid)
         answer = self.core.answer(

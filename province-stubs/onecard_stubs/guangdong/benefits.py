@@ -12,7 +12,6 @@ from onecard_stubs.guangdong.records import Filing, Refused, Settlement, Visit, 
 from onecard_stubs.guangdong.visits import Visits
 from onecard_stubs.insured_account import InsuredAccount
 from onecard_stubs.policy import (
-    Fees,
     FilingKind,
     PolicyContext,
     PolicyPerson,
@@ -193,8 +192,8 @@ class Benefits:
         raise Refused("没有有效的参保关系")
 
     def _computed(self, data: Mapping[str, Any], visit: Visit) -> tuple[Split, InsuredAccount, str]:
-        total, full, over, preceding, scope = visit.totals()
-        if wire.fen(data["medfee_sumamt"]) != total:
+        fees = visit.fees
+        if wire.fen(data["medfee_sumamt"]) != fees.total_fen:
             raise Refused("医疗费总额与明细不符")
         person, enrolment = self._enrolment(visit)
         account = self._account(person, enrolment)
@@ -209,13 +208,6 @@ class Benefits:
             person_class=person_class_of(enrolment.person_class),
             is_civil_servant=enrolment.is_civil_servant,
             account_balance_fen=account.balance_fen,
-        )
-        fees = Fees(
-            total_fen=total,
-            full_self_pay_fen=full,
-            over_limit_fen=over,
-            preceding_fen=preceding,
-            in_scope_fen=scope,
         )
         return compute_split(fees, policy_person, context), account, enrolment.person_class
 

@@ -5,24 +5,19 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from onecard_stubs.policy import Split, VisitKind
+from onecard_stubs.fee_lines import FeeLine, fees_of
+from onecard_stubs.policy import Fees, Split, VisitKind
 
 
 class Refused(Exception):
     """The core refuses a trade; the text is what the clerk reads (err_msg)."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Line:
-    """A fee line, split. `row` is what the answer tells of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line(FeeLine):
+    """A fee line; `row` is what the answer tells of it."""
 
-    line_id: str
     batch: str
-    amount_fen: int
-    full_self_pay_fen: int
-    over_limit_fen: int
-    preceding_fen: int
-    in_scope_fen: int
     row: dict[str, Any]
 
 
@@ -48,16 +43,10 @@ class Visit:
         """The year whose limits it counts in: that of the discharge, or of the first day."""
         return (self.last_day or self.first_day).year
 
-    def totals(self) -> tuple[int, int, int, int, int]:
-        """Total and its four parts, in fen."""
-        lines = self.lines.values()
-        return (
-            sum(line.amount_fen for line in lines),
-            sum(line.full_self_pay_fen for line in lines),
-            sum(line.over_limit_fen for line in lines),
-            sum(line.preceding_fen for line in lines),
-            sum(line.in_scope_fen for line in lines),
-        )
+    @property
+    def fees(self) -> Fees:
+        """The sum of the lines."""
+        return fees_of(self.lines.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

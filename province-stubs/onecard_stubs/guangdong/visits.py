@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from onecard_stubs.fee_lines import fees_of
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.catalogue import Catalogue
 from onecard_stubs.guangdong.records import Line, Refused, Visit, day_of, quantity_of
@@ -11,6 +12,8 @@ from onecard_stubs.policy import VisitKind
 
 LINES_MAX = 100
 _ALL = "0000"
+_Changed = dict[str, tuple[Visit, dict[str, Line]]]
+"""Visits by their number, with what their lines become."""
 
 
 class Visits:
@@ -103,28 +106,20 @@ class Visits:
         if not 1 <= len(rows) <= LINES_MAX:
             raise Refused("每次上传明细应为1至100条")
         is_own = str(head["insuplc_admdvs"])[:2] == self._province
-        new: dict[str, tuple[Visit, Line]] = {}
+        changed: _Changed = {}
+        told = []
         for row in rows:
             visit = self.find(row["mdtrt_id"], row["psn_no"])
             if self.settled(visit):
                 raise Refused("已结算，不能上传明细")
             line = _classified(row) if is_own else self._split(row)
-            if line.line_id in visit.lines or line.line_id in new:
+            lines = _lines_of(visit, changed)
+            if line.line_id in lines:
                 raise Refused("费用明细流水号重复")
-            self._check_return(visit, row, line, new)
-            new[line.line_id] = (visit, line)
-        for visit, line in new.values():
-            visit.lines[line.line_id] = line
-        return {"result": [line.row for _, line in new.values()]}
-
-    @staticmethod
-    def _check_return(visit: Visit, row: Mapping[str, Any], line: Line, new: Mapping[str, tuple[Visit, Line]]) -> None:
-        if line.amount_fen >= 0:
-            return
-        original_id = str(row.get("init_feedetl_sn") or "")
-        original = visit.lines.get(original_id) or (new[original_id][1] if original_id in new else None)
-        if original is None or original.amount_fen + line.amount_fen < 0:
-            raise Refused("退费明细与原明细不符")
+            lines[line.line_id] = line
+            told.append(line.row)
+        _carry_out(changed)
+        return {"result": told}
 
     def _split(self, row: Mapping[str, Any]) -> Line:
         quantity = quantity_of(row["cnt"])
@@ -134,6 +129,7 @@ class Visits:
         item = split.item
         return Line(
             line_id=str(row["feedetl_sn"]),
+            returned_line_id=str(row.get("init_feedetl_sn") or ""),
             batch=str(row.get("chrg_bchno") or ""),
             amount_fen=split.amount_fen,
             full_self_pay_fen=split.full_self_pay_fen,
@@ -162,6 +158,7 @@ class Visits:
 
     def _withdraw(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
         data = content["data"]
+        changed: _Changed = {}
         for row in data if isinstance(data, list) else [data]:
             visit = self.find(row["mdtrt_id"], row["psn_no"])
             if self.settled(visit):
@@ -169,14 +166,16 @@ class Visits:
             numbers = row.get("feedetl_sn")
             wanted = {str(number) for number in (numbers if isinstance(numbers, list) else [numbers]) if number}
             batch = str(row.get("chrg_bchno") or "")
+            lines = _lines_of(visit, changed)
             if _ALL in wanted or batch == _ALL:
-                visit.lines.clear()
+                lines.clear()
                 continue
-            found = [line for line in visit.lines.values() if line.line_id in wanted or (batch and line.batch == batch)]
+            found = [line for line in lines.values() if line.line_id in wanted or (batch and line.batch == batch)]
             if not found:
                 raise Refused("费用明细不存在")
             for line in found:
-                del visit.lines[line.line_id]
+                del lines[line.line_id]
+        _carry_out(changed)
         return {}
 
     def _discharge(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,10 +188,27 @@ class Visits:
         return {}
 
 
+def _lines_of(visit: Visit, changed: _Changed) -> dict[str, Line]:
+    """The lines of a visit as the trade has changed them so far."""
+    return changed.setdefault(visit.visit_id, (visit, dict(visit.lines)))[1]
+
+
+def _carry_out(changed: _Changed) -> None:
+    """Keep all changes of a trade, or none."""
+    for _, lines in changed.values():
+        try:
+            fees_of(lines.values())
+        except ValueError as error:
+            raise Refused("退费明细与原明细不符") from error
+    for visit, lines in changed.values():
+        visit.lines = lines
+
+
 def _classified(row: Mapping[str, Any]) -> Line:
-    """A line that another province split already; its parts must add up."""
+    """A line that another province split already."""
     line = Line(
         line_id=str(row["feedetl_sn"]),
+        returned_line_id=str(row.get("init_feedetl_sn") or ""),
         batch=str(row.get("chrg_bchno") or ""),
         amount_fen=wire.fen(row["det_item_fee_sumamt"]),
         full_self_pay_fen=wire.fen(row["fulamt_ownpay_amt"]),
@@ -201,7 +217,6 @@ def _classified(row: Mapping[str, Any]) -> Line:
         in_scope_fen=wire.fen(row["inscp_scp_amt"]),
         row={"feedetl_sn": str(row["feedetl_sn"]), "det_item_fee_sumamt": row["det_item_fee_sumamt"]},
     )
-    parts = line.full_self_pay_fen + line.over_limit_fen + line.preceding_fen + line.in_scope_fen
-    if parts != line.amount_fen:
-        raise Refused("费用明细各部分之和与金额不符")
+    if not line.is_sound:
+        raise Refused("费用明细各部分的合计或正负与金额不符")
     return line

@@ -1,10 +1,10 @@
 """What the core keeps: filings, visits with their lines, settlements, and every transaction by its transid."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+from onecard_stubs.fee_lines import FeeLine, fees_of
 from onecard_stubs.policy import Fees, Split, VisitKind
 
 OUTPATIENT_CARE: Final = frozenset({"11", "12", "13", "14", "19", "41", "51", "53"})
@@ -34,17 +34,11 @@ class Filing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A fee line as it was classified, amounts in fen."""
+class Line(FeeLine):
+    """A fee line as it was classified; `cells` is what is told of it."""
 
-    line_id: str
     transid: str
     cells: dict[str, str]
-    amount_fen: int
-    full_self_pay_fen: int
-    over_limit_fen: int
-    preceding_fen: int
-    in_scope_fen: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +84,7 @@ class Visit:
     @property
     def fees(self) -> Fees:
         """The sum of the lines."""
-        return fees_of(self.lines)
-
-
-def fees_of(lines: Mapping[str, Line]) -> Fees:
-    """The sum of lines. Raises ValueError if returns outweigh what they return."""
-    return Fees(
-        total_fen=sum(line.amount_fen for line in lines.values()),
-        full_self_pay_fen=sum(line.full_self_pay_fen for line in lines.values()),
-        over_limit_fen=sum(line.over_limit_fen for line in lines.values()),
-        preceding_fen=sum(line.preceding_fen for line in lines.values()),
-        in_scope_fen=sum(line.in_scope_fen for line in lines.values()),
-    )
+        return fees_of(self.lines.values())
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,10 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from onecard_stubs.fee_lines import fees_of
 from onecard_stubs.sichuan import filings, settling
 from onecard_stubs.sichuan.amounts import decimal_from, from_text, round_half_up, to_text
 from onecard_stubs.sichuan.catalogue import split_line
-from onecard_stubs.sichuan.records import Line, Transaction, Visit, fees_of
+from onecard_stubs.sichuan.records import Line, Transaction, Visit
 from onecard_stubs.sichuan.soap import Fields, Message
 from onecard_stubs.sichuan.state import (
     SHANGHAI,
@@ -126,11 +127,10 @@ def upload_lines(state: CoreState, message: Message, transid: str) -> Output:
     is_own = state.is_own(visit.insurance_area)
     lines = [_line_as_told(row, transid) if is_own else _line_by_catalogue(row, transid) for row in rows]
     known = set(visit.lines)
-    for line, row in zip(lines, rows, strict=True):
+    for line in lines:
         if line.line_id in known:
             raise Refused(-39, f"明细流水号重复：{line.line_id}")
-        returned = row.get("ykc611", "")
-        if line.amount_fen < 0 and returned not in known:
+        if line.amount_fen < 0 and line.returned_line_id not in known:
             raise Refused(-39, f"退费明细未指明原明细：{line.line_id}")
         known.add(line.line_id)
     _replace_lines(visit, visit.lines | {line.line_id: line for line in lines})
@@ -214,6 +214,7 @@ def _strike_out(state: CoreState, visit_id: str) -> None:
 def _line_as_told(row: Mapping[str, str], transid: str) -> Line:
     line = Line(
         line_id=row["ykc610"],
+        returned_line_id=row.get("ykc611", ""),
         transid=transid,
         cells=dict(row),
         amount_fen=from_text(row["akc227"]),
@@ -222,9 +223,8 @@ def _line_as_told(row: Mapping[str, str], transid: str) -> Line:
         preceding_fen=from_text(row.get("akc254", "")),
         in_scope_fen=from_text(row.get("ykc624", "")),
     )
-    parts = line.full_self_pay_fen + line.over_limit_fen + line.preceding_fen + line.in_scope_fen
-    if parts != line.amount_fen:
-        raise Refused(-31, f"明细各部分之和与金额不一致：{line.line_id}")
+    if not line.is_sound:
+        raise Refused(-31, f"明细各部分的合计或正负与金额不一致：{line.line_id}")
     return line
 
 
@@ -236,6 +236,7 @@ def _line_by_catalogue(row: Mapping[str, str], transid: str) -> Line:
     split = split_line(row["ake001"], quantity, price, amount_fen)
     return Line(
         line_id=row["ykc610"],
+        returned_line_id=row.get("ykc611", ""),
         transid=transid,
         cells={
             **row,
@@ -264,7 +265,7 @@ def _line_fields(line: Line) -> dict[str, str]:
 
 def _replace_lines(visit: Visit, lines: dict[str, Line]) -> None:
     try:
-        fees_of(lines)
+        fees_of(lines.values())
     except ValueError as error:
         raise Refused(-31, "退费超过原明细") from error
     visit.lines = lines
