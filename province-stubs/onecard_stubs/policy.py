@@ -125,7 +125,8 @@ class YearAccumulators:
     """What one person has used of the year's limits (5206). `subtract` undoes `add` exactly."""
 
     stay_count: int = 0
-    deductible_fen: int = 0
+    outpatient_deductible_fen: int = 0
+    """What visits paid of the year's deductible; a stay's own counts by stay."""
     pooling_fund_fen: int = 0
     supplement_fund_fen: int = 0
     """Paid above the pooling fund's ceiling."""
@@ -139,10 +140,11 @@ class YearAccumulators:
         return self._moved(split, visit, -1)
 
     def _moved(self, split: Split, visit: VisitKind, sign: int) -> "YearAccumulators":
+        is_stay = visit is VisitKind.INPATIENT
         return replace(
             self,
-            stay_count=self.stay_count + sign * (visit is VisitKind.INPATIENT),
-            deductible_fen=self.deductible_fen + sign * split.deductible_fen,
+            stay_count=self.stay_count + sign * is_stay,
+            outpatient_deductible_fen=self.outpatient_deductible_fen + (not is_stay) * sign * split.deductible_fen,
             pooling_fund_fen=self.pooling_fund_fen + sign * split.pooling_fund_fen,
             supplement_fund_fen=self.supplement_fund_fen
             + sign * (split.large_amount_fund_fen + split.serious_illness_fund_fen),
@@ -255,7 +257,7 @@ def _deductible_due(context: PolicyContext, figures: BenefitPolicy) -> int:
     used = context.accumulators
     match context.visit:
         case VisitKind.OUTPATIENT:
-            return max(0, figures.outpatient_year_deductible_fen - used.deductible_fen)
+            return max(0, figures.outpatient_year_deductible_fen - used.outpatient_deductible_fen)
         case VisitKind.INPATIENT:
             first = figures.first_stay_deductible_fen[_level_index(context)]
             return first if used.stay_count == 0 else share(first, figures.later_stay_deductible_ratio_e4)

@@ -41,7 +41,7 @@ _PEOPLE = st.builds(
 _ACCUMULATORS = st.builds(
     YearAccumulators,
     stay_count=st.integers(0, 5),
-    deductible_fen=st.integers(0, 200_000),
+    outpatient_deductible_fen=st.integers(0, 200_000),
     pooling_fund_fen=st.integers(0, 60_000_000),
     supplement_fund_fen=st.integers(0, 70_000_000),
 )
@@ -114,8 +114,7 @@ def test_a_year_of_settlements_stays_under_its_ceilings(
         used = used.add(compute_split(fees, person, context), visit)
     assert used.pooling_fund_fen <= figures.pooling_year_ceiling_fen
     assert used.supplement_fund_fen <= figures.above_ceiling_year_ceiling_fen
-    if visit is VisitKind.OUTPATIENT:
-        assert used.deductible_fen <= figures.outpatient_year_deductible_fen
+    assert used.outpatient_deductible_fen <= figures.outpatient_year_deductible_fen
 
 
 def _amounts(split: object) -> list[tuple[str, int]]:

@@ -40,8 +40,15 @@ def test_a_later_stay_of_the_year_pays_half_the_deductible() -> None:
 def test_the_outpatient_deductible_is_paid_once_a_year() -> None:
     visit = replace(STAY, visit=VisitKind.OUTPATIENT)
     assert compute_split(BILL, RETIRED, visit).deductible_fen == 20_000
-    used = replace(visit, accumulators=YearAccumulators(deductible_fen=20_000))
+    used = replace(visit, accumulators=YearAccumulators(outpatient_deductible_fen=20_000))
     assert compute_split(BILL, RETIRED, used).deductible_fen == 0
+
+
+def test_what_a_stay_paid_is_not_of_the_outpatient_deductible() -> None:
+    stay = compute_split(BILL, RETIRED, STAY)
+    used = YearAccumulators().add(stay, VisitKind.INPATIENT)
+    visit = replace(STAY, visit=VisitKind.OUTPATIENT, accumulators=used)
+    assert (stay.deductible_fen, compute_split(BILL, RETIRED, visit).deductible_fen) == (80_000, 20_000)
 
 
 def test_above_the_ceiling_the_large_amount_fund_pays_for_employees_and_the_illness_insurance_for_residents() -> None:
