@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from onecard_stubs.policy import Split, VisitKind, YearAccumulators
+from onecard_stubs.policy import BenefitPolicy, Split, VisitKind, YearAccumulators
 
 
 @dataclass(slots=True)
@@ -20,6 +20,11 @@ class InsuredAccount:
         """Take what a settlement takes."""
         self.balance_fen -= split.personal_account_fen
         self.years[year] = self.used(year).add(split, visit)
+
+    def bears(self, split: Split, visit: VisitKind, year: int) -> bool:
+        """Whether a settlement that was undone can stand again: others may have used since what it had given back."""
+        has_money = self.balance_fen >= split.personal_account_fen
+        return has_money and BenefitPolicy().allows(self.used(year).add(split, visit))
 
     def undo(self, split: Split, visit: VisitKind, year: int) -> None:
         """Give back what a settlement took."""

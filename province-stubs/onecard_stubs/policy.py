@@ -102,6 +102,17 @@ class Split:
     """Balance of the personal account afterwards."""
 
     @property
+    def fees(self) -> Fees:
+        """The bill that was split."""
+        return Fees(
+            total_fen=self.total_fen,
+            full_self_pay_fen=self.full_self_pay_fen,
+            over_limit_fen=self.over_limit_fen,
+            preceding_fen=self.preceding_fen,
+            in_scope_fen=self.in_scope_fen,
+        )
+
+    @property
     def fund_total_fen(self) -> int:
         """What the funds pay together (fund_pay_sumamt)."""
         return (
@@ -203,6 +214,14 @@ class BenefitPolicy:
     """Of what is left in scope above the deductible."""
     hospital_share_of_over_limit_e4: int = 0
     """What the hospital bears of fees above the price limit."""
+
+    def allows(self, used: YearAccumulators) -> bool:
+        """Whether nothing of a year is over its limit."""
+        return (
+            used.outpatient_deductible_fen <= self.outpatient_year_deductible_fen
+            and used.pooling_fund_fen <= self.pooling_year_ceiling_fen
+            and used.supplement_fund_fen <= self.above_ceiling_year_ceiling_fen
+        )
 
 
 def share(amount_fen: int, ratio_e4: int) -> int:

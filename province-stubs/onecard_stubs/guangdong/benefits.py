@@ -302,8 +302,14 @@ class Benefits:
         if record.original is not None:
             if self._standing(record.visit) is not None:
                 raise Refused("该次就诊已重新结算，撤销不可冲正")
+            if record.visit.fees != record.split.fees:
+                raise Refused("费用明细已变动，撤销不可冲正")
+            if not account.bears(record.split, record.visit.kind, record.year):
+                raise Refused("退回的个人账户金额或年度限额已被使用，撤销不可冲正")
             account.post(record.split, record.visit.kind, record.year)
-        elif record.is_standing:
+        else:
+            if not record.is_standing:
+                raise Refused("该结算已撤销，不可冲正")
             account.undo(record.split, record.visit.kind, record.year)
         record.is_valid = False
         return {}

@@ -98,6 +98,10 @@ def reverse(state: CoreState, transaction: Transaction) -> None:
         return
     if visit.is_settled:
         raise Refused(-32, "该次就诊已重新结算，不能冲正原撤销")
+    if visit.fees != settlement.split.fees:
+        raise Refused(-36, "费用明细已变动，不能冲正原撤销")
+    if not account.bears(settlement.split, visit.kind, settlement.year):
+        raise Refused(-36, "退回的个人账户金额或年度限额已被使用，不能冲正原撤销")
     settlement.is_cancelled = False
     account.post(settlement.split, visit.kind, settlement.year)
 

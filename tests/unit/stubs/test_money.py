@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from tests.support.stub_money import CORES, GuangdongMoney, Kind, Line, SichuanMoney, filed
+from onecard_stubs.policy import YearAccumulators
+from tests.support.stub_money import CORES, GuangdongMoney, Kind, Line, MoneyCore, SichuanMoney, Standing, filed
 
 _DAY = date(2025, 3, 1)
 both = pytest.mark.parametrize("kind", CORES)
@@ -105,3 +106,89 @@ def test_a_return_names_a_line_of_its_own_visit_and_a_trade_is_kept_whole_or_not
     assert "费用明细不存在" in core.send("2302", {"data": taken_back}).refusal
     assert core.pre_settle(one, 10_000).is_done
     assert core.upload(other, Line(line_id="A", amount_fen=1)).is_done, "line numbers are a visit's own"
+
+
+def _state(core: MoneyCore) -> tuple[int, dict[int, YearAccumulators], list[Standing]]:
+    return core.account.balance_fen, dict(core.account.years), core.standing()
+
+
+@both
+@pytest.mark.parametrize(
+    ("first_fen", "is_stay"),
+    [
+        (20_000_000, True),  # the whole personal account
+        (15_000, False),  # most of the outpatient deductible of a year
+    ],
+)
+def test_a_cancellation_is_not_reversed_once_another_bill_has_used_what_it_gave_back(
+    kind: Kind, first_fen: int, is_stay: bool
+) -> None:
+    core = filed(kind)
+    first = core.billed(_DAY, first_fen, is_stay=is_stay)
+    cancelled = core.cancel(first, core.settle(first, first_fen))
+    second = core.billed(_DAY, first_fen, is_stay=is_stay)
+    settled = core.settle(second, first_fen)
+    before = _state(core)
+    assert "已被使用" in core.reverse(cancelled).refusal
+    assert _state(core) == before
+    # Once that is given back, too, there is enough again.
+    assert core.cancel(second, settled).is_done
+    assert core.reverse(cancelled).is_done
+    assert [item.visit_id for item in core.standing()] == [first]
+
+
+@both
+def test_a_cancellation_is_not_reversed_over_the_ceilings_of_the_year(kind: Kind) -> None:
+    core = filed(kind)
+    core.account.balance_fen = 0
+    first = core.billed(_DAY, 100_000_000)
+    cancelled = core.cancel(first, core.settle(first, 100_000_000))
+    second = core.billed(_DAY, 100_000_000)
+    assert core.settle(second, 100_000_000).is_done
+    assert core.account.used(2025).pooling_fund_fen == 50_000_000
+    before = _state(core)
+    assert "已被使用" in core.reverse(cancelled).refusal
+    assert _state(core) == before
+
+
+@both
+def test_a_cancellation_is_reversed_beside_other_bills_while_there_is_enough(kind: Kind) -> None:
+    core = filed(kind)
+    core.account.balance_fen = 10_000_000
+    first = core.billed(_DAY, 500_000)
+    cancelled = core.cancel(first, core.settle(first, 500_000))
+    second = core.billed(_DAY, 500_000)
+    assert core.settle(second, 500_000).is_done
+    assert core.reverse(cancelled).is_done
+    assert {item.visit_id for item in core.standing()} == {first, second}
+    assert core.account.used(2025).stay_count == 2
+
+
+@both
+def test_a_cancellation_is_not_reversed_once_the_lines_have_changed(kind: Kind) -> None:
+    core = filed(kind)
+    visit_id = core.billed(_DAY, 500_000)
+    cancelled = core.cancel(visit_id, core.settle(visit_id, 500_000))
+    more = Line(line_id="B", amount_fen=1)
+    assert core.upload(visit_id, more).is_done
+    before = _state(core)
+    assert "明细已变动" in core.reverse(cancelled).refusal
+    assert _state(core) == before
+    assert core.withdraw(visit_id, "B").is_done
+    assert core.reverse(cancelled).is_done
+
+
+@both
+def test_a_settlement_that_was_cancelled_is_not_reversed(kind: Kind) -> None:
+    core = filed(kind)
+    visit_id = core.billed(_DAY, 500_000)
+    settled = core.settle(visit_id, 500_000)
+    cancelled = core.cancel(visit_id, settled)
+    before = _state(core)
+    assert "已撤销" in core.reverse(settled).refusal
+    assert _state(core) == before
+    # It stands again if its cancellation is reversed, and is reversed then.
+    assert core.reverse(cancelled).is_done
+    assert [item.visit_id for item in core.standing()] == [visit_id]
+    assert core.reverse(settled).is_done
+    assert _state(core) == before
