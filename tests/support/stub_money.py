@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.insured_account import InsuredAccount
-from onecard_stubs.policy import Split, VisitKind
+from onecard_stubs.policy import FilingKind, Split, VisitKind
 from onecard_stubs.population import Enrolment, Person, Population
 from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.amounts import to_text
@@ -82,7 +82,7 @@ class MoneyCore(ABC):
         """The settlements that count."""
 
     @abstractmethod
-    def file(self, first_day: date) -> None:
+    def file(self, first_day: date, kind: FilingKind = FilingKind.LONG_TERM) -> None:
         """File for the place of care."""
 
     @abstractmethod
@@ -144,10 +144,14 @@ class GuangdongMoney(MoneyCore):
             if item.original is None and item.is_standing
         ]
 
-    def file(self, first_day: date) -> None:
+    def file(self, first_day: date, kind: FilingKind = FilingKind.LONG_TERM) -> None:
         area = self.enrolment.insurance_area
         self.core.benefits.file(
-            self.person, insurance_area=area, destination_area=_AREA, filing_type="12", first_day=first_day
+            self.person,
+            insurance_area=area,
+            destination_area=_AREA,
+            filing_type="12" if kind is FilingKind.LONG_TERM else "23",
+            first_day=first_day,
         )
 
     def admit(self, day: date, *, is_stay: bool = True) -> str:
@@ -249,12 +253,12 @@ class SichuanMoney(MoneyCore):
             if item.stands
         ]
 
-    def file(self, first_day: date) -> None:
+    def file(self, first_day: date, kind: FilingKind = FilingKind.LONG_TERM) -> None:
         self.core.state.add_filing(
             SichuanFiling(
                 filing_id=str(next(self._numbers)),
                 identity_number=self.person.identity_number,
-                filing_type="02",
+                filing_type="02" if kind is FilingKind.LONG_TERM else "06",
                 insurance_area=self.enrolment.insurance_area,
                 destination_area=_AREA,
                 first_day=first_day,

@@ -212,18 +212,22 @@ class Benefits:
         return compute_split(fees, policy_person, context), account, enrolment.person_class
 
     def _filing_kind(self, data: Mapping[str, Any], visit: Visit) -> FilingKind:
-        """By the filing that covers the admission; emergency rescue counts as filed (规程 art. 8, 34)."""
+        """By the filing that covers the admission, or was made since (规程 art. 16).
+
+        Emergency rescue counts as filed (art. 8, 34).
+        """
         named = str(data.get("trt_dcla_detl_sn") or "")
-        for filing in self.filings.values():
-            if (
-                filing.personal_number == visit.personal_number
-                and named in ("", filing.filing_id)
-                and filing.covers(visit.place_area, visit.institution_code, visit.first_day)
-            ):
-                return _FILING_KINDS[filing.filing_type]
+        for day in (visit.first_day, wire.now().date()):
+            for filing in self.filings.values():
+                if (
+                    filing.personal_number == visit.personal_number
+                    and named in ("", filing.filing_id)
+                    and filing.covers(visit.place_area, visit.institution_code, day)
+                ):
+                    return _FILING_KINDS[filing.filing_type]
         if visit.med_type in _EMERGENCIES:
             return FilingKind.EMERGENCY
-        raise Refused("入院时没有有效的异地就医备案")
+        raise Refused("没有有效的异地就医备案")
 
     def _pre_settle(self, head: Mapping[str, Any], data: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         split, _, person_type = self._computed(data, visit)

@@ -153,15 +153,16 @@ def _enrolment(person: Person, visit: Visit) -> Enrolment:
 
 
 def _filing_kind(state: CoreState, visit: Visit) -> FilingKind:
-    """The filing that covers the visit: one made before the settlement is enough (规程 art. 16)."""
+    """By the filing that covers the admission, or was made since: before the settlement is enough (规程 art. 16)."""
     if visit.is_emergency or visit.care_kind in EMERGENCY_CARE:
         return FilingKind.EMERGENCY
     own = state.filings_of(visit.identity_number)
     named = [filing for filing in own if filing.filing_id == visit.filing_id]
     today = datetime.now(SHANGHAI).date()
-    for filing in named or own:
-        if filing.covers(visit.area, visit.first_day) or filing.covers(visit.area, today):
-            return _FILING_KINDS[filing.filing_type]
+    for day in (visit.first_day, today):
+        for filing in named or own:
+            if filing.covers(visit.area, day):
+                return _FILING_KINDS[filing.filing_type]
     raise Refused(-22, "无有效的异地就医备案")
 
 

@@ -1,13 +1,15 @@
 """Money at the cores that compute who pays: what one does, the other does, and neither gives away or takes too much."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
-from onecard_stubs.policy import YearAccumulators
+from onecard_stubs.guangdong import wire
+from onecard_stubs.policy import FilingKind, YearAccumulators
 from tests.support.stub_money import CORES, GuangdongMoney, Kind, Line, MoneyCore, SichuanMoney, Standing, filed
 
 _DAY = date(2025, 3, 1)
+_YESTERDAY = (wire.now() - timedelta(days=1)).date()
 both = pytest.mark.parametrize("kind", CORES)
 
 
@@ -192,3 +194,22 @@ def test_a_settlement_that_was_cancelled_is_not_reversed(kind: Kind) -> None:
     assert [item.visit_id for item in core.standing()] == [visit_id]
     assert core.reverse(settled).is_done
     assert _state(core) == before
+
+
+@both
+def test_a_filing_made_after_the_admission_is_enough_until_the_settlement(kind: Kind) -> None:
+    core = kind()
+    visit_id = core.billed(_DAY, 500_000)
+    assert "备案" in core.settle(visit_id, 500_000).refusal
+    core.file(_YESTERDAY, FilingKind.OTHER_TEMPORARY)
+    assert core.settle(visit_id, 500_000).is_done
+    assert [item.split.pooling_ratio_e4 for item in core.standing()] == [7_500]
+
+
+@both
+def test_the_filing_that_covers_the_admission_goes_before_one_made_since(kind: Kind) -> None:
+    core = kind()
+    core.file(_YESTERDAY, FilingKind.OTHER_TEMPORARY)
+    core.file(_DAY)
+    assert core.settle(core.billed(_DAY, 500_000), 500_000).is_done
+    assert [item.split.pooling_ratio_e4 for item in core.standing()] == [9_000]

@@ -157,7 +157,7 @@ async def test_one_msgid_is_one_trade(core: GuangdongCore) -> None:
         ({"medfee_sumamt": "5000.01"}, "医疗费总额与明细不符"),
         ({"mdtrt_id": "S440100990000001"}, "就诊记录不存在"),
         ({"psn_no": "4400990000000099"}, "就诊记录不存在"),
-        ({"trt_dcla_detl_sn": "B0"}, "入院时没有有效的异地就医备案"),
+        ({"trt_dcla_detl_sn": "B0"}, "没有有效的异地就医备案"),
     ],
 )
 async def test_a_bill_that_is_not_right_is_refused(core: GuangdongCore, changes: dict[str, str], text: str) -> None:
