@@ -4,6 +4,7 @@ Settlements are kept for good: a cancellation adds a red record, a reversal mark
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -192,7 +193,11 @@ class Benefits:
         raise Refused("没有有效的参保关系")
 
     def _computed(self, data: Mapping[str, Any], visit: Visit) -> tuple[Split, InsuredAccount, str]:
+        if str(data.get("mid_setl_flag") or "0") == "1":
+            raise Refused("本系统不办理中途结算")
         fees = visit.fees
+        if not visit.lines:
+            raise Refused("没有费用明细，不能结算")
         if wire.fen(data["medfee_sumamt"]) != fees.total_fen:
             raise Refused("医疗费总额与明细不符")
         person, enrolment = self._enrolment(visit)
@@ -275,19 +280,20 @@ class Benefits:
             raise Refused("结算记录不存在")
         if not original.is_standing:
             raise Refused("结算已撤销或已冲正")
+        account = self._account_of(visit)
+        account.undo(original.split, visit.kind, original.year)
         red = Settlement(
             settlement_id=self._next_settlement_id(visit),
             msgid=str(head["msgid"]),
             infno=str(head["infno"]),
             visit=visit,
-            split=original.split,
+            split=replace(original.split, account_balance_fen=account.balance_fen),
             year=original.year,
             time=wire.now(),
             person_type=original.person_type,
             original=original,
         )
         original.cancelled_by = red
-        self._account_of(visit).undo(original.split, visit.kind, original.year)
         self._keep(red)
         return sheets.of_settlement(red)
 

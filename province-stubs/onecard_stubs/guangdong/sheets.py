@@ -94,7 +94,7 @@ def settled(visit: Visit, split: Split, *, person_type: str, msgid: str, sign: i
             "psn_part_amt": None if is_red else wire.yuan(split.personal_part_fen),
             "acct_mulaid_pay": None if is_red else wire.yuan(0),
             "pool_prop_selfpay": wire.yuan(split.pooling_ratio_e4 // 100),
-            "balc": wire.yuan(split.account_balance_fen + (split.personal_account_fen if is_red else 0)),
+            "balc": wire.yuan(split.account_balance_fen),
             "psn_no": visit.personal_number,
             "mdtrt_id": visit.visit_id,
             "insutype": visit.insurance_kind,

@@ -1,12 +1,14 @@
 """Money at the cores that compute who pays: what one does, the other does, and neither gives away or takes too much."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
 
 from onecard_stubs.guangdong import wire
 from onecard_stubs.policy import FilingKind, YearAccumulators
-from tests.support.stub_money import CORES, GuangdongMoney, Kind, Line, MoneyCore, SichuanMoney, Standing, filed
+from onecard_stubs.sichuan.amounts import from_text
+from tests.support.stub_money import CORES, GuangdongMoney, Kind, Line, MoneyCore, SichuanMoney, Standing, Told, filed
 
 _DAY = date(2025, 3, 1)
 _YESTERDAY = (wire.now() - timedelta(days=1)).date()
@@ -213,3 +215,42 @@ def test_the_filing_that_covers_the_admission_goes_before_one_made_since(kind: K
     core.file(_DAY)
     assert core.settle(core.billed(_DAY, 500_000), 500_000).is_done
     assert [item.split.pooling_ratio_e4 for item in core.standing()] == [9_000]
+
+
+@both
+def test_a_stay_without_a_bill_is_not_settled_and_halves_no_later_deductible(kind: Kind) -> None:
+    core = filed(kind)
+    assert "明细" in core.settle(core.admit(_DAY), 0).refusal
+    assert core.settle(core.billed(_DAY, 500_000), 500_000).is_done
+    assert [item.split.deductible_fen for item in core.standing()] == [80_000]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"), [(GuangdongMoney, {"mid_setl_flag": "1"}), (SichuanMoney, {"ykc914": "20250301"})]
+)
+def test_an_interim_settlement_is_refused_and_never_taken_for_the_final_one(
+    kind: Kind, changes: dict[str, str]
+) -> None:
+    core = filed(kind)
+    visit_id = core.billed(_DAY, 500_000)
+    assert "中途结算" in core.settle(visit_id, 500_000, **changes).refusal
+    assert core.settle(visit_id, 500_000).is_done
+
+
+@pytest.mark.parametrize(
+    ("kind", "balance"),
+    [
+        (GuangdongMoney, lambda told: from_text(str(told.values["setlinfo"]["balc"]))),
+        (SichuanMoney, lambda told: from_text(told.values["akc087"])),
+    ],
+)
+def test_every_answer_tells_the_balance_that_is_left_also_where_other_bills_came_between(
+    kind: Kind, balance: Callable[[Told], int]
+) -> None:
+    core = filed(kind)
+    core.account.balance_fen = 1_000_000
+    first, second = core.billed(_DAY, 500_000), core.billed(_DAY, 700_000)
+    first_settled = core.settle(first, 500_000)
+    assert balance(first_settled) == core.account.balance_fen
+    assert balance(core.settle(second, 700_000)) == core.account.balance_fen
+    assert balance(core.cancel(first, first_settled)) == core.account.balance_fen
