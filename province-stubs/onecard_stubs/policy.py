@@ -136,6 +136,7 @@ class YearAccumulators:
     """What one person has used of the year's limits (5206). `subtract` undoes `add` exactly."""
 
     stay_count: int = 0
+    """Of stays that were billed: one whose lines were all returned halves no later deductible."""
     outpatient_deductible_fen: int = 0
     """What visits paid of the year's deductible; a stay's own counts by stay."""
     pooling_fund_fen: int = 0
@@ -154,7 +155,7 @@ class YearAccumulators:
         is_stay = visit is VisitKind.INPATIENT
         return replace(
             self,
-            stay_count=self.stay_count + sign * is_stay,
+            stay_count=self.stay_count + sign * (is_stay and split.total_fen > 0),
             outpatient_deductible_fen=self.outpatient_deductible_fen + (not is_stay) * sign * split.deductible_fen,
             pooling_fund_fen=self.pooling_fund_fen + sign * split.pooling_fund_fen,
             supplement_fund_fen=self.supplement_fund_fen

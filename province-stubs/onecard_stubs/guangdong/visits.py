@@ -122,10 +122,11 @@ class Visits:
         return {"result": told}
 
     def _split(self, row: Mapping[str, Any]) -> Line:
-        quantity = quantity_of(row["cnt"])
-        split = self._catalogue.split(
-            str(row["med_list_codg"]), amount_fen=wire.fen(row["det_item_fee_sumamt"]), quantity=quantity
-        )
+        quantity, price = quantity_of(row["cnt"]), Decimal(str(row["pric"]))
+        amount_fen = wire.fen(row["det_item_fee_sumamt"])
+        if amount_fen != wire.fen(quantity * price):
+            raise Refused("费用明细金额与单价数量不符")
+        split = self._catalogue.split(str(row["med_list_codg"]), amount_fen=amount_fen, quantity=quantity)
         item = split.item
         return Line(
             line_id=str(row["feedetl_sn"]),
@@ -140,7 +141,7 @@ class Visits:
                 "feedetl_sn": str(row["feedetl_sn"]),
                 "det_item_fee_sumamt": wire.yuan(split.amount_fen),
                 "cnt": quantity,
-                "pric": Decimal(str(row["pric"])),
+                "pric": price,
                 "pric_uplmt_amt": item.limit if item.limit is not None else wire.NO_LIMIT,
                 "selfpay_prop": item.ratio,
                 "fulamt_ownpay_amt": wire.yuan(split.full_self_pay_fen),

@@ -84,8 +84,10 @@ def identify(state: CoreState, message: Message, _: str) -> Output:
 def register(state: CoreState, message: Message, transid: str) -> Output:
     """0212: an own person's visit elsewhere (its number is given), or a foreign person's visit here (we number it)."""
     insurance_area, visit_id = message.value("aab301"), message.value("ykc700")
+    identity_number = message.value("aac044")
     if state.is_own(insurance_area):
         person = state.person(message)
+        identity_number = person.identity_number
         if not any(item.insurance_kind == message.value("aae140") for item in person.active_enrolments):
             raise Refused(-21, "该险种无正常参保关系")
         if not visit_id:
@@ -97,7 +99,7 @@ def register(state: CoreState, message: Message, transid: str) -> Output:
         visit_id=visit_id,
         institution_code=message.value("akb026"),
         area=message.value("aab299"),
-        identity_number=message.value("aac044"),
+        identity_number=identity_number,
         insurance_area=insurance_area,
         insurance_kind=message.value("aae140"),
         care_kind=message.value("aka130"),

@@ -254,3 +254,14 @@ def test_every_answer_tells_the_balance_that_is_left_also_where_other_bills_came
     assert balance(first_settled) == core.account.balance_fen
     assert balance(core.settle(second, 700_000)) == core.account.balance_fen
     assert balance(core.cancel(first, first_settled)) == core.account.balance_fen
+
+
+@both
+def test_a_stay_whose_lines_were_all_returned_halves_no_later_deductible(kind: Kind) -> None:
+    core = filed(kind)
+    visit_id = core.billed(_DAY, 10_000)
+    assert core.upload(visit_id, Line(line_id="R", amount_fen=-10_000, returns="A")).is_done
+    assert core.settle(visit_id, 0).is_done
+    assert core.settle(core.billed(_DAY, 500_000), 500_000).is_done
+    assert [item.split.deductible_fen for item in core.standing()] == [0, 80_000]
+    assert core.account.used(_DAY.year).stay_count == 1

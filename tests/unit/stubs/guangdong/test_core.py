@@ -188,8 +188,13 @@ async def test_lines_are_refused_that_do_not_add_up_repeat_or_return_too_much(co
     answer = await client.trade("2301", {"feedetail": [line]})
     (row,) = answer["output"]["result"]
     assert (row["preselfpay_amt"], row["inscp_scp_amt"], row["chrgitm_lv"]) == (1, 9, "02")
-    back = {**line, "feedetl_sn": "XM2", "init_feedetl_sn": "XM1", "det_item_fee_sumamt": "-10.01", "cnt": -1}
-    for wrong, text in ((line, "费用明细流水号重复"), (back, "退费明细与原明细不符")):
+    back = {**line, "feedetl_sn": "XM2", "init_feedetl_sn": "XM1", "det_item_fee_sumamt": "-20.00", "cnt": -2}
+    for wrong, text in (
+        (line, "费用明细流水号重复"),
+        (back, "退费明细与原明细不符"),
+        # A greater quantity would lift the limit of the price, and with it what the fund pays.
+        ({**line, "feedetl_sn": "XM3", "cnt": 10}, "费用明细金额与单价数量不符"),
+    ):
         assert (await client.trade("2301", {"feedetail": [wrong]}))["err_msg"] == text
     again = await client.trade("2401", {"mdtrtinfo": info})
     assert again["err_msg"] == "住院/门诊号重复"

@@ -238,3 +238,15 @@ def test_a_filing_that_is_told_again_takes_the_place_of_the_former() -> None:
 def test_an_answer_is_success_from_zero_up() -> None:
     message = soap.read(soap.write_answer(soap.TEXT_OPERATION, error_code="1"))
     assert Answer(code=1, message="", transid="", output=message).is_success
+
+
+async def test_who_is_admitted_by_the_personal_number_alone_is_the_same_person_at_the_settlement() -> None:
+    async with running() as (core, hospital):
+        stay = await own_stay(core, hospital)
+        stay.visit_id = "S4401002403020990002"
+        visit = {"ykc700": stay.visit_id, **stay.head(), "aac001": stay.person.personal_number, "aac044": ""}
+        registered = await hospital.send("0212", {**visit, "aka130": "21", "aae140": "310", "aae030": "20240302"})
+        assert registered.is_success, registered.message
+        row = {"ykc610": "99001", "akc227": "4000.00", "ykc624": "4000.00"}
+        assert (await hospital.send("0301", {**visit, "detail": [row]})).is_success
+        assert (await stay.settle(400_000)).is_success
