@@ -1,6 +1,6 @@
 """Fee lines as a place of care split them, and what a core asks of them before it takes them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from onecard_stubs.policy import Fees
@@ -19,11 +19,40 @@ class FeeLine:
     in_scope_fen: int
 
     @property
+    def parts(self) -> "Parts":
+        """Wholly self-paid, over the limit, preceding self-pay, in scope."""
+        return self.full_self_pay_fen, self.over_limit_fen, self.preceding_fen, self.in_scope_fen
+
+    @property
     def is_sound(self) -> bool:
         """Whether the parts are the amount, and none of them has the other sign."""
-        parts = (self.full_self_pay_fen, self.over_limit_fen, self.preceding_fen, self.in_scope_fen)
         sign = -1 if self.amount_fen < 0 else 1
-        return sum(parts) == self.amount_fen and all(part * sign >= 0 for part in parts)
+        return sum(self.parts) == self.amount_fen and all(part * sign >= 0 for part in self.parts)
+
+
+Parts = tuple[int, int, int, int]
+
+
+def fitted(parts: Parts, returned_line_id: str, held: Mapping[str, FeeLine]) -> Parts:
+    """The parts of a line, of a return no more than is left of the line that it names.
+
+    Pieces that are rounded each by itself are together some fen off the whole: those move to another part. A return of
+    more than is left is given back as it is.
+    """
+    if sum(parts) >= 0 or returned_line_id not in held:
+        return parts
+    of_it = [line for line in held.values() if line.amount_fen < 0 and line.returned_line_id == returned_line_id]
+    left = [sum(column) for column in zip(held[returned_line_id].parts, *(line.parts for line in of_it), strict=True)]
+    taken = [min(-part, there) for part, there in zip(parts, left, strict=True)]
+    missing = -sum(parts) - sum(taken)
+    for index, there in enumerate(left):
+        more = min(missing, there - taken[index])
+        taken[index] += more
+        missing -= more
+    if missing:
+        return parts
+    full_self_pay, over_limit, preceding, in_scope = taken
+    return -full_self_pay, -over_limit, -preceding, -in_scope
 
 
 def fees_of(lines: Iterable[FeeLine]) -> Fees:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from onecard_stubs.fee_lines import fees_of
+from onecard_stubs.fee_lines import fees_of, fitted
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.catalogue import Catalogue
 from onecard_stubs.guangdong.records import Line, Refused, Visit, day_of, quantity_of
@@ -112,8 +112,8 @@ class Visits:
             visit = self.find(row["mdtrt_id"], row["psn_no"])
             if self.settled(visit):
                 raise Refused("已结算，不能上传明细")
-            line = _classified(row) if is_own else self._split(row)
             lines = _lines_of(visit, changed)
+            line = _classified(row) if is_own else self._split(row, lines)
             if line.line_id in lines:
                 raise Refused("费用明细流水号重复")
             lines[line.line_id] = line
@@ -121,22 +121,24 @@ class Visits:
         _carry_out(changed)
         return {"result": told}
 
-    def _split(self, row: Mapping[str, Any]) -> Line:
+    def _split(self, row: Mapping[str, Any], held: Mapping[str, Line]) -> Line:
         quantity, price = quantity_of(row["cnt"]), Decimal(str(row["pric"]))
         amount_fen = wire.fen(row["det_item_fee_sumamt"])
         if amount_fen != wire.fen(quantity * price):
             raise Refused("费用明细金额与单价数量不符")
         split = self._catalogue.split(str(row["med_list_codg"]), amount_fen=amount_fen, quantity=quantity)
-        item = split.item
+        item, returned_line_id = split.item, str(row.get("init_feedetl_sn") or "")
+        parts = split.full_self_pay_fen, split.over_limit_fen, split.preceding_fen, split.in_scope_fen
+        full_self_pay_fen, over_limit_fen, preceding_fen, in_scope_fen = fitted(parts, returned_line_id, held)
         return Line(
             line_id=str(row["feedetl_sn"]),
-            returned_line_id=str(row.get("init_feedetl_sn") or ""),
+            returned_line_id=returned_line_id,
             batch=str(row.get("chrg_bchno") or ""),
             amount_fen=split.amount_fen,
-            full_self_pay_fen=split.full_self_pay_fen,
-            over_limit_fen=split.over_limit_fen,
-            preceding_fen=split.preceding_fen,
-            in_scope_fen=split.in_scope_fen,
+            full_self_pay_fen=full_self_pay_fen,
+            over_limit_fen=over_limit_fen,
+            preceding_fen=preceding_fen,
+            in_scope_fen=in_scope_fen,
             row={
                 "feedetl_sn": str(row["feedetl_sn"]),
                 "det_item_fee_sumamt": wire.yuan(split.amount_fen),
@@ -144,10 +146,10 @@ class Visits:
                 "pric": price,
                 "pric_uplmt_amt": item.limit if item.limit is not None else wire.NO_LIMIT,
                 "selfpay_prop": item.ratio,
-                "fulamt_ownpay_amt": wire.yuan(split.full_self_pay_fen),
-                "overlmt_amt": wire.yuan(split.over_limit_fen),
-                "preselfpay_amt": wire.yuan(split.preceding_fen),
-                "inscp_scp_amt": wire.yuan(split.in_scope_fen),
+                "fulamt_ownpay_amt": wire.yuan(full_self_pay_fen),
+                "overlmt_amt": wire.yuan(over_limit_fen),
+                "preselfpay_amt": wire.yuan(preceding_fen),
+                "inscp_scp_amt": wire.yuan(in_scope_fen),
                 "chrgitm_lv": item.level,
                 "med_chrgitm_type": item.charge,
                 "bas_medn_flag": "0",

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from onecard_stubs.fee_lines import fees_of
+from onecard_stubs.fee_lines import fees_of, fitted
 from onecard_stubs.sichuan import filings, settling
 from onecard_stubs.sichuan.amounts import decimal_from, from_text, round_half_up, to_text
 from onecard_stubs.sichuan.catalogue import split_line
@@ -127,16 +127,18 @@ def upload_lines(state: CoreState, message: Message, transid: str) -> Output:
     if not 1 <= len(rows) <= LINES_PER_CALL_MAX:
         raise Refused(-1, f"每次上传1至{LINES_PER_CALL_MAX}条明细")
     is_own = state.is_own(visit.insurance_area)
-    lines = [_line_as_told(row, transid) if is_own else _line_by_catalogue(row, transid) for row in rows]
-    known = set(visit.lines)
-    for line in lines:
-        if line.line_id in known:
+    lines = dict(visit.lines)
+    split_rows = []
+    for row in rows:
+        line = _line_as_told(row, transid) if is_own else _line_by_catalogue(row, transid, lines)
+        if line.line_id in lines:
             raise Refused(-39, f"明细流水号重复：{line.line_id}")
-        if line.amount_fen < 0 and line.returned_line_id not in known:
+        if line.amount_fen < 0 and line.returned_line_id not in lines:
             raise Refused(-39, f"退费明细未指明原明细：{line.line_id}")
-        known.add(line.line_id)
-    _replace_lines(visit, visit.lines | {line.line_id: line for line in lines})
-    split_rows = [] if is_own else [_line_fields(line) for line in lines]
+        lines[line.line_id] = line
+        if not is_own:
+            split_rows.append(_line_fields(line))
+    _replace_lines(visit, lines)
     return state.keep(transid, message.trade, {"detail": split_rows, **_totals(visit)})
 
 
@@ -230,15 +232,18 @@ def _line_as_told(row: Mapping[str, str], transid: str) -> Line:
     return line
 
 
-def _line_by_catalogue(row: Mapping[str, str], transid: str) -> Line:
+def _line_by_catalogue(row: Mapping[str, str], transid: str, held: Mapping[str, Line]) -> Line:
     quantity, price = decimal_from(row["akc226"]), decimal_from(row["akc225"])
     amount_fen = from_text(row["akc227"])
     if amount_fen != round_half_up(quantity * price * 100):
         raise Refused(-31, f"明细金额与单价数量不符：{row['ykc610']}")
     split = split_line(row["ake001"], quantity, price, amount_fen)
+    returned_line_id = row.get("ykc611", "")
+    parts = split.full_self_pay_fen, split.over_limit_fen, split.preceding_fen, split.in_scope_fen
+    full_self_pay_fen, over_limit_fen, preceding_fen, in_scope_fen = fitted(parts, returned_line_id, held)
     return Line(
         line_id=row["ykc610"],
-        returned_line_id=row.get("ykc611", ""),
+        returned_line_id=returned_line_id,
         transid=transid,
         cells={
             **row,
@@ -247,10 +252,10 @@ def _line_by_catalogue(row: Mapping[str, str], transid: str) -> Line:
             "aka068": _plain(split.item.price_limit),
         },
         amount_fen=amount_fen,
-        full_self_pay_fen=split.full_self_pay_fen,
-        over_limit_fen=split.over_limit_fen,
-        preceding_fen=split.preceding_fen,
-        in_scope_fen=split.in_scope_fen,
+        full_self_pay_fen=full_self_pay_fen,
+        over_limit_fen=over_limit_fen,
+        preceding_fen=preceding_fen,
+        in_scope_fen=in_scope_fen,
     )
 
 
