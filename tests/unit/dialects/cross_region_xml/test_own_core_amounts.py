@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,8 +41,8 @@ async def test_lines_that_the_own_core_answers_with_other_amounts_are_taken_back
 async def test_an_amount_is_read_and_compared_as_money_where_the_document_has_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_amounts(row: Mapping[str, str], transid: str) -> Line:
-        return by_catalogue({"akc227": "4000.00", **{key: value for key, value in row.items() if value}}, transid)
+    def without_amounts(row: Mapping[str, str], *others: Any) -> Line:
+        return by_catalogue({"akc227": "4000.00", **{key: value for key, value in row.items() if value}}, *others)
 
     by_catalogue = trades._line_by_catalogue
     monkeypatch.setattr(trades, "_line_by_catalogue", without_amounts)
