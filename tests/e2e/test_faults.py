@@ -16,7 +16,8 @@ import pytest_asyncio
 
 from onecard_stubs.dev.country import Country
 from onecard_stubs.dev.plan import CountryPlan
-from onecard_stubs.guangdong.hospital import FeeItem, Hospital, Stay
+from onecard_stubs.guangdong.counter import FeeItem, Stay
+from onecard_stubs.guangdong.hospital import Hospital
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios.accounts import Mark, mark, take_accounts
 from onecard_stubs.scenarios.medical import choose_patient

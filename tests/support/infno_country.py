@@ -21,7 +21,8 @@ from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.core import GuangdongCore
-from onecard_stubs.guangdong.hospital import FeeItem, Hospital, Stay
+from onecard_stubs.guangdong.counter import FeeItem, Stay
+from onecard_stubs.guangdong.hospital import Hospital
 from onecard_stubs.population import Enrolment, Person, Population
 from tests.support.fake_exchange import FakeExchange
 

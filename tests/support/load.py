@@ -23,7 +23,8 @@ import aiohttp
 from onecard_protocol.errors import policy, reason_from_name
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.dev.country import Country
-from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
+from onecard_stubs.guangdong.counter import Answer, FeeItem, Stay
+from onecard_stubs.guangdong.hospital import Hospital
 from onecard_stubs.population import Person, Population
 
 PLACE_OF_CARE: Final = "cn-44"

@@ -19,7 +19,8 @@ from typing import Any, Final
 import aiohttp
 
 from onecard_protocol.whole_files import write_whole
-from onecard_stubs.guangdong.hospital import Answer, FeeItem, Hospital, Stay
+from onecard_stubs.guangdong.counter import Answer, FeeItem, Stay
+from onecard_stubs.guangdong.hospital import Hospital
 from onecard_stubs.population import Person, Population
 
 INSURANCE_KIND: Final = "310"

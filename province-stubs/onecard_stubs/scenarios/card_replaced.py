@@ -15,7 +15,8 @@ from onecard_protocol.explained import Text
 from onecard_protocol.redaction import mask_number
 from onecard_stubs.dev.processes import run_program
 from onecard_stubs.dev.running import RunningCountry
-from onecard_stubs.guangdong.hospital import Credential, Hospital, Stay
+from onecard_stubs.guangdong.counter import Credential, Stay
+from onecard_stubs.guangdong.hospital import Hospital
 from onecard_stubs.population import Person, Population
 from onecard_stubs.scenarios.accounts import mark, take_accounts
 from onecard_stubs.scenarios.control import command, until

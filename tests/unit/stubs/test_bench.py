@@ -18,7 +18,8 @@ from onecard_stubs.bench import measure
 from onecard_stubs.bench.comparing import lost_and_doubled
 from onecard_stubs.bench.hospital_load import HospitalLoad
 from onecard_stubs.bench.measure import Benchmark
-from onecard_stubs.guangdong.hospital import Answer, Hospital, Stay
+from onecard_stubs.guangdong.counter import Answer, Stay
+from onecard_stubs.guangdong.hospital import Hospital
 
 
 def run(*arguments: str) -> int:

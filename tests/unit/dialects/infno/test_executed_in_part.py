@@ -16,7 +16,7 @@ from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.signatures.sm3 import sm3
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.core import GuangdongCore
-from onecard_stubs.guangdong.hospital import Answer, Stay
+from onecard_stubs.guangdong.counter import Answer, Stay
 from onecard_stubs.guangdong.records import Refused
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
 from tests.support.personal_texts import NUMBERS

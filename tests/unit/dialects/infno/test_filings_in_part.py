@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from onecard_stubs.guangdong.core import GuangdongCore
-from onecard_stubs.guangdong.hospital import Answer
+from onecard_stubs.guangdong.counter import Answer
 from onecard_stubs.population import Person
 from tests.support.fake_exchange import FakeExchange
 from tests.support.infno_country import ADMITTED, Country, country, destination

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onecard_stubs.guangdong.hospital import FeeItem
+from onecard_stubs.guangdong.counter import FeeItem
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
 
 

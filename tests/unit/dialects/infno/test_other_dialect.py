@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from onecard_stubs.guangdong.hospital import Credential, Hospital, Stay
+from onecard_stubs.guangdong.counter import Credential, Stay
+from onecard_stubs.guangdong.hospital import Hospital
 from onecard_stubs.sichuan import trades
 from onecard_stubs.sichuan.soap import Message
 from onecard_stubs.sichuan.state import CoreState, Output

@@ -15,7 +15,7 @@ from onecard_adapters.runtime.context import ExchangeContext, local_transaction_
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import new_message_id
 from onecard_stubs.behaviour import Switches
-from onecard_stubs.guangdong.hospital import Stay
+from onecard_stubs.guangdong.counter import Stay
 from onecard_stubs.guangdong.records import Refused
 from tests.support.infno_country import Country, country
 

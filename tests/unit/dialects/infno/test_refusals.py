@@ -9,7 +9,7 @@ import pytest
 
 from onecard_adapters.runtime import context as runtime_context
 from onecard_stubs.behaviour import Switches
-from onecard_stubs.guangdong.hospital import Answer
+from onecard_stubs.guangdong.counter import Answer
 from onecard_stubs.guangdong.records import Refused
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
 from tests.support.personal_texts import QUOTED, QUOTING

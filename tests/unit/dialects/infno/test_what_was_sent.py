@@ -9,7 +9,7 @@ import pytest
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.sdk.failures import CallFailed
-from onecard_stubs.guangdong.hospital import Stay
+from onecard_stubs.guangdong.counter import Stay
 from onecard_stubs.population import Enrolment, Person
 from tests.support.infno_country import ADMITTED, Country, country
 
