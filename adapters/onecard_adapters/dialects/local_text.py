@@ -18,9 +18,10 @@ CHARACTERS_MAX: Final = 200
 _LETTER: Final = "[A-Za-zＡ-Ｚａ-ｚ]"
 _FIGURE: Final = r"[\dXxＸｘ*＊]"
 _COMPLETE: Final = re.compile(rf"{_LETTER}{{0,3}}\d{_FIGURE}{{14,}}")
+_LONG: Final = re.compile(rf"{_FIGURE}{{8}}")
 # What may be one: groups of figures that spaces, dashes, dots, slashes or a comma part.
 _ROW: Final = re.compile(
-    rf"({_LETTER}{{0,3}})\d{_FIGURE}*((?:(?:[\s\u200b\u00ad\-‐-―−﹘﹣－._＿·•．/／]{{1,3}}|,){_FIGURE}+)*)"
+    rf"({_LETTER}{{0,3}})\d{_FIGURE}*(?:(?:[\s\u200b\u00ad\-‐-―−﹘﹣－._＿·•．/／]{{1,3}}|,){_FIGURE}+)*"
 )
 # What is none, for all its figures: a day, and an amount below a thousand million yuan.
 _READABLE: Final = re.compile(
@@ -41,9 +42,9 @@ def masked(text: str) -> str:
 
 def _shown(row: re.Match[str]) -> str:
     """What is shown in place of a row of figures: itself or the mask."""
-    letters, groups = row.groups()
-    figures = len(re.findall(_FIGURE, _READABLE.sub("", row[0])))
-    return HIDDEN if figures >= (7 if letters else 9 if groups else 8) else row[0]
+    rest = _READABLE.sub("", row[0])
+    is_number = _LONG.search(rest) is not None or len(re.findall(_FIGURE, rest)) >= (7 if row[1] else 9)
+    return HIDDEN if is_number else row[0]
 
 
 def local_text_of(error: OneCardError) -> str:

@@ -47,6 +47,13 @@ def test_a_code_beside_a_whole_number_stays() -> None:
     assert masked("-1 51000020170101997X 2304") == "-1 *** 2304"
 
 
+@pytest.mark.parametrize("needed", ["5000.10", "1,234.00", "2024-03-15"])
+@pytest.mark.parametrize("number", ["12345678", "X1234567"])
+def test_a_short_number_is_masked_beside_what_stays_too(number: str, needed: str) -> None:
+    assert number not in masked(f"编号{number} {needed}元")
+    assert number not in masked(f"编号{needed} {number}元")
+
+
 def test_a_number_is_masked_before_the_text_is_cut() -> None:
     text = "满" * (CHARACTERS_MAX - 5)
     assert masked(f"{text}51000020170101997X") == f"{text}***"
