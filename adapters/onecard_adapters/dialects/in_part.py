@@ -23,6 +23,8 @@ _IN_DOUBT: Final = frozenset(
         errors_pb2.ERROR_REASON_ID_CONFLICT,
     }
 )
+_NEVER_TOLD: Final = frozenset({errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL, errors_pb2.ERROR_REASON_ID_CONFLICT})
+"""Doubts that no repeat ends."""
 
 INSURED_PROVINCE: Final = "the insured province"
 OWN_CORE: Final = "the own core"
@@ -167,7 +169,7 @@ class TwoSidedTrades:
         try:
             yield
         except OneCardError as error:
-            if not is_in_doubt(error) or error.reason == errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL:
+            if not is_in_doubt(error) or error.reason in _NEVER_TOLD:
                 for item in (transaction, *self.repeats(transaction, transaction)):
                     await self._note(item, {_CLOSED: "1"})
             raise
