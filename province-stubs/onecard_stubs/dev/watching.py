@@ -1,6 +1,7 @@
 """Whether all processes of a country go on, while it is up and while something is done with it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn
 
@@ -22,7 +23,8 @@ async def watch(country: Country, running: RunningCountry, report: Callable[[str
         await asyncio.sleep(_WATCH_SECONDS)
     report(f"{', '.join(ended)} ended: ending the others")
     failure = country.failure(ended[0])
-    running.save_end(explain(failure))
+    with contextlib.suppress(OSError):  # A full disk may be why it ended.
+        running.save_end(explain(failure))
     raise failure
 
 

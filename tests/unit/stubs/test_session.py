@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn, cast
 
 import pytest
 
 from onecard_protocol.explained import Explained, Text
 from onecard_stubs.dev import session, watching
+from onecard_stubs.dev.country import Country
 from onecard_stubs.dev.processes import process_failure
 from onecard_stubs.dev.running import RunningCountry
 from tests.support.country import country_with
@@ -141,3 +143,21 @@ async def test_who_reads_of_a_country_is_told_why_it_ends(tmp_path: Path) -> Non
         await RunningCountry.load(tmp_path).watch()
 
     assert caught.value.explanation == explanation
+
+
+async def test_what_ended_is_told_though_a_full_disk_takes_no_word_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Ending:
+        names = ("worker-1",)
+        process_ids: ClassVar[dict[str, int]] = {}
+
+        def failure(self, _: str) -> Explained:
+            return ended(tmp_path)
+
+    monkeypatch.setattr("onecard_stubs.dev.running.write_whole", full)
+    with pytest.raises(Explained, match="The process worker-1 was killed"):
+        await watching.watch(cast("Country", Ending()), country_with(tmp_path), lambda _: None)
