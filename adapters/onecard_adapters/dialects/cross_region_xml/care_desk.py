@@ -24,7 +24,7 @@ from onecard_adapters.dialects.cross_region_xml import safe_xml
 from onecard_adapters.dialects.cross_region_xml.core import STATE_EXECUTED, STATE_UNDONE, CoreRefusal, ProvincialCore
 from onecard_adapters.dialects.cross_region_xml.envelope import Call, Result
 from onecard_adapters.dialects.cross_region_xml.heads import Head, read_person, write_head
-from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, parent
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, parent, require_names
 from onecard_adapters.dialects.cross_region_xml.settings import CrossRegionXmlCareSettings
 from onecard_adapters.dialects.cross_region_xml.trades import TRADES, TradeNumber
 from onecard_adapters.dialects.in_part import ANSWER, CONTENT, LEFT, TwoSidedTrades, is_final
@@ -325,7 +325,8 @@ def insured_number(person: PersonRecord) -> InsuredNumber:
 
 
 def content_key(asked: Asked) -> str:
-    """Equal for requests of one trade with the same document, whatever its transid."""
+    """Equal for requests of one trade with the same document, whatever its transid. Raises LOCAL_FORM_INVALID."""
+    require_names(asked.input, "input")
     children = [child for child in asked.input.children if child.name != "transid"]
     return sm3(f"{asked.trade}/{safe_xml.serialise(parent('input', children))}".encode()).hex()
 

@@ -29,7 +29,7 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import (
 )
 from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
-from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent, require_names
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
@@ -241,7 +241,11 @@ def read_diagnoses(asked: Asked, desk: CareDesk, diagnoses: Diagnoses) -> None:
 
 
 def forwarded(asked: Asked, desk: CareDesk, person: PersonRecord, transid: str, **instead: object) -> list[Element]:
-    """The hospital's own document for the core; its head is as the adapter knows it, and what stands `instead`."""
+    """The hospital's own document for the core; its head is as the adapter knows it, and what stands `instead`.
+
+    Raises LOCAL_FORM_INVALID for an element whose name cannot be passed on.
+    """
+    require_names(asked.input, "input")
     head = desk.head(asked, person, transid) | instead
     return [
         *forms.leaves(head),

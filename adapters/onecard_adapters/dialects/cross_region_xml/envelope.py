@@ -22,7 +22,6 @@ from onecard_adapters.dialects.cross_region_xml.safe_xml import (
     leaf,
     parent,
     parse,
-    require_names,
     serialise,
 )
 from onecard_protocol.errors import OneCardError
@@ -88,7 +87,6 @@ def read_call(data: bytes) -> Call:
     root = parse(text, "input")
     if root.name != "input":
         raise form_invalid("input: the inner document has another root")
-    require_names(root, "input")
     return Call(operation=operation, trade=trade, input=root, inner=inner)
 
 

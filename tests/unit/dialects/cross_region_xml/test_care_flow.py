@@ -407,8 +407,8 @@ async def test_bad_input_is_refused_by_element_and_disturbs_nothing(
 
 
 @pytest.mark.parametrize("tag", ["备注", "a" * 65])
-@pytest.mark.parametrize("trade", ["0211", "0301", "0302"])
-async def test_an_element_that_could_not_be_passed_on_is_refused_when_the_call_is_read(
+@pytest.mark.parametrize("trade", ["0301", "0302", "0706"])
+async def test_an_element_that_could_not_be_passed_on_is_refused_before_anybody_is_asked(
     tmp_path: Path, trade: str, tag: str
 ) -> None:
     async with sichuan_care(tmp_path) as side:
@@ -425,10 +425,22 @@ async def test_an_element_that_could_not_be_passed_on_is_refused_when_the_call_i
         assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
 
 
+async def test_an_element_of_any_name_is_read_past_where_nothing_is_passed_on(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        bill = {**stay._bill(BILL_FEN), "备注": "x"}
+        answers = [await side.hospital.send(trade, bill) for trade in ("0303", "0304")]
+        answers.append(await side.hospital.send("0211", {**stay.head(), "备注": "x"}))
+        assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
+
+
 async def test_a_number_among_the_names_around_it_is_not_told(tmp_path: Path) -> None:
     async with sichuan_care(tmp_path) as side:
         tag = f"A{side.person.identity_number}"
-        refused = await side.hospital.send("0211", {**side.stay.head(), tag: [{"备注": "x"}]})
+        stay = side.stay
+        answers = [await stay.identify(), await stay.register()]
+        assert all(answer.is_success for answer in answers)
+        refused = await side.hospital.send("0302", {**stay._visit(), "otransid": "0", tag: [{"备注": "x"}]})
         assert refused.message.startswith("[LOCAL_FORM_INVALID]"), refused.message
         assert side.person.identity_number not in refused.message
 
