@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import BANKS, PROVINCES, ParticipantId, is_network
-from onecard_protocol.settings_file import Address, read_settings, wrong_settings
+from onecard_protocol.settings_file import Address, read_settings, with_absolute_paths, wrong_settings
 
 _LOCAL_NAMES: Final = frozenset({"localhost"})
 
@@ -127,30 +127,12 @@ def load_adapter_settings(file: Path) -> AdapterSettings:
         settings = AdapterSettings(**content)
     except pydantic.ValidationError as error:
         raise wrong_settings(file, AdapterSettings, error) from None
-    return _with_absolute_paths(settings, file.resolve().parent)
+    return with_absolute_paths(settings, file.resolve().parent)
 
 
 def invalid_configuration(detail: str) -> OneCardError:
     """CONFIGURATION_INVALID with what is wrong."""
     return OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail)
-
-
-def _with_absolute_paths(settings: AdapterSettings, base: Path) -> AdapterSettings:
-    hub, key, store = settings.hub, settings.signing_key, settings.store
-    tls = hub.tls
-    return settings.model_copy(
-        update={
-            "hub": hub.model_copy(update={"tls": None if tls is None else _absolute(tls, base)}),
-            "signing_key": _absolute(key, base),
-            "store": _absolute(store, base),
-            "profile_files": tuple(base / path for path in settings.profile_files),
-        }
-    )
-
-
-def _absolute(model: _Model, base: Path) -> _Model:
-    paths = {name: getattr(model, name) for name in type(model).model_fields}
-    return model.model_copy(update={name: base / path for name, path in paths.items() if isinstance(path, Path)})
 
 
 def _is_loopback(address: str) -> bool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,9 +16,7 @@ from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_protocol.commands.usage import refuse
 from onecard_protocol.explained import Text
 from onecard_protocol.identifiers import is_network
-from onecard_protocol.settings_file import Address, read_settings, wrong_settings
-
-_Settings = TypeVar("_Settings", bound=BaseModel)
+from onecard_protocol.settings_file import Address, read_settings, with_absolute_paths, wrong_settings
 
 
 class _Model(BaseModel):
@@ -109,7 +107,7 @@ def load_hub_settings(file: Path) -> HubSettings:
         settings = HubSettings(**content)
     except pydantic.ValidationError as error:
         raise wrong_settings(file, HubSettings, error) from None
-    return _with_absolute_paths(settings, file.resolve().parent)
+    return with_absolute_paths(settings, file.resolve().parent)
 
 
 def with_listen(settings: HubSettings, listen: str | None, command: str) -> HubSettings:
@@ -131,14 +129,3 @@ def with_listen(settings: HubSettings, listen: str | None, command: str) -> HubS
             command,
         )
     return settings.model_copy(update={"gateway": gateway})
-
-
-def _with_absolute_paths(model: _Settings, base: Path) -> _Settings:
-    update: dict[str, Any] = {}
-    for name in type(model).model_fields:
-        match getattr(model, name):
-            case Path() as path:
-                update[name] = base / path
-            case BaseModel() as inner:
-                update[name] = _with_absolute_paths(inner, base)
-    return model.model_copy(update=update)

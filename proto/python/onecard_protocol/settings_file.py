@@ -1,8 +1,7 @@
 """A file of settings (YAML) as whoever wrote it reads it: what is wrong in it stands at its place in the file.
 
-Owns reading such a file, the form of an address in it, and the words for what pydantic finds; what the settings are is
-their models' business.
-No value of a setting stands in an error.
+Owns reading such a file, the form of an address in it, where its paths start, and the words for what pydantic finds;
+what the settings are is their models' business. No value of a setting stands in an error.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import difflib
 import re
 from pathlib import Path
 from types import EllipsisType, NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -23,6 +22,7 @@ from onecard_protocol.errors import OneCardError, Violation
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HOLDS_NONE: Final = "holds no settings / 没有配置项"
 _PORT_MAX: Final = 65_535
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 def _address(text: str) -> str:
@@ -52,6 +52,25 @@ def read_settings(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise _invalid(f"{file} {_HOLDS_NONE}")
     return content
+
+
+def with_absolute_paths(settings: _Settings, base: Path) -> _Settings:
+    """The same settings; relative paths in them, in lists and in settings inside them too, start at a directory."""
+
+    def absolute(value: Any) -> Any:
+        match value:
+            case Path():
+                return base / value
+            case tuple():
+                return tuple(map(absolute, value))
+            case BaseModel():
+                names = type(value).model_fields
+                return value.model_copy(update={name: absolute(getattr(value, name)) for name in names})
+            case _:
+                return value
+
+    placed: _Settings = absolute(settings)
+    return placed
 
 
 def wrong_settings(file: Path, model: type[BaseModel], error: ValidationError) -> OneCardError:
