@@ -11,6 +11,7 @@ import pytest
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard.medical.v1 import coverage_pb2, coverage_pb2_grpc, settlement_pb2, settlement_pb2_grpc
+from onecard_adapters.runtime import outbox
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError
@@ -364,3 +365,13 @@ async def test_many_calls_at_once_share_signatures_and_commits(one: Country) -> 
     assert len(blocks) == 40
     assert len({block.signature for block in blocks}) < 20
     assert commits < 40
+
+
+async def test_what_the_outbox_has_forgotten_is_not_told_as_never_sent(one: Country) -> None:
+    insured = Insured()
+    message_id = new_message_id(one.hub.now_ms() - outbox.KEPT_MS - 1)
+    async with one.province("cn-51", insured), one.province("cn-44") as care:
+        with pytest.raises(CallFailed) as failed:
+            await Stub(care.to("cn-51", message_id=message_id)).Settle(settle_request(), timeout=5)
+
+    assert failed.value.reason == errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL

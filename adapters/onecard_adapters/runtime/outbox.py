@@ -14,11 +14,14 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import message_pb2
 from onecard_adapters.runtime.sealing import Sealer
+from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import message_time_ms
 from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.value_class import value_class
 
+KEPT_MS: Final = limits.MESSAGE_AGE_MS_MAX + 24 * 3_600_000
+"""Nothing older than a message may be is asked for, sent again or replayed; one day more for clocks and slow hands."""
 REFUSED_KEPT_MS: Final = 90 * 24 * 3_600_000
 """How much longer than others a refused event is kept."""
 _ANSWER_KINDS: Final = frozenset({message_pb2.MESSAGE_KIND_REPLY, message_pb2.MESSAGE_KIND_REJECTION})

@@ -39,8 +39,6 @@ from onecard_protocol.methods import MethodRegistry
 
 STOP_GRACE_S: Final = limits.LOCAL_CALL_MS / 1000
 _CLEANING_S: Final = 3_600.0
-# Nothing older than a message may be is asked for, sent again or replayed; one day more for clocks and slow hands.
-_KEPT_MS: Final = limits.MESSAGE_AGE_MS_MAX + 24 * 3_600_000
 
 _Result = TypeVar("_Result")
 
@@ -219,7 +217,7 @@ class Exchange:
     async def _clean(self) -> None:
         """Let go of what nobody can ask for any more."""
         while True:
-            before_ms = self._clock.now_ms() - _KEPT_MS
+            before_ms = self._clock.now_ms() - outbox.KEPT_MS
             *_, refused = await self.store.run(
                 lambda store, before_ms=before_ms: (  # type: ignore[misc]
                     outbox.forget_before(store, before_ms),

@@ -23,6 +23,7 @@ from onecard_adapters.sdk.outgoing import Writer
 from onecard_adapters.sdk.reading import Reads
 from onecard_adapters.sdk.submission import Submission
 from onecard_protocol import limits
+from onecard_protocol.identifiers import message_time_ms
 from onecard_protocol.methods import Method
 from onecard_protocol.signatures.sm3 import sm3
 from onecard_protocol.tracing import TRACEPARENT
@@ -88,6 +89,11 @@ class Sending:
                 reply = await self._known_outcome(known, recipient, payload, message_id, limit_s)
                 if reply is not None:
                     return reply
+                may_be_forgotten = message_time_ms(message_id) < self._clock.now_ms() - outbox.KEPT_MS
+                if may_be_forgotten and known.has_effect and known.carries_execute_before:
+                    raise CallFailed(
+                        errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL, "what was sent so long ago is not remembered"
+                    )
             if self._clock.is_fresh or not known.carries_execute_before:
                 break  # From the last look at what is known until the new request is known, nothing is awaited.
             await self._wait_for_hub_time(known, limit_s)

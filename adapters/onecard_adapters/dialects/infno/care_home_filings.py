@@ -24,7 +24,13 @@ _TOLD_AS: Final = "told_as"
 """Attribute of a 2502: the message that tells the destination, where its first one was not executed in time."""
 _UNTOLD: Final = "untold"
 """Attribute of a filing that the destination was not told of."""
-_NOT_EXECUTED: Final = frozenset({errors_pb2.ERROR_REASON_EXPIRED, errors_pb2.ERROR_REASON_NOT_EXECUTED})
+_TOLD_ANEW: Final = frozenset(
+    {
+        errors_pb2.ERROR_REASON_EXPIRED,
+        errors_pb2.ERROR_REASON_NOT_EXECUTED,
+        errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL,
+    }
+)
 _NOT_KNOWN: Final = frozenset({errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM, errors_pb2.ERROR_REASON_FILING_UNKNOWN})
 
 
@@ -98,7 +104,7 @@ class HomeFilings:
     async def _tell_taken_back(
         self, transaction: Transaction, asked: WithdrawFilingRequest, filed: Transaction
     ) -> None:
-        """Tell the destination, by another message where the first was not executed in time.
+        """Tell the destination, by another message where the first was not executed in time, or is forgotten.
 
         The first one's time begins with the request: before the core's part, and before a repeat.
         """
@@ -107,7 +113,7 @@ class HomeFilings:
             try:
                 await self._tell(told_as, asked, filed)
             except OneCardError as error:
-                if error.reason not in _NOT_EXECUTED:
+                if error.reason not in _TOLD_ANEW:
                     raise
                 again = new_message_id(self._desk.national.hub_time_ms())
                 await self._desk.note(transaction, {_TOLD_AS: again.hex()})

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.sdk.failures import CallFailed
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.guangdong.counter import Answer
 from onecard_stubs.population import Person
@@ -146,6 +148,27 @@ async def test_a_destination_that_could_not_be_told_in_time_is_told_by_another_m
         assert told.is_success, told.text
         assert referral.core.benefits.filings == destination_core.benefits.filings == {}
         assert referral.core.requests.count("2502") == (1 if expired_count == 1 else 2)
+
+
+async def test_a_destination_of_which_nobody_knows_any_more_whether_it_was_told_is_told_by_another_message(
+    referral: Referral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, asked = referral.exchange.call, []
+
+    async def forgotten_once(recipient: str, method: str, request: Any, **how: Any) -> Any:
+        if method.endswith("/WithdrawFiling"):
+            asked.append(how["message_id"])
+            if len(asked) == 1:
+                raise CallFailed(errors_pb2.ERROR_REASON_TOO_OLD_TO_TELL)
+        return await call(recipient, method, request, **how)
+
+    async with referral.destination() as destination_core:
+        filed = await referral.hospital.send(referral.message("2501", referral.content))
+        content = referral.withdrawal(filed.output["result"]["trt_dcla_detl_sn"])
+        monkeypatch.setattr(referral.exchange, "call", forgotten_once)
+        assert (await referral.hospital.send(referral.message("2502", content))).is_success
+        assert len(set(asked)) == 2
+        assert referral.core.benefits.filings == destination_core.benefits.filings == {}
 
 
 async def test_what_was_taken_back_before_the_destination_knew_it_is_not_told_and_filed_anew(
