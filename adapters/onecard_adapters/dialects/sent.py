@@ -1,6 +1,8 @@
 """A request as it was sent: a repeat is that one, whatever is known by now (design.md section 4, rule 1)."""
 
-from typing import Final, TypeVar
+import json
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message as ProtoMessage
 
@@ -8,6 +10,10 @@ from onecard_adapters.runtime.memory import Transaction
 
 _SENT: Final = "sent"
 """Attribute of a transaction: the national request, since it was first sent."""
+_BESIDE: Final = "sent_beside"
+"""Attribute of a transaction: what belongs to that request and does not stand in it, as JSON."""
+ANSWERED: Final[Mapping[str, str]] = {_SENT: "", _BESIDE: ""}
+"""What to remember with the answer of a request: neither is needed any more."""
 
 _Request = TypeVar("_Request", bound=ProtoMessage)
 
@@ -15,9 +21,15 @@ _Request = TypeVar("_Request", bound=ProtoMessage)
 def sent_before(transaction: Transaction, kind: type[_Request]) -> _Request | None:
     """The request that this transaction was sent as; None if it never was."""
     sent = transaction.attributes.get(_SENT)
-    return None if sent is None else kind.FromString(bytes.fromhex(sent))
+    return kind.FromString(bytes.fromhex(sent)) if sent else None
 
 
-def sending(request: ProtoMessage) -> dict[str, str]:
+def beside_it(transaction: Transaction) -> Any:
+    """What was remembered beside the request that `sent_before` gives; KeyError if nothing was."""
+    return json.loads(transaction.attributes[_BESIDE])
+
+
+def sending(request: ProtoMessage, beside: object = None) -> dict[str, str]:
     """What to remember of a request; it may run ahead of the message itself, with which it is durable."""
-    return {_SENT: request.SerializeToString(deterministic=True).hex()}
+    kept = {_SENT: request.SerializeToString(deterministic=True).hex()}
+    return kept if beside is None else {**kept, _BESIDE: json.dumps(beside)}

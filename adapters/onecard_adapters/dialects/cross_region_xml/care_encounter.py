@@ -4,7 +4,6 @@ It numbers the visit and splits the lines by its catalogue (就医地目录); if
 its visit (by 0306) or lines (by 0302) are taken back. The trades of which it only takes note are in care_after.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,7 +16,7 @@ from onecard.medical.v1.encounter_pb2 import (
     UploadFeeLinesRequest,
 )
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
-from onecard_adapters.dialects.cross_region_xml import forms
+from onecard_adapters.dialects.cross_region_xml import forms, safe_xml
 from onecard_adapters.dialects.cross_region_xml.care_desk import (
     CALL_S,
     VISIT_ID,
@@ -33,7 +32,7 @@ from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_in
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
-from onecard_adapters.dialects.sent import sending, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, beside_it, sending, sent_before
 from onecard_adapters.mapping import amounts
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
@@ -42,8 +41,6 @@ from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
 LINES: Final = "lines"
 """Attribute of an upload that was carried out: its line ids."""
-_CARE: Final = "care"
-"""Attribute of a registration: what its encounter will remember, since it was first sent."""
 
 
 class EncounterTrades:
@@ -71,12 +68,12 @@ class EncounterTrades:
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
         if (sent := sent_before(transaction, RegisterRequest)) is not None:
-            request, care = sent, json.loads(transaction.attributes[_CARE])
+            request, care = sent, beside_it(transaction)
         else:
             request.local_transaction_id = transaction.local_transaction_id
             care = await self._complete(asked, person, request)
             request.visit_id = await self._visit_id_of_core(asked, person, transaction)
-            await desk.note(transaction, {**sending(request), _CARE: json.dumps(care)}, runs_ahead=True)
+            await desk.note(transaction, sending(request, care), runs_ahead=True)
         channel = desk.national.to(recipient, message_id=transaction.message_id)
         try:
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
@@ -91,7 +88,7 @@ class EncounterTrades:
             care=care,
         )
         await desk.memory.remember_encounter(asked.place.code, request.visit_id, record)
-        return await desk.answered(transaction, parent("output", [leaf(VISIT_ID, request.visit_id)]))
+        return await desk.answered(transaction, parent("output", [leaf(VISIT_ID, request.visit_id)]), ANSWERED)
 
     async def _complete(self, asked: Asked, person: PersonRecord, request: RegisterRequest) -> dict[str, str]:
         """Put into a registration what the document leaves open; what the encounter will remember of it."""
@@ -138,26 +135,33 @@ class EncounterTrades:
             await self._finish_taking_back(asked, transaction, left, *self._lines_left(asked, encounter.person))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            sent = {row.value("ykc610"): _amount_fen(row) for row in rows}
-            number = core_number(transaction)
-            children = forwarded(asked, desk, encounter.person, number)
-            result = await desk.ask_core(TradeNumber.UPLOAD_LINES, children, number)
+            amounts_sent = {row.value("ykc610"): _amount_fen(row) for row in rows}
+            request = sent_before(transaction, UploadFeeLinesRequest)
+            if request is None:
+                number = core_number(transaction)
+                children = forwarded(asked, desk, encounter.person, number)
+                result = await desk.ask_core(TradeNumber.UPLOAD_LINES, children, number)
             try:
-                lines = self._split_lines(sent, result)
-                request = UploadFeeLinesRequest(
-                    person=encounter.person.identity,
-                    insured_number=insured_number(encounter.person),
-                    encounter=reference(asked, encounter),
-                    lines=lines,
-                    local_transaction_id=transaction.local_transaction_id,
-                )
+                if request is None:
+                    request = UploadFeeLinesRequest(
+                        person=encounter.person.identity,
+                        insured_number=insured_number(encounter.person),
+                        encounter=reference(asked, encounter),
+                        lines=self._split_lines(amounts_sent, result),
+                        local_transaction_id=transaction.local_transaction_id,
+                    )
+                    output = result.output
+                    await desk.note(transaction, sending(request, safe_xml.serialise(output)), runs_ahead=True)
+                else:
+                    output = safe_xml.parse(beside_it(transaction), "stored answer")
                 channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(request, timeout=CALL_S)
             except OneCardError as error:
                 trade, head = self._lines_left(asked, encounter.person)
                 await self._take_back(asked, transaction, error, trade, head)
                 raise
-            return await desk.answered(transaction, result.output, {LINES: ",".join(line.line_id for line in lines)})
+            line_ids = ",".join(line.line_id for line in request.lines)
+            return await desk.answered(transaction, output, {LINES: line_ids, **ANSWERED})
 
     def _split_lines(self, sent: Mapping[str, int | None], result: Result) -> list[FeeLine]:
         """The lines as the core split them; it must answer each once, with the amount sent, and its parts must add up.

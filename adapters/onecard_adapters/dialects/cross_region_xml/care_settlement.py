@@ -41,7 +41,7 @@ from onecard_adapters.dialects.cross_region_xml.insured_settlement import CANCEL
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.split import write_split
 from onecard_adapters.dialects.in_part import executed
-from onecard_adapters.dialects.sent import sending, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, sending, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
@@ -94,7 +94,7 @@ class SettlementTrades:
             # Before the answer is written: a code that does not map must not hide that the settlement stands.
             await desk.note(transaction, {SETTLEMENT_ID: answer.settlement_id})
             with executed(asked.trade):
-                return await desk.answered(transaction, self._settled(asked, answer))
+                return await desk.answered(transaction, self._settled(asked, answer), ANSWERED)
 
     async def cancel(self, asked: Asked) -> Element:
         """0305: the red record of the settlement named by ykc618."""

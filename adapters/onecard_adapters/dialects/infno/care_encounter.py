@@ -36,7 +36,7 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.envelope import Answer
 from onecard_adapters.dialects.infno.numbers import next_transaction_number
-from onecard_adapters.dialects.sent import sending, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, beside_it, sending, sent_before
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
 from onecard_protocol import limits
@@ -45,10 +45,6 @@ from onecard_protocol.errors import OneCardError
 DEFAULT_VISIT_KIND: Final = "11"
 """med_type of a 2201 that carries none: its form has no such field in the sample; 2206 and 2207 name it."""
 _ACTIVE: Final = "1"
-_CARE: Final = "care"
-"""Attribute of a registration that was sent: what its encounter is to remember."""
-_CORE_OUTPUT: Final = "core_output"
-"""Attribute of a registration that was sent: what the core answered."""
 
 
 class EncounterTrades:
@@ -82,8 +78,8 @@ class EncounterTrades:
         if sent is None:
             care, output = await self._prepare(call, person, asked, transaction)
         else:
-            asked, care = sent, json.loads(transaction.attributes[_CARE])
-            output = json_text.parse_object(transaction.attributes[_CORE_OUTPUT].encode())
+            asked, (care, told) = sent, beside_it(transaction)
+            output = json_text.parse_object(told.encode())
         channel = desk.national.to(recipient, message_id=transaction.message_id)
         try:
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(asked, timeout=CALL_S)
@@ -98,7 +94,7 @@ class EncounterTrades:
             care=care,
         )
         await desk.memory.remember_encounter(call.institution.code, asked.visit_id, record)
-        return await desk.answered(transaction, output)
+        return await desk.answered(transaction, output, ANSWERED)
 
     async def _prepare(
         self, call: Call, person: PersonRecord, asked: RegisterRequest, transaction: Transaction
@@ -133,9 +129,8 @@ class EncounterTrades:
             "psn_type": _person_class(coverage, asked),
             "insuplc_admdvs": person.insurance_area,
         }
-        output = core_answer.output if isinstance(core_answer.output, dict) else {}
-        kept = {_CARE: json.dumps(care), _CORE_OUTPUT: json_text.write(output)}
-        await desk.note(transaction, {**sending(asked), **kept}, runs_ahead=True)
+        output = _output_of(core_answer)
+        await desk.note(transaction, sending(asked, [care, json_text.write(output)]), runs_ahead=True)
         return care, output
 
     async def _take_back(
@@ -180,19 +175,26 @@ class EncounterTrades:
             await self._finish_taking_back(call, transaction, transaction.attributes.get(LEFT, ""))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
+            asked = sent_before(transaction, UploadFeeLinesRequest)
+            if asked is None:
+                core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
             withdraw = trades.place_of(call.request.infno).withdraw
             undo = {VISIT_ID: visit_id, "psn_no": encounter.person.personal_number}
             undo_lines = {**undo, "feedetl_sn": line_ids}
             try:
-                self._classify(lines, core_answer)
-                asked = UploadFeeLinesRequest(
-                    person=encounter.person.identity,
-                    insured_number=insured_number(encounter.person),
-                    encounter=reference(call, encounter, visit_id),
-                    lines=lines,
-                    local_transaction_id=call.request.msgid,
-                )
+                if asked is None:
+                    self._classify(lines, core_answer)
+                    asked = UploadFeeLinesRequest(
+                        person=encounter.person.identity,
+                        insured_number=insured_number(encounter.person),
+                        encounter=reference(call, encounter, visit_id),
+                        lines=lines,
+                        local_transaction_id=call.request.msgid,
+                    )
+                    output = _output_of(core_answer)
+                    await desk.note(transaction, sending(asked, json_text.write(output)), runs_ahead=True)
+                else:
+                    output = json_text.parse_object(beside_it(transaction).encode())
                 channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(asked, timeout=CALL_S)
             except OneCardError as error:
@@ -202,8 +204,9 @@ class EncounterTrades:
                 line.line_id: optional_text(row, "chrg_bchno", "input.feedetail")
                 for line, row in zip(lines, rows, strict=True)
             }
-            output = core_answer.output if isinstance(core_answer.output, dict) else {}
-            return await desk.answered(transaction, output, fees.upload_attributes(lines, batches))
+            return await desk.answered(
+                transaction, output, {**fees.upload_attributes(asked.lines, batches), **ANSWERED}
+            )
 
     def _line(self, row: Mapping[str, Any], index: int) -> FeeLine:
         line = FeeLine()
@@ -255,6 +258,10 @@ def encounter_of_rows(call: Call, desk: CareDesk, rows: Sequence[Mapping[str, An
         raise invalid("input.feedetail", "lines of more than one visit or person in one call")
     ((visit_id, number),) = visits
     return desk.encounter(call, visit_id, number), visit_id
+
+
+def _output_of(answer: Answer) -> dict[str, Any]:
+    return answer.output if isinstance(answer.output, dict) else {}
 
 
 def _person_class(coverage: QueryCoverageResponse, asked: RegisterRequest) -> str:

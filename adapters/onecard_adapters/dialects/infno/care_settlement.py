@@ -42,7 +42,7 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.setlinfo import cancelled_output, settled_output, settlement_output
 from onecard_adapters.dialects.infno.split import write_split
-from onecard_adapters.dialects.sent import sending, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, sending, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
@@ -108,7 +108,7 @@ class SettlementTrades:
                 # A code that does not map must not hide which settlement stands.
                 await desk.note(transaction, known)
                 raise
-            return await desk.answered(transaction, output, known)
+            return await desk.answered(transaction, output, {**known, **ANSWERED})
 
     async def cancel(self, call: Call) -> dict[str, Any]:
         """2208, 2305: the red record of the settlement named by setl_id."""

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from onecard_stubs.behaviour import Switches
 from onecard_stubs.sichuan import trades
 from onecard_stubs.sichuan.records import Line
-from tests.support.sichuan_care import BILL, sichuan_care
+from tests.support.sichuan_care import BILL, BILL_FEN, sichuan_care
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,18 @@ async def test_an_amount_is_read_and_compared_as_money_where_the_document_has_on
         row = {**BILL[0].fields(), "ykc610": "99009", "akc227": "许多"}
         refused = await side.hospital.send("0301", {**stay._visit(), "detail": [row]})
         assert (refused.code, "input.detail.akc227: 不是数字" in refused.message) == (-1, True), refused.message
+
+
+async def test_lines_in_doubt_are_sent_again_as_they_were_split(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        side.exchange.lose_answers("/onecard.medical.v1.EncounterService/UploadFeeLines")
+        transid = side.hospital.new_transid()
+        assert (await stay.upload(BILL, transid)).code == -9
+        side.own_core.behaviours.set("0301", Switches(down=True))
+        side.own_core.behaviours.set("0708", Switches(down=True))
+        again = await stay.upload(BILL, transid)
+        assert again.is_success, again.message
+        assert again.value("akc264") == f"{BILL_FEN // 100}.{BILL_FEN % 100:02}", "the core's own answer"

@@ -1,5 +1,6 @@
 """What was or may have been sent: its repeat is the same message, and no later knowledge undoes it."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.sdk.failures import CallFailed
+from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.counter import Stay
 from onecard_stubs.population import Enrolment, Person
-from tests.support.infno_country import ADMITTED, Country, country
+from tests.support.infno_country import ADMITTED, ITEMS, Country, country
 
 
 @pytest.fixture
@@ -147,3 +149,29 @@ async def test_that_a_number_was_used_before_is_no_refusal_of_what_was_sent_unde
     monkeypatch.setattr(two_provinces.exchange, "call", conflicting)
     assert (await two_provinces.hospital.send(body)).code == -1
     assert len(two_provinces.care_core.visits._visits) == 1, "nothing is taken back that may stand elsewhere"
+
+
+async def test_lines_in_doubt_are_sent_again_as_they_were_split(two_provinces: Country) -> None:
+    hospital, own = two_provinces.hospital, two_provinces.care_core
+    stay = await two_provinces.admitted()
+    row = {
+        "feedetl_sn": "XM9900001",
+        "mdtrt_id": stay.visit_id,
+        "psn_no": stay.person.personal_number,
+        "fee_ocur_time": ADMITTED.isoformat(),
+        "med_list_codg": ITEMS[0].code,
+        "medins_list_codg": "ZL0001",
+        "det_item_fee_sumamt": "300.00",
+        "cnt": "5.0000",
+        "pric": "60.000000",
+    }
+    body = hospital.message("2301", {"feedetail": [row]}, insurance_area=stay.insurance_area)
+    two_provinces.exchange.lose_answers(trades.UPLOAD_FEE_LINES)
+    assert (await hospital.send(body)).code == -1
+    own.behaviours.set("2301", Switches(down=True))
+    again = await hospital.send(body)
+    assert again.is_success, again.text
+    assert [line["feedetl_sn"] for line in again.output["result"]] == ["XM9900001"]
+    assert own.requests.count("2301") == 1
+    (known,) = two_provinces.care_memory.find_transactions("H44030099903", json.loads(body)["msgid"])
+    assert (known.attributes["sent"], known.attributes["sent_beside"]) == ("", ""), "not kept beside the answer"
