@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from onecard.card.v1 import change_pb2, replacement_pb2, values_pb2
+from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.connectors.database import CHINA
@@ -22,11 +22,13 @@ from onecard_adapters.dialects.card_tables.steps import Steps
 from onecard_adapters.runtime import source_rows
 from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
-from tests.support.card_desk import DeskWorld, Registry, desk_world, standing
+from tests.support.card_desk import DeskWorld, Registry, desk_world, make_card, standing, states
 from tests.support.card_tables import CIPHER, PERSON, card_settings, insert, insert_card, make_tables, update
 from tests.support.eventually import eventually
 
 pytest_plugins = ("tests.support.engines",)
+
+OTHER = "11010519491231002X"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -247,9 +249,10 @@ def _step(
     step: replacement_pb2.ReplacementStep = replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED,
     direction: replacement_pb2.StepDirection = replacement_pb2.STEP_DIRECTION_FORWARD,
     number: str = "A99000001",
+    person: str = PERSON,
 ) -> replacement_pb2.CarryOutStepRequest:
     return replacement_pb2.CarryOutStepRequest(
-        person=exchange_values_pb2.PersonIdentity(number=PERSON),
+        person=exchange_values_pb2.PersonIdentity(number=person),
         replacement_id="ab" * 16,
         step=step,
         direction=direction,
@@ -388,6 +391,41 @@ async def test_a_card_that_the_tables_do_not_hold_is_unknown(
             await made.carry_out(_step(number="A99000077"))
         assert unknown.value.reason == errors_pb2.ERROR_REASON_CARD_UNKNOWN
         assert await made.find(_step().old_card) is None
+
+
+@pytest.mark.parametrize("known", [None, "CANCELLED"])
+async def test_a_card_of_another_person_is_not_ended(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine, known: str | None
+) -> None:
+    insert_card(engine, 1)
+    registry, request = Registry(), _step(person=OTHER)
+    if known is not None:
+        registry.standings["A99000001"] = standing(make_card("A99000001", state=states(known)[0]), version=2)
+    async with office(tmp_path, url, registry, step_wait_ms=0) as (world, made):
+        with pytest.raises(OneCardError) as unknown:
+            await made.carry_out(request)
+        assert unknown.value.reason == errors_pb2.ERROR_REASON_CARD_UNKNOWN
+        assert registry.asked[-1].questions[0].person == request.person
+        found = await made.find(request.old_card)
+        assert found is not None
+        assert found.state == values_pb2.SOCIAL_STATE_ACTIVE
+        registry.freshness = status_pb2.FRESHNESS_STALE
+        with pytest.raises(OneCardError) as stale:
+            await made.carry_out(request)
+        assert stale.value.reason == errors_pb2.ERROR_REASON_HUB_NOT_READY
+
+
+async def test_a_card_under_a_former_number_of_its_person_is_ended(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    insert_card(engine, 1)
+    registry = Registry()
+    registry.standings["A99000001"] = standing(make_card("A99000001", state=states("SUPERSEDED")[0]), version=1)
+    async with office(tmp_path, url, registry, step_wait_ms=0) as (_, made):
+        assert not (await made.carry_out(_step(person=OTHER))).was_already
+        found = await made.find(_step().old_card)
+        assert found is not None
+        assert found.state == values_pb2.SOCIAL_STATE_SUPERSEDED
 
 
 def _work_off(engine: sqlalchemy.Engine, **values: Any) -> None:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
-from onecard.card.v1 import replacement_pb2, values_pb2
+from onecard.card.v1 import replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, Change, LocalCard
 from onecard_adapters.connectors.database import Database, Pace, Row, TableReader
@@ -21,6 +21,8 @@ from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol.errors import OneCardError, policy, reason_name
 
 _STEP_POLL_S: Final = 0.1
+_REGISTRY_POLL_S: Final = 1.0
+_PURPOSE: Final = "replacement"
 _CONFIRM_RETRY_S: Final = 5.0
 
 _log = logging.getLogger(__name__)
@@ -74,8 +76,14 @@ class CardTablesOffice:
         await self._database.close()
 
     async def carry_out(self, request: replacement_pb2.CarryOutStepRequest) -> replacement_pb2.CarryOutStepResponse:
-        """See `CardOffice`. Raises LOCAL_SYSTEM_DOWN while the local system has not worked the step off."""
+        """See `CardOffice`.
+
+        Raises CARD_UNKNOWN for a card of another person, LOCAL_SYSTEM_DOWN while the step is not worked off, and what
+        the registry's answer raises.
+        """
         deadline_s = asyncio.get_running_loop().time() + self._step_wait_s
+        if not await self._database.run(lambda connection: self._steps.is_holder(connection, request)):
+            await self._check_linked(request, deadline_s)
         while True:
             response = await self._database.run(lambda connection: self._steps.carry_out(connection, request))
             if response is not None:
@@ -85,6 +93,23 @@ class CardTablesOffice:
                     errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, "the local system has not worked the step off yet"
                 )
             await asyncio.sleep(_STEP_POLL_S)
+
+    async def _check_linked(self, request: replacement_pb2.CarryOutStepRequest, deadline_s: float) -> None:
+        """The old card stands here under another number: the person has it if the registry knows it as the person's.
+
+        The registry may answer some two seconds late (`FRESHNESS_STALE`), so it is asked until the deadline.
+        """
+        question = status_pb2.CardQuestion(person=request.person, card=request.old_card)
+        while True:
+            [answer] = await self._desk.statuses([question], purpose=_PURPOSE)
+            if any(card.social_state != values_pb2.SOCIAL_STATE_CANCELLED for card in answer.cards):
+                return
+            if asyncio.get_running_loop().time() >= deadline_s:
+                break
+            await asyncio.sleep(_REGISTRY_POLL_S)
+        if answer.freshness != status_pb2.FRESHNESS_FRESH:
+            raise OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY, "the registry cannot tell whose the old card is")
+        raise OneCardError(errors_pb2.ERROR_REASON_CARD_UNKNOWN, "the old card is another person's here")
 
     async def tell(self, change: Change) -> None:
         """Nothing: these tables hold the office's own cards, and copies of no others."""

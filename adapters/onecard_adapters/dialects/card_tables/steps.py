@@ -16,6 +16,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.connectors.database import CHINA
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_tables import rows, tables
@@ -24,6 +25,7 @@ from onecard_adapters.dialects.cashier_text import cashier_text, log_text
 from onecard_adapters.dialects.local_text import masked
 from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
+from onecard_protocol.identity import normalise_identity
 
 OLD_SUPERSEDED: Final = replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED
 _CONFIRMED_MAX: Final = 100
@@ -77,6 +79,21 @@ class Steps:
         connection.execute(tables.TASKS.insert().values(self._new_task(request, state=TaskState.OPEN)))
         return None
 
+    def is_holder(self, connection: Connection, request: replacement_pb2.CarryOutStepRequest) -> bool:
+        """Whether the old card that is here to be ended is the request's person's, by the number in its row.
+
+        True where nothing is to be ended. Raises LOCAL_FORM_INVALID, UNMAPPED_CODE, IDENTITY_INVALID.
+        """
+        if request.step != OLD_SUPERSEDED or request.direction != replacement_pb2.STEP_DIRECTION_FORWARD:
+            return True
+        row = self._old_card(connection, request)
+        if row is None:
+            return True
+        at = f"card_status[{row['row_key']}]"
+        flat = {name: self._mapping.clear(name, row[name], f"{at}.{name}") for name in ("aac002", "aac058")}
+        holder = card_fields.read_person(flat, self._mapping.tables, at)
+        return _identity(holder) == _identity(request.person)
+
     def confirmed(self, connection: Connection) -> list[replacement_pb2.ConfirmBenefitAccountRequest]:
         """What the agency confirmed and the exchange was not told; a row that cannot be read is marked as refused."""
         table = tables.TASKS
@@ -117,13 +134,9 @@ class Steps:
         self, connection: Connection, request: replacement_pb2.CarryOutStepRequest, done: RowMapping | None
     ) -> replacement_pb2.CarryOutStepResponse | None:
         """End the old card; or, where `done` is the row of its end, undo that."""
-        old = request.old_card
-        if old.issuer != self._issuer:
+        if request.old_card.issuer != self._issuer:
             raise OneCardError(errors_pb2.ERROR_REASON_CARD_AUTHORITY, "the old card is another issuer's")
-        statement = tables.one_card(self._mapping.made, old.number, old.sequence or 1).with_for_update(
-            of=tables.STATUSES
-        )
-        row = connection.execute(statement).mappings().first()
+        row = self._old_card(connection, request)
         if row is None:
             raise OneCardError(errors_pb2.ERROR_REASON_CARD_UNKNOWN, "the local system has no such card")
         changed = self._end(row) if done is None else self._restore(done, row)
@@ -136,6 +149,10 @@ class Steps:
             )
         connection.execute(tables.TASKS.insert().values(values))
         return _answer(values, was_already=not changed)
+
+    def _old_card(self, connection: Connection, request: replacement_pb2.CarryOutStepRequest) -> RowMapping | None:
+        statement = tables.one_card(self._mapping.made, request.old_card.number, request.old_card.sequence or 1)
+        return connection.execute(statement.with_for_update(of=tables.STATUSES)).mappings().first()
 
     def _end(self, row: RowMapping) -> dict[str, Any]:
         if row["aaz502"] == self._ended:
@@ -199,6 +216,10 @@ class Steps:
             "create_date": now,
             "update_date": now,
         }
+
+
+def _identity(person: exchange_values_pb2.PersonIdentity) -> str:
+    return normalise_identity(person.kind.code, person.number)
 
 
 def _direction(direction: replacement_pb2.StepDirection) -> str:
