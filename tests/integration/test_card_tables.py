@@ -17,6 +17,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.connectors.database import CHINA
 from onecard_adapters.dialects.card_tables import office as card_office
+from onecard_adapters.dialects.card_tables.listing import CardTablesListing
 from onecard_adapters.dialects.card_tables.office import CardTablesOffice, build_office
 from onecard_adapters.dialects.card_tables.steps import Steps
 from onecard_adapters.runtime import source_rows
@@ -175,6 +176,44 @@ async def test_rows_that_cannot_be_mapped_are_kept_named_and_tried_again(
         update(engine, "card_status", 3_001, aaz502=4, update_date=local())
         await eventually(lambda: len(world.submitted) == 1)
         assert world.social() == [("A99000001", 1, "TEMPORARILY_LOST", "TEMPORARILY_LOST")]
+
+
+@pytest.mark.parametrize("page_rows", [1, 3])
+async def test_a_row_without_times_hides_none(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine, page_rows: int
+) -> None:
+    update(engine, "card_status", insert_card(engine, 0, updated=None), create_date=None)
+    for index in range(1, 6):
+        insert_card(engine, index)
+    async with office(tmp_path, url, database={"page_rows": page_rows}) as (world, _):
+        await eventually(lambda: len(world.submitted) == 5)
+
+
+@pytest.mark.parametrize("page_rows", [1, 4, 500])
+@pytest.mark.parametrize(
+    ("table", "key", "column"), [("csk_ac01", 1_002, "aac006"), ("card_status", 3_002, "update_date")]
+)
+async def test_a_row_that_the_driver_cannot_read_is_named_and_the_others_are_told(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine, page_rows: int, table: str, key: int, column: str
+) -> None:
+    for index in range(7):
+        insert_card(engine, index)
+    # PostgreSQL has days that Python has not; SQLite takes any text.
+    update(engine, table, key, **{column: "infinity" if url.startswith("postgresql") else "2024/03/15"})
+    async with office(tmp_path, url, database={"page_rows": page_rows, "overlap_every_s": 1}) as (world, made):
+        await eventually(lambda: len(world.submitted) == 6 and len(made.reader.dead_rows) == 1)
+        [dead] = made.reader.dead_rows
+        assert (dead.key, dead.reason) == (3_002, errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID)
+        assert dead.detail.startswith("card_status.id 3002: ")
+        listing = CardTablesListing(card_settings(tmp_path, url, database={"page_rows": page_rows}), "cn-11")
+        listed = [card for page in [page async for page in listing.pages()] for card in page]
+        await listing.close()
+        assert [one.where for one in listed if isinstance(one.card, OneCardError)] == ["card_status[3002]"]
+        assert len(listed) == 7
+        update(engine, "card_status", 3_001, aaz502=2, update_date=local())
+        await eventually(lambda: len(world.submitted) == 7)
+        update(engine, table, key, **{column: local()[: None if column == "update_date" else 10]})
+        await eventually(lambda: len(world.submitted) == 8 and not made.reader.dead_rows)
 
 
 async def test_what_happened_while_the_adapter_was_down_is_told_and_nothing_twice(
@@ -401,7 +440,7 @@ async def test_a_card_of_another_person_is_not_ended(
     registry, request = Registry(), _step(person=OTHER)
     if known is not None:
         registry.standings["A99000001"] = standing(make_card("A99000001", state=states(known)[0]), version=2)
-    async with office(tmp_path, url, registry, step_wait_ms=0) as (world, made):
+    async with office(tmp_path, url, registry, step_wait_ms=0) as (_, made):
         with pytest.raises(OneCardError) as unknown:
             await made.carry_out(request)
         assert unknown.value.reason == errors_pb2.ERROR_REASON_CARD_UNKNOWN

@@ -47,6 +47,7 @@ _KEY: Final = "row_key"
 _UPDATED: Final = "row_updated"
 _ORDER: Final = "row_order"
 _PLACE: Final = frozenset({_KEY, _UPDATED, _ORDER})
+_UNREADABLE: Final = "row_unreadable"
 _TAKEN_COUNT_MAX: Final = 50_000
 _THREADS: Final = 2
 _RETRY_FIRST_S: Final = 0.2
@@ -209,19 +210,28 @@ class TableReader:
 
     async def _read_feed(self, feed: Feed, since: datetime.datetime | None) -> None:
         after: tuple[datetime.datetime, int, int] | None = None
+        unreadable: list[int] = []
         while True:
-            page = await self._page(feed, since, after)
+            page = await self._page(feed, since, after, unreadable)
             await self._take_rows(page)
-            if page:
-                after = page[-1][_UPDATED], page[-1][_ORDER], page[-1][_KEY]
-                await self._advance(feed, page)
+            unreadable += [row[_KEY] for row in page if _UNREADABLE in row]
+            if placed := [row for row in page if _UNREADABLE not in row]:
+                after = placed[-1][_UPDATED], placed[-1][_ORDER], placed[-1][_KEY]
+                await self._advance(feed, placed)
             if len(page) < self._pace.page_rows:
                 return
 
     async def _page(
-        self, feed: Feed, since: datetime.datetime | None, after: tuple[datetime.datetime, int, int] | None
+        self,
+        feed: Feed,
+        since: datetime.datetime | None,
+        after: tuple[datetime.datetime, int, int] | None,
+        unreadable: Sequence[int],
     ) -> Sequence[Row]:
-        statement = _placed(feed)
+        # A row without a time has no place: it would be the last of a page, or the first, and hide those behind it.
+        statement = _placed(feed).where(feed.updated.is_not(None))
+        if unreadable:
+            statement = statement.where(feed.key.not_in(unreadable))
         place = sqlalchemy.tuple_(feed.updated, feed.order, feed.key)
         if after is not None:
             time, *numbers = after
@@ -231,10 +241,7 @@ class TableReader:
         if since is not None:
             statement = statement.where(feed.updated >= sqlalchemy.literal(since, TIME))
         statement = statement.order_by(feed.updated, feed.order, feed.key).limit(self._pace.page_rows)
-        return await self._rows(statement)
-
-    async def _rows(self, statement: sqlalchemy.Select[Any]) -> Sequence[Row]:
-        return await self._database.run(functools.partial(_fetch, statement))
+        return await _rows(self._database, feed, statement)
 
     async def _take_rows(self, page: Sequence[Row]) -> None:
         """Give what does not stand as it was taken, and note what could not be taken."""
@@ -242,7 +249,9 @@ class TableReader:
         fresh = [(row[_KEY], row) for row in page if self._taken.get(row[_KEY]) != marks[row[_KEY]]]
         if not fresh:
             return
-        refused = await self._take(fresh)
+        refused = {key: row[_UNREADABLE] for key, row in fresh if _UNREADABLE in row}
+        if readable := [(key, row) for key, row in fresh if key not in refused]:
+            refused |= await self._take(readable)
         dead = {key: DeadRow(key=key, reason=error.reason, detail=error.detail) for key, error in refused.items()}
         taken = [key for key, _ in fresh if key in self._dead and key not in dead]
         changed = {key: row for key, row in dead.items() if self._dead.get(key) != row}
@@ -289,7 +298,7 @@ class TableReader:
         feed, keys = self._feeds[0], list(self._dead)
         for start in range(0, len(keys), self._pace.page_rows):
             asked = keys[start : start + self._pace.page_rows]
-            page = await self._rows(_placed(feed).where(feed.key.in_(asked)))
+            page = await _rows(self._database, feed, _placed(feed).where(feed.key.in_(asked)))
             await self._take_rows(page)
             if gone := set(asked) - {row[_KEY] for row in page}:
                 await self._note({}, sorted(gone))
@@ -297,23 +306,50 @@ class TableReader:
 
 async def rows_by_key(
     database: Database, feed: Feed, page_rows: int
-) -> AsyncIterator[list[tuple[int, dict[str, Any]]]]:
-    """Every row of a feed once with its number, page by page, whatever its update time. Raises LOCAL_SYSTEM_DOWN."""
+) -> AsyncIterator[list[tuple[int, Row | OneCardError]]]:
+    """Every row of a feed once with its number, page by page, whatever its update time, or why it cannot be read.
+
+    Raises LOCAL_SYSTEM_DOWN.
+    """
     after: int | None = None
     while True:
         statement = _placed(feed).order_by(feed.key).limit(page_rows)
         if after is not None:
             statement = statement.where(feed.key > after)
-        page = await database.run(functools.partial(_fetch, statement))
+        page = await _rows(database, feed, statement)
         if page:
             after = page[-1][_KEY]
-            yield [(row[_KEY], row) for row in page]
+            yield [(row[_KEY], row.get(_UNREADABLE, row)) for row in page]
         if len(page) < page_rows:
             return
 
 
+class _UnreadableError(Exception):
+    """A row holds what the driver makes no value of, such as a day after the year 9999."""
+
+
+async def _rows(database: Database, feed: Feed, statement: sqlalchemy.Select[Any]) -> list[dict[str, Any]]:
+    """The rows; of one that cannot be read only its number, and why: it is found by halves, so it hides no others."""
+    try:
+        return await database.run(functools.partial(_fetch, statement))
+    except _UnreadableError as error:
+        kind = str(error)
+    numbers = statement.with_only_columns(feed.key.label(_KEY))
+    keys = [row[_KEY] for row in await database.run(functools.partial(_fetch, numbers))]
+    if len(keys) == 1:
+        detail = f"{feed.key} {keys[0]}: one of its columns holds what the database's driver cannot read ({kind})"
+        return [{_KEY: keys[0], _UNREADABLE: OneCardError(errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, detail)}]
+    halves = [half for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]) if half]
+    return [row for half in halves for row in await _rows(database, feed, statement.where(feed.key.in_(half)))]
+
+
 def _fetch(statement: sqlalchemy.Select[Any], connection: sqlalchemy.Connection) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(statement).mappings()]
+    try:
+        return [dict(row) for row in connection.execute(statement).mappings()]
+    except sqlalchemy.exc.DataError as error:
+        raise _UnreadableError(_kind(error)) from None
+    except ValueError as error:
+        raise _UnreadableError(type(error).__name__) from None
 
 
 def _local_now() -> datetime.datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from onecard_adapters.cards.port import ListedCard
-from onecard_adapters.connectors.database import Database, rows_by_key
+from onecard_adapters.connectors.database import Database, Row, rows_by_key
 from onecard_adapters.dialects.card_tables import tables
 from onecard_adapters.dialects.card_tables.rows import RowMapping
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
@@ -31,8 +31,10 @@ class CardTablesListing:
         """See `CardListing`."""
         await self._database.close()
 
-    def _listed(self, key: int, row: dict[str, object]) -> ListedCard | None:
+    def _listed(self, key: int, row: Row | OneCardError) -> ListedCard | None:
         where = f"card_status[{key}]"
+        if isinstance(row, OneCardError):
+            return ListedCard(where=where, card=row)
         try:
             card = self._mapping.card(key, row)
         except OneCardError as error:
