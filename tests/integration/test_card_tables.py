@@ -15,6 +15,7 @@ import sqlalchemy
 from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
+from onecard_adapters.cards.port import LocalCard
 from onecard_adapters.connectors.database import CHINA
 from onecard_adapters.dialects.card_tables import office as card_office
 from onecard_adapters.dialects.card_tables.listing import CardTablesListing
@@ -214,6 +215,39 @@ async def test_a_row_that_the_driver_cannot_read_is_named_and_the_others_are_tol
         await eventually(lambda: len(world.submitted) == 7)
         update(engine, table, key, **{column: local()[: None if column == "update_date" else 10]})
         await eventually(lambda: len(world.submitted) == 8 and not made.reader.dead_rows)
+
+
+async def test_of_two_rows_of_one_application_the_newest_counts(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    insert_card(engine, 1, updated=local(-3_000))
+    lost = {
+        "id": 3_500,
+        "cc02_id": 2_001,
+        "aac002": PERSON,
+        "aac003": "周小测",
+        "aac018": 75,
+        "aaz502": 2,
+        "del_flag": "0",
+    }
+    insert(engine, "card_status", **lost, aaz161="20240315", create_date=local(-700), update_date=local(-600))
+    waiting = {**lost, "id": 3_501, "aac018": 5, "aaz502": 1}
+    insert(engine, "card_status", **waiting, create_date=local(-500), update_date=local(-400))
+    registry = Registry()
+    async with office(tmp_path, url, registry) as (world, made):
+        await eventually(lambda: len(world.submitted) == 1)
+        assert world.social() == [("A99000001", 1, "LOST", "LOST")]
+        found = await made.find(_step().old_card)
+        assert found is not None
+        assert found.state == values_pb2.SOCIAL_STATE_LOST
+        # Rows that come by the person's time come in the order of their numbers, whatever their own times say.
+        update(engine, "csk_ac01", 1_001, aab301="110102", update_date=local())
+        await eventually(lambda: len(world.submitted) == 2)
+        assert world.social()[-1] == ("A99000001", 2, "DATA_CHANGED", "LOST")
+        listing = CardTablesListing(card_settings(tmp_path, url), "cn-11")
+        listed = [one.card for page in [page async for page in listing.pages()] for one in page]
+        await listing.close()
+        assert [one.state for one in listed if isinstance(one, LocalCard)] == [values_pb2.SOCIAL_STATE_LOST]
 
 
 async def test_what_happened_while_the_adapter_was_down_is_told_and_nothing_twice(

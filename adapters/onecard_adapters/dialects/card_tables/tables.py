@@ -120,6 +120,12 @@ def _prior_id(made: Sequence[int]) -> ScalarSelect[int]:
     )
 
 
+def _is_newest(made: Sequence[int]) -> ColumnElement[bool]:
+    """No later status of the same application says that a card exists."""
+    later = STATUSES.alias()
+    return ~exists().where(later.c.cc02_id == STATUSES.c.cc02_id, later.c.id > STATUSES.c.id, later.c.aac018.in_(made))
+
+
 _IS_OF_CARD: Final = _CARD.c.id == STATUSES.c.cc02_id
 _IS_OF_PERSON: Final = PERSONS.c.id == _CARD.c.ac01_id
 
@@ -130,7 +136,7 @@ _ALL: Final = STATUSES.outerjoin(_CARD, _IS_OF_CARD).outerjoin(PERSONS, _IS_OF_P
 def card_rows(made: Sequence[int], joined: Join = _ALL) -> Select[Any]:
     """Cards, one row each, in the columns of `card_fields`; `made` are the AAC018 under which a card exists."""
     is_replacing = and_(_CARD.c.aca017.in_(_REPLACING), _PRIOR.c.id == _prior_id(made))
-    return select(
+    columns = select(
         STATUSES.c.aaz502,
         STATUSES.c.aac018,
         STATUSES.c.aae400,
@@ -148,7 +154,8 @@ def card_rows(made: Sequence[int], joined: Join = _ALL) -> Select[Any]:
         _CARD.c.aae008,
         _CARD.c.aae010,
         *(PERSONS.c[name] for name in "aac002 aac003 aac004 aac005 aac006 aac007 aac058 aac161 aab301".split()),
-    ).select_from(joined.outerjoin(_PRIOR, is_replacing))
+    )
+    return columns.select_from(joined.outerjoin(_PRIOR, is_replacing)).where(_is_newest(made))
 
 
 def one_card(made: Sequence[int], number: str, sequence: int) -> Select[Any]:
