@@ -303,6 +303,40 @@ async def test_reading_goes_on_when_the_registry_and_the_database_are_back(
         await eventually(lambda: len(world.submitted) == 2)
 
 
+async def test_a_card_that_the_registry_cannot_tell_of_stops_no_others_and_is_told_as_soon_as_it_can(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    keys = [insert_card(engine, index, updated=local(-600 + index)) for index in range(6)]
+    registry = Registry()
+    async with office(tmp_path, url, registry, database={"page_rows": 5, "late_ms": 0}) as (world, made):
+        await eventually(lambda: len(world.submitted) == 6)
+        registry.freshness = status_pb2.FRESHNESS_STALE  # Of the new card's partition: known cards need no answer.
+        new = insert_card(engine, 7, updated=local(-1))
+        for key in keys[:5]:
+            update(engine, "card_status", key, update_date=local(-1))
+        update(engine, "card_status", keys[5], aaz502=2, update_date=local())
+        await eventually(lambda: len(world.submitted) == 7 and len(made.reader.dead_rows) == 1)
+        assert world.social()[-1][2:] == ("LOST", "LOST")
+        [waiting] = made.reader.dead_rows
+        assert (waiting.key, waiting.reason) == (new, errors_pb2.ERROR_REASON_HUB_NOT_READY)
+        registry.freshness = status_pb2.FRESHNESS_FRESH
+        await eventually(lambda: len(world.submitted) == 8 and not made.reader.dead_rows)
+
+
+async def test_while_the_registry_tells_of_none_of_a_page_reading_waits(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    for index in range(6):
+        insert_card(engine, index, updated=local(-600 + index))
+    registry = Registry()
+    registry.freshness = status_pb2.FRESHNESS_STALE
+    async with office(tmp_path, url, registry, database={"page_rows": 3}) as (world, made):
+        await eventually(lambda: len(registry.asked) >= 2)
+        assert made.reader.dead_rows == ()
+        registry.freshness = status_pb2.FRESHNESS_FRESH
+        await eventually(lambda: len(world.submitted) == 6)
+
+
 async def test_encrypted_columns_are_opened_by_the_profiles_key(
     tmp_path: Path, url: str, engine: sqlalchemy.Engine
 ) -> None:

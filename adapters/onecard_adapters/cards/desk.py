@@ -22,7 +22,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards import book, changes
 from onecard_adapters.cards.book import BookEntry
 from onecard_adapters.cards.copies import CardCopies
-from onecard_adapters.cards.port import CardOffice, Change, LocalAccount, LocalCard
+from onecard_adapters.cards.port import CardOffice, Change, LocalAccount, LocalCard, NotTakenError
 from onecard_adapters.cards.registered import Registered, registered
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.sdk.sending import Tell, Telling
@@ -91,11 +91,15 @@ class ExchangeCardDesk:
         Raises CARD_VERSION_CONFLICT where the local system's own version tells other content than before, and what the
         registry's answer raises: cards that are not known then were not taken, the others were.
         """
-        changed_count = 0
+        changed_count, left = 0, []
         async with self._turn:
             for start in range(0, len(seen), BATCH_COUNT_MAX):
                 batch = [self._seen(local) for local in seen[start : start + BATCH_COUNT_MAX]]
-                changed_count += await self._observe(batch)
+                taken = await self._observe(batch)
+                changed_count += taken.changed_count
+                left += [one.local for one in taken.unknown]
+        if left:
+            raise NotTakenError(left)
         return changed_count
 
     async def verify(self, request: status_pb2.VerifyCardRequest) -> status_pb2.VerifyCardResponse:
@@ -166,6 +170,8 @@ class ExchangeCardDesk:
         seen = self._seen(local)
         async with self._turn:
             known = await self._registered([seen])
+            if not known:
+                raise NotTakenError([local])
 
             def write(connection: sqlite3.Connection, tell: Tell) -> bool:
                 book.remove(connection, seen.key)
@@ -174,13 +180,13 @@ class ExchangeCardDesk:
 
             return await self._exchange.write(write)
 
-    async def _observe(self, batch: Sequence[_Seen]) -> int:
+    async def _observe(self, batch: Sequence[_Seen]) -> _Taken:
         taken = await self._exchange.write(lambda connection, tell: self._take(connection, tell, batch, {}))
         if not taken.unknown:
-            return taken.changed_count
+            return taken
         known = await self._registered(taken.unknown)
         more = await self._exchange.write(lambda connection, tell: self._take(connection, tell, taken.unknown, known))
-        return taken.changed_count + more.changed_count
+        return _Taken(changed_count=taken.changed_count + more.changed_count, unknown=more.unknown)
 
     def _take(
         self,
@@ -238,18 +244,16 @@ class ExchangeCardDesk:
         await self._exchange.write(write)
 
     async def _registered(self, unknown: Sequence[_Seen]) -> dict[bytes, Registered]:
+        """What the registry can tell of now, by key."""
         first_of = {seen.key: seen for seen in reversed(unknown)}
         questions = [
             status_pb2.CardQuestion(person=seen.local.person, card=seen.local.card) for seen in first_of.values()
         ]
         answers = await self.statuses(questions, purpose=_RECOVERY)
-        if any(answer.freshness != status_pb2.FRESHNESS_FRESH for answer in answers):
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_HUB_NOT_READY, "the registry cannot tell the versions of all cards now"
-            )
         return {
             key: registered(seen.local, answer.cards)
             for (key, seen), answer in zip(first_of.items(), answers, strict=True)
+            if answer.freshness == status_pb2.FRESHNESS_FRESH
         }
 
     def _seen(self, local: LocalCard | LocalAccount) -> _Seen:

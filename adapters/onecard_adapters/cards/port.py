@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
+from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_protocol.errors import OneCardError
 
@@ -96,6 +97,15 @@ class CardListing(Protocol):
         """Disconnect."""
 
 
+class NotTakenError(OneCardError):
+    """HUB_NOT_READY: the registry cannot tell the versions of some cards now, so they are to be shown again."""
+
+    def __init__(self, left: Sequence[LocalCard | LocalAccount]) -> None:
+        """`left` are those; all others were taken."""
+        super().__init__(errors_pb2.ERROR_REASON_HUB_NOT_READY, "the registry cannot tell the card's version now")
+        self.left = left
+
+
 class CardDesk(Protocol):
     """What the runtime does for a dialect."""
 
@@ -103,6 +113,7 @@ class CardDesk(Protocol):
         """Take what the local system shows; what changed gets its next version and goes out as a signed event.
 
         Version and event are written in one local transaction; returns how many changed. Durable when it returns.
+        Raises NotTakenError, and what else the registry's answer raises.
         """
 
     async def verify(self, request: status_pb2.VerifyCardRequest) -> status_pb2.VerifyCardResponse:

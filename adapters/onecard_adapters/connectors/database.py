@@ -28,7 +28,7 @@ from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.runtime.source_rows import DeadRow
 from onecard_adapters.runtime.store import Store
 from onecard_protocol.clock import now_ms
-from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.errors import OneCardError, policy, reason_name
 
 _Result = TypeVar("_Result")
 Row = Mapping[str, Any]
@@ -181,13 +181,18 @@ class TableReader:
             await asyncio.sleep(pause_s)
 
     async def read(self, *, is_thorough: bool) -> None:
-        """Read once, all feeds; thoroughly with the long overlap and the rows that could not be taken before."""
+        """Read once, all feeds, and rows that could not be taken before because of what passes by itself.
+
+        Thoroughly with the long overlap and with all rows that could not be taken before.
+        """
         back = datetime.timedelta(seconds=self._pace.overlap_s if is_thorough else self._pace.late_s)
         for feed in self._feeds:
             position = self._positions.get(feed.name)
             await self._read_feed(feed, None if position is None else position - back)
+        if again := [key for key, row in self._dead.items() if is_thorough or policy(row.reason).retryable]:
+            await self._read_dead(again)
         if is_thorough and self._dead:
-            await self._read_dead()
+            _log.warning("%d rows of %s cannot be taken yet", len(self._dead), self._source)
 
     async def _load(self) -> None:
         def load(connection: Any) -> tuple[dict[str, str | None], list[DeadRow]]:
@@ -292,10 +297,9 @@ class TableReader:
         await self._store.run(lambda connection: source_rows.advance(connection, feed.name, newest.isoformat()))
         self._positions[feed.name] = newest
 
-    async def _read_dead(self) -> None:
+    async def _read_dead(self, keys: Sequence[int]) -> None:
         """Try rows again that could not be taken: their tables of codes, or the rows that they name, may be mended."""
-        _log.warning("%d rows of %s cannot be taken yet", len(self._dead), self._source)
-        feed, keys = self._feeds[0], list(self._dead)
+        feed = self._feeds[0]
         for start in range(0, len(keys), self._pace.page_rows):
             asked = keys[start : start + self._pace.page_rows]
             page = await _rows(self._database, feed, _placed(feed).where(feed.key.in_(asked)))

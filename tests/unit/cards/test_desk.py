@@ -14,7 +14,7 @@ from onecard.card.v1 import change_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.cards import book
-from onecard_adapters.cards.port import LocalCard
+from onecard_adapters.cards.port import LocalCard, NotTakenError
 from onecard_adapters.runtime import outbox
 from onecard_protocol.errors import OneCardError
 from tests.support.card_desk import (
@@ -231,6 +231,21 @@ class TestAfterTheStoreWasLost:
         world.registry.freshness, world.registry.failure = status_pb2.FRESHNESS_FRESH, None
         assert await world.desk.observe(seen) == 1
         assert [step[:2] for step in world.social()] == [("A99000080", 1), ("A99000080", 2), ("A99000099", 1)]
+
+    async def test_what_the_registry_can_tell_of_is_told_and_the_rest_is_named(
+        self, world: DeskWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = [make_card(f"A99{index:06d}") for index in range(3)]
+        answers = [status_pb2.FRESHNESS_FRESH, status_pb2.FRESHNESS_STALE, status_pb2.FRESHNESS_FRESH]
+
+        async def statuses(*_: object, **__: object) -> list[status_pb2.CardAnswer]:
+            return [status_pb2.CardAnswer(freshness=freshness) for freshness in answers]
+
+        monkeypatch.setattr(world.desk, "statuses", statuses)
+        with pytest.raises(NotTakenError) as refused:
+            await world.desk.observe(seen)
+        assert refused.value.left == [seen[1]]
+        assert [step[0] for step in world.social()] == ["A99000000", "A99000002"]
 
 
 class _Office:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from onecard.card.v1 import replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.cards.port import CardDesk, Change, LocalCard
+from onecard_adapters.cards.port import CardDesk, Change, LocalCard, NotTakenError
 from onecard_adapters.connectors.database import Database, Pace, Row, TableReader
 from onecard_adapters.dialects.card_tables import tables
 from onecard_adapters.dialects.card_tables.rows import RowMapping
@@ -53,6 +53,7 @@ class CardTablesOffice:
             ),
             take=self._take,
         )
+        self._page_rows = settings.database.page_rows
         self._interval_s = settings.database.poll_interval_ms / 1_000
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -163,6 +164,12 @@ class CardTablesOffice:
                     cards.append((key, card))
         try:
             await self._desk.observe([card for _, card in cards])
+        except NotTakenError as error:
+            # Nothing of a full page: the hub tells nothing now, and reading waits for it. Else the others go on.
+            if len(error.left) == self._page_rows:
+                raise
+            left = set(map(id, error.left))
+            refused |= {key: error for key, card in cards if id(card) in left}
         except OneCardError as error:
             if policy(error.reason).retryable:
                 raise
