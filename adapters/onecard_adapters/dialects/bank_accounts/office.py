@@ -17,6 +17,7 @@ from onecard_adapters.cards.port import CardDesk, Change, LocalAccount
 from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
 from onecard_adapters.dialects.bank_accounts import wire
 from onecard_adapters.dialects.bank_accounts.settings import BankAccountsSettings
+from onecard_adapters.dialects.card_fields import invalid
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
 from onecard_adapters.dialects.served_office import Built, ServedOffice
 from onecard_adapters.mapping.codes import CodeTables
@@ -55,21 +56,35 @@ class BankOffice:
 
     async def find(self, card: values_pb2.CardReference) -> LocalAccount | None:
         """The card's account as it stands now; None if the bank has none of it."""
-        found = await self.pull([card])
+        found, refused = await self.pull([card])
+        if refused:
+            raise refused[0]
         return found[0] if found else None
 
-    async def pull(self, cards: Sequence[values_pb2.CardReference]) -> list[LocalAccount]:
-        """The accounts of these cards as they stand now. Raises LOCAL_SYSTEM_DOWN where the core does not answer."""
+    async def pull(self, cards: Sequence[values_pb2.CardReference]) -> tuple[list[LocalAccount], list[OneCardError]]:
+        """The accounts of these cards as they stand now, and why the others that came cannot be taken.
+
+        Raises LOCAL_SYSTEM_DOWN where the core does not answer.
+        """
         request = wire.write_request(wire.QUERY, {"cards": [wire.write_card(card) for card in cards]})
         try:
             received = await self._http.post(request, content_type=CONTENT_TYPE)
         except OutcomeInDoubt as error:
             raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN, error.detail) from error
-        rows = wire.rows(wire.read_answer(received.body), "accounts")
-        return [
-            wire.read_account(row, self._tables, self._participant, f"accounts[{index}]")
-            for index, row in enumerate(rows)
-        ]
+        asked = {_key(card) for card in cards}
+        found: list[LocalAccount] = []
+        refused: list[OneCardError] = []
+        for index, row in enumerate(wire.rows(wire.read_answer(received.body), "accounts")):
+            at = f"accounts[{index}]"
+            try:
+                account = wire.read_account(row, self._tables, self._participant, at)
+                if _key(account.card) not in asked:
+                    raise invalid(at, "of a card that was not asked for")
+            except OneCardError as error:
+                refused.append(error)
+            else:
+                found.append(account)
+        return found, refused
 
 
 class ServedBank:
@@ -98,4 +113,14 @@ class ServedBank:
         if not cards:
             return 0
         async with self._turn:
-            return await self._desk.observe(await self._bank.pull(cards))
+            found, refused = await self._bank.pull(cards)
+            changed_count = await self._desk.observe(found)
+        for error in refused:
+            _log.error("an account of the bank was not taken: %s", log_text(error))
+        if refused:
+            raise refused[0]
+        return changed_count
+
+
+def _key(card: values_pb2.CardReference) -> tuple[str, str, int]:
+    return card.issuer, card.number, card.sequence or 1

@@ -136,6 +136,40 @@ async def test_a_core_that_does_not_answer_well_is_no_account(switches: Switches
     assert refused.value.reason == reason
 
 
+async def test_an_account_that_cannot_be_taken_keeps_no_others_from_being_told() -> None:
+    desk = KeepingDesk()
+    async with _bank(desk) as (core, office), aiohttp.ClientSession() as session:
+        await core.open(_cards(5))
+        await _until_told(desk, 5)
+        accounts = list(core.accounts.values())
+        accounts[2].bank_card_number = "6228480000000000001"
+        for account in accounts:
+            account.status = "3"
+        notice = {"tranCode": "SB1001", "body": {"accounts": [account.fields() for account in accounts]}}
+        async with session.post(office.address, json=notice) as response:
+            answer = json.loads(await response.read())
+    assert "accounts[2].cardNo" in answer["retMsg"]
+    assert answer["retCode"] != "000000"
+    assert [desk.states(account.key[1])[-1] for account in accounts] == [
+        "LOST",
+        "LOST",
+        "NOT_ACTIVATED",
+        "LOST",
+        "LOST",
+    ]
+
+
+async def test_an_account_of_another_card_than_was_asked_for_is_none_of_it() -> None:
+    async with _bank(KeepingDesk()) as (core, office):
+        await core.open(_cards(2))
+        asked, other = core.accounts.values()
+        card = values_pb2.CardReference(issuer="cn-45", number=asked.key[1], sequence=1)
+        core.accounts[asked.key] = other
+        with pytest.raises(OneCardError, match="not asked for") as refused:
+            await office.find(card)
+    assert refused.value.reason == errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID
+
+
 async def test_a_bank_carries_out_no_step_and_keeps_no_copies() -> None:
     async with _bank(KeepingDesk()) as (_, office):
         await office.tell(change_pb2.ReportSocialChangeRequest())
