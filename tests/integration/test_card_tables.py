@@ -16,7 +16,7 @@ from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.cards.port import LocalCard
-from onecard_adapters.connectors.database import CHINA
+from onecard_adapters.connectors.database import CHINA, Database
 from onecard_adapters.dialects.card_tables import office as card_office
 from onecard_adapters.dialects.card_tables.listing import CardTablesListing
 from onecard_adapters.dialects.card_tables.office import CardTablesOffice, build_office
@@ -335,6 +335,23 @@ async def test_while_the_registry_tells_of_none_of_a_page_reading_waits(
         assert made.reader.dead_rows == ()
         registry.freshness = status_pb2.FRESHNESS_FRESH
         await eventually(lambda: len(world.submitted) == 6)
+
+
+async def test_a_connection_to_postgresql_notices_that_it_was_dropped_unless_its_url_says_how(
+    postgres_dsn: str,
+) -> None:
+    mark = "&" if "?" in postgres_dsn else "?"
+    url = f"{postgres_dsn.replace('postgresql://', 'postgresql+psycopg://')}{mark}keepalives_idle=77"
+    database = Database(url)
+
+    def settings(connection: sqlalchemy.Connection) -> dict[str, str]:
+        driver: Any = connection.connection.driver_connection
+        found: dict[str, str] = driver.info.get_parameters()
+        return found
+
+    found = await database.run(settings)
+    await database.close()
+    assert (found["keepalives_idle"], found["keepalives_count"], found["tcp_user_timeout"]) == ("77", "3", "25000")
 
 
 async def test_encrypted_columns_are_opened_by_the_profiles_key(

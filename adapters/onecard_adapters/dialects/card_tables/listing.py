@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from onecard_adapters.cards.port import ListedCard
-from onecard_adapters.connectors.database import Database, Row, rows_by_key
+from onecard_adapters.connectors.database import Database
+from onecard_adapters.connectors.table_reader import Row, rows_by_key
 from onecard_adapters.dialects.card_tables import tables
 from onecard_adapters.dialects.card_tables.rows import RowMapping
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings

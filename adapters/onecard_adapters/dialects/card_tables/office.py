@@ -11,7 +11,8 @@ from typing import Any, Final
 from onecard.card.v1 import replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, Change, LocalCard, NotTakenError
-from onecard_adapters.connectors.database import Database, Pace, Row, TableReader
+from onecard_adapters.connectors.database import Database
+from onecard_adapters.connectors.table_reader import Pace, Row, TableReader
 from onecard_adapters.dialects.card_tables import tables
 from onecard_adapters.dialects.card_tables.rows import RowMapping
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings

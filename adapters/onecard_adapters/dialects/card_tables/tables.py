@@ -31,7 +31,8 @@ from sqlalchemy import (
     select,
 )
 
-from onecard_adapters.connectors.database import TIME, Feed
+from onecard_adapters.connectors.database import TIME
+from onecard_adapters.connectors.table_reader import Feed
 
 METADATA: Final = MetaData()
 
