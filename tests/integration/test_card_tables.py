@@ -482,6 +482,24 @@ async def test_an_unforeseen_failure_of_a_confirmation_is_logged_by_its_kind_and
     assert PERSON not in caplog.text
 
 
+class _InDoubtOfOne(Registry):
+    async def ConfirmBenefitAccount(  # noqa: N802
+        self, request: replacement_pb2.ConfirmBenefitAccountRequest, context: object
+    ) -> replacement_pb2.ConfirmBenefitAccountResponse:
+        if request.replacement_id == "01" * 16:
+            raise OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN)
+        return await super().ConfirmBenefitAccount(request, context)
+
+
+async def test_a_confirmation_that_keeps_failing_keeps_no_others_from_being_told(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    for number in ("01" * 16, "02" * 16):
+        _insert_confirmed(engine, number, "102")
+    async with office(tmp_path, url, _InDoubtOfOne()):
+        await eventually(lambda: _states(engine) == ["CONFIRMED", "TOLD"])
+
+
 async def test_a_card_that_ended_before_is_left_as_it_is(tmp_path: Path, url: str, engine: sqlalchemy.Engine) -> None:
     insert_card(engine, 1, aaz502=9)
     async with office(tmp_path, url) as (_, made):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final, TypeVar
 
 from onecard.card.v1 import replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
@@ -25,6 +25,8 @@ _STEP_POLL_S: Final = 0.1
 _REGISTRY_POLL_S: Final = 1.0
 _PURPOSE: Final = "replacement"
 _CONFIRM_RETRY_S: Final = 5.0
+
+_Result = TypeVar("_Result")
 
 _log = logging.getLogger(__name__)
 
@@ -127,21 +129,12 @@ class CardTablesOffice:
     async def _confirm(self) -> None:
         """Tell what agencies confirm, for ever; what is taken or refused for good is marked so in the tables."""
         while True:
-            pause_s = self._interval_s
-            try:
-                for request in await self._database.run(self._steps.confirmed):
-                    await self._tell_confirmed(request)
-            except OneCardError as error:
-                _log.error("benefit accounts: %s %s", reason_name(error.reason), error.detail)
-                pause_s = max(pause_s, _CONFIRM_RETRY_S)
-            except Exception as error:
-                # The text of an unforeseen error may quote a row: only its kind and place are logged.
-                place = "".join(traceback.format_tb(error.__traceback__))
-                _log.error("benefit accounts failed: %s\n%s", type(error).__name__, place)
-                pause_s = max(pause_s, _CONFIRM_RETRY_S)
-            await asyncio.sleep(pause_s)
+            requests = await _attempt(self._database.run(self._steps.confirmed))
+            told = [await _attempt(self._tell_confirmed(request)) for request in requests or ()]
+            is_whole = requests is not None and None not in told
+            await asyncio.sleep(self._interval_s if is_whole else max(self._interval_s, _CONFIRM_RETRY_S))
 
-    async def _tell_confirmed(self, request: replacement_pb2.ConfirmBenefitAccountRequest) -> None:
+    async def _tell_confirmed(self, request: replacement_pb2.ConfirmBenefitAccountRequest) -> bool:
         refused: OneCardError | None = None
         try:
             await self._desk.confirm_benefit_account(request)
@@ -150,6 +143,7 @@ class CardTablesOffice:
                 raise
             refused = error
         await self._database.run(lambda connection: self._steps.told(connection, request.replacement_id, refused))
+        return True
 
     async def _take(self, page: Sequence[tuple[int, Row]]) -> dict[int, OneCardError]:
         """Rows that cannot be mapped, or told, keep no others from being told."""
@@ -187,6 +181,19 @@ class CardTablesOffice:
                     raise
                 refused[key] = error
         return refused
+
+
+async def _attempt(work: Awaitable[_Result]) -> _Result | None:
+    """Its result; None where it failed, which is logged and keeps nothing else from being done."""
+    try:
+        return await work
+    except OneCardError as error:
+        _log.error("benefit accounts: %s %s", reason_name(error.reason), error.detail)
+    except Exception as error:
+        # The text of an unforeseen error may quote a row: only its kind and place are logged.
+        place = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("benefit accounts failed: %s\n%s", type(error).__name__, place)
+    return None
 
 
 def build_office(settings: CardTablesSettings, issuer: str, desk: CardDesk, store: Store) -> CardTablesOffice:
