@@ -525,6 +525,26 @@ async def test_other_steps_are_the_local_systems_work(tmp_path: Path, url: str, 
         assert refused.value.local_text == "账户冻结"
 
 
+async def test_a_step_that_was_refused_is_open_again_when_it_is_asked_for_once_more(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    request = _step(replacement_pb2.REPLACEMENT_STEP_ELECTRONIC_CARD_REBOUND)
+    async with office(tmp_path, url, step_wait_ms=0) as (_, made):
+        for _ in range(2):
+            with pytest.raises(OneCardError) as waiting:
+                await made.carry_out(request)
+            assert waiting.value.reason == errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN
+            assert _states(engine) == ["OPEN"]
+            _work_off(engine, state="REFUSED", reason="系统停机")
+            with pytest.raises(Refused) as refused:
+                await made.carry_out(request)
+            assert refused.value.local_text == "系统停机"
+        with pytest.raises(OneCardError):
+            await made.carry_out(request)
+        _work_off(engine, state="DONE", local_id="T1")
+        assert (await made.carry_out(request)).local_id == "T1"
+
+
 async def test_a_card_that_the_tables_do_not_hold_is_unknown(
     tmp_path: Path, url: str, engine: sqlalchemy.Engine
 ) -> None:

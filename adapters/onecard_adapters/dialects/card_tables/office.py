@@ -17,6 +17,7 @@ from onecard_adapters.dialects.card_tables import tables
 from onecard_adapters.dialects.card_tables.rows import RowMapping
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
 from onecard_adapters.dialects.card_tables.steps import Steps
+from onecard_adapters.runtime.context import Refused
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol.errors import OneCardError, policy, reason_name
@@ -82,14 +83,16 @@ class CardTablesOffice:
     async def carry_out(self, request: replacement_pb2.CarryOutStepRequest) -> replacement_pb2.CarryOutStepResponse:
         """See `CardOffice`.
 
-        Raises CARD_UNKNOWN for a card of another person, LOCAL_SYSTEM_DOWN while the step is not worked off, and what
-        the registry's answer raises.
+        Raises REFUSED_BY_LOCAL_SYSTEM with the local reason, CARD_UNKNOWN for a card of another person,
+        LOCAL_SYSTEM_DOWN while the step is not worked off, and what the registry's answer raises.
         """
         deadline_s = asyncio.get_running_loop().time() + self._step_wait_s
         if not await self._database.run(lambda connection: self._steps.is_holder(connection, request)):
             await self._check_linked(request, deadline_s)
         while True:
             response = await self._database.run(lambda connection: self._steps.carry_out(connection, request))
+            if isinstance(response, Refused):
+                raise response
             if response is not None:
                 return response
             if asyncio.get_running_loop().time() >= deadline_s:

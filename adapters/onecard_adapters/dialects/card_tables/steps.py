@@ -40,6 +40,8 @@ class TaskState(enum.StrEnum):
     OPEN = "OPEN"
     DONE = "DONE"
     REFUSED = "REFUSED"
+    RETURNED = "RETURNED"
+    """The exchange was told of the refusal: asked for once more, the step is OPEN again."""
     CONFIRMED = "CONFIRMED"
     """The agency changed the account that benefits are paid to; the exchange is to be told."""
     TOLD = "TOLD"
@@ -56,11 +58,11 @@ class Steps:
 
     def carry_out(
         self, connection: Connection, request: replacement_pb2.CarryOutStepRequest
-    ) -> replacement_pb2.CarryOutStepResponse | None:
-        """Do a step or ask the local system for it; None while it has not worked it off.
+    ) -> replacement_pb2.CarryOutStepResponse | Refused | None:
+        """Do a step or ask the local system for it; None while it has not worked it off, or why it refuses.
 
         What was never done is undone at once, and is never carried out later. Raises REPLACEMENT_UNDONE for that,
-        CARD_AUTHORITY, CARD_UNKNOWN, UNMAPPED_CODE, or REFUSED_BY_LOCAL_SYSTEM with the local reason.
+        CARD_AUTHORITY, CARD_UNKNOWN or UNMAPPED_CODE.
         """
         done = self._task(connection, request, replacement_pb2.STEP_DIRECTION_FORWARD)
         undone = self._task(connection, request, replacement_pb2.STEP_DIRECTION_BACK)
@@ -69,8 +71,8 @@ class Steps:
             raise OneCardError(errors_pb2.ERROR_REASON_REPLACEMENT_UNDONE, "the step was undone before this came")
         known = done if is_forward else undone
         if known is not None:
-            return _answer(known, was_already=True)
-        if not is_forward and (done is None or done["state"] == TaskState.REFUSED):
+            return self._answer_known(connection, known)
+        if not is_forward and (done is None or done["state"] in {TaskState.REFUSED, TaskState.RETURNED}):
             values = self._new_task(request, state=TaskState.DONE)
             connection.execute(tables.TASKS.insert().values(values))
             return _answer(values, was_already=True)
@@ -78,6 +80,25 @@ class Steps:
             return self._change_status(connection, request, done)
         connection.execute(tables.TASKS.insert().values(self._new_task(request, state=TaskState.OPEN)))
         return None
+
+    def _answer_known(
+        self, connection: Connection, task: RowMapping
+    ) -> replacement_pb2.CarryOutStepResponse | Refused | None:
+        """The answer of a step that stands there; a refusal is told once, so that a person can have it asked again."""
+        after = {TaskState.REFUSED: TaskState.RETURNED, TaskState.RETURNED: TaskState.OPEN}.get(task["state"])
+        if after is None:
+            return _answer(task, was_already=True)
+        key = (tables.TASKS.c[name] == task[name] for name in ("replacement_id", "step", "direction"))
+        connection.execute(update(tables.TASKS).where(*key).values(state=after.value))
+        if after == TaskState.OPEN:
+            return None
+        return Refused(
+            errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM,
+            "the card office refused the step",
+            local_system="card-tables",
+            local_code="",
+            local_text=masked(task["reason"] or ""),
+        )
 
     def is_holder(self, connection: Connection, request: replacement_pb2.CarryOutStepRequest) -> bool:
         """Whether the old card that is here to be ended is the request's person's, by the number in its row.
@@ -229,14 +250,6 @@ def _direction(direction: replacement_pb2.StepDirection) -> str:
 def _answer(task: Any, *, was_already: bool) -> replacement_pb2.CarryOutStepResponse | None:
     if task["state"] == TaskState.OPEN:
         return None
-    if task["state"] == TaskState.REFUSED:
-        raise Refused(
-            errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM,
-            "the card office refused the step",
-            local_system="card-tables",
-            local_code="",
-            local_text=masked(task["reason"] or ""),
-        )
     response = replacement_pb2.CarryOutStepResponse(was_already=was_already, local_id=task["local_id"] or "")
     response.done_time.FromDatetime(task["update_date"].replace(tzinfo=CHINA))
     return response
