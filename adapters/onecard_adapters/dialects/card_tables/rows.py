@@ -14,6 +14,7 @@ from onecard_adapters.dialects.card_tables.columns_cipher import ColumnsCipher
 from onecard_adapters.dialects.card_tables.settings import MADE, PROCESS, CardTablesSettings
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import is_absent
+from onecard_protocol.identity import to_18_digits
 
 _NOT_DELETED: Final = "0"
 
@@ -42,7 +43,7 @@ class RowMapping:
         if card_fields.optional(row, "del_flag", at) not in {"", _NOT_DELETED}:
             raise card_fields.invalid(f"{at}.del_flag", "the row is deleted, and its card was not cancelled")
         flat = {name: self.clear(name, value, f"{at}.{name}") for name, value in row.items()}
-        if card_fields.required(flat, "status_aac002", at) != card_fields.required(flat, "aac002", at):
+        if len({to_18_digits(card_fields.required(flat, name, at)) for name in ("status_aac002", "aac002")}) > 1:
             raise card_fields.invalid(f"{at}.aac002", "not the number of the person in csk_ac01")
         card = card_fields.read_card(flat, self.tables, self._issuer, at)
         if card is None:

@@ -84,6 +84,12 @@ def test_a_card_issued_before_the_third_generation_is_of_the_second(tmp_path: Pa
     assert (found.data.generation, found.data.is_contactless) == (2, False)
 
 
+@pytest.mark.parametrize("written", ["11010519491231002x", "11010519491231002X", "110105491231002"])
+def test_a_number_that_two_tables_write_in_two_ways_is_one_person(tmp_path: Path, written: str) -> None:
+    found = card(tmp_path, status_aac002=written, aac002="11010519491231002X")
+    assert found.person.number == "11010519491231002X"
+
+
 @pytest.mark.parametrize(
     ("code", "state"),
     [
