@@ -33,7 +33,7 @@ TIME: Final = sqlalchemy.DateTime().with_variant(
 CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
 _THREADS: Final = 2
 _ANSWER_MOST_S: Final = 60.0
-_CLOSE_MOST_S: Final = 10.0
+_CLOSE_MOST_S: Final = 5.0
 _LIBPQ: Final = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
