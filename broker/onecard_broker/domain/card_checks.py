@@ -9,6 +9,7 @@ import re
 from typing import Any, Final
 
 from google.protobuf.message import Message as ProtoMessage
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from onecard.card.v1 import change_pb2, comparison_pb2, feed_pb2, replacement_pb2, status_pb2, values_pb2
 from onecard_broker.domain.card_state import card_key
@@ -38,9 +39,17 @@ _DIGEST_BYTES: Final = 16
 _RANGE_PARTS: Final = 16
 _GENERATION_MAX: Final = 3
 _PHOTO_DIGEST_BYTES: Final = 32
+_TIME_SECONDS: Final = range(-62_135_596_800, 253_402_300_800)
+"""The years 1 to 9999, as timestamp.proto has them: no program can show another time."""
+_TIME_NANOS: Final = range(1_000_000_000)
 
 
 # ---- rules by type; `path` ends with a dot where it is not empty ---------------------------------------------------
+
+
+def _time(message: Any, path: str, faults: Faults) -> None:
+    if message.seconds not in _TIME_SECONDS or message.nanos not in _TIME_NANOS:
+        faults.form.append((path.removesuffix("."), "is no time of the years 1 to 9999"))
 
 
 def _reference(message: Any, path: str, faults: Faults) -> None:
@@ -228,6 +237,7 @@ def _bank_card_number(number: str, path: str, faults: Faults) -> None:
 
 _CHECKER: Final = Checker(
     {
+        Timestamp: _time,
         values_pb2.CardReference: _reference,
         values_pb2.CardData: _data,
         values_pb2.HolderDetails: _holder,
