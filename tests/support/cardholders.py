@@ -74,7 +74,7 @@ class FakeCardholders:
     """A registry that can be slow, or away."""
 
     def __init__(self) -> None:
-        self.holders: dict[str, Cardholder] = {}
+        self.holders: dict[str, Cardholder | None] = {}
         self.statements: list[list[str]] = []
         self.is_away = False
         self.is_open = asyncio.Event()
@@ -85,7 +85,11 @@ class FakeCardholders:
         """Commit a holder."""
         self.holders[holder.subject] = holder
 
-    async def load(self, wanted: Collection[tuple[int, str]]) -> Mapping[str, Cardholder]:
+    def hold(self, subject: str) -> None:
+        """Let a report of the person wait undecided."""
+        self.holders[subject] = None
+
+    async def load(self, wanted: Collection[tuple[int, str]]) -> Mapping[str, Cardholder | None]:
         """See `CardholderReader`."""
         if self.is_away:
             raise psycopg.OperationalError("away")

@@ -26,7 +26,6 @@ from onecard_broker.domain.model import (
     KnownState,
     MessageKey,
     Origin,
-    Remember,
 )
 from onecard_broker.exchange import holding
 from onecard_broker.exchange.batch import Batch, OwnedPartition
@@ -264,11 +263,7 @@ class Decider:
     def _decide_one(self, batch: Batch, entry: Entry, inbound: Inbound, now_ms: int) -> None:
         owned = batch.owned[inbound.partition]
         if inbound.subject in owned.blockers and inbound.origin is Origin.MESSAGE and self._waits(batch, inbound):
-            holding.park(batch, entry, inbound.subject, "waits behind a held record or dead letter", is_offender=False)
-            message = holding.message_of(inbound)
-            if message.key not in batch.overlay(inbound.partition).known:  # Whoever asks is told that it is held.
-                waiting = Remember(known=holding.known_as(inbound, KnownState.HELD))
-                batch.apply(inbound, entry.record, [waiting], now_ms)
+            holding.wait(batch, entry, inbound, now_ms)
             return
         try:
             overlay = batch.overlay(inbound.partition)

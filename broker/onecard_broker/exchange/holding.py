@@ -1,11 +1,15 @@
-"""What becomes of a record that is held: how it is parked, and what its sender is told (design.md, rule 14).
+"""What becomes of a record that is held: how it is parked, and who is told (design.md, rule 14).
 
 Owns no decision about when: the decider holds what cannot be decided and what waits behind it.
+
+What is addressed to the hub would have changed what gateways remember of the person. They follow the hub's inbox, so a
+notice goes there too, in its place before the next tick: what they remember may be told no more.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.domain.model import Effect, Inbound, KnownMessage, KnownState, MessageKey, Remember, Say
@@ -18,6 +22,9 @@ from onecard_protocol.identifiers import HUB, message_id_from
 from onecard_protocol.messages import Message, reference_to
 from onecard_protocol.signatures.sm3 import sm3
 
+_TO_HUB: Final = -1
+"""The index of the notice to the hub, before all that a record makes it say to others."""
+
 
 def hold(batch: Batch, entry: Entry, now_ms: int) -> None:
     """Park a record that cannot be decided; its sender gets a notice, once, and whoever asks is told of it."""
@@ -26,14 +33,18 @@ def hold(batch: Batch, entry: Entry, now_ms: int) -> None:
     park(batch, entry, subject or answers_text(key_of(entry)), entry.held_because, is_offender=True)
     if inbound is None or inbound.message is None or entry.is_replay:
         return
-    message = inbound.message
-    notice = message_pb2.Notice(
-        state=message_pb2.OPEN_STATE_HELD, reason=errors_pb2.ERROR_REASON_HELD, detail=entry.held_because
-    )
-    effects: list[Effect] = [Remember(known=known_as(inbound, KnownState.HELD))]
-    if message.header.sender != HUB:
-        effects.insert(0, _say(inbound, message_pb2.MESSAGE_KIND_NOTICE, notice.SerializeToString()))
+    effects: list[Effect] = [Remember(known=known_as(inbound, KnownState.HELD)), *_notice_to_hub(inbound)]
+    if inbound.message.header.sender != HUB:
+        effects.insert(0, _notice(inbound, entry.held_because))
     batch.apply(inbound, entry.record, effects, now_ms)
+
+
+def wait(batch: Batch, entry: Entry, inbound: Inbound, now_ms: int) -> None:
+    """Park a record behind what its person waits for; whoever asks is told that it is held."""
+    park(batch, entry, inbound.subject, "waits behind a held record or dead letter", is_offender=False)
+    if message_of(inbound).key not in batch.overlay(inbound.partition).known:
+        effects = [Remember(known=known_as(inbound, KnownState.HELD)), *_notice_to_hub(inbound)]
+        batch.apply(inbound, entry.record, effects, now_ms)
 
 
 def park(batch: Batch, entry: Entry, subject: str, cause: str, *, is_offender: bool) -> None:
@@ -91,6 +102,17 @@ def known_as(inbound: Inbound, state: KnownState) -> KnownMessage:
         subject=inbound.subject,
         state=state,
     )
+
+
+def _notice(inbound: Inbound, detail: str) -> Say:
+    notice = message_pb2.Notice(state=message_pb2.OPEN_STATE_HELD, reason=errors_pb2.ERROR_REASON_HELD, detail=detail)
+    return _say(inbound, message_pb2.MESSAGE_KIND_NOTICE, notice.SerializeToString())
+
+
+def _notice_to_hub(inbound: Inbound) -> list[Effect]:
+    if message_of(inbound).header.recipient != HUB:
+        return []
+    return [dataclasses.replace(_notice(inbound, ""), index=_TO_HUB, recipient=HUB)]
 
 
 def _say(inbound: Inbound, kind: message_pb2.MessageKind, payload: bytes) -> Say:

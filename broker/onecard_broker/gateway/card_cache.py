@@ -3,29 +3,34 @@
 An entry holds everything decided up to the decision that was followed last, because a decision is followed only after
 it was committed: a row that is read later has it, and an entry made from a row that was read before is dropped by it. A
 decision that is followed while its person's row is being read makes it read again. What was written without a decision,
-by a load, shows when an entry has been remembered for `limits.CARD_REMEMBERED_MS_MAX`.
+by a load, shows when an entry has been remembered for `limits.CARD_REMEMBERED_MS_MAX`. That nothing may be told of a
+person is remembered for `limits.CARD_STALE_MS`: what ends it need be no decision.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from onecard_broker.domain.card_state import Cardholder
-from onecard_broker.gateway.card_standings import Standing, standing_of
+from onecard_broker.gateway.card_standings import Standing, standing_of, uncertain
 from onecard_protocol import limits
+
+log = logging.getLogger(__name__)
 
 
 class CardholderReader(Protocol):
     """Where cardholders are read from."""
 
-    async def load(self, wanted: Collection[tuple[int, str]]) -> Mapping[str, Cardholder]:
+    async def load(self, wanted: Collection[tuple[int, str]]) -> Mapping[str, Cardholder | None]:
         """The cardholders of (partition, pseudonym), by pseudonym; whom the registry does not know is left out.
 
-        In one statement. Raises psycopg.Error where the database does not answer.
+        None where a report of the person waits undecided. All of one moment. Raises psycopg.Error where the database
+        does not answer.
         """
         ...
 
@@ -68,7 +73,10 @@ class CardCache:
     def find(self, subject: str) -> Standing | None:
         """What is remembered of a person. On the hot path."""
         standing = self._standings.get(subject)
-        if standing is None or self._monotonic() - standing.read_s > limits.CARD_REMEMBERED_MS_MAX / 1000:
+        if standing is None:
+            return None
+        remembered_ms = limits.CARD_REMEMBERED_MS_MAX if standing.is_certain else limits.CARD_STALE_MS
+        if self._monotonic() - standing.read_s > remembered_ms / 1000:
             return None
         self._standings.move_to_end(subject)
         return standing
@@ -120,7 +128,7 @@ class CardCache:
                     [(self._places.partition_of_pseudonym(subject), subject) for subject in subjects]
                 )
                 standings = {
-                    subject: standing_of(holders.get(subject) or Cardholder(subject=subject), read_s)
+                    subject: self._standing(holders.get(subject, Cardholder(subject=subject)), read_s)
                     for subject in subjects
                 }
             except asyncio.CancelledError:
@@ -132,6 +140,15 @@ class CardCache:
                 self._stats["card_statements"] += 1
                 self._stats["cardholders_read"] += len(subjects)
                 self._keep(standings)
+
+    def _standing(self, holder: Cardholder | None, read_s: float) -> Standing:
+        """What is remembered of one person, whatever is wrong with the rows: others were read with them."""
+        if holder is not None:
+            try:
+                return standing_of(holder, read_s)
+            except Exception as error:  # What the rows hold is personal, and so may be the error's text.
+                log.error("rows of person %s cannot be told: %s", holder.subject, type(error).__name__)
+        return uncertain(self._monotonic())  # However long the reading took, whoever waits for it finds this.
 
     def _keep(self, standings: Mapping[str, Standing]) -> None:
         being_read, self._being_read = self._being_read, {}

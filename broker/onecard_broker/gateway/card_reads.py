@@ -1,7 +1,8 @@
 """Reads of cards: status of one person or many, and whether a card at a counter may be used.
 
 Answered from the cache. A person whose partition was not heard of for `limits.CARD_STALE_MS` gets no state told, and
-neither does one whose primary number's partition was not. On the hot path: answers are put together from bytes.
+neither does one whose primary number's partition was not, or of whom a report waits undecided. On the hot path: answers
+are put together from bytes.
 """
 
 from __future__ import annotations
@@ -140,6 +141,8 @@ class CardReads:
             standing = self._cache.find(subject)
             if standing is None:
                 missing.add(subject)
+                break
+            if not standing.is_certain:
                 break
             if not standing.linked_to:
                 return standing, known_ms

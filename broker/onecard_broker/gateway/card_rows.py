@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping
 
 import psycopg
 
+from onecard_broker.domain.card_changes import PACKAGE
 from onecard_broker.domain.card_state import Cardholder, holder_key
 from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.live_connection import LiveConnection
+from onecard_broker.records.parking import subjects_with_undecided
 
 
 class CardRows:
@@ -19,12 +21,13 @@ class CardRows:
         self._database = database
         self._registry = CardRegistry()
 
-    async def load(self, wanted: Collection[tuple[int, str]]) -> Mapping[str, Cardholder]:
-        """See `CardholderReader`. Holders and their cards are of one moment, so that no link is half seen."""
+    async def load(self, wanted: Collection[tuple[int, str]]) -> Mapping[str, Cardholder | None]:
+        """See `CardholderReader`. All rows are of one moment, so that no link is half seen."""
         keys = [(partition, holder_key(subject)) for partition, subject in wanted]
         connection = await self._database.get()
         if connection.isolation_level is None:
             await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
         async with connection.transaction():
             holders = await self._registry.load(connection, keys, has_replacements=False)
-        return {holder.subject: holder for holder in holders.values()}
+            undecided = await subjects_with_undecided(connection, wanted, package=PACKAGE)
+        return {holder.subject: holder for holder in holders.values()} | dict.fromkeys(undecided)

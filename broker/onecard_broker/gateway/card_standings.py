@@ -26,6 +26,8 @@ class Standing:
     facts: tuple[CardFacts, ...]
     read_s: float
     """When it was read, by monotonic time."""
+    is_certain: bool = True
+    """False where nothing may be told: a report waits undecided, or the rows cannot be put into an answer."""
 
     def of_card(self, key: CardKey) -> bytes:
         """The field `cards` with one card; empty where the person has none such."""
@@ -43,6 +45,11 @@ def standing_of(holder: Cardholder, read_s: float) -> Standing:
         facts=tuple(map(facts_of, cards)),
         read_s=read_s,
     )
+
+
+def uncertain(read_s: float) -> Standing:
+    """What is remembered of a person of whom nothing may be told."""
+    return Standing(linked_to="", all_cards=b"", by_card=(), facts=(), read_s=read_s, is_certain=False)
 
 
 def _field(card: Card) -> bytes:

@@ -13,9 +13,10 @@ from collections.abc import Collection, Sequence
 from psycopg.rows import TupleRow
 
 from onecard_broker.domain.model import MessageKey
-from onecard_broker.log.cloud_events import CloudEvent, decode
+from onecard_broker.log.cloud_events import SUBJECT, CloudEvent, decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.arrays import bools, byteas, int4s, int8s, texts
+from onecard_broker.records.lookups import looked_up
 from onecard_broker.records.pool import Connection
 
 
@@ -183,6 +184,25 @@ async def load_blocked(connection: Connection, partitions: Collection[int]) -> d
         if subject not in found[partition].blockers:
             found[partition].let_go |= {subject}
     return found
+
+
+_WITH_UNDECIDED = (
+    "SELECT DISTINCT p.subject FROM unnest(%b::int[], %b::text[]) AS w(partition, subject)"
+    + looked_up("parked", "p", "partition", "subject")
+    + f" WHERE NOT p.is_dead_letter AND starts_with(convert_from(p.header_values[array_position(p.header_names,"
+    f" '{SUBJECT}')], 'UTF8'), %b)"
+)
+
+
+async def subjects_with_undecided(
+    connection: Connection, wanted: Collection[tuple[int, str]], *, package: str
+) -> set[str]:
+    """Of whom, among these (partition, subject), a message of a package is held, or waits behind what is held."""
+    partitions, subjects = [partition for partition, _ in wanted], [subject for _, subject in wanted]
+    cursor = await connection.execute(
+        _WITH_UNDECIDED, (int4s(partitions), texts(subjects), f"/{package}."), binary=True
+    )
+    return {subject for (subject,) in await cursor.fetchall()}
 
 
 _PARKED = (

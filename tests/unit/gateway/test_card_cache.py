@@ -155,6 +155,40 @@ async def test_rows_that_cannot_be_read_are_told_and_read_the_next_time(rows: Fa
     assert state_of(cache, PERSON) == "ACTIVE"
 
 
+async def test_rows_that_cannot_be_told_make_nobody_else_untold(
+    rows: FakeCardholders, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = new_cache(rows)
+    rows.put(Cardholder(subject=PERSON, number="110101199001011237", cards=(a_card(1, changed_ms=10**18),)))
+
+    await cache.read([PERSON, OTHER])
+
+    untold = cache.find(PERSON)
+    assert untold is not None
+    assert (untold.is_certain, untold.all_cards, untold.facts) == (False, b"", ())
+    assert state_of(cache, OTHER) == "ACTIVE"
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert PERSON in caplog.text
+    assert "110101199001011237" not in caplog.text
+
+
+async def test_that_a_report_waits_undecided_is_remembered_for_two_seconds(rows: FakeCardholders) -> None:
+    now_s = 5.0
+    cache = CardCache(rows, Places(), Counter(), monotonic=lambda: now_s)
+    rows.hold(PERSON)
+    await cache.read([PERSON])
+    rows.put(Cardholder(subject=PERSON, cards=(a_card(1),)))  # An operator let it go, which is no decision about it.
+
+    now_s += limits.CARD_STALE_MS / 1_000
+    waiting = cache.find(PERSON)
+    assert waiting is not None
+    assert not waiting.is_certain
+    now_s += 0.001
+    assert cache.find(PERSON) is None
+    await cache.read([PERSON])
+    assert state_of(cache, PERSON) == "ACTIVE"
+
+
 async def test_who_gives_up_takes_nothing_from_the_others(rows: FakeCardholders) -> None:
     cache = new_cache(rows)
     rows.is_open.clear()

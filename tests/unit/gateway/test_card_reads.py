@@ -105,6 +105,20 @@ async def test_what_is_remembered_of_a_silent_partition_is_not_told(registry: Re
     assert not (await registry.statuses(1))[0].HasField("as_of_time")
 
 
+async def test_nothing_is_told_of_a_person_of_whom_a_report_waits_undecided(registry: Registry) -> None:
+    for serial in (1, 2):
+        registry.put(serial)
+    registry.put(3, linked_to=2, cards=0)
+    registry.rows.hold(subject_of(2))
+
+    fresh, waiting, linked = await registry.statuses(1, 2, 3)
+
+    assert [len(answer.cards) for answer in (fresh, waiting, linked)] == [1, 0, 0]
+    assert [answer.freshness for answer in (fresh, waiting, linked)] == [1, 2, 2]
+    assert await registry.verify(2, 2) == "STALE"
+    assert await registry.verify(3, 2) == "STALE"
+
+
 async def test_a_link_is_as_fresh_as_the_older_of_both_partitions(registry: Registry) -> None:
     registry.put(1, linked_to=2, cards=0)
     registry.put(2)
