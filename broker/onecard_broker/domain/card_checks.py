@@ -20,6 +20,7 @@ from onecard_broker.domain.payload_checks import (
     Faults,
     check_count,
     check_message_id,
+    check_name,
     check_text,
     needs,
     required,
@@ -82,7 +83,7 @@ def _data(message: Any, path: str, faults: Faults) -> None:
 
 
 def _holder(message: Any, path: str, faults: Faults) -> None:
-    _optional_text(message, path, "name", faults)
+    check_name(message.name, path, "name", faults)
     if message.social_security_number:
         try:
             normalise_identity("", message.social_security_number)

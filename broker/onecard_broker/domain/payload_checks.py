@@ -21,8 +21,10 @@ from onecard_protocol.identifiers import id_from_text
 from onecard_protocol.identity import normalise_identity
 
 TEXT_CHARACTERS_MAX: Final = 64
+NAME_CHARACTERS_MAX: Final = 200
 ABSENT: Final = "is absent"
 _AREA: Final = re.compile(r"\d{6}", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Rule = Callable[[Any, str, "Faults"], None]
 """Adds what is wrong with a message to the faults; the path ends with a dot where it is not empty."""
@@ -141,6 +143,12 @@ def check_text(text: str, path: str, name: str, faults: Faults, characters_max: 
         faults.form.append((path + name, ABSENT))
     elif len(text) > characters_max or not text.isprintable():
         faults.form.append((path + name, f"is longer than {characters_max} characters or not printable"))
+
+
+def check_name(text: str, path: str, name: str, faults: Faults) -> None:
+    """A person's name as its register writes it: with any blanks, and rare characters that no font or table has."""
+    if len(text) > NAME_CHARACTERS_MAX or _CONTROL.search(text):
+        faults.form.append((path + name, f"is longer than {NAME_CHARACTERS_MAX} characters or has control characters"))
 
 
 def check_message_id(text: str, path: str, name: str, faults: Faults) -> None:

@@ -137,6 +137,10 @@ WRONG = [
     (SOCIAL, "data.residence_area", lambda it: setattr(it.data, "residence_area", "51010")),
     (SOCIAL, "data.residence_area", lambda it: setattr(it.data, "residence_area", "990100")),
     (SOCIAL, "data.photo_digest", lambda it: setattr(it.data, "photo_digest", b"1")),
+    (SOCIAL, "holder.name", lambda it: setattr(it.holder, "name", "名" * 201)),
+    (SOCIAL, "holder.name", lambda it: setattr(it.holder, "name", "a\nb")),
+    (SOCIAL, "holder.name", lambda it: setattr(it.holder, "name", "a\0")),
+    (SOCIAL, "holder.name", lambda it: setattr(it.holder, "name", "a\x85")),
     (SOCIAL, "data.card_class", lambda it: setattr(it.data, "card_class", "x" * 65)),
     (SOCIAL, "data.electronic_card_id", lambda it: setattr(it.data, "electronic_card_id", "a\nb")),
     (SOCIAL, "data.issue_day", lambda it: it.data.issue_day.CopyFrom(day(31, 2))),
@@ -175,6 +179,21 @@ def test_what_is_wrong_is_refused_by_its_field(method: str, field: str, change: 
     error = refused(method, changed(method, change))
     assert error.reason == PAYLOAD_INVALID
     assert field in [name for name, _ in error.violations]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "王\u3000五",  # A full-width blank.
+        "王\u00a0五",
+        "王\ue000",  # GB 18030 had rare characters in the private-use area.
+        "王\U0002ebf0",  # Newer than the tables of Python 3.11.
+        "阿卜杜热合曼·买买提吐尔逊" * 15,
+    ],
+)
+def test_no_name_that_a_register_may_hold_stops_a_loss(name: str) -> None:
+    check(METHODS[SOCIAL], changed(SOCIAL, lambda it: setattr(it.holder, "name", name)))
 
 
 @pytest.mark.parametrize("method", [SOCIAL, FINANCIAL, FOLLOW, LINK, UNLINK, CONFIRM, STATUS + "VerifyCard"])
