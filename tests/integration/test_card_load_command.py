@@ -30,18 +30,24 @@ def test_a_snapshot_is_loaded_and_what_is_left_for_a_person_is_listed_without_nu
     config: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "cards"
-    cards = [snapshot_card(1), snapshot_card(2, person_index=9), snapshot_card(3, person_index=9)]
+    cards = [snapshot_card(1), snapshot_card(2, person_index=9), snapshot_card(3, person_index=9), snapshot_card(4)]
+    cards[3].social.data.generation = 9
     with file.open("wb") as stream:
-        write_snapshot(stream, "cn-11", 3, [card.SerializeToString() for card in cards])
+        write_snapshot(stream, "cn-11", 4, [card.SerializeToString() for card in cards])
 
     told = CliRunner().invoke(app, ["load", str(file), "--config", str(config), "--json"])
 
     figures = json.loads(told.stdout)
-    assert (figures["cards"], figures["taken"], figures["known"], figures["left"]) == (3, 1, 0, 2)
-    assert [(one["card"], one["cause"]) for one in figures["left_cards"]] == [(2, "two-active"), (3, "two-active")]
+    assert (figures["cards"], figures["taken"], figures["known"], figures["left"]) == (4, 1, 0, 3)
+    assert [(one["card"], one["cause"], one["detail"]) for one in figures["left_cards"]] == [
+        (2, "two-active", ""),
+        (3, "two-active", ""),
+        (4, "data", "social.data.generation: is not 1 to 3"),
+    ]
     assert told.exit_code == ExitCode.FOUND_WRONG
     shown = CliRunner().invoke(app, ["load", str(file), "--config", str(config)])
-    assert "1 known already, 2 left out" in " ".join(shown.stdout.split())
+    assert "1 known already, 3 left out" in " ".join(shown.stdout.split())
+    assert "social.data.generation" in shown.stdout.replace("\n", "")
     assert "两张在用卡" in shown.stdout.replace("\n", "")
     assert citizen(9) not in shown.stdout + told.stdout
 

@@ -8,6 +8,7 @@ import io
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
@@ -16,6 +17,7 @@ from onecard.card.v1 import change_pb2, snapshot_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.domain.card_state import Card, Cardholder, Machine, holder_key
+from onecard_broker.domain.checks import check
 from onecard_broker.operations.card_loading import CardLoader, Loaded
 from onecard_broker.records.card_copy import lock_loading
 from onecard_broker.records.card_registry import CardRegistry
@@ -26,7 +28,7 @@ from onecard_protocol.identifiers import HUB
 from onecard_protocol.identity import normalise_identity
 from tests.support.card_reports import REPORT_FINANCIAL, REPORT_SOCIAL
 from tests.support.card_snapshots import citizen, snapshot_card, snapshot_cards
-from tests.support.domain import InMemoryWorker, make_message
+from tests.support.domain import METHODS, InMemoryWorker, make_message
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -109,7 +111,7 @@ async def test_a_snapshot_is_taken_once_and_its_cards_stand_as_if_they_had_been_
     without_account.ClearField("financial")
     bare = snapshot_card(9, state=PRODUCED)
     bare.ClearField("financial")
-    bare.social.data.CopyFrom(values_pb2.CardData(has_transit_mark=True, photo_digest=bytes(range(32))))
+    bare.social.data.CopyFrom(values_pb2.CardData(generation=1, has_transit_mark=True, photo_digest=bytes(range(32))))
     bare.social.card.sequence = 0
     bare.social.ClearField("local_status")
     bare.social.holder.name = ""
@@ -177,6 +179,47 @@ async def test_what_contradicts_itself_is_left_to_a_person_and_the_rest_is_taken
     both = await holder(connection, 101)
     assert both is not None
     assert sorted(card.social.state for card in both.cards) == [PRODUCED, values_pb2.SOCIAL_STATE_ACTIVE]
+
+
+FULL_WIDTH = "王\u3000五"
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        (lambda it: setattr(it.social.card, "number", "A" * 20_000), "social.card.number: is no card number"),
+        (lambda it: setattr(it.social.card, "number", "a00000001"), "social.card.number: is no card number"),
+        (lambda it: setattr(it.social.card, "sequence", 5_000), "social.card.sequence: is above"),
+        (lambda it: setattr(it.social, "version", 2**62), "social.version: is not 1 to"),
+        (lambda it: setattr(it.social.occurred_time, "seconds", 10**15), "social.occurred_time: is no time"),
+        (lambda it: setattr(it.social.holder, "name", "a\nb"), "social.holder.name: is longer than"),
+        (lambda it: it.social.data.expiry_day.CopyFrom(it.social.data.issue_day), ""),
+        (lambda it: setattr(it.social.holder, "name", FULL_WIDTH), ""),
+        (lambda it: setattr(it.social.data.expiry_day, "year", 2020), "social.data.expiry_day: lies before issue_day"),
+        (lambda it: setattr(it.social.data, "residence_area", "000000"), "social.data.residence_area: is no area"),
+        (lambda it: setattr(it.social.data, "bank_card_number", "6228480000000000001"), "fails its check digit"),
+        (lambda it: setattr(it.social.holder, "social_security_number", "1"), ""),
+        (lambda it: it.social.replaces.CopyFrom(it.social.card), "social.replaces: is the card itself"),
+        (lambda it: it.social.local_status.ClearField("code"), "social.local_status.code: is absent"),
+        (lambda it: setattr(it.financial, "version", 2**63), "financial.version: is not 1 to"),
+        (lambda it: setattr(it.financial.occurred_time, "seconds", 2**62), "financial.occurred_time: is no time"),
+    ],
+)
+async def test_what_the_door_would_refuse_is_left_out_with_its_cause_and_what_it_takes_is_taken(
+    connection: Connection, postgres_dsn: str, tmp_path: Path, change: Callable[[Any], object], detail: str
+) -> None:
+    card = snapshot_card(1)
+    change(card)
+
+    loaded = await load(postgres_dsn, tmp_path, of(card, snapshot_card(2)))
+
+    assert [one.cause for one in loaded.left] == (["data"] if detail else [])
+    assert [detail in one.detail for one in loaded.left] == [True] * len(loaded.left)
+    assert citizen(1) not in "".join(one.detail for one in loaded.left)
+    assert loaded.taken_count == await count(connection) == 2 - len(loaded.left)
+    for report, method in ((card.social, REPORT_SOCIAL), (card.financial, REPORT_FINANCIAL)):
+        if not detail:
+            check(METHODS[method], report)
 
 
 async def test_the_registry_keeps_what_it_knows_and_names_persons_whom_the_snapshot_contradicts(

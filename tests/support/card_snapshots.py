@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from onecard.card.v1 import change_pb2, snapshot_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
-from onecard_protocol.identity import check_digit
+from onecard_protocol.identity import check_digit, is_luhn_valid
 
 _FIRST_DAY = datetime.date(1950, 1, 1)
 _DAYS = 25_000
@@ -23,6 +23,12 @@ def citizen(index: int) -> str:
     born = _FIRST_DAY + datetime.timedelta(days=day)
     first_17 = f"{_AREAS[index % len(_AREAS)]}{born:%Y%m%d}{serial + 1:03d}"
     return first_17 + check_digit(first_17)
+
+
+def bank_card_number(index: int) -> str:
+    """The account's number, with its check digit."""
+    first_18 = f"62{index:016d}"
+    return next(number for digit in range(10) if is_luhn_valid(number := f"{first_18}{digit}"))
 
 
 def snapshot_card(
@@ -42,7 +48,9 @@ def snapshot_card(
         person=person,
         card=card,
         version=version,
-        change=change_pb2.SOCIAL_CHANGE_ENABLED,
+        change=change_pb2.SOCIAL_CHANGE_PRODUCED
+        if state == values_pb2.SOCIAL_STATE_PRODUCED
+        else change_pb2.SOCIAL_CHANGE_ENABLED,
         state=state,
         occurred_time=at,
         local_status=exchange_values_pb2.CodedValue(system=f"{issuer}.AAZ502", version="1", code="1"),
@@ -59,7 +67,7 @@ def snapshot_card(
             production_kind=exchange_values_pb2.CodedValue(system="ACA017", version="1", code="1"),
             production_way=exchange_values_pb2.CodedValue(system="ACA015", version="1", code="2"),
             bank="bank-102",
-            bank_card_number=f"62{index:017d}",
+            bank_card_number=bank_card_number(index),
             residence_area="110101",
             electronic_card_id=f"E{index:011d}",
         ),
@@ -73,7 +81,7 @@ def snapshot_card(
         state=values_pb2.FINANCIAL_STATE_ACTIVE,
         occurred_time=at,
         local_status=exchange_values_pb2.CodedValue(system="bank-102.AAC019", version="1", code="1"),
-        bank_card_number=f"62{index:017d}",
+        bank_card_number=bank_card_number(index),
     )
     return snapshot_pb2.SnapshotCard(social=social, financial=financial)
 

@@ -29,7 +29,7 @@ _CAUSES: Final = {
     "active-elsewhere": "the registry knows another card in use of this person / 持卡库中该人员另有在用卡",
     "linked": "the person's number is replaced by another; report the card under that one / 该号码已关联至其他号码",
     "identity": "the identity number fails its check / 证件号码校验不通过",
-    "data": "state, version, number or participant is missing or impossible / 状态、版本、卡号或参与方缺失或不合法",
+    "data": "the card's data are not what a report must hold / 卡数据不符合上报要求",
 }
 
 
@@ -92,7 +92,10 @@ def _show(loaded: Loaded, seconds: float, *, as_json: bool) -> None:
         "cards_per_s": round(loaded.read_count / seconds),
     }
     if as_json:
-        left = [{"card": one.ordinal, "subject": one.subject.hex(), "cause": one.cause} for one in loaded.left]
+        left = [
+            {"card": one.ordinal, "subject": one.subject.hex(), "cause": one.cause, "detail": one.detail}
+            for one in loaded.left
+        ]
         print(json.dumps(figures | {"left_cards": left}))
         return
     console = Console()
@@ -105,5 +108,7 @@ def _show(loaded: Loaded, seconds: float, *, as_json: bool) -> None:
     if loaded.left:
         table = Table("card / 序号", "person / 人员", "why / 原因")
         for one in loaded.left:
-            table.add_row(str(one.ordinal), one.subject.hex()[:16], _CAUSES[one.cause])
+            table.add_row(
+                str(one.ordinal), one.subject.hex()[:16], ": ".join(filter(None, (_CAUSES[one.cause], one.detail)))
+            )
         console.print(table)

@@ -40,6 +40,12 @@ _DIGEST_BYTES: Final = 16
 _RANGE_PARTS: Final = 16
 _GENERATION_MAX: Final = 3
 _PHOTO_DIGEST_BYTES: Final = 32
+_NAMED: Final = {
+    change_pb2.CARD_MACHINE_SOCIAL: (change_pb2.SocialChange, values_pb2.SocialState),
+    change_pb2.CARD_MACHINE_FINANCIAL: (change_pb2.FinancialChange, values_pb2.FinancialState),
+}
+_KNOWN: Final = {machine: [frozenset(values.values()) - {0} for values in enums] for machine, enums in _NAMED.items()}
+"""The changes and the states of a machine."""
 _TIME_SECONDS: Final = range(-62_135_596_800, 253_402_300_800)
 """The years 1 to 9999, as timestamp.proto has them: no program can show another time."""
 _TIME_NANOS: Final = range(1_000_000_000)
@@ -112,9 +118,8 @@ def _change(message: Any, machine: change_pb2.CardMachine, path: str, faults: Fa
         faults.form.append((f"{path}version", f"is not 1 to {limits.CARD_VERSION_MAX}"))
     if message.HasField("occurred_time") and message.occurred_time.seconds <= 0:
         faults.form.append((f"{path}occurred_time", "is no time"))
-    for name in ("change", "state"):
-        value, known = getattr(message, name), message.DESCRIPTOR.fields_by_name[name].enum_type.values_by_number
-        if not value or value not in known:
+    for name, value, known in zip(("change", "state"), (message.change, message.state), _KNOWN[machine], strict=True):
+        if value not in known:
             faults.form.append((path + name, ABSENT if not value else "is not of the protocol"))
     targets = targets_of(machine, message.change)
     if targets and message.state not in targets:

@@ -23,6 +23,7 @@ leads nowhere and can be told in any state.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Final
 
@@ -134,6 +135,7 @@ def leads_to(
     return any(table.get((source, change)) == target for source in before)
 
 
+@functools.cache
 def targets_of(machine: change_pb2.CardMachine, change: int) -> frozenset[int]:
     """The states that a change can lead to; empty for a change of data, which leads nowhere."""
     return frozenset(to for (_, by), to in TABLES[machine].items() if by == change)

@@ -20,9 +20,10 @@ from typing import Final
 import psycopg
 from google.protobuf.message import DecodeError
 
-from onecard.card.v1 import snapshot_pb2, values_pb2
+from onecard.card.v1 import snapshot_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import Subjects
+from onecard_broker.domain.card_checks import check_payload
 from onecard_broker.operations.card_spool import Buckets, Piece, Spool
 from onecard_broker.records.card_copy import (
     PERSON_COUNT,
@@ -47,8 +48,6 @@ PROCESSES: Final = 2
 """
 LEFT_COUNT_MAX: Final = 1_000
 """Cards left out that are named one by one; more of them are only counted."""
-
-_STATES: Final = frozenset(values_pb2.SocialState.values()) - {values_pb2.SOCIAL_STATE_UNSPECIFIED}
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -223,9 +222,10 @@ def _encode(first_ordinal: int, block: bytes) -> _Encoded:
         except OneCardError as error:
             if error.reason == errors_pb2.ERROR_REASON_SNAPSHOT_INVALID:
                 raise
-            left.append(Left(ordinal=ordinal, subject=b"", cause="identity"))
-        except psycopg.DataError:
-            left.append(Left(ordinal=ordinal, subject=b"", cause="data"))
+            cause = "identity" if error.reason == errors_pb2.ERROR_REASON_IDENTITY_INVALID else "data"
+            left.append(Left(ordinal=ordinal, subject=b"", cause=cause, detail="; ".join(error.particulars)))
+        except psycopg.DataError as error:
+            left.append(Left(ordinal=ordinal, subject=b"", cause="data", detail=str(error)))
     return _Encoded(
         card_count=ordinal + 1 - first_ordinal,
         piece=Piece.of(records, _buckets.count),
@@ -242,8 +242,7 @@ def _encode_one(ordinal: int, raw: bytes, statuses: dict[Statuses, int]) -> tupl
     social = told.social
     if social.card.issuer != _province:
         raise OneCardError(errors_pb2.ERROR_REASON_SNAPSHOT_INVALID, f"card {ordinal} was not issued by {_province}")
-    if social.state not in _STATES or not social.version or not social.card.number:
-        raise psycopg.DataError("a card without number, state or version")
+    check_payload(told)  # What the door would refuse: else the card's next report, which holds the same, were refused.
     kind = social.person.kind.code
     identity = normalise_identity(kind, social.person.number)
     partition, subject = _subjects.place(identity)

@@ -249,6 +249,8 @@ class Left:
     ordinal: int
     subject: bytes
     cause: str
+    detail: str = ""
+    """The fields at fault, without values; empty where the card as such is sound."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
