@@ -46,6 +46,7 @@ _NAMED: Final = {
 }
 _KNOWN: Final = {machine: [frozenset(values.values()) - {0} for values in enums] for machine, enums in _NAMED.items()}
 """The changes and the states of a machine."""
+_NOT_KNOWN: Final = "is not of the protocol"
 _TIME_SECONDS: Final = range(-62_135_596_800, 253_402_300_800)
 """The years 1 to 9999, as timestamp.proto has them: no program can show another time."""
 _TIME_NANOS: Final = range(1_000_000_000)
@@ -120,7 +121,7 @@ def _change(message: Any, machine: change_pb2.CardMachine, path: str, faults: Fa
         faults.form.append((f"{path}occurred_time", "is no time"))
     for name, value, known in zip(("change", "state"), (message.change, message.state), _KNOWN[machine], strict=True):
         if value not in known:
-            faults.form.append((path + name, ABSENT if not value else "is not of the protocol"))
+            faults.form.append((path + name, _NOT_KNOWN if value else ABSENT))
     targets = targets_of(machine, message.change)
     if targets and message.state not in targets:
         faults.form.append((f"{path}state", "is none that the change leads to"))
@@ -206,6 +207,10 @@ def _copied(message: Any, path: str, faults: Faults) -> None:
     required(message, path, faults, "card")
     if len(message.data_digest) != _DIGEST_BYTES:
         faults.form.append((f"{path}data_digest", f"is not of {_DIGEST_BYTES} bytes"))
+    for name, (_, states) in zip(("social_state", "financial_state"), _KNOWN.values(), strict=True):
+        state = getattr(message, name)
+        if state and state not in states:
+            faults.form.append((path + name, _NOT_KNOWN))
 
 
 def _report_again(message: Any, path: str, faults: Faults) -> None:

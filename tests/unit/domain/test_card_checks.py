@@ -59,6 +59,16 @@ SOUND: dict[str, ProtoMessage] = {
     COMPARISON + "ReadDigests": comparison_pb2.ReadDigestsRequest(
         scope=comparison_pb2.COMPARISON_SCOPE_ISSUED, depth=5, prefixes=["", "0af"]
     ),
+    COMPARISON + "ReadCards": comparison_pb2.ReadCardsResponse(
+        cards=[
+            comparison_pb2.CopiedCard(
+                card=reference_of(OLD), social_state="SOCIAL_STATE_ACTIVE", data_digest=bytes(16)
+            ),
+            comparison_pb2.CopiedCard(
+                card=reference_of(NEW), financial_state="FINANCIAL_STATE_ACTIVE", data_digest=bytes(16)
+            ),
+        ]
+    ),
     COMPARISON + "RepairCopy": comparison_pb2.RepairCopyRequest(gone=[reference_of(OLD)]),
 }
 
@@ -168,6 +178,9 @@ WRONG = [
     (COMPARISON + "ReadDigests", "scope", lambda it: it.ClearField("scope")),
     (COMPARISON + "ReadDigests", "prefixes", lambda it: it.prefixes.append("G")),
     (COMPARISON + "ReadDigests", "prefixes", lambda it: it.prefixes.extend(["1"] * limits.CARD_RANGE_COUNT_MAX)),
+    (COMPARISON + "ReadCards", "cards[0].social_state", lambda it: setattr(it.cards[0], "social_state", 99)),
+    (COMPARISON + "ReadCards", "cards[1].financial_state", lambda it: setattr(it.cards[1], "financial_state", 99)),
+    (COMPARISON + "ReadCards", "cards[0].data_digest", lambda it: it.cards[0].ClearField("data_digest")),
     (COMPARISON + "RepairCopy", "cards", lambda it: it.ClearField("gone")),
 ]
 
