@@ -144,3 +144,20 @@ async def test_cards_carry_what_copies_are_compared_by(connection: Connection) -
 @given(HEX)
 def test_hex_digits_are_packed_and_any_text_comes_back(text: str) -> None:
     assert unpack_hex(pack_hex(text)) == text
+
+
+async def test_a_link_that_was_sent_back_is_told_in_the_log_and_one_that_is_taken_back_is_not(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    linked = Cardholder(subject=SUBJECT, number="110101199001011237", linked_to="cd" * 32)
+    alone = dataclasses.replace(linked, linked_to="")
+    await save(connection, 1, None, linked)
+
+    await save(connection, 1, linked, alone)
+    assert not caplog.records
+    await save(connection, 1, linked, dataclasses.replace(alone, cards=(card("A00000001"),)))
+
+    (warned,) = caplog.records
+    assert SUBJECT in warned.getMessage()
+    assert linked.linked_to in warned.getMessage()
+    assert "110101199001011237" not in caplog.text

@@ -74,6 +74,8 @@ def take_change(holding: Holding, payload: Change) -> MessageKey | None:
 def _take(holding: Holding, payload: Change) -> None:
     card = holding.holder.find(card_key(payload.card))
     _check_authority(holding, payload, card)
+    if not holding.is_known_as(payload.person):
+        raise OneCardError(errors_pb2.ERROR_REASON_LINK_CONFLICT)
     told = _told(payload)
     issuer, number, sequence = card_key(payload.card)
     before = card or Card(issuer=issuer, number=number, sequence=sequence)

@@ -11,11 +11,17 @@ number that sent it, and that link is taken back on the spot, its matters with i
 
 A link may end a card, so it is the word of the hub or of a province that answers for the person: the issuer of a card
 under the old number, or where its holder lives. Where there is no card yet, nothing can end, and any province may.
+
+Whose cards stand under the primary number shows there alone. Where the merge would end one of them that is in use, and
+the link is the word of a province that answers for nothing there, the number may be mistyped and the card a stranger's:
+the TakeOver goes back to the number that sent it, as from a loop, and only the hub or a province of both may link them.
+A report that followed it before that is refused there, so that it is told again under its own number.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from onecard.card.v1 import feed_pb2
@@ -87,7 +93,10 @@ def link(holding: Holding, payload: feed_pb2.LinkNumberRequest) -> Verdict:
     )
     holding.save()
     hand_over = feed_pb2.TakeOverRequest(
-        person=payload.primary, former=holder.subject, holder=encode_holder(holder)
+        person=payload.primary,
+        former=holder.subject,
+        holder=encode_holder(holder),
+        linked_by=ruling.message.header.sender,
     ).SerializeToString(deterministic=True)
     ruling.forward_own(primary, TAKE_OVER, hand_over)
     ruling.pass_on(HUB, ruling.message)
@@ -95,7 +104,7 @@ def link(holding: Holding, payload: feed_pb2.LinkNumberRequest) -> Verdict:
 
 
 def _may_link(holder: Cardholder, sender: str) -> bool:
-    """Whether the sender may move what stands under the number."""
+    """Whether the sender may move, or end, what stands under the number."""
     concerned = {place for card in holder.cards for place in (card.issuer, participant_of_area(card.residence_area))}
     return not holder.cards or sender == HUB or sender in concerned
 
@@ -125,7 +134,11 @@ def take_over(holding: Holding, payload: feed_pb2.TakeOverRequest) -> None:
         holding.save()
         return
     came = decode_holder(payload.holder)
+    merged = [_newer(holder.find(card.key), card) for card in came.cards]
     is_back = payload.former == holder.subject
+    if not is_back and payload.linked_by and not _may_link(holder, payload.linked_by) and _ends_one(holder, merged):
+        holding.ruling.forward_own(payload.former, TAKE_OVER, payload.SerializeToString(deterministic=True))
+        return
     if is_back:
         holding.change(linked_to="")
     else:
@@ -136,8 +149,8 @@ def take_over(holding: Holding, payload: feed_pb2.TakeOverRequest) -> None:
         linked_from=tuple(dict.fromkeys((*holder.linked_from, *came.linked_from, *formers))),
         followers=holder.followers | came.followers,
     )
-    for card in came.cards:
-        holding.put(_newer(holding.holder.find(card.key), card))
+    for card in merged:
+        holding.put(card)
     _end_older(holding)
     for replacement in came.replacements:
         card_replacement.resume(holding, replacement)
@@ -154,11 +167,21 @@ def _newer(here: Card | None, came: Card) -> Card:
     return dataclasses.replace(newer, financial=financial)
 
 
+def _ends_one(holder: Cardholder, merged: Sequence[Card]) -> bool:
+    """Whether a card in use of this number alone would be replaced by one that comes."""
+    keys = {card.key for card in merged}
+    others = [card for card in holder.cards if card.key not in keys]
+    return any(old in others for old in _in_use([*others, *merged])[:-1])
+
+
+def _in_use(cards: Iterable[Card]) -> list[Card]:
+    """The cards in use; the last is the one that stays."""
+    return sorted((card for card in cards if card.is_active), key=lambda card: (card.social.changed_ms, card.key))
+
+
 def _end_older(holding: Holding) -> None:
     """Two cards in use under two numbers: the one that changed earlier is replaced by the other."""
-    active = sorted(
-        (card for card in holding.holder.cards if card.is_active), key=lambda card: (card.social.changed_ms, card.key)
-    )
+    active = _in_use(holding.holder.cards)
     for old in active[:-1]:
         supersede(holding, old, holding.ruling.now_ms)
         card_replacement.begin(holding, old.key, active[-1])

@@ -24,6 +24,10 @@ def person_of(holder: Cardholder) -> values_pb2.PersonIdentity:
     return values_pb2.PersonIdentity(kind=kind, number=holder.number)
 
 
+def _number(person: values_pb2.PersonIdentity) -> str:
+    return normalise_identity(person.kind.code, person.number).partition("|")[2]
+
+
 class Holding:
     """A person's cards, followers and replacements as the rulings so far leave them."""
 
@@ -38,8 +42,11 @@ class Holding:
     def identify(self, person: values_pb2.PersonIdentity) -> None:
         """Keep the number by which the person was first told of; one that forwards here later is another."""
         if not self.holder.number:
-            number = normalise_identity(person.kind.code, person.number).partition("|")[2]
-            self.change(kind=person.kind.code, number=number)
+            self.change(kind=person.kind.code, number=_number(person))
+
+    def is_known_as(self, person: values_pb2.PersonIdentity) -> bool:
+        """Whether a number may stand here: nothing forwards here unless it is the holder's own."""
+        return not self.holder.number or bool(self.holder.linked_from) or _number(person) == self.holder.number
 
     def person(self) -> values_pb2.PersonIdentity:
         """The identity by which the hub names the person."""

@@ -33,7 +33,7 @@ from onecard_broker.records.card_columns import (
     status_row,
     values,
 )
-from onecard_broker.records.card_waiting import warn_of_new
+from onecard_broker.records.card_waiting import warn_of_link_sent_back, warn_of_new
 from onecard_broker.records.lookups import looked_up
 from onecard_broker.records.pool import Connection
 from onecard_protocol.card_digests import key_of
@@ -212,6 +212,7 @@ class CardRegistry:
         difference = _Difference()
         for (partition, key), (before, after) in changes.items():
             warn_of_new(before.replacements if before else (), after.replacements if after else ())
+            warn_of_link_sent_back(before, after)
             difference.add(partition, key.removeprefix(HOLDER_PREFIX), before, after)
         for statement, columns, gone in (
             (_delete("cardholders", ()), (), difference.holders_gone),

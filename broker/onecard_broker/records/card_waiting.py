@@ -1,4 +1,5 @@
-"""Replacements that wait for a person: listed from the registry, and told in the log when one comes to that.
+"""What waits for a person: replacements, listed from the registry and told in the log when one comes to that, and links
+that were sent back, told in the log alone.
 
 Owns what "waits" means in rows: a step, or its undoing, is stuck; or the benefit account was not confirmed in time.
 """
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from onecard.card.v1 import replacement_pb2
-from onecard_broker.domain.card_state import Replacement, Step
+from onecard_broker.domain.card_state import Cardholder, Replacement, Step
 from onecard_broker.domain.replacement_states import StepPhase
 from onecard_broker.records.card_columns import participant_name
 from onecard_broker.records.pool import Connection
@@ -123,3 +124,14 @@ def _warn_of_stuck(replacement: Replacement, step: Step) -> None:
         step.phase,
         reason_name(step.reason) if step.reason else "no answer",
     )
+
+
+def warn_of_link_sent_back(before: Cardholder | None, after: Cardholder | None) -> None:
+    """Tell of a number whose cards came back; who takes a link back leaves them where they are."""
+    if before is not None and before.linked_to and after is not None and not after.linked_to and after.cards:
+        log.warning(
+            "the link of number %s to %s was sent back: it closed a loop, or would have ended a card that the province"
+            " which linked them does not answer for; if they are one person, use onecard card link",
+            before.subject,
+            before.linked_to,
+        )

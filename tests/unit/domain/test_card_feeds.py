@@ -19,7 +19,7 @@ from onecard_protocol.identifiers import HUB, id_text
 from onecard_protocol.identity import normalise_identity
 from onecard_protocol.messages import Message
 from onecard_protocol.signatures.sm3 import sm3
-from tests.support.domain import Delivery
+from tests.support.domain import Delivery, make_message
 from tests.support.holders import (
     BEIJING,
     GUANGXI,
@@ -190,12 +190,75 @@ def test_two_cards_in_use_under_two_numbers_become_one_by_a_replacement(registry
     assert step_in(asked).person.number == PRIMARY.number
 
 
-def test_the_card_enabled_earlier_gives_way_wherever_it_stood() -> None:
+@pytest.mark.parametrize("sender", [HUB, SICHUAN])
+def test_the_card_enabled_earlier_gives_way_wherever_it_stood(sender: str) -> None:
     registry = Registry()
     registry.tell(FORMER.social("ENABLED", 9, card=NEW), FORMER)
     registry.tell(PRIMARY.social("ENABLED", 1), PRIMARY)
-    registry.link(FORMER, PRIMARY, sender=GUANGXI)
+    registry.link(FORMER, PRIMARY, sender=sender)
     assert (registry.social_state(OLD, PRIMARY), registry.social_state(NEW, PRIMARY)) == ("SUPERSEDED", "ACTIVE")
+
+
+@pytest.fixture
+def mistyped() -> Registry:
+    """Guangxi's card was enabled later than the one under the number that Guangxi takes for the new one."""
+    registry = Registry()
+    registry.tell(PRIMARY.social("ENABLED", 1), PRIMARY)
+    registry.tell(FORMER.social("ENABLED", 9, card=NEW), FORMER)
+    return registry
+
+
+def test_a_mistyped_number_ends_no_strangers_card(mistyped: Registry) -> None:
+    stranger, own = mistyped.holder(PRIMARY), mistyped.holder(FORMER)
+
+    assert refusals(mistyped.link(FORMER, PRIMARY, sender=GUANGXI)) == []
+
+    assert mistyped.holder(PRIMARY) == stranger
+    assert mistyped.holder(FORMER) == own
+    assert mistyped.steps_asked() == []
+    assert refusals(mistyped.tell(FORMER.social("LOST", 10, card=NEW), FORMER)) == []
+    assert mistyped.social_state(NEW, FORMER) == "LOST"
+    assert mistyped.holder(PRIMARY) == stranger
+
+
+def test_what_followed_a_mistyped_link_is_refused_and_can_be_told_again(mistyped: Registry) -> None:
+    stranger = mistyped.holder(PRIMARY)
+    mistyped.submit(FORMER.link(PRIMARY, GUANGXI), subject=FORMER.subject, other_subject=PRIMARY.subject)
+    lost = FORMER.social("LOST", 10, card=NEW)
+
+    assert refusals(mistyped.tell(lost, FORMER)) == ["LINK_CONFLICT"]
+
+    assert mistyped.holder(PRIMARY) == stranger
+    assert mistyped.social_state(NEW, FORMER) == "ACTIVE"
+    mistyped.tell(FORMER.social("LOST", 10, card=NEW, at_ms=lost.created_ms + 1), FORMER)
+    assert mistyped.social_state(NEW, FORMER) == "LOST"
+
+
+def test_a_mistyped_number_at_the_end_of_a_chain_ends_no_strangers_card(mistyped: Registry) -> None:
+    mistyped.link(THIRD, PRIMARY)
+
+    mistyped.link(FORMER, THIRD, sender=GUANGXI)
+
+    assert [card.key for card in mistyped.holder(PRIMARY).cards] == [OLD]
+    assert mistyped.social_state(OLD, PRIMARY) == mistyped.social_state(NEW, FORMER) == "ACTIVE"
+    assert mistyped.holder(THIRD).linked_to == PRIMARY.subject
+
+
+def test_a_hand_over_that_does_not_tell_whose_word_the_link_is_is_decided_as_before(mistyped: Registry) -> None:
+    payload = feed_pb2.TakeOverRequest(
+        person=PRIMARY.person, former=FORMER.subject, holder=encode_holder(mistyped.holder(FORMER))
+    )
+    hand_over = make_message(
+        TAKE_OVER,
+        message_pb2.MESSAGE_KIND_EVENT,
+        payload,
+        sender=HUB,
+        recipient=HUB,
+        created_ms=mistyped.now_ms,
+        seed="hand over",
+    )
+    mistyped.tell(hand_over, PRIMARY)
+    assert (mistyped.social_state(OLD, PRIMARY), mistyped.social_state(NEW, PRIMARY)) == ("SUPERSEDED", "ACTIVE")
 
 
 def test_a_card_that_was_told_of_under_both_numbers_keeps_the_higher_version_of_each_machine(

@@ -60,16 +60,18 @@ class UnlinkNumberResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class TakeOverRequest(_message.Message):
-    __slots__ = ("person", "former", "holder", "is_taken_back")
+    __slots__ = ("person", "former", "holder", "is_taken_back", "linked_by")
     PERSON_FIELD_NUMBER: _ClassVar[int]
     FORMER_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     IS_TAKEN_BACK_FIELD_NUMBER: _ClassVar[int]
+    LINKED_BY_FIELD_NUMBER: _ClassVar[int]
     person: _values_pb2.PersonIdentity
     former: str
     holder: bytes
     is_taken_back: bool
-    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., former: _Optional[str] = ..., holder: _Optional[bytes] = ..., is_taken_back: _Optional[bool] = ...) -> None: ...
+    linked_by: str
+    def __init__(self, person: _Optional[_Union[_values_pb2.PersonIdentity, _Mapping]] = ..., former: _Optional[str] = ..., holder: _Optional[bytes] = ..., is_taken_back: _Optional[bool] = ..., linked_by: _Optional[str] = ...) -> None: ...
 
 class TakeOverResponse(_message.Message):
     __slots__ = ()

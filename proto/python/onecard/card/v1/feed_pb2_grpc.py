@@ -97,7 +97,8 @@ class CardFeedServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TakeOver(self, request, context):
-        """The hub's own: hands what stood under a linked number to the primary one, or tells it that the link was taken back.
+        """The hub's own: hands what stood under a linked number to the primary one, or back, or tells that the link was taken
+        back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
