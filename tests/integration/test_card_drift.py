@@ -36,6 +36,8 @@ pytest_plugins = ("tests.support.engines",)
 ISSUED = comparison_pb2.COMPARISON_SCOPE_ISSUED
 FOLLOWED = comparison_pb2.COMPARISON_SCOPE_FOLLOWED
 LOST = values_pb2.SOCIAL_STATE_LOST
+PLANTED = frozenset(DifferenceKind) - {DifferenceKind.TWICE_HERE}
+"""What can be wrong in a copy."""
 
 
 @pytest.fixture
@@ -71,9 +73,50 @@ async def test_two_hundred_differences_among_fifty_thousand_cards_are_found_and_
     found = {one.card.number: (one.kind, *remedies_for(ISSUED, one)) for one in comparison.differences}
     assert found == planted
     assert len(comparison.differences) == 200
-    assert Counter(kind for kind, _ in planted.values()) == dict.fromkeys(DifferenceKind, 40)
+    assert Counter(kind for kind, _ in planted.values()) == dict.fromkeys(PLANTED, 40)
     assert (comparison.here_count, comparison.there_count) == (50_000, 50_000)
     assert compared.traffic.byte_count < 1_000_000
+
+
+def corrected(holders: list[Cardholder], state: values_pb2.SocialState) -> tuple[list[Cardholder], Cardholder]:
+    """The holders, of whom one reported a loss after the number was corrected; and the former, where the card is so."""
+    now = holders[7]
+    newest = dataclasses.replace(now.cards[0], social=dataclasses.replace(now.cards[0].social, state=LOST, version=5))
+    before = dataclasses.replace(now.cards[0], social=dataclasses.replace(now.cards[0].social, state=state, version=4))
+    former = dataclasses.replace(make_holder(900), cards=(before,))
+    return [*holders[:7], dataclasses.replace(now, cards=(newest,)), *holders[8:]], former
+
+
+async def test_a_card_in_use_under_a_former_number_of_its_holder_is_a_case(
+    hubei: Province, database: LiveConnection
+) -> None:
+    """The issuer's adapter lost its store when the number was corrected, and locked nothing under the former one."""
+    holders, former = corrected([make_holder(serial) for serial in range(200)], values_pb2.SOCIAL_STATE_ACTIVE)
+    await fill_registry(await database.get(), [*holders, former])
+    await hubei.put([copied(holder) for holder in holders])
+
+    for _ in range(2):
+        issued, followed = await find_drift(
+            HUBEI, hubei.stub, database, EMPTY_DIRECTORY, is_repairing=True, settle_s=0.01
+        )
+        assert (issued.found, issued.repaired, issued.listed) == ({"twice-here": 1}, {}, {"twice-here": 1})
+        assert not followed.found
+    (case,) = await list_cases(await database.get())
+    assert (case.number, case.kind, case.here[:6], case.there[:6]) == ("A00000007", "twice-here", "LOST 5", "LOST 5")
+
+
+async def test_a_card_that_was_locked_under_a_former_number_differs_by_nothing(
+    hubei: Province, database: LiveConnection
+) -> None:
+    holders, former = corrected([make_holder(serial) for serial in range(200)], values_pb2.SOCIAL_STATE_LOCKED)
+    await fill_registry(await database.get(), [*holders, former])
+    await hubei.put([copied(holder) for holder in holders])
+
+    compared = comparing(hubei, database, ISSUED)
+    comparison = await compared.compare()
+    assert not comparison.differences
+    assert (comparison.here_count, comparison.there_count) == (200, 200)
+    assert compared.traffic.byte_count < 1_000, "the digests differ, and ranges were read"
 
 
 async def test_one_difference_costs_a_few_kilobytes(hubei: Province, database: LiveConnection) -> None:
@@ -106,7 +149,7 @@ async def test_own_cards_are_reported_again_or_listed_and_their_accounts_taken_o
         )
 
     drift = await find_drift(HUBEI, hubei.stub, database, EMPTY_DIRECTORY, is_repairing=False, settle_s=0)
-    assert drift[0].found == dict.fromkeys(DifferenceKind, 6)
+    assert drift[0].found == dict.fromkeys(PLANTED, 6)
     assert not drift[0].repaired
     assert not hubei.world.told()
     assert not await list_cases(await database.get())
@@ -115,7 +158,7 @@ async def test_own_cards_are_reported_again_or_listed_and_their_accounts_taken_o
     # The hub takes no report here, so nothing of what is told again is repaired yet.
     of_bank = numbers_of(planted, Remedy.REPAIR_COPY)
     assert drift[0].repaired == {"other-version": 2, "other-state": 3}
-    assert drift[0].listed == dict.fromkeys(DifferenceKind, 6) | {"other-version": 4, "other-state": 3}
+    assert drift[0].listed == dict.fromkeys(PLANTED, 6) | {"other-version": 4, "other-state": 3}
     told = {event.card.number: event.version for event in hubei.world.told()}  # type: ignore[attr-defined]
     unknown = strangers[0].cards[0].number
     assert told.keys() == numbers_of(planted, Remedy.REPORT_AGAIN) - {unknown}
@@ -158,7 +201,7 @@ async def test_followed_cards_become_what_the_registry_says(hubei: Province, dat
 
     drift = await find_drift(HUBEI, hubei.stub, database, EMPTY_DIRECTORY, is_repairing=True, settle_s=0)
     assert [one.scope for one in drift] == ["issued", "followed"]
-    assert drift[1].found == drift[1].repaired == dict.fromkeys(DifferenceKind, 6)
+    assert drift[1].found == drift[1].repaired == dict.fromkeys(PLANTED, 6)
     assert (drift[1].here_count, drift[1].there_count) == (350, 350)
     assert not drift[0].found
 

@@ -116,7 +116,7 @@ async def told_once(country: Country, event: change_pb2.ReportSocialChangeReques
 
     def write(connection: object) -> None:
         key = book.book_key(sealer, event.card, change_pb2.CARD_MACHINE_SOCIAL)
-        book.put(connection, sealer, key, entry, event.SerializeToString())  # type: ignore[arg-type]
+        book.put(connection, sealer, key, entry, event.SerializeToString(), is_told=True)  # type: ignore[arg-type]
         country.desk.copies.take(connection, event)  # type: ignore[arg-type]
 
     await country.exchange.store.run(write)

@@ -137,8 +137,8 @@ class DyingOffice:
         """Die inside the transaction of a version, and between the commit of an outcome and its sending."""
         put_version, put_outgoing = book.put, Submission.put
 
-        def dying_version(*arguments: Any) -> None:
-            put_version(*arguments)
+        def dying_version(*arguments: Any, is_told: bool) -> None:
+            put_version(*arguments, is_told=is_told)
             if name := self._under_way.get(changes.REPORT_SOCIAL):
                 self.die("after", name)
 

@@ -16,6 +16,7 @@ from onecard_adapters.runtime.sealing import Sealer
 
 _EVENT: Final = b"cards.event"
 _PAGE_COUNT: Final = 1_000
+_IS_TOLD: Final = "is_told AND event IS NOT NULL"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,37 +47,49 @@ def find(connection: sqlite3.Connection, key: bytes) -> BookEntry | None:
 
 def find_event(connection: sqlite3.Connection, sealer: Sealer, key: bytes) -> bytes | None:
     """The event that told the newest version, serialised; None if the version was taken over from the registry."""
-    row = connection.execute("SELECT event FROM card_book WHERE key = ? AND event IS NOT NULL", (key,)).fetchone()
+    return _find_event(connection, sealer, f"SELECT event FROM card_book WHERE key = ? AND {_IS_TOLD}", key)
+
+
+def find_last(connection: sqlite3.Connection, sealer: Sealer, key: bytes) -> bytes | None:
+    """The newest version as the event that told it, or as it was taken over; None where neither is known."""
+    return _find_event(connection, sealer, "SELECT event FROM card_book WHERE key = ? AND event IS NOT NULL", key)
+
+
+def _find_event(connection: sqlite3.Connection, sealer: Sealer, statement: str, key: bytes) -> bytes | None:
+    row = connection.execute(statement, (key,)).fetchone()
     return None if row is None else sealer.open(_EVENT, row[0])
 
 
 def event_count(connection: sqlite3.Connection) -> int:
     """How many versions the book has with the event that told them."""
-    return int(connection.execute("SELECT count(*) FROM card_book WHERE event IS NOT NULL").fetchone()[0])
+    return int(connection.execute(f"SELECT count(*) FROM card_book WHERE {_IS_TOLD}").fetchone()[0])
 
 
 def registry_count(connection: sqlite3.Connection) -> int:
     """How many versions were taken over from the registry."""
-    return int(connection.execute("SELECT count(*) FROM card_book WHERE event IS NULL").fetchone()[0])
+    return int(connection.execute(f"SELECT count(*) FROM card_book WHERE NOT ({_IS_TOLD})").fetchone()[0])
 
 
 def events(connection: sqlite3.Connection, sealer: Sealer) -> Iterator[bytes]:
-    """Every such event, serialised, by short readings: what is written meanwhile may be among them or not."""
+    """Every event that told a version, by short readings: what is written meanwhile may be among them or not."""
     after = b""
     while rows := connection.execute(
-        "SELECT key, event FROM card_book WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE_COUNT)
+        f"SELECT key, CASE WHEN {_IS_TOLD} THEN event END FROM card_book WHERE key > ? ORDER BY key LIMIT ?",
+        (after, _PAGE_COUNT),
     ).fetchall():
         yield from (sealer.open(_EVENT, event) for _, event in rows if event is not None)
         after = rows[-1][0]
 
 
-def put(connection: sqlite3.Connection, sealer: Sealer, key: bytes, entry: BookEntry, event: bytes | None) -> None:
-    """Write or replace an entry with the event that tells it; without one the version is the registry's."""
+def put(
+    connection: sqlite3.Connection, sealer: Sealer, key: bytes, entry: BookEntry, event: bytes, *, is_told: bool
+) -> None:
+    """Write or replace an entry with the event that tells it, or would have told it had the registry not known it."""
     connection.execute(
-        "INSERT INTO card_book (key, version, state, digest, event) VALUES (?, ?, ?, ?, ?)"
+        "INSERT INTO card_book (key, version, state, digest, event, is_told) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (key) DO UPDATE SET version = excluded.version, state = excluded.state,"
-        " digest = excluded.digest, event = excluded.event",
-        (key, entry.version, entry.state, entry.digest, None if event is None else sealer.seal(_EVENT, event)),
+        " digest = excluded.digest, event = excluded.event, is_told = excluded.is_told",
+        (key, entry.version, entry.state, entry.digest, sealer.seal(_EVENT, event), is_told),
     )
 
 

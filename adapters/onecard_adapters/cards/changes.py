@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from onecard.card.v1 import change_pb2, values_pb2
+from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters.cards.port import Change, LocalAccount, LocalCard
+from onecard_protocol.identity import CITIZEN_KINDS
 
 REPORT_SOCIAL: Final = "/onecard.card.v1.CardChangeService/ReportSocialChange"
 REPORT_FINANCIAL: Final = "/onecard.card.v1.CardChangeService/ReportFinancialChange"
@@ -128,6 +130,33 @@ def content_of(local: LocalCard | LocalAccount) -> Change:
         holder=local.holder,
         replaces=local.replaces,
     )
+
+
+def locked_for_former(
+    local: LocalCard | LocalAccount, before: Change | None, *, version: int
+) -> change_pb2.ReportSocialChangeRequest | None:
+    """What ends the use of a card under the person whom it was told of before, where it is shown as another's now.
+
+    None where there is nothing to end. Locked, because nothing else stops a card and can be taken back (docs/card.md).
+    """
+    if not isinstance(before, change_pb2.ReportSocialChangeRequest) or before.state != values_pb2.SOCIAL_STATE_ACTIVE:
+        return None
+    if _known_as(before.person) == _known_as(local.person):
+        return None
+    locked = change_pb2.ReportSocialChangeRequest()
+    locked.CopyFrom(before)
+    locked.ClearField("local_status")
+    locked.version = version
+    locked.change = change_pb2.SOCIAL_CHANGE_LOCKED
+    locked.state = values_pb2.SOCIAL_STATE_LOCKED
+    locked.occurred_time.FromMilliseconds(local.occurred_ms)
+    return locked
+
+
+def _known_as(person: exchange_values_pb2.PersonIdentity) -> tuple[str, str]:
+    """By what the exchange tells persons apart; dialects give numbers in their normal form."""
+    kind = person.kind.code
+    return "" if kind in CITIZEN_KINDS else kind, person.number
 
 
 def _unless_repeated(local: LocalCard, old_state: int, before: Change | None) -> change_pb2.SocialChange:

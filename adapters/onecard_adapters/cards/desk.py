@@ -204,29 +204,45 @@ class ExchangeCardDesk:
                 if before is None:
                     taken.unknown.append(seen)
                     continue
-                if before.version and before.is_equal:
-                    entry = BookEntry(version=before.version, state=before.state, digest=seen.digest)
-                    book.put(connection, self._exchange.sealer, seen.key, entry, None)
-                    self._copy(
-                        connection, changes.event_of(seen.local, seen.content, version=entry.version, old_state=0)
-                    )
-                    continue
                 entry = BookEntry(version=before.version, state=before.state, digest=b"")
-            version = _next_version(entry, seen)
-            if version is not None:
-                self._tell(connection, tell, seen, version, entry.state)
+                if before.version and before.is_equal:
+                    self._put(connection, seen, entry.version, entry.state, is_told=False)
+                    continue
+            if _next_version(entry, seen) is not None:
+                self._tell(connection, tell, seen, entry)
                 taken.changed_count += 1
         return taken
 
-    def _tell(self, connection: sqlite3.Connection, tell: Tell, seen: _Seen, version: int, old_state: int) -> None:
-        told = book.find_event(connection, self._exchange.sealer, seen.key) if seen.local.change else None
-        before = changes.event_class(changes.machine_of(seen.local)).FromString(told) if told else None
+    def _tell(self, connection: sqlite3.Connection, tell: Tell, seen: _Seen, entry: BookEntry) -> None:
+        """Tell what is seen after what the book has."""
+        last = book.find_last(connection, self._exchange.sealer, seen.key)
+        before = changes.event_class(changes.machine_of(seen.local)).FromString(last) if last else None
+        locked = changes.locked_for_former(seen.local, before, version=entry.version + 1)
+        if locked is not None:
+            tell(changes.REPORT_SOCIAL, HUB, locked)
+            counted = locked.version if seen.local.version is None else entry.version
+            entry = dataclasses.replace(entry, version=counted, state=locked.state)
+        version = _next_version(entry, seen) or entry.version + 1
+        event = self._put(connection, seen, version, entry.state, before)
+        tell(changes.method_of(changes.machine_of(seen.local)), HUB, event)
+
+    def _put(
+        self,
+        connection: sqlite3.Connection,
+        seen: _Seen,
+        version: int,
+        old_state: int,
+        before: Change | None = None,
+        *,
+        is_told: bool = True,
+    ) -> Change:
+        """Write what is seen as a version, into the book and the copies; returns the event that tells it."""
         event = changes.event_of(seen.local, seen.content, version=version, old_state=old_state, before=before)
         entry = BookEntry(version=version, state=seen.local.state, digest=seen.digest)
         serialised = event.SerializeToString(deterministic=True)
-        book.put(connection, self._exchange.sealer, seen.key, entry, serialised)
+        book.put(connection, self._exchange.sealer, seen.key, entry, serialised, is_told=is_told)
         self._copy(connection, event)
-        tell(changes.method_of(changes.machine_of(seen.local)), HUB, event)
+        return event
 
     def _copy(self, connection: sqlite3.Connection, event: Change) -> None:
         # A bank is not compared with the registry: it keeps the book of its accounts only.
@@ -239,7 +255,7 @@ class ExchangeCardDesk:
         def write(connection: sqlite3.Connection, tell: Tell) -> None:
             entry = book.find(connection, seen.key)
             if entry is not None and book.find_event(connection, self._exchange.sealer, seen.key) is None:
-                self._tell(connection, tell, seen, entry.version + 1, entry.state)
+                self._tell(connection, tell, seen, entry)
 
         await self._exchange.write(write)
 

@@ -14,9 +14,14 @@ from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.exchange import Exchange
 
 _BIRTHS: Final = frozenset(
-    {change_pb2.SOCIAL_CHANGE_PRODUCED, change_pb2.SOCIAL_CHANGE_ISSUED, change_pb2.SOCIAL_CHANGE_ENABLED}
+    {
+        change_pb2.SOCIAL_CHANGE_PRODUCED,
+        change_pb2.SOCIAL_CHANGE_ISSUED,
+        change_pb2.SOCIAL_CHANGE_ENABLED,
+        change_pb2.SOCIAL_CHANGE_UNLOCKED,
+    }
 )
-"""Changes by which the registry comes to know a card."""
+"""Changes by which the registry comes to know a card; UNLOCKED is one under the holder's corrected number."""
 
 
 class CardChangeServicer(change_pb2_grpc.CardChangeServiceServicer):

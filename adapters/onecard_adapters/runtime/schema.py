@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
-COLUMNS_SINCE: Final = {3: "ALTER TABLE outbox ADD COLUMN detail TEXT NOT NULL DEFAULT ''"}
+COLUMNS_SINCE: Final = {
+    3: "ALTER TABLE outbox ADD COLUMN detail TEXT NOT NULL DEFAULT ''",
+    4: "ALTER TABLE card_book ADD COLUMN is_told INTEGER NOT NULL DEFAULT 1",
+}
 """What a version added to tables that an older store has already."""
 
 # Tables of sealed values and messages have row numbers: without them SQLite keeps only a quarter of a page of each row
@@ -133,15 +136,16 @@ SCHEMA: Final = (
     """,
     "CREATE UNIQUE INDEX IF NOT EXISTS transactions_local ON transactions (local_key, body_digest)",
     "CREATE INDEX IF NOT EXISTS transactions_encounter ON transactions (encounter_key, method)",
-    # The newest version of each (card, machine) that this participant is the authority of; the event is NULL where the
-    # version was taken over from the hub's registry.
+    # The newest version of each (card, machine) that this participant is the authority of. One that was taken over from
+    # the hub's registry was not told: its event is what would have told it, NULL where an older program took it over.
     """
     CREATE TABLE IF NOT EXISTS card_book (
         key BLOB PRIMARY KEY,
         version INTEGER NOT NULL,
         state INTEGER NOT NULL,
         digest BLOB NOT NULL,
-        event BLOB
+        event BLOB,
+        is_told INTEGER NOT NULL DEFAULT 1
     )
     """,
     # A local system's tables that are read by update time: how far, and rows that could not be taken.

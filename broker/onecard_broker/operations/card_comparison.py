@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence, Set
 from typing import Any, Final, Protocol, TypeVar
 
 from google.protobuf.message import Message as ProtoMessage
@@ -59,6 +60,8 @@ class Registry(Protocol):
 class DifferenceKind(enum.StrEnum):
     """How a card differs; the first that holds."""
 
+    TWICE_HERE = "twice-here"
+    """The registry has it under two persons, and in use under one of whom its issuer told earlier."""
     MISSING_HERE = "missing-here"
     """The registry lacks a card that the province has."""
     MISSING_THERE = "missing-there"
@@ -264,10 +267,14 @@ class Comparing:
         """Compare ranges card by card."""
         found: dict[CardKey, Difference] = {}
         for part in _parts(prefixes, PREFIXES_PER_REQUEST_MAX):
-            here = {_key(card.copied.card): card for card in await self._registry.cards(part)}
+            rows = without_former(await self._registry.cards(part), _stands)
+            here = {_key(card.copied.card): card for card in sorted(rows, key=lambda row: _stands(row)[1])}
             there = {_key(card.card): card for card in await self._read(part)}
+            twice: Set[CardKey] = set()
+            if self._scope == comparison_pb2.COMPARISON_SCOPE_ISSUED:
+                twice = {key for key, count in Counter(_stands(row)[0] for row in rows).items() if count > 1}
             for key in sorted(here.keys() | there.keys()):
-                kind = kind_of(here.get(key), there.get(key))
+                kind = DifferenceKind.TWICE_HERE if key in twice else kind_of(here.get(key), there.get(key))
                 if kind is not None:
                     found[key] = Difference(kind=kind, here=here.get(key), there=there.get(key))
         return found
@@ -305,6 +312,20 @@ class Comparing:
         raise AssertionError("unreachable")
 
 
+def without_former(rows: Sequence[_Item], stands: Callable[[_Item], tuple[Hashable, int, int]]) -> Sequence[_Item]:
+    """The registry's rows without those of a card under a former number of its holder, where it is not in use there.
+
+    `stands` gives a row's card, version and state of the social application. The highest version tells whose it is now.
+    """
+    newest: dict[Hashable, int] = {}
+    for key, version, _ in map(stands, rows):
+        newest[key] = max(version, newest.get(key, 0))
+    if len(newest) == len(rows):
+        return rows
+    in_use = values_pb2.SOCIAL_STATE_ACTIVE
+    return [row for row in rows for key, version, state in (stands(row),) if version == newest[key] or state == in_use]
+
+
 def kind_of(here: comparison_pb2.RegistryCard | None, there: comparison_pb2.CopiedCard | None) -> DifferenceKind | None:
     """How a card differs; None if it does not."""
     if here is None:
@@ -324,11 +345,11 @@ def remedies_for(scope: comparison_pb2.ComparisonScope, one: Difference) -> froz
 
     Of a followed card the registry's does. Of an own one the issuer's newest version does, on whichever side it is;
     the account's is the bank's, which the registry has. Where one version has two contents, or the issuer lacks a card
-    that it issued, nobody's word is clear.
+    that it issued, or the registry has it as two persons', nobody's word is clear.
     """
     if scope == comparison_pb2.COMPARISON_SCOPE_FOLLOWED:
         return frozenset({Remedy.FORGET if one.here is None else Remedy.REPAIR_COPY})
-    if one.there is None:
+    if one.there is None or one.kind is DifferenceKind.TWICE_HERE:
         return frozenset({Remedy.PERSON})
     if one.here is None:
         return frozenset({Remedy.REPORT_AGAIN})
@@ -352,6 +373,10 @@ def _asked_report(one: Difference) -> comparison_pb2.AskedReport:
 
 def _key(card: values_pb2.CardReference) -> CardKey:
     return card.issuer, card.number, card.sequence or 1
+
+
+def _stands(row: comparison_pb2.RegistryCard) -> tuple[CardKey, int, int]:
+    return _key(row.copied.card), row.copied.social_version, row.copied.social_state
 
 
 def _parts(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:

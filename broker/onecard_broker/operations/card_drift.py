@@ -15,7 +15,7 @@ from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_broker.directory.model import Directory
 from onecard_broker.domain.card_holding import person_of
 from onecard_broker.domain.card_state import Card, Cardholder, reference_of
-from onecard_broker.operations.card_comparison import Comparing, Difference, DifferenceKind
+from onecard_broker.operations.card_comparison import Comparing, Difference, DifferenceKind, without_former
 from onecard_broker.records.card_cases import CardCase, put_cases
 from onecard_broker.records.card_columns import data_digest_of
 from onecard_broker.records.card_ranges import KEY_SPACE, CardRanges, LeafRow, select_cards
@@ -183,7 +183,8 @@ def registry_card(holder: Cardholder, card: Card) -> comparison_pb2.RegistryCard
 
 
 def _leaves(rows: Sequence[LeafRow]) -> list[tuple[bytes, bytes]]:
-    return [(row[0], leaf_digest(*row)) for row in rows]
+    counted = without_former(rows, lambda row: (row[0], row[2], row[1]))
+    return [(row[0], leaf_digest(*row)) for row in counted]
 
 
 def _coded(system: str, code: str) -> exchange_values_pb2.CodedValue | None:

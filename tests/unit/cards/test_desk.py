@@ -159,6 +159,68 @@ async def test_the_store_shows_no_number_and_no_name(world: DeskWorld, tmp_path:
     assert b"card_book" in written
 
 
+FORMER = make_card().person.number
+CORRECTED = exchange_values_pb2.PersonIdentity(number="11010519491231002X")
+
+
+class TestACorrectedNumber:
+    """Under the number that the card was told of before it is never usable again."""
+
+    def told(self, world: DeskWorld) -> list[tuple[str, int, str, str]]:
+        """(former or corrected, version, change, state) of each event."""
+        return [
+            ("former" if event.person.number == FORMER else "corrected", *step[1:])  # type: ignore[attr-defined]
+            for event, step in zip(world.told(), world.social(), strict=True)
+        ]
+
+    async def test_the_card_is_locked_under_the_former_number_and_goes_on_under_the_new(self, world: DeskWorld) -> None:
+        await world.desk.observe([make_card()])
+        assert await world.desk.observe([make_card(person=CORRECTED)]) == 1
+        assert await world.desk.observe([make_card(person=CORRECTED)]) == 0
+        await world.desk.observe([make_card(person=CORRECTED, state=values_pb2.SOCIAL_STATE_LOST)])
+        assert self.told(world)[1:] == [
+            ("former", 2, "LOCKED", "LOCKED"),
+            ("corrected", 3, "UNLOCKED", "ACTIVE"),
+            ("corrected", 4, "LOST", "LOST"),
+        ]
+        _, locked, unlocked, _ = world.told()
+        assert not locked.HasField("local_status")
+        assert locked.data == unlocked.data  # type: ignore[attr-defined]
+
+    async def test_a_loss_that_is_seen_with_the_correction_is_told_of_both(self, world: DeskWorld) -> None:
+        await world.desk.observe([make_card()])
+        await world.desk.observe([make_card(person=CORRECTED, state=values_pb2.SOCIAL_STATE_LOST)])
+        # The version between is that of the unlocking that nobody saw.
+        assert self.told(world)[1:] == [("former", 2, "LOCKED", "LOCKED"), ("corrected", 4, "LOST", "LOST")]
+
+    async def test_a_correction_that_is_taken_back_unlocks_the_card(self, world: DeskWorld) -> None:
+        await world.desk.observe([make_card(), make_card(person=CORRECTED), make_card()])
+        assert self.told(world)[3:] == [("corrected", 4, "LOCKED", "LOCKED"), ("former", 5, "UNLOCKED", "ACTIVE")]
+
+    @pytest.mark.parametrize("state", states("PRODUCED", "TEMPORARILY_LOST", "LOST", "LOCKED", "CANCELLED"))
+    async def test_a_card_that_is_not_in_use_stays_so_under_the_former_number(
+        self, world: DeskWorld, state: values_pb2.SocialState
+    ) -> None:
+        await world.desk.observe([make_card(state=state), make_card(person=CORRECTED, state=state)])
+        assert [step[:3] for step in self.told(world)[1:]] == [("corrected", 2, "DATA_CHANGED")]
+
+    async def test_a_version_that_was_taken_over_from_the_registry_is_locked_too(self, world: DeskWorld) -> None:
+        world.registry.standings["A99000080"] = standing(make_card(), version=7)
+        assert await world.desk.observe([make_card()]) == 0
+        await world.desk.observe([make_card(person=CORRECTED)])
+        assert self.told(world) == [("former", 8, "LOCKED", "LOCKED"), ("corrected", 9, "UNLOCKED", "ACTIVE")]
+
+    async def test_the_local_systems_own_version_is_not_taken_by_the_lock(self, world: DeskWorld) -> None:
+        await world.desk.observe([make_card(version=1), make_card(version=2, person=CORRECTED)])
+        assert [step[:3] for step in self.told(world)[1:]] == [("former", 2, "LOCKED"), ("corrected", 2, "UNLOCKED")]
+
+    async def test_another_kind_of_a_citizens_certificate_is_no_other_person(self, world: DeskWorld) -> None:
+        kind = exchange_values_pb2.CodedValue(system="nhsa.psn_cert_type", version="1", code="01")
+        same = exchange_values_pb2.PersonIdentity(kind=kind, number=FORMER)
+        await world.desk.observe([make_card(), make_card(person=same)])
+        assert [step[2] for step in world.social()] == ["ENABLED", "DATA_CHANGED"]
+
+
 class TestAfterTheStoreWasLost:
     """The versions go on from the registry's."""
 
