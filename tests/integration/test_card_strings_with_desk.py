@@ -1,6 +1,9 @@
 """Guangxi's office over the real desk and its store: versions in order, repeats without effect, after a restart too."""
 
+import logging
 from pathlib import Path
+
+import pytest
 
 from onecard.card.v1 import change_pb2, status_pb2
 from onecard_stubs.guangxi import records
@@ -74,6 +77,41 @@ async def test_a_foreigners_card_is_told_under_the_certificate_with_all_that_the
     (event,) = world.told()
     change = told_of_a_foreigner(event, card.person.identity_number, card.certificate_serial)
     assert not change.data.HasField("expiry_day")
+
+
+async def test_a_card_that_was_told_does_not_vanish_with_its_status(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with desk_world(tmp_path / "cn-45.sqlite", participant="cn-45") as world, guangxi(world.desk) as (stub, _):
+        card = stub.office.card_of(stub.population.people[0])
+        stub.office.change(card, records.RETURN_FAILED)
+        await eventually(lambda: not stub.notices)
+        stub.office.change(card, records.ACTIVE)
+        await eventually(lambda: len(world.told()) == 1)
+        assert not caplog.records
+        stub.office.change(card, records.RETURN_FAILED)
+        await eventually(lambda: "one was told, which has not ended" in caplog.text)
+        assert len(stub.notices) == 1, "the office does not tell it again"
+        stub.office.change(card, records.CANCELLED)
+        await eventually(lambda: not stub.notices)
+        assert world.social()[1:] == [(card.number, 2, "CANCELLED", "CANCELLED")]
+        stub.office.change(card, records.RETURN_FAILED)
+        await eventually(lambda: not stub.notices)
+
+
+async def test_a_loss_of_a_card_that_cannot_be_read_whole_is_told_with_what_was_told_last(tmp_path: Path) -> None:
+    async with desk_world(tmp_path / "cn-45.sqlite", participant="cn-45") as world, guangxi(world.desk) as (stub, _):
+        card = stub.office.card_of(stub.population.people[0])
+        stub.office.change(card, records.ACTIVE)
+        await eventually(lambda: len(world.told()) == 1)
+        card.certificate_kind = "ZZ"
+        stub.office.change(card, records.LOST)
+        await eventually(lambda: len(world.told()) == 2)
+        assert world.social()[1] == (card.number, 2, "LOST", "LOST")
+        before, lost = world.told()
+        assert (lost.person, lost.data, lost.holder) == (before.person, before.data, before.holder)  # type: ignore[attr-defined]
+        await eventually(lambda: len(stub.notices) == 1)
 
 
 async def test_a_foreigner_at_a_counter_is_asked_about_by_the_certificate_that_the_card_was_told_under() -> None:

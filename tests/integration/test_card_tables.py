@@ -250,6 +250,70 @@ async def test_of_two_rows_of_one_application_the_newest_counts(
         assert [one.state for one in listed if isinstance(one, LocalCard)] == [values_pb2.SOCIAL_STATE_LOST]
 
 
+@pytest.mark.parametrize("is_taken_over", [False, True], ids=["told", "taken over from the registry"])
+@pytest.mark.parametrize(
+    ("table", "key", "values", "column"),
+    [
+        ("csk_ac01", 1_001, {"aac005": "ZZ"}, "aac005"),
+        ("csk_ac01", 1_001, {"aac002": "11010519491231002X"}, "aac002"),
+        ("card_status", 3_001, {"del_flag": "1"}, "del_flag"),
+    ],
+)
+async def test_a_loss_in_a_row_that_cannot_be_read_whole_is_told_with_what_was_told_last(
+    tmp_path: Path,
+    url: str,
+    engine: sqlalchemy.Engine,
+    table: str,
+    key: int,
+    values: dict[str, str],
+    column: str,
+    is_taken_over: bool,
+) -> None:
+    insert_card(engine, 1, updated=local(-60))
+    registry = Registry()
+    async with office(tmp_path, url, registry) as (world, _):
+        await eventually(lambda: len(world.submitted) == 1)
+        before: Any = world.told()[0]
+        registry.standings[before.card.number] = standing(before, version=1)
+    async with office(tmp_path, url, registry, store="new" if is_taken_over else "store") as (world, made):
+        while not await world.count("card_book"):  # noqa: ASYNC110 - the store has no event for it
+            await asyncio.sleep(0.02)
+        update(engine, table, key, **values, update_date=local())
+        await eventually(lambda: len(made.reader.dead_rows) == 1)
+        for status in (2, 1):
+            update(engine, "card_status", 3_001, aaz502=status, update_date=local())
+            await eventually(lambda: len(world.submitted) == 1)
+        insert_card(engine, 2, updated=local())
+        await eventually(lambda: len(world.submitted) == 2)
+        # A row in doubt stops a card; it does not put one in use.
+        assert world.social() == [("A99000001", 2, "LOST", "LOST"), ("A99000002", 1, "ENABLED", "ACTIVE")]
+        lost: Any = world.told()[0]
+        assert (lost.person, lost.data, lost.holder) == (before.person, before.data, before.holder)
+        (dead,) = await world.store.run(lambda connection: source_rows.dead_rows(connection, "card_status"))
+        assert dead.detail.startswith(f"card_status[3001].{column}: ")
+
+
+async def test_a_card_that_was_told_does_not_vanish_with_its_process(
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+) -> None:
+    for index in range(4):
+        insert_card(engine, index, updated=local(-60))
+    update(engine, "card_status", 3_002, aaz502=9)
+    update(engine, "card_status", 3_003, aac018=5)
+    async with office(tmp_path, url, database={"overlap_every_s": 1}) as (world, made):
+        await eventually(lambda: len(world.submitted) == 3)
+        for key in (3_000, 3_002, 3_003):
+            update(engine, "card_status", key, aac018=22, update_date=local())
+        update(engine, "card_status", 3_001, aac018=22, aaz502=9, update_date=local())
+        await eventually(lambda: len(world.submitted) == 4)
+        assert world.social()[-1] == ("A99000001", 2, "CANCELLED", "CANCELLED")
+        # The end that was told is what its row tells; the card that is in use there, and was told so, is a fault.
+        await eventually(lambda: len(made.reader.dead_rows) == 1)
+        assert [row.detail for row in made.reader.dead_rows] == [
+            "card_status[3000].aac018: says that there is no card, but one was told, which has not ended"
+        ]
+
+
 async def test_what_happened_while_the_adapter_was_down_is_told_and_nothing_twice(
     tmp_path: Path, url: str, engine: sqlalchemy.Engine
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from onecard.card.v1 import change_pb2, replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_adapters import profiles
-from onecard_adapters.cards.changes import content_of
+from onecard_adapters.cards.changes import ENDED, content_of
 from onecard_adapters.cards.port import CardDesk, LocalAccount, LocalCard
 from onecard_adapters.connectors.http import LocalHttpServers
 from onecard_adapters.dialects.card_strings.served import build_card_office
@@ -46,6 +46,16 @@ class KeepingDesk:
                 self.told.append(local)
                 changed += 1
         return changed
+
+    async def unended(self, number: str) -> list[change_pb2.ReportSocialChangeRequest]:
+        """See `CardDesk`."""
+        last = {local.card.sequence: local for local in self.told if local.card.number == number}
+        found = [content_of(local) for local in last.values() if isinstance(local, LocalCard)]
+        return [
+            event
+            for event in found
+            if isinstance(event, change_pb2.ReportSocialChangeRequest) and event.state not in ENDED
+        ]
 
     async def verify(self, request: status_pb2.VerifyCardRequest) -> status_pb2.VerifyCardResponse:
         """See `CardDesk`."""

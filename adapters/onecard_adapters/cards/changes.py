@@ -18,6 +18,9 @@ from onecard_protocol.identity import CITIZEN_KINDS
 REPORT_SOCIAL: Final = "/onecard.card.v1.CardChangeService/ReportSocialChange"
 REPORT_FINANCIAL: Final = "/onecard.card.v1.CardChangeService/ReportFinancialChange"
 
+ENDED: Final = frozenset({values_pb2.SOCIAL_STATE_CANCELLED, values_pb2.SOCIAL_STATE_SUPERSEDED})
+"""A social application that is over."""
+
 _SOCIAL: Final[Mapping[values_pb2.SocialState, change_pb2.SocialChange]] = {
     values_pb2.SOCIAL_STATE_PRODUCED: change_pb2.SOCIAL_CHANGE_PRODUCED,
     values_pb2.SOCIAL_STATE_ACTIVE: change_pb2.SOCIAL_CHANGE_ENABLED,

@@ -28,6 +28,7 @@ from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.sdk.sending import Tell, Telling
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import HUB
+from onecard_protocol.limits import CARD_SEQUENCE_MAX
 
 BATCH_COUNT_MAX: Final = 500
 """Cards of one transaction, and of one question to the registry."""
@@ -101,6 +102,21 @@ class ExchangeCardDesk:
         if left:
             raise NotTakenError(left)
         return changed_count
+
+    async def unended(self, number: str) -> list[change_pb2.ReportSocialChangeRequest]:
+        """See `CardDesk`."""
+        sealer, issuer, machine = self._exchange.sealer, self._exchange.participant, change_pb2.CARD_MACHINE_SOCIAL
+
+        def read(connection: sqlite3.Connection, _: Tell) -> list[change_pb2.ReportSocialChangeRequest]:
+            cards = (
+                values_pb2.CardReference(issuer=issuer, number=number, sequence=sequence)
+                for sequence in range(1, CARD_SEQUENCE_MAX + 1)
+            )
+            last = (book.find_last(connection, sealer, book.book_key(sealer, card, machine)) for card in cards)
+            found = [change_pb2.ReportSocialChangeRequest.FromString(event) for event in last if event is not None]
+            return [event for event in found if event.state not in changes.ENDED]
+
+        return await self._exchange.write(read)
 
     async def verify(self, request: status_pb2.VerifyCardRequest) -> status_pb2.VerifyCardResponse:
         """See `CardDesk`."""

@@ -116,6 +116,9 @@ class CardDesk(Protocol):
         Raises NotTakenError, and what else the registry's answer raises.
         """
 
+    async def unended(self, number: str) -> Sequence[change_pb2.ReportSocialChangeRequest]:
+        """The participant's cards of a number that were told, or taken over, and have not ended, as they stood last."""
+
     async def verify(self, request: status_pb2.VerifyCardRequest) -> status_pb2.VerifyCardResponse:
         """Whether a card at a counter may be used. Raises OneCardError where the hub cannot be asked."""
 

@@ -121,7 +121,8 @@ class ServedColumns:
     async def notice(self, columns: Columns) -> dict[str, object]:
         """A card changed."""
         number = required(columns, "aaz500", "notice")
-        if not card_fields.is_card(required(columns, "aaz502", "notice"), self._tables, "notice.aaz502"):
+        is_card = card_fields.is_card(required(columns, "aaz502", "notice"), self._tables, "notice.aaz502")
+        if not is_card and not await self._views.is_standing(number):
             return {"ykz605": _YES}
         _, changed = await self._views.look_up(number)
         return {"ykz605": _NO if changed else _YES}

@@ -7,9 +7,10 @@ local status means which state stands in the profile's own tables.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -42,6 +43,14 @@ _CARD_NUMBER: Final = re.compile(r"[A-Z0-9]{6,20}")
 _SEQUENCE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _TIME: Final = re.compile(r"[0-9]{14}")
 _SPECIFICATION: Final = re.compile(r"([1-3])\.[0-9]{2}")
+
+
+class UnreadCard(OneCardError):
+    """Not all of a card can be read, but which it is and how it stands can."""
+
+    def __init__(self, error: OneCardError, card: LocalCard) -> None:
+        super().__init__(error.reason, error.detail)
+        self.card = card
 
 
 def _rule(local: str, national: str, codec: fields.Codec) -> Rule:
@@ -93,12 +102,19 @@ def load_tables(file: Path) -> CodeTables:
 def read_card(flat: Mapping[str, object], tables: CodeTables, issuer: str, at: str) -> LocalCard | None:
     """The card that a row shows; None while there is no card yet under this status.
 
-    Raises LOCAL_FORM_INVALID for what is missing or malformed, a masked number included, and UNMAPPED_CODE.
+    Raises LOCAL_FORM_INVALID for what is missing or malformed, a masked number included, and UNMAPPED_CODE; as
+    UnreadCard where it can be read how the card stands.
     """
-    status = required(flat, "aaz502", at)
-    national = tables[SOCIAL_STATE].to_national(status, f"{at}.aaz502").code
-    if national == NO_CARD:
+    card = read_state(flat, tables, issuer, at)
+    if card is None:
         return None
+    try:
+        return _with_data(card, flat, tables, issuer, at)
+    except OneCardError as error:
+        raise UnreadCard(error, card) from error
+
+
+def _with_data(card: LocalCard, flat: Mapping[str, object], tables: CodeTables, issuer: str, at: str) -> LocalCard:
     data, holder = values_pb2.CardData(), values_pb2.HolderDetails()
     CARD_DATA.read(flat, data, tables, at)
     HOLDER.read(flat, holder, tables, at)
@@ -109,19 +125,41 @@ def read_card(flat: Mapping[str, object], tables: CodeTables, issuer: str, at: s
     person = read_person(flat, tables, at)
     if not holder.social_security_number:
         holder.social_security_number = person.number
+    replaces = _reference(flat, issuer, "ykz510", "ykz511", at) if optional(flat, "ykz510", at) else None
+    return dataclasses.replace(card, person=person, data=data, holder=holder, replaces=replaces)
+
+
+def read_state(flat: Mapping[str, object], tables: CodeTables, issuer: str, at: str) -> LocalCard | None:
+    """As `read_card`, but only which card and how it stands: nothing of person, face and chip."""
+    status = required(flat, "aaz502", at)
+    national = tables[SOCIAL_STATE].to_national(status, f"{at}.aaz502").code
+    if national == NO_CARD:
+        return None
     return LocalCard(
-        person=person,
-        card=_reference(flat, issuer, "aaz500", "ykz509", at),
+        person=exchange_values_pb2.PersonIdentity(),
+        card=read_reference(flat, issuer, at),
         state=cast(values_pb2.SocialState, values_pb2.SocialState.Value(f"SOCIAL_STATE_{national}")),
         change=_change(status, tables),
         occurred_ms=time_ms(flat, "aae036", at),
         local_status=exchange_values_pb2.CodedValue(
             system=f"{issuer}.aaz502", version=tables[SOCIAL_STATE].version, code=status
         ),
-        data=data,
-        holder=holder,
-        replaces=_reference(flat, issuer, "ykz510", "ykz511", at) if optional(flat, "ykz510", at) else None,
+        data=values_pb2.CardData(),
+        holder=values_pb2.HolderDetails(),
     )
+
+
+def as_told_last(card: LocalCard, unended: Iterable[change_pb2.ReportSocialChangeRequest]) -> LocalCard | None:
+    """A card of which only `read_state` is known, with what was told of it last, where that stops it.
+
+    None where it was not told, has ended, or stands as made or in use: what is in doubt may stop a card, but put none
+    in use.
+    """
+    last = next((one for one in unended if one.card == card.card), None)
+    if last is None or card.state in {values_pb2.SOCIAL_STATE_PRODUCED, values_pb2.SOCIAL_STATE_ACTIVE}:
+        return None
+    replaces = last.replaces if last.HasField("replaces") else None
+    return dataclasses.replace(card, person=last.person, data=last.data, holder=last.holder, replaces=replaces)
 
 
 def is_card(status: str, tables: CodeTables, path: str) -> bool:
@@ -202,6 +240,11 @@ def read_sequence(flat: Mapping[str, object], name: str, at: str) -> int:
     if _SEQUENCE.fullmatch(sequence) is None:
         raise invalid(f"{at}.{name}", "not a whole number from 1")
     return int(sequence)
+
+
+def read_reference(flat: Mapping[str, object], issuer: str, at: str) -> values_pb2.CardReference:
+    """Which card a row is about."""
+    return _reference(flat, issuer, "aaz500", "ykz509", at)
 
 
 def _reference(

@@ -13,6 +13,7 @@ from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, CardOffice, Change, LocalAccount, LocalCard
 from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest, LocalHttpClient, LocalHttpServers
+from onecard_adapters.dialects.card_fields import UnreadCard, as_told_last
 from onecard_adapters.dialects.infno.locks import KeyedLocks
 from onecard_adapters.dialects.infno.settings import ListenSettings
 from onecard_protocol.errors import OneCardError
@@ -32,12 +33,29 @@ class LookedUp:
     async def look_up(self, number: str) -> tuple[Local | None, bool]:
         """The card or account as it stands now, which the desk has taken, and whether it had changed.
 
-        Raises OneCardError where the local system or the desk cannot be asked: whoever gave the notice gives it again.
+        Raises OneCardError where the local system or the desk cannot be asked, and LOCAL_FORM_INVALID where the local
+        system has no such card, but one was told that has not ended: whoever gave the notice gives it again. Of a card
+        that cannot be read whole it is told before that what stops it, with what was told of it last.
         """
         async with self._locks.hold(number):
-            local = await self._pull(number)
+            try:
+                local = await self._pull(number)
+            except UnreadCard as unread:
+                stopped = as_told_last(unread.card, await self._desk.unended(number))
+                if stopped is not None:
+                    await self._desk.observe([stopped])
+                raise
+            if local is None and await self.is_standing(number):
+                raise OneCardError(
+                    errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID,
+                    "card: the local system says that there is none, but one was told, which has not ended",
+                )
             changed = 0 if local is None else await self._desk.observe([local])
             return local, bool(changed)
+
+    async def is_standing(self, number: str) -> bool:
+        """Whether a card of the number was told that has not ended."""
+        return bool(await self._desk.unended(number))
 
 
 class ServedOffice:

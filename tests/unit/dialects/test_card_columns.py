@@ -1,5 +1,6 @@
 """Cards in columns, in the infno envelope and in both operations of the cross-region one: notices, counters, steps."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,46 @@ async def test_a_card_that_was_handed_out_is_told_as_issued_before_it_is_enabled
     statuses = [event.local_status for event in world.told()]  # type: ignore[attr-defined]
     assert {status.system for status in statuses} == {f"{ISSUERS[place]}.aaz502"}
     assert tuple(status.code for status in statuses) == FIRST_STATUSES[place]
+
+
+async def test_a_loss_of_a_card_that_cannot_be_read_whole_is_told_with_what_was_told_last(
+    place: str, tmp_path: Path
+) -> None:
+    async with (
+        desk_world(tmp_path / "desk.sqlite", participant=ISSUERS[place]) as world,
+        columns_office(place, world.desk, tmp_path) as (cards, _, _),
+    ):
+        card = next(iter(cards.cards.values()))
+        await cards.set_status({"card_number": card.number, "status": FIRST_STATUSES[place][0]})
+        await eventually(lambda: len(world.told()) == 1)
+        card.certificate_kind = "ZZ"
+        await cards.set_status({"card_number": card.number, "status": "1"})
+        await cards.report_lost({"card_number": card.number, "is_formal": True})
+        await eventually(lambda: len(world.told()) == 2)
+        before, lost = world.told()
+        assert world.social()[1][2:] == ("LOST", "LOST")
+        assert (lost.person, lost.data, lost.holder) == (before.person, before.data, before.holder)  # type: ignore[attr-defined]
+        await eventually(lambda: len(cards.notices) == 2)
+
+
+async def test_a_card_that_was_told_does_not_vanish_with_its_status(
+    place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    if place != "guangdong":
+        pytest.skip("this core has no status under which there is no card")
+    async with (
+        desk_world(tmp_path / "desk.sqlite", participant=ISSUERS[place]) as world,
+        columns_office(place, world.desk, tmp_path) as (cards, _, _),
+    ):
+        card = next(iter(cards.cards.values()))
+        for status in ("0", "1"):
+            await cards.set_status({"card_number": card.number, "status": status})
+            await eventually(lambda: not cards.notices)
+        assert not caplog.records
+        await cards.set_status({"card_number": card.number, "status": "0"})
+        await eventually(lambda: "one was told, which has not ended" in caplog.text)
+        assert (len(world.told()), len(cards.notices)) == (1, 1)
 
 
 async def test_a_foreigners_card_is_told_under_the_certificate_with_all_that_the_chip_holds(

@@ -92,7 +92,8 @@ class ServedStrings:
     async def _notice(self, request: Request) -> Answer:
         at = str(Verb.NOTICE)
         string = bars.read(request.values[STRING_TAG])
-        if not card_fields.is_card(request.values["AAZ502"], self._tables, f"{at}.AAZ502"):
+        is_card = card_fields.is_card(request.values["AAZ502"], self._tables, f"{at}.AAZ502")
+        if not is_card and not await self._views.is_standing(string.card_number):
             return Answer(err=wire.ALREADY)
         _, changed = await self._views.look_up(string.card_number)
         return Answer(err=wire.DONE if changed else wire.ALREADY)

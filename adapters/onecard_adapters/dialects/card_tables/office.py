@@ -14,7 +14,7 @@ from onecard_adapters.cards.port import CardDesk, Change, LocalCard, NotTakenErr
 from onecard_adapters.connectors.database import Database
 from onecard_adapters.connectors.table_reader import Pace, Row, TableReader
 from onecard_adapters.dialects.card_tables import tables
-from onecard_adapters.dialects.card_tables.rows import RowMapping
+from onecard_adapters.dialects.card_tables.rows import RowMapping, read_row
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
 from onecard_adapters.dialects.card_tables.steps import Steps
 from onecard_adapters.runtime.context import Refused
@@ -153,13 +153,11 @@ class CardTablesOffice:
         refused: dict[int, OneCardError] = {}
         cards: list[tuple[int, LocalCard]] = []
         for key, row in page:
-            try:
-                card = self._mapping.card(key, row)
-            except OneCardError as error:
+            card, error = await read_row(self._mapping, self._desk, key, row)
+            if error is not None:
                 refused[key] = error
-            else:
-                if card is not None:
-                    cards.append((key, card))
+            if card is not None:
+                cards.append((key, card))
         try:
             await self._desk.observe([card for _, card in cards])
         except NotTakenError as error:
