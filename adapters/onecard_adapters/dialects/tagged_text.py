@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
+from onecard_adapters.dialects.local_text import masked
 from onecard_protocol.errors import OneCardError
 
 CHARACTERS_MAX: Final = 4 * 1024 * 1024
@@ -84,6 +85,19 @@ class TaggedText:
         if len(found) > 1:
             raise _invalid(f"tag {_shown(path)} stands {len(found)} times")
         return found[0].text.strip() if found else None
+
+    def values(self) -> dict[str, str]:
+        """The texts of the outermost tags by normal name, without surrounding blanks.
+
+        Raises LOCAL_FORM_INVALID if a tag stands more than once.
+        """
+        found: dict[str, str] = {}
+        for node in self.nodes:
+            name = normal_name(node.name)
+            if name in found:
+                raise _invalid(f"tag {_shown(name)} stands more than once")
+            found[name] = node.text.strip()
+        return found
 
 
 def parse(text: str) -> TaggedText:
@@ -206,7 +220,8 @@ def _table_text(table: Table) -> str:
 
 
 def _shown(name: str) -> str:
-    return repr(name[:_SHOWN_CHARACTERS_MAX])
+    # A tag that lacks its end takes what follows for its name.
+    return repr(masked(name)[:_SHOWN_CHARACTERS_MAX])
 
 
 def _invalid(problem: str) -> OneCardError:

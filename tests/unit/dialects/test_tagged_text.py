@@ -1,11 +1,14 @@
 """The tolerant reader on every message of the card offices, and on what it must refuse."""
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 
 from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard_adapters.dialects import tagged_text
+from onecard_adapters.dialects.card_strings import wire
+from onecard_adapters.dialects.card_strings.verbs import read_request
 from onecard_adapters.dialects.tagged_text import Table, TaggedNode, TaggedText
 from onecard_protocol.errors import OneCardError
 from tests.support.samples import sample
@@ -112,6 +115,39 @@ def test_a_tag_that_stands_twice_is_not_guessed() -> None:
     with pytest.raises(OneCardError) as caught:
         message.value("指纹")
     assert "stands 2 times" in caught.value.detail
+    with pytest.raises(OneCardError, match="'指纹' stands more than once"):
+        message.values()
+
+
+@pytest.mark.parametrize("read", [wire.read_answer, lambda body: read_request(wire.decode(body))])
+def test_all_tags_are_read_in_one_pass(read: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    count, normal_name = 0, tagged_text.normal_name
+
+    def counted(name: str) -> str:
+        nonlocal count
+        count += 1
+        return normal_name(name)
+
+    monkeypatch.setattr(tagged_text, "normal_name", counted)
+    tags = {"ERR": "OK", "操作": "getCard", "社会保障卡卡号": "A99000080", **{f"扩展{i}": "x" for i in range(1_000)}}
+    read("".join(f"<{name}*>{text}</{name}*>" for name, text in tags.items()).encode("gbk"))
+    assert count < 10 * len(tags)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<AAC002 11010519491231002X></AAC002>",
+        "<AAC002>1</AAC002 110105194912310023>",
+        "<AAC002 １１０１０５１９４９１２３１００２３></AAC002>",
+        "<AAZ500 A99000080></AAZ500>",
+    ],
+)
+def test_a_number_inside_a_broken_tags_name_is_not_told(text: str) -> None:
+    with pytest.raises(OneCardError, match=r"\*\*\*") as caught:
+        tagged_text.parse(text)
+    assert not any(number in caught.value.detail for number in ("19491231", "１９４９", "99000080"))
+    assert text[1:7] in caught.value.detail
 
 
 @pytest.mark.parametrize(

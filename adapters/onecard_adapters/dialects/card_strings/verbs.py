@@ -11,7 +11,7 @@ import enum
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.dialects.tagged_text import Table, TaggedNode, TaggedText, normal_name
+from onecard_adapters.dialects.tagged_text import Table, TaggedNode, TaggedText
 from onecard_protocol.errors import OneCardError
 
 VERB_TAG: Final = "操作"
@@ -198,7 +198,7 @@ def read_request(message: TaggedText) -> Request:
     form = _BY_NAME.get(message.value(VERB_TAG) or "")
     if form is None:
         raise OneCardError(errors_pb2.ERROR_REASON_UNSUPPORTED_TRADE, "操作 names no verb of this dialect")
-    values = {normal_name(node.name): message.value(node.name) or "" for node in message.nodes}
+    values = message.values()
     check(form, values, message.table)
     return Request(form=form, values=values, table=message.table)
 

@@ -77,7 +77,7 @@ def read_answer(body: bytes) -> Answer:
     err = message.value(ERR_TAG)
     if not err:
         raise OneCardError(errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, f"{ERR_TAG}: missing")
-    values = {normal_name(node.name): message.value(node.name) or "" for node in message.nodes}
+    values = message.values()
     values.pop(ERR_TAG)
     return Answer(err=err, values=values, table=message.table)
 
