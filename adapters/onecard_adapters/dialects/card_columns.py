@@ -53,7 +53,17 @@ Ask = Callable[[CardTrade, Columns], Awaitable[Columns]]
 class ColumnsOffice:
     """Is a CardOffice."""
 
-    def __init__(self, area: str, tables: CodeTables, *, keeps_copies: bool, ask: Ask) -> None:
+    def __init__(
+        self,
+        area: str,
+        tables: CodeTables,
+        *,
+        keeps_copies: bool,
+        ask: Ask,
+        can_carry: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """`can_carry` says of a text whether the envelope can."""
+        self._can_carry = can_carry
         self._tables = tables
         self._keeps_copies = keeps_copies
         self._ask = ask
@@ -87,7 +97,7 @@ class ColumnsOffice:
         if not self._keeps_copies or not isinstance(change, change_pb2.ReportSocialChangeRequest):
             return
         if change.card.issuer != self._own:
-            await self._ask(CardTrade.COPY, card_fields.write_social_change(change, self._tables))
+            await self._ask(CardTrade.COPY, card_fields.write_social_change(change, self._tables, self._can_carry))
 
     async def find(self, card: values_pb2.CardReference) -> LocalCard | None:
         """One of the office's own cards as it stands now."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -21,7 +23,7 @@ from onecard_adapters.cards.port import LocalCard
 from onecard_adapters.mapping import fields
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import FieldMap, Rule, is_absent, text_from
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identity import CITIZEN_KINDS, to_18_digits
 
 SHARED_TABLES: Final = Path(__file__).parent.parent / "profiles" / "codes" / "card-elements.yaml"
@@ -89,6 +91,11 @@ HOLDER: Final = FieldMap(
         _rule("aac161", "nationality", fields.code("aac161")),
     ],
 )
+
+_HOLDER_COLUMNS: Final = [FieldMap(HOLDER.message_class, [rule]) for rule in HOLDER.rules]
+_DATA_COLUMNS: Final = [FieldMap(CARD_DATA.message_class, [rule]) for rule in CARD_DATA.rules]
+
+_log = logging.getLogger(__name__)
 
 
 def load_tables(file: Path) -> CodeTables:
@@ -191,16 +198,33 @@ def write_reference(card: values_pb2.CardReference) -> dict[str, str]:
     return {"aaz500": card.number, "ykz509": str(card.sequence)}
 
 
-def write_social_change(change: change_pb2.ReportSocialChangeRequest, tables: CodeTables) -> dict[str, object]:
-    """A card of another province, as a copy is told. Raises UNMAPPED_CODE for what the local tables cannot say."""
+def write_social_change(
+    change: change_pb2.ReportSocialChangeRequest, tables: CodeTables, can_carry: Callable[[str], bool] = lambda _: True
+) -> dict[str, object]:
+    """A card of another province, as a copy is told. Raises UNMAPPED_CODE for a person or state in no local table.
+
+    What else the tables cannot say, or the form cannot carry, is left out: a loss is no less one for a rare name.
+    """
     at = "copy"
     bank = change.data.bank
+    described: dict[str, object] = {}
+    parts: list[Callable[[], Mapping[str, object]]] = [
+        *(functools.partial(part.write, change.holder, tables, at) for part in _HOLDER_COLUMNS),
+        *(functools.partial(part.write, change.data, tables, at) for part in _DATA_COLUMNS),
+        lambda: {"aae008": _local(tables, "bank", bank, f"{at}.aae008") if bank else ""},
+    ]
+    for part in parts:
+        try:
+            described |= part()
+        except OneCardError as error:
+            _log.warning("a card is copied without a column: %s %s", reason_name(error.reason), error.detail)
+    for name in [name for name, value in described.items() if not can_carry(str(value))]:
+        del described[name]
+        _log.warning("a card is copied without %s, which the local form cannot carry", name)
     return {
         **write_person(change.person, tables, at),
-        **HOLDER.write(change.holder, tables, at),
+        **described,
         **write_reference(change.card),
-        **CARD_DATA.write(change.data, tables, at),
-        "aae008": _local(tables, "bank", bank, f"{at}.aae008") if bank else "",
         "aaz502": state_code(change.state, tables, f"{at}.aaz502"),
         "aae036": time_text(change.occurred_time.ToMilliseconds()),
         "ykz513": change.card.issuer,

@@ -267,7 +267,14 @@ async def test_a_copy_of_anothers_card_is_kept_by_its_newest_version(place: str,
         await office.tell(change)
         (copy,) = cards.copies.values()
         assert (copy["aaz502"], copy["ykz514"], copy["aac003"]) == ("2", "3", "周小测")
-        change.data.bank = "bank-999"
+        # What the core cannot hold is left out, and the loss is told.
+        change.data.bank, change.holder.name = "bank-999", "刘𬱖"
+        change.version, change.state = 4, values_pb2.SOCIAL_STATE_LOST
+        await office.tell(change)
+        (copy,) = cards.copies.values()
+        assert (copy["aaz502"], copy["ykz514"], "aae008" in copy) == ("2", "4", False)
+        assert copy.get("aac003") == ("刘𬱖" if place == "guangdong" else None)
+        change.state = values_pb2.SOCIAL_STATE_UNSPECIFIED
         with pytest.raises(OneCardError) as refused:
             await office.tell(change)
         assert refused.value.reason == errors_pb2.ERROR_REASON_UNMAPPED_CODE

@@ -7,6 +7,7 @@ from typing import Final
 from onecard.card.v1 import change_pb2, replacement_pb2, values_pb2
 from onecard_adapters.cards.port import Change, LocalCard
 from onecard_adapters.dialects import card_fields
+from onecard_adapters.dialects.card_strings import wire
 from onecard_adapters.dialects.card_strings.client import CardOfficeClient
 from onecard_adapters.dialects.card_strings.records import read_record
 from onecard_adapters.dialects.card_strings.settings import CardStringsSettings
@@ -53,7 +54,7 @@ class StringsCardOffice:
             return
         if change.card.issuer == self._own:
             return
-        columns = card_fields.write_social_change(change, self._tables)
+        columns = card_fields.write_social_change(change, self._tables, wire.can_carry)
         await self._client.ask(Verb.COPY, {name.upper(): str(text) for name, text in columns.items()})
 
     async def find(self, card: values_pb2.CardReference) -> LocalCard | None:

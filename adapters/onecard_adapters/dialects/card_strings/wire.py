@@ -11,7 +11,7 @@ from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects import tagged_text
-from onecard_adapters.dialects.cross_region_xml.gbk import require_encodable
+from onecard_adapters.dialects.cross_region_xml.gbk import is_encodable, require_encodable
 from onecard_adapters.dialects.tagged_text import Table, TaggedNode, TaggedText, normal_name
 from onecard_protocol.errors import OneCardError
 
@@ -67,6 +67,11 @@ def encode(message: TaggedText) -> bytes:
             for column, cell in zip(message.table.columns, row, strict=True):
                 require_encodable(cell, normal_name(column))
     return tagged_text.write(message).encode("gbk")
+
+
+def can_carry(text: str) -> bool:
+    """Whether a tag's text can be written: nothing escapes an angle bracket in this form."""
+    return is_encodable(text) and "<" not in text
 
 
 def read_answer(body: bytes) -> Answer:

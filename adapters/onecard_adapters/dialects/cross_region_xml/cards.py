@@ -12,7 +12,7 @@ from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpC
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_columns import CardTrade, Columns, ColumnsOffice, ServedColumns
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
-from onecard_adapters.dialects.cross_region_xml import envelope, forms
+from onecard_adapters.dialects.cross_region_xml import envelope, forms, gbk
 from onecard_adapters.dialects.cross_region_xml.care import REFUSED, SUCCESS
 from onecard_adapters.dialects.cross_region_xml.care_desk import CoreRefused
 from onecard_adapters.dialects.cross_region_xml.core import CoreRefusal, ProvincialCore
@@ -65,7 +65,9 @@ def build_card_office(settings: CrossRegionXmlCardSettings, desk: CardDesk, serv
                 raise CoreRefused(settings.core.reason_of(refusal.error_code), refusal) from refusal
             return {child.name: child.text.strip() for child in result.output.children}
 
-        office = ColumnsOffice(settings.area, tables, keeps_copies=settings.keeps_copies, ask=ask)
+        office = ColumnsOffice(
+            settings.area, tables, keeps_copies=settings.keeps_copies, ask=ask, can_carry=gbk.is_encodable
+        )
         return office, _Served(ServedColumns(desk, tables, office))
 
     return ServedOffice(servers, listen=settings.listen, url=str(settings.core.url), build=build)

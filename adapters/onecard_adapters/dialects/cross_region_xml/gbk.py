@@ -18,6 +18,15 @@ _UTF8_BOM: Final = b"\xef\xbb\xbf"
 _SUBSTITUTES: Final = frozenset("?？�")
 
 
+def is_encodable(text: str) -> bool:
+    """Whether GBK can carry the text."""
+    try:
+        text.encode("gbk")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def require_encodable(text: str, path: str) -> None:
     """Raise UNENCODABLE_CHARACTER, naming `path` and the code point, if GBK cannot carry the text."""
     try:

@@ -171,10 +171,31 @@ async def test_a_card_of_another_province_is_kept_as_a_copy_in_the_offices_own_c
         await office.tell(older)
         (copy,) = stub.office.books.copies.values()
         assert (copy["AAZ502"], copy["YKZ514"], copy["AAE008"], copy["AAC003"]) == ("05", "3", "95588", "周小测")
-        change.holder.name, change.version = "刘𬱖", 4
+
+
+@pytest.mark.parametrize("name", ["刘𬱖", "周<小测"])
+async def test_a_copy_goes_without_what_the_office_cannot_hold_but_never_without_its_state(name: str) -> None:
+    kind = exchange_values_pb2.CodedValue(system="mohrss.aca017", version="1", code="77")
+    async with guangxi(KeepingDesk()) as (stub, office):
+        change = change_pb2.ReportSocialChangeRequest(
+            person=exchange_values_pb2.PersonIdentity(number="110000196201019924"),
+            card=values_pb2.CardReference(issuer="cn-11", number="A99000080", sequence=1),
+            version=4,
+            state=values_pb2.SOCIAL_STATE_LOST,
+            data=values_pb2.CardData(bank="bank-999", production_kind=kind, residence_area="450100"),
+            holder=values_pb2.HolderDetails(name=name),
+        )
+        await office.tell(change)
+        (copy,) = stub.office.books.copies.values()
+        assert (copy["AAZ502"], copy["YKZ514"], copy["AAC002"], copy["AAB301"]) == (
+            *("05", "4"),
+            *("110000196201019924", "450100"),
+        )
+        assert not {"AAC003", "AAE008", "ACA017"} & copy.keys()
+        change.state = values_pb2.SOCIAL_STATE_UNSPECIFIED
         with pytest.raises(OneCardError) as refused:
             await office.tell(change)
-        assert refused.value.reason == errors_pb2.ERROR_REASON_UNENCODABLE_CHARACTER
+        assert refused.value.reason == errors_pb2.ERROR_REASON_UNMAPPED_CODE
 
 
 async def test_own_cards_and_accounts_are_no_copies() -> None:
