@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from onecard.card.v1 import values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.desk import ExchangeCardDesk
 from onecard_adapters.runtime import outbox
@@ -16,18 +19,20 @@ from tests.support.card_adapters import (
     BANK,
     ISSUER,
     Authority,
+    CardAdapter,
     card_adapter,
     card_hub,
     journaled,
     know_the_card,
     machine_at,
     refusals,
+    registered,
     tell,
     told_version,
 )
 from tests.support.card_copies import NotingOffice
 from tests.support.exchange import assert_nothing_is_lost_or_doubled
-from tests.support.gateway import Hub, eventually
+from tests.support.gateway import Hub, eventually, eventually_async
 
 pytest_plugins = ("tests.support.engines",)
 
@@ -53,6 +58,24 @@ def lose(directory: Path, authority: Authority) -> None:
     assert directory / f"{authority.participant}.sqlite" in files
     for file in files:
         file.unlink()
+
+
+def keep(directory: Path, elsewhere: Path) -> None:
+    """Copy the issuer's store with its key."""
+    elsewhere.mkdir(exist_ok=True)
+    for file in elsewhere.glob(f"{ISSUER.participant}.*"):
+        file.unlink()
+    for file in directory.glob(f"{ISSUER.participant}.*"):
+        shutil.copy(file, elsewhere)
+
+
+async def is_refused(adapter: CardAdapter) -> bool:
+    """Whether a report waits for a person."""
+    return bool(await adapter.exchange.store.run(outbox.refused_events))
+
+
+async def never(*_: object, **__: object) -> bool:
+    return False
 
 
 @each_authority
@@ -83,6 +106,44 @@ async def test_the_next_change_after_the_loss_has_the_version_after_the_registry
     assert sorted(await journaled(hub, authority)) == [1, 1, 2, 2, 3, 3, 4, 4]
     assert (await refusals(hub, authority), refused) == ([], {})
     await assert_nothing_is_lost_or_doubled(hub.log, hub.dsn)
+
+
+@pytest.mark.parametrize("version_count", [4, 5])
+@pytest.mark.parametrize("is_down", [False, True], ids=["at once", "after a start"])
+async def test_a_loss_that_is_refused_after_a_backup_was_restored_is_told_with_the_registrys_next_version(
+    hub: Hub, tmp_path: Path, version_count: int, is_down: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backup has version 3, and tells the loss as the fourth: the registry has that one, or a newer one."""
+    states = ("PRODUCED", "ACTIVE", "TEMPORARILY_LOST", "ACTIVE", "TEMPORARILY_LOST")
+    backup = tmp_path / "backup"
+    for version, state in enumerate(states[:version_count], start=1):
+        if version == 4:
+            keep(tmp_path, backup)
+        async with card_adapter(hub, tmp_path, ISSUER) as adapter:
+            await adapter.show(ISSUER.report(state))
+            await told_version(adapter, ISSUER, version)
+    keep(backup, tmp_path)
+    lost = ISSUER.report("LOST")
+    if is_down:
+        with monkeypatch.context() as patched:
+            patched.setattr(ExchangeCardDesk, "make_good", never)
+            async with card_adapter(hub, tmp_path, ISSUER) as adapter:
+                await adapter.show(lost)
+                await eventually_async(functools.partial(is_refused, adapter))
+    async with card_adapter(hub, tmp_path, ISSUER, lost) as adapter:
+        await adapter.show(lost)
+        await told_version(adapter, ISSUER, version_count + 1)
+        known = await registered(hub)
+        assert known is not None
+        assert known.social.state == values_pb2.SOCIAL_STATE_LOST
+        assert await refusals(hub, ISSUER) == [
+            "CARD_VERSION_CONFLICT" if version_count == 4 else "CARD_VERSION_BACKWARDS"
+        ]
+
+        async def is_made_good() -> bool:
+            return not await is_refused(adapter)
+
+        await eventually_async(is_made_good)
 
 
 async def test_a_bank_that_lost_its_store_tells_no_account_again_that_the_registry_has(

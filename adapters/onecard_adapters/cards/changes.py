@@ -144,7 +144,7 @@ def locked_for_former(
     """
     if not isinstance(before, change_pb2.ReportSocialChangeRequest) or before.state != values_pb2.SOCIAL_STATE_ACTIVE:
         return None
-    if _known_as(before.person) == _known_as(local.person):
+    if is_of(before, local):
         return None
     locked = change_pb2.ReportSocialChangeRequest()
     locked.CopyFrom(before)
@@ -154,6 +154,11 @@ def locked_for_former(
     locked.state = values_pb2.SOCIAL_STATE_LOCKED
     locked.occurred_time.FromMilliseconds(local.occurred_ms)
     return locked
+
+
+def is_of(report: Change, local: LocalCard | LocalAccount) -> bool:
+    """Whether a report is of the person whose card a local system shows."""
+    return _known_as(report.person) == _known_as(local.person)
 
 
 def _known_as(person: exchange_values_pb2.PersonIdentity) -> tuple[str, str]:

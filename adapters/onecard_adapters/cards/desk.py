@@ -24,6 +24,7 @@ from onecard_adapters.cards.book import BookEntry
 from onecard_adapters.cards.copies import CardCopies
 from onecard_adapters.cards.port import CardOffice, Change, LocalAccount, LocalCard, NotTakenError
 from onecard_adapters.cards.registered import Registered, registered
+from onecard_adapters.runtime.outbox import StoredOutgoing
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.sdk.sending import Tell, Telling
 from onecard_protocol.errors import OneCardError
@@ -32,6 +33,10 @@ from onecard_protocol.limits import CARD_SEQUENCE_MAX
 
 BATCH_COUNT_MAX: Final = 500
 """Cards of one transaction, and of one question to the registry."""
+_BEHIND: Final = frozenset(
+    {errors_pb2.ERROR_REASON_CARD_VERSION_BACKWARDS, errors_pb2.ERROR_REASON_CARD_VERSION_CONFLICT}
+)
+"""Reasons by which the registry says that it knows that version, or a newer one."""
 _RECOVERY: Final = "version-recovery"
 _READ_TIMEOUT_S: Final = 10.0
 
@@ -195,6 +200,18 @@ class ExchangeCardDesk:
                 return book.find(connection, seen.key) is not None
 
             return await self._exchange.write(write)
+
+    async def make_good(self, refused: StoredOutgoing, office: CardOffice) -> bool:
+        """Go on from the registry's version where it refused a report because the book is behind, as after a backup.
+
+        False also for a report under a former number of the holder: the registry's version under the new one says
+        nothing of it.
+        """
+        if refused.outgoing.method != changes.REPORT_SOCIAL or refused.reason not in _BEHIND:
+            return False
+        report = change_pb2.ReportSocialChangeRequest.FromString(refused.outgoing.payload)
+        local = await office.find(report.card)
+        return local is not None and changes.is_of(report, local) and await self.start_over(report.card, office)
 
     async def _observe(self, batch: Sequence[_Seen]) -> _Taken:
         taken = await self._exchange.write(lambda connection, tell: self._take(connection, tell, batch, {}))

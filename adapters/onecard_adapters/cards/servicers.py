@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 from onecard.card.v1 import change_pb2, change_pb2_grpc, comparison_pb2_grpc, replacement_pb2, replacement_pb2_grpc
@@ -96,6 +97,7 @@ def register_cards(exchange: Exchange, desk: ExchangeCardDesk, office: CardOffic
     store = None if is_bank else exchange.store
     change_pb2_grpc.add_CardChangeServiceServicer_to_server(CardChangeServicer(desk, office, store), exchange)
     if store is not None:
+        exchange.refusals.make_good = functools.partial(desk.make_good, office=office)
         comparison_pb2_grpc.add_CardComparisonServiceServicer_to_server(
             CardComparisonServicer(
                 store=store, copies=desk.copies, trees=CopyTrees(store, desk.copies), desk=desk, office=office

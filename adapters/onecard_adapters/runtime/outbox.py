@@ -249,6 +249,11 @@ def refuse_event(connection: sqlite3.Connection, message_id: bytes, error: OneCa
     )
 
 
+def forgive_event(connection: sqlite3.Connection, message_id: bytes) -> None:
+    """What a refused event of ours was to tell was told otherwise: no person must see to it."""
+    connection.execute("UPDATE outbox SET reason = 0, detail = '' WHERE id = ?", (message_id,))
+
+
 def refused_events(connection: sqlite3.Connection) -> dict[tuple[str, int], int]:
     """How many events of ours were refused, before they were journaled or after, by (method, ErrorReason)."""
     rows = connection.execute(

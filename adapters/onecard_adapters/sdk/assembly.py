@@ -98,6 +98,7 @@ def assemble(
     methods: Mapping[str, Method],
     handlers: Mapping[str, Handler],
     place: Place,
+    refused: Callable[[bytes], None],
 ) -> Parts:
     """Make the parts; the store is open, nothing runs yet. Needs a running event loop."""
     # Provinces begin at different gateways, so that each gateway gets its share.
@@ -165,6 +166,7 @@ def assemble(
         methods=methods,
         process=processing.add,
         submit=submission.put,
+        refused=refused,
     )
     delivery = _delivery(connection.participant, gateways, clock, reception, place, processing, timing)
     return Parts(

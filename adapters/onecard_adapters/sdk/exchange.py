@@ -29,6 +29,7 @@ from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.delivery import DeliveryStream
 from onecard_adapters.sdk.following import follow_directory
 from onecard_adapters.sdk.opening import connection_of, signatures_of
+from onecard_adapters.sdk.refusals import Refusals
 from onecard_adapters.sdk.registration import Servicers
 from onecard_adapters.sdk.sending import Telling
 from onecard_adapters.settings import AdapterSettings
@@ -68,6 +69,7 @@ class Exchange:
         self._connection = connection
         self._signatures = signatures
         self._timing = timing or Timing()
+        self.refusals = Refusals(self.store, sealer)
         self._clock = HubClock()
         self._servicers = Servicers(self.methods)
         self._receiving: list[asyncio.Task[None]] = []
@@ -181,6 +183,7 @@ class Exchange:
             methods=self.methods,
             handlers=self._servicers.handlers,
             place=place,
+            refused=self.refusals.add,
         )
         self._receiving = [self._run("delivery", self._receive(parts.delivery))]
         self._working = [
@@ -189,6 +192,8 @@ class Exchange:
             self._run("submission", parts.submission.run()),
             self._run("resolution", parts.resolution.run()),
         ]
+        if self.refusals.make_good is not None:
+            self._working.append(self._run("refusals", self.refusals.run(self.refusals.make_good)))
 
     def _run(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)

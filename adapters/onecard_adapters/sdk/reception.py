@@ -55,6 +55,8 @@ class _Written:
     to_process: list[Received] = dataclasses.field(default_factory=list)
     to_send: list[Outgoing] = dataclasses.field(default_factory=list)
     answers: list[Message] = dataclasses.field(default_factory=list)
+    refused: list[bytes] = dataclasses.field(default_factory=list)
+    """Ids of events."""
 
 
 class Reception:
@@ -72,7 +74,9 @@ class Reception:
         methods: Mapping[str, Method],
         process: Callable[[Received], None],
         submit: Callable[[Outgoing], None],
+        refused: Callable[[bytes], None],
     ) -> None:
+        """`refused` is told the id of each event of ours that the hub refused."""
         self._store = store
         self._sealer = sealer
         self._verification = verification
@@ -82,6 +86,7 @@ class Reception:
         self._methods = methods
         self._process = process
         self._submit = submit
+        self._refused = refused
 
     async def receive(
         self, log_epoch: str, deliveries: Sequence[service_pb2.Delivery], cursor: bytes | None, numbers: dict[int, int]
@@ -110,6 +115,8 @@ class Reception:
             self._submit(outgoing)
         for received in written.to_process:
             self._process(received)
+        for message_id in written.refused:
+            self._refused(message_id)
 
     def _write(
         self, connection: sqlite3.Connection, item: _Item, log_epoch: str, now_ms: int, written: _Written
@@ -184,7 +191,7 @@ class Reception:
         """The hub refused an event of ours, or an answer: say so, and undo a success that came too late (rule 12)."""
         rejection, answer = received.message, message_pb2.MessageHeader.FromString(refused)
         if answer.kind == message_pb2.MESSAGE_KIND_EVENT:
-            self._take_event_refusal(connection, rejection, answer)
+            self._take_event_refusal(connection, rejection, answer, written)
             return
         if answer.kind != message_pb2.MESSAGE_KIND_REPLY or rejection.header.sender != HUB:
             return
@@ -208,12 +215,13 @@ class Reception:
             written.to_process.append(owed)
 
     def _take_event_refusal(
-        self, connection: sqlite3.Connection, rejection: Message, event: message_pb2.MessageHeader
+        self, connection: sqlite3.Connection, rejection: Message, event: message_pb2.MessageHeader, written: _Written
     ) -> None:
         error = from_rejection(message_pb2.Rejection.FromString(rejection.payload))
         if error.reason not in _STANDS_ALREADY:
             _log.error("our event %s, %s, was refused: %s", id_text(event.id), event.method, error)
             outbox.refuse_event(connection, event.id, error)
+            written.refused.append(event.id)
 
     def _report(self, connection: sqlite3.Connection, received: Received, error: OneCardError) -> Outgoing:
         message = received.message

@@ -17,6 +17,7 @@ from onecard_adapters.cards import book
 from onecard_adapters.cards.port import LocalCard, NotTakenError
 from onecard_adapters.runtime import outbox
 from onecard_protocol.errors import OneCardError
+from tests.support.card_copies import NotingOffice
 from tests.support.card_desk import (
     SEALER,
     DeskWorld,
@@ -213,6 +214,20 @@ class TestACorrectedNumber:
     async def test_the_local_systems_own_version_is_not_taken_by_the_lock(self, world: DeskWorld) -> None:
         await world.desk.observe([make_card(version=1), make_card(version=2, person=CORRECTED)])
         assert [step[:3] for step in self.told(world)[1:]] == [("former", 2, "LOCKED"), ("corrected", 2, "UNLOCKED")]
+
+    @pytest.mark.parametrize(("shown", "is_good"), [(CORRECTED, False), (make_card().person, True)])
+    async def test_a_refused_lock_under_the_former_number_waits_for_a_person(
+        self, world: DeskWorld, shown: exchange_values_pb2.PersonIdentity, is_good: bool
+    ) -> None:
+        await world.desk.observe([make_card(), make_card(person=CORRECTED)])
+        world.registry.standings["A99000080"] = standing(make_card(), version=7)
+        refused = OneCardError(errors_pb2.ERROR_REASON_CARD_VERSION_BACKWARDS)
+        lock = world.submitted[1].id
+        await world.store.run(lambda connection: outbox.refuse_event(connection, lock, refused))
+        (stored,) = await world.store.run(lambda connection: outbox.list_refused_events(connection, SEALER))
+        office = NotingOffice()
+        office.cards["A99000080"] = make_card(person=shown)
+        assert await world.desk.make_good(stored, office) is is_good
 
     async def test_another_kind_of_a_citizens_certificate_is_no_other_person(self, world: DeskWorld) -> None:
         kind = exchange_values_pb2.CodedValue(system="nhsa.psn_cert_type", version="1", code="01")
