@@ -135,7 +135,7 @@ def leads_to(
     return any(table.get((source, change)) == target for source in before)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=128)  # Of what a participant makes up, no more.
 def targets_of(machine: change_pb2.CardMachine, change: int) -> frozenset[int]:
     """The states that a change can lead to; empty for a change of data, which leads nowhere."""
     return frozenset(to for (_, by), to in TABLES[machine].items() if by == change)
