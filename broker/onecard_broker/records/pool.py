@@ -44,9 +44,13 @@ async def connect(dsn: str, *, application_name: str, looks_up: bool = False) ->
         application_name=application_name,
         options=_SETTINGS + (_LOOKING_UP if looks_up else ""),
     )
-    if looks_up and connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-        await connection.execute(f"SET transaction_timeout = {_TRANSACTION_MS_MAX}")
-    arrays.register(connection)
+    try:
+        if looks_up and connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+            await connection.execute(f"SET transaction_timeout = {_TRANSACTION_MS_MAX}")
+        arrays.register(connection)
+    except BaseException:  # A worker may be stopped meanwhile.
+        await connection.close()
+        raise
     return connection
 
 
