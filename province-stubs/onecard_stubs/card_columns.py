@@ -10,9 +10,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.behaviour import Behaviours, Command
 from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import Person, Population, numbers
@@ -22,7 +23,6 @@ AskAdapter = Callable[[str, Columns], Awaitable[Mapping[str, Any]]]
 """NOTICE, VERIFY or CONFIRM with columns, to the columns of the adapter's answer; raises NotTaken."""
 
 NOTICE, VERIFY, CONFIRM = "notice", "verify", "confirm"
-_CHINA = timezone(timedelta(hours=8))
 _BATCH_WINDOW = timedelta(hours=2)
 _FIRST_REISSUED = 800_000
 
@@ -80,7 +80,7 @@ class Hanging:
 @dataclass(slots=True)
 class _Done:
     local_id: str
-    time: datetime = field(default_factory=lambda: datetime.now(_CHINA))
+    time: datetime = field(default_factory=lambda: datetime.now(SHANGHAI))
 
 
 class ColumnsCards:
@@ -106,7 +106,7 @@ class ColumnsCards:
                 person=person,
                 number=person.card_number,
                 status=statuses.active,
-                changed=datetime.now(_CHINA),
+                changed=datetime.now(SHANGHAI),
                 electronic_card_id=f"E{self._province}{person.personal_number}",
                 recognition_code=person.card_recognition_code,
                 bank_card_number=person.bank_card_number,
@@ -188,7 +188,7 @@ class ColumnsCards:
             person=person,
             number=numbers.card_number(index),
             status=self._statuses.produced,
-            changed=datetime.now(_CHINA),
+            changed=datetime.now(SHANGHAI),
             electronic_card_id=old.electronic_card_id,
             recognition_code=numbers.recognition_code(person.card_recognition_code[:6], index),
             bank_card_number=numbers.bank_card_number(index),
@@ -204,7 +204,7 @@ class ColumnsCards:
 
     async def hourly_batch(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Tell all events of the last two hours again, each `repeats` times, in an order that `seed` decides."""
-        since = f"{datetime.now(_CHINA) - _BATCH_WINDOW:%Y%m%d%H%M%S}"
+        since = f"{datetime.now(SHANGHAI) - _BATCH_WINDOW:%Y%m%d%H%M%S}"
         events = [event for event in self._events if event["aae036"] >= since] * int(arguments.get("repeats", 1))
         random.Random(int(arguments.get("seed", 0))).shuffle(events)
         for event in events:
@@ -321,7 +321,7 @@ class ColumnsCards:
         return next((card for card in reversed(self.cards.values()) if card.person is person), None)
 
     def _change(self, card: Card, status: str) -> None:
-        card.status, card.changed = status, datetime.now(_CHINA)
+        card.status, card.changed = status, datetime.now(SHANGHAI)
         self._events.append(_event(card))
         if self._ask_adapter is not None:
             self.notices.put(self._events[-1])

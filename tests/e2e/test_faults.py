@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.dev.country import Country
 from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.guangdong.counter import FeeItem, Stay
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-TODAY = datetime.now(timezone(timedelta(hours=8))).date()
+TODAY = datetime.now(SHANGHAI).date()
 ITEM = FeeItem(code="XA00AAA000A001010000000", name="奥美拉唑肠溶胶囊", quantity=Decimal(100), price=Decimal("31.50"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
-from onecard_adapters.connectors.database import CHINA
+from onecard_adapters.connectors.database import local_now
 from onecard_adapters.dialects.card_tables.office import CardTablesOffice, build_office
 from tests.support.card_desk import DeskWorld, Registry, desk_world
 from tests.support.card_tables import PERSON, card_settings
@@ -31,7 +31,7 @@ async def office(
 
 def local(seconds: int = 0) -> str:
     """The local system's time, so many seconds from now."""
-    return f"{datetime.datetime.now(CHINA) + datetime.timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
+    return f"{local_now() + datetime.timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def asked_step(

@@ -5,7 +5,6 @@ Numbers of persons are not shown, and card numbers are masked.
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.explained import ExitCode, Language, Text, language_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
-_CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
 _NOTHING: Final = Text(en="Nothing was refused.", zh="没有未采集的数据，也没有被拒绝的上报。")
 _ROWS: Final = Text(en="Rows of local tables that could not be taken", zh="未能采集的本地表数据")
 _ROW_TITLES: Final = (
@@ -125,7 +124,7 @@ def _card(card: Any) -> str:
 
 
 def _time(time_ms: int) -> str:
-    return datetime.datetime.fromtimestamp(time_ms / 1_000, _CHINA).isoformat(sep=" ", timespec="seconds")
+    return shanghai_time(time_ms).isoformat(sep=" ", timespec="seconds")
 
 
 def _show(rows: list[dict[str, Any]], events: list[dict[str, Any]], console: Console, language: Language) -> None:

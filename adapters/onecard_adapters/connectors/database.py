@@ -17,6 +17,7 @@ import sqlalchemy
 from sqlalchemy.dialects import sqlite
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_protocol.china_time import SHANGHAI
 from onecard_protocol.errors import OneCardError
 
 _Result = TypeVar("_Result")
@@ -30,7 +31,6 @@ TIME: Final = sqlalchemy.DateTime().with_variant(
 )
 """A column type for local times without a zone, on every database."""
 
-CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
 _THREADS: Final = 2
 _ANSWER_MOST_S: Final = 60.0
 _CLOSE_MOST_S: Final = 5.0
@@ -42,6 +42,11 @@ _LIBPQ: Final = {
     "tcp_user_timeout": 25_000,
 }
 """By which PostgreSQL's drivers notice a connection that was silently dropped; what the URL says comes before."""
+
+
+def local_now() -> datetime.datetime:
+    """The time as local systems' columns keep it: China's, without a zone, to the second."""
+    return datetime.datetime.now(SHANGHAI).replace(tzinfo=None, microsecond=0)
 
 
 class Database:

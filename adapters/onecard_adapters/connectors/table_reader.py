@@ -21,7 +21,7 @@ from typing import Any, Final
 import sqlalchemy
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.connectors.database import CHINA, TIME, Database, kind_of
+from onecard_adapters.connectors.database import TIME, Database, kind_of, local_now
 from onecard_adapters.runtime import source_rows
 from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.runtime.source_rows import DeadRow
@@ -148,7 +148,7 @@ class TableReader:
         def begin(connection: Any) -> None:
             # The first feed gives every row, so the others need tell only what changes from now on.
             for feed in self._feeds[1:]:
-                source_rows.advance(connection, feed.name, _local_now().isoformat())
+                source_rows.advance(connection, feed.name, local_now().isoformat())
 
         positions, dead = await self._store.run(load)
         if positions[self._feeds[0].name] is None:
@@ -236,7 +236,7 @@ class TableReader:
     async def _advance(self, feed: Feed, page: Sequence[Row]) -> None:
         before = self._positions.get(feed.name)
         # A row from the future is taken, and does not hide what comes before it.
-        now = _local_now()
+        now = local_now()
         newest = max((row[_UPDATED] for row in page if row[_UPDATED] <= now), default=None)
         if newest is None or (before is not None and newest <= before):
             return
@@ -300,10 +300,6 @@ def _fetch(statement: sqlalchemy.Select[Any], connection: sqlalchemy.Connection)
         raise _UnreadableError(kind_of(error)) from None
     except ValueError as error:
         raise _UnreadableError(type(error).__name__) from None
-
-
-def _local_now() -> datetime.datetime:
-    return datetime.datetime.now(CHINA).replace(tzinfo=None, microsecond=0)
 
 
 def _placed(feed: Feed) -> sqlalchemy.Select[Any]:

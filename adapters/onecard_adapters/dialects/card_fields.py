@@ -23,6 +23,7 @@ from onecard_adapters.cards.port import LocalCard
 from onecard_adapters.mapping import fields
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import FieldMap, Rule, is_absent, text_from
+from onecard_protocol.china_time import SHANGHAI, shanghai_time
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identity import CITIZEN_KINDS, to_18_digits
 
@@ -38,7 +39,6 @@ NEEDED_TABLES: Final = (
 )
 """Tables without which no card office is understood."""
 
-CHINA: Final = datetime.timezone(datetime.timedelta(hours=8))
 NO_CARD: Final = "NO_CARD"
 """National code of a status under which no card exists: an application, a batch under way, a return that failed."""
 _CARD_NUMBER: Final = re.compile(r"[A-Z0-9]{6,20}")
@@ -299,7 +299,7 @@ def time_ms(flat: Mapping[str, object], name: str, at: str) -> int:
     try:
         if _TIME.fullmatch(text) is None:
             raise ValueError
-        found = datetime.datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=CHINA)
+        found = datetime.datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=SHANGHAI)
     except ValueError:
         raise invalid(f"{at}.{name}", "not a time") from None
     return int(found.timestamp()) * 1_000
@@ -307,7 +307,7 @@ def time_ms(flat: Mapping[str, object], name: str, at: str) -> int:
 
 def time_text(at_ms: int) -> str:
     """A time in China in fourteen digits."""
-    return f"{datetime.datetime.fromtimestamp(at_ms // 1_000, CHINA):%Y%m%d%H%M%S}"
+    return f"{shanghai_time(at_ms):%Y%m%d%H%M%S}"
 
 
 def invalid(path: str, problem: str) -> OneCardError:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -27,7 +26,6 @@ from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 
-SHANGHAI: Final = timezone(timedelta(hours=8))
 _ANYWHERE: Final = frozenset({"0.0.0.0", "[::]"})
 
 ConfigOption = Annotated[

@@ -8,7 +8,6 @@ import getpass
 import json
 import os
 import socket
-from datetime import datetime
 from typing import Annotated, Final
 
 import typer
@@ -17,7 +16,6 @@ from rich.table import Table
 
 from onecard.card.v1.comparison_pb2_grpc import CardComparisonServiceStub
 from onecard_broker.commands.card_calls import (
-    SHANGHAI,
     ConfigOption,
     GatewayOption,
     JsonOption,
@@ -32,6 +30,7 @@ from onecard_broker.records.card_cases import CardCase, list_cases
 from onecard_broker.records.operator_reads import OperatorRead, keep_read
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.clock import now_ms
 from onecard_protocol.commands.usage import refuse
 from onecard_protocol.explained import ExitCode, Language, Text, language_of
@@ -176,5 +175,5 @@ def _row(case: CardCase, *, is_revealed: bool) -> dict[str, str]:
         "kind": case.kind,
         "here": case.here,
         "there": case.there,
-        "found_time": datetime.fromtimestamp(case.found_ms / 1000, SHANGHAI).isoformat(timespec="seconds"),
+        "found_time": shanghai_time(case.found_ms).isoformat(timespec="seconds"),
     }

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
-from onecard_broker.commands.card_calls import SHANGHAI, ConfigOption, JsonOption, open_database
+from onecard_broker.commands.card_calls import ConfigOption, JsonOption, open_database
 from onecard_broker.commands.card_screen import listing
 from onecard_broker.records.card_waiting import Waiting, list_waiting, step_name
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.errors import reason_name
 from onecard_protocol.explained import Text, language_of
 from onecard_protocol.identifiers import id_text
@@ -68,7 +68,7 @@ def _row(one: Waiting) -> dict[str, str]:
         "step": step_name(one.step),
         "step_phase": one.step_phase,
         "recipient": one.recipient,
-        "since_time": datetime.fromtimestamp(one.since_ms / 1000, SHANGHAI).isoformat(sep=" ", timespec="seconds"),
+        "since_time": shanghai_time(one.since_ms).isoformat(sep=" ", timespec="seconds"),
         "reason": "OVERDUE" if one.is_overdue else reason,
         "subject": one.subject,
     }

@@ -12,7 +12,6 @@ import os
 import re
 import socket
 import sys
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -22,7 +21,7 @@ from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.bootstrap import read_subject_key
-from onecard_broker.commands.card_calls import SHANGHAI, ConfigOption, JsonOption, open_database
+from onecard_broker.commands.card_calls import ConfigOption, JsonOption, open_database
 from onecard_broker.commands.card_screen import shown_person, shown_saga
 from onecard_broker.domain.card_state import Card, Cardholder, CardKey, Machine, Replacement, holder_key
 from onecard_broker.journal import partition_of_pseudonym
@@ -30,6 +29,7 @@ from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.operator_reads import OperatorRead, keep_read
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.clock import now_ms
 from onecard_protocol.commands.usage import refuse, typed_id
 from onecard_protocol.errors import reason_name
@@ -253,4 +253,4 @@ def masked(text: str) -> str:
 def _time(time_ms: int) -> str:
     if not time_ms:
         return ""
-    return datetime.fromtimestamp(time_ms / 1000, SHANGHAI).isoformat(sep=" ", timespec="milliseconds")
+    return shanghai_time(time_ms).isoformat(sep=" ", timespec="milliseconds")

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 import logging
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.running import run_service, start_log
 
 app = typer.Typer(no_args_is_help=True, help="Run the hub's processes, and prepare its database and log.")
@@ -22,7 +22,6 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="ONECARD_CONFIG", help="The hub's configuration (YAML).")
 ]
 console = Console(stderr=True)
-_SHANGHAI = timezone(timedelta(hours=8))
 
 
 def _start_log(verbose: bool) -> None:
@@ -117,7 +116,7 @@ def recipients(
         return
     table = Table("province", "last read", "not received yet", box=None, header_style="bold")
     for lag in lags:
-        read_time = None if lag.read_ms is None else datetime.fromtimestamp(lag.read_ms / 1000, _SHANGHAI)
+        read_time = None if lag.read_ms is None else shanghai_time(lag.read_ms)
         table.add_row(
             lag.participant, f"{read_time:%Y-%m-%d %H:%M:%S}" if read_time else "never", str(lag.behind_count)
         )

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -26,6 +25,7 @@ from onecard_broker.operations.log_window import LogWindow
 from onecard_broker.operations.story import SignatureCheck, Story, StoryReader
 from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.commands.usage import refuse, typed_id
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
@@ -48,7 +48,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Message id, 32 hex digits.")]
 SenderOption = Annotated[str, typer.Option(help="Which sender's, where two used one id.")]
 
-_SHANGHAI: Final = timezone(timedelta(hours=8))
 _WIDE_COLUMNS: Final = 100
 
 
@@ -272,7 +271,7 @@ def _write_raw(directory: Path, story: Story, public_key: bytes | None) -> Seque
 
 
 def _time(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, _SHANGHAI).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    return shanghai_time(time_ms).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 def _kind(message: Message) -> str:

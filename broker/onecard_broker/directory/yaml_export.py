@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import yaml
 
 from onecard_broker.directory.model import Directory, Feed, Key, Participant
-
-BEIJING: Final = ZoneInfo("Asia/Shanghai")
+from onecard_protocol.china_time import shanghai_time
 
 EXPLANATION: Final = """\
 # Directory of a OneCard network: who takes part, with which keys, and what each may send and receive.
@@ -94,4 +91,4 @@ def _instant(time_ms: int) -> str:
 
 def instant_text(time_ms: int, *, precision: str = "seconds") -> str:
     """ms since 1970 as ISO 8601 in the time of Beijing."""
-    return datetime.datetime.fromtimestamp(time_ms / 1000, BEIJING).isoformat(timespec=precision)
+    return shanghai_time(time_ms).isoformat(timespec=precision)

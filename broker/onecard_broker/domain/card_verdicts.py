@@ -7,12 +7,12 @@ one that was read tells nothing of its state.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from onecard.card.v1 import status_pb2, values_pb2
 from onecard_broker.domain.card_state import Card
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.value_class import value_class
 
 _BY_STATE: Final[Mapping[int, status_pb2.CardVerdict]] = {
@@ -26,7 +26,6 @@ _BY_STATE: Final[Mapping[int, status_pb2.CardVerdict]] = {
     values_pb2.SOCIAL_STATE_CANCELLED: status_pb2.CARD_VERDICT_CANCELLED,
     values_pb2.SOCIAL_STATE_SUPERSEDED: status_pb2.CARD_VERDICT_SUPERSEDED,
 }
-_SHANGHAI: Final = datetime.timezone(datetime.timedelta(hours=8))
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ def facts_of(card: Card) -> CardFacts:
 
 def business_day(now_ms: int) -> int:
     """The day in Asia/Shanghai, yyyymmdd, at an instant in ms since 1970."""
-    day = datetime.datetime.fromtimestamp(now_ms / 1000, _SHANGHAI)
+    day = shanghai_time(now_ms)
     return day.year * 10_000 + day.month * 100 + day.day
 
 

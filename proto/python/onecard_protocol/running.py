@@ -9,11 +9,12 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+from onecard_protocol.china_time import SHANGHAI
+
 Result = TypeVar("Result")
 
 ALLOCATIONS_BEFORE_COLLECTION: Final = 50_000
 """Python's own number, 700, lets a hub spend a sixth of its time looking for cycles among messages that have none."""
-_SHANGHAI: Final = datetime.timezone(datetime.timedelta(hours=8))
 
 
 class LogLine(logging.Formatter):
@@ -25,7 +26,7 @@ class LogLine(logging.Formatter):
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """Such as 2026-11-28 17:22:37.123+08:00."""
-        return datetime.datetime.fromtimestamp(record.created, _SHANGHAI).isoformat(sep=" ", timespec="milliseconds")
+        return datetime.datetime.fromtimestamp(record.created, SHANGHAI).isoformat(sep=" ", timespec="milliseconds")
 
 
 def start_log(level: int = logging.INFO) -> None:

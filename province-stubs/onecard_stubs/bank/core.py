@@ -10,12 +10,13 @@ import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
 from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import numbers
@@ -28,7 +29,6 @@ NOT_ACTIVATED, ACTIVE, FROZEN, LOST, CLOSED = "0", "1", "2", "3", "9"
 STATUSES: Final = (NOT_ACTIVATED, ACTIVE, FROZEN, LOST, CLOSED)
 NOTICE_ACCOUNTS_MAX: Final = 500
 
-_CHINA: Final = timezone(timedelta(hours=8))
 _SUCCESS, _FAILED = "000000", "E00001"
 _FIRST_INDEX: Final = 700_000
 
@@ -200,4 +200,4 @@ def _response(code: str, text: str, accounts: list[dict[str, str]], switches: Sw
 
 
 def _now() -> datetime:
-    return datetime.now(_CHINA)
+    return datetime.now(SHANGHAI)

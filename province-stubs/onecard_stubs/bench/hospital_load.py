@@ -11,13 +11,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_protocol.whole_files import write_whole
 from onecard_stubs.guangdong.counter import Answer, FeeItem, Stay
 from onecard_stubs.guangdong.hospital import Hospital
@@ -26,7 +27,6 @@ from onecard_stubs.population import Person, Population
 INSURANCE_KIND: Final = "310"
 PREPARE_MS: Final = 60_000
 """Preparing a visit costs more than settling it, so what is ready by then lasts through the measured time."""
-_SHANGHAI: Final = timezone(timedelta(hours=8))
 _ITEMS: Final = (
     FeeItem(
         code="001109000010000-110900001", name="普通病房床位费", quantity=Decimal(3), price=Decimal("65"), returns=""
@@ -71,7 +71,7 @@ class HospitalLoad:
         await self._file(people)
         for person in people:
             _require(await self._hospital.identify(person, insurance_area=person.active_enrolments[0].insurance_area))
-        today = datetime.now(_SHANGHAI).date()
+        today = datetime.now(SHANGHAI).date()
         serials = iter(range(count))
         marker = _now_ms()
         enough_ms = marker + PREPARE_MS
@@ -146,7 +146,7 @@ class HospitalLoad:
         self.duration_ms.append(ended_ms - begun_ms)
 
     async def _file(self, people: Sequence[Person]) -> None:
-        first_day = f"{datetime.now(_SHANGHAI).date() - timedelta(days=30):%Y%m%d}"
+        first_day = f"{datetime.now(SHANGHAI).date() - timedelta(days=30):%Y%m%d}"
         async with aiohttp.ClientSession() as session:
             for person in people:
                 body = {

@@ -1,11 +1,12 @@
 """infno JSON as Guangdong's systems write and read it; numbers are Decimal, never float."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-CHINA = timezone(timedelta(hours=8))
+from onecard_protocol.china_time import SHANGHAI
+
 NO_LIMIT = Decimal(999_999)
 
 
@@ -47,7 +48,7 @@ def yuan(amount_fen: int | None) -> Decimal | None:
 
 def now() -> datetime:
     """The time in China."""
-    return datetime.now(CHINA)
+    return datetime.now(SHANGHAI)
 
 
 def clock(time: datetime) -> str:

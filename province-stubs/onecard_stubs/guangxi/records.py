@@ -1,12 +1,11 @@
 """What the card office keeps: cards with their history, applications, batches, steps of replacements, others' cards."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.guangxi import wire
 from onecard_stubs.population import Person
-
-CHINA = timezone(timedelta(hours=8))
 
 INITIAL, MAKING, TO_COLLECT, COLLECTED, ACTIVE = "00", "01", "02", "03", "04"
 LOST, TEMPORARILY_LOST, REISSUING, CANCELLED, RETURN_FAILED = "05", "06", "07", "09", "13"
@@ -154,4 +153,4 @@ class Books:
 
 def now() -> datetime:
     """The time in China."""
-    return datetime.now(CHINA)
+    return datetime.now(SHANGHAI)

@@ -8,9 +8,10 @@ agency confirms the benefit account.
 import json
 import time
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_protocol.explained import Text
 from onecard_protocol.redaction import mask_number
 from onecard_stubs.dev.processes import run_program
@@ -28,7 +29,6 @@ ISSUER: Final = "cn-51"
 PLACE_OF_CARE: Final = "cn-44"
 BANK: Final = "bank-102"
 
-_SHANGHAI: Final = timezone(timedelta(hours=8))
 _ACTIVE_ACCOUNT: Final = "1"
 _STEP_FIGURES: Final = ("step", "phase", "recipient", "attempt", "changed_time")
 """What is told of a step for machines, by the names of `onecard card saga --json`."""
@@ -63,7 +63,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     old = await _told(country, person)
     since = await mark(country)
     report("the patient is admitted to a hospital in Guangdong, with the old card")
-    today = datetime.now(_SHANGHAI).date()
+    today = datetime.now(SHANGHAI).date()
     await file_outwards(country, person, today)
     hospital = Hospital(country.adapter_urls[PLACE_OF_CARE])
     try:

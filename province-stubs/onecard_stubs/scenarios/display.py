@@ -1,6 +1,5 @@
 """How a drill is shown to a person: the bill and its split in yuan, the journey of each message, what was checked."""
 
-from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
@@ -8,10 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.explained import Language, Text
 from onecard_stubs.scenarios.result import ScenarioResult, Shown
 
-_SHANGHAI: Final = timezone(timedelta(hours=8))
 _LEVELS: Final = {
     "01": Text(en="A", zh="甲类"),
     "02": Text(en="B", zh="乙类"),
@@ -179,4 +178,4 @@ def _verdict(check: dict[str, Any], language: Language) -> str:
 
 
 def _clock(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, _SHANGHAI).strftime("%H:%M:%S.%f")[:-3]
+    return shanghai_time(time_ms).strftime("%H:%M:%S.%f")[:-3]

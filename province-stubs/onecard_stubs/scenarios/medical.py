@@ -7,10 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_protocol.explained import Text
 from onecard_protocol.redaction import mask_number
 from onecard_stubs.dev.running import RunningCountry
@@ -36,7 +37,6 @@ INSURANCE_KIND: Final = "310"
 LINES_PER_CALL: Final = 100
 LINE_COUNT: Final = 130
 
-_SHANGHAI: Final = timezone(timedelta(hours=8))
 _DESTINATION_AREA: Final = "440300"
 _REFERRAL: Final = "04"
 
@@ -96,7 +96,7 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     # Another one each time: a person with two filings for one place has to say which is meant.
     person = choose_patient(Population(), before["filings"])
     area = person.active_enrolments[0].insurance_area
-    today = datetime.now(_SHANGHAI).date()
+    today = datetime.now(SHANGHAI).date()
     report("Sichuan's core files for its insured person and tells Guangdong")
     await file_outwards(country, person, today)
     hospital = Hospital(country.adapter_urls[PLACE_OF_CARE])

@@ -15,13 +15,14 @@ from urllib.parse import urljoin
 import aiohttp
 from aiohttp import web
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
 from onecard_stubs.population import Population
 from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
 from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.cards import PATH as CARD_PATH
 from onecard_stubs.sichuan.cards import SichuanCards
-from onecard_stubs.sichuan.state import SHANGHAI, CoreState, Refused
+from onecard_stubs.sichuan.state import CoreState, Refused
 from onecard_stubs.sichuan.trades import TRADES
 
 PATH: Final = "/services/STYDJY"

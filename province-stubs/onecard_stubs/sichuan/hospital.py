@@ -13,10 +13,10 @@ from typing import Final
 
 import aiohttp
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.population import Person
 from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.amounts import round_half_up, to_text
-from onecard_stubs.sichuan.state import SHANGHAI
 
 _ANSWER_SECONDS_MAX: Final = 30
 

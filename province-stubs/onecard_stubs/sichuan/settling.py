@@ -4,6 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.insured_account import InsuredAccount
 from onecard_stubs.policy import (
     FilingKind,
@@ -17,7 +18,7 @@ from onecard_stubs.population import Enrolment, Person
 from onecard_stubs.sichuan.amounts import from_text, to_text
 from onecard_stubs.sichuan.records import EMERGENCY_CARE, Settlement, Transaction, Visit
 from onecard_stubs.sichuan.soap import Message
-from onecard_stubs.sichuan.state import SHANGHAI, CoreState, Output, Refused, credential_of, day_from
+from onecard_stubs.sichuan.state import CoreState, Output, Refused, credential_of, day_from
 
 _FILING_KINDS: Final = {
     "01": FilingKind.LONG_TERM,

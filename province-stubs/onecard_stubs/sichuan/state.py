@@ -4,15 +4,15 @@ import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from typing import Any, Final
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.insured_account import InsuredAccount
 from onecard_stubs.population import Person, Population
 from onecard_stubs.sichuan.records import OPEN_END, Credential, Filing, Settlement, Transaction, Visit
 from onecard_stubs.sichuan.soap import Message
 
-SHANGHAI: Final = timezone(timedelta(hours=8))
 HOSPITAL_LEVEL_DEFAULT: Final = 3
 
 Output = dict[str, "str | list[dict[str, str]]"]

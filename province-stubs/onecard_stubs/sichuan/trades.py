@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.fee_lines import fees_of, fitted
 from onecard_stubs.sichuan import filings, settling
 from onecard_stubs.sichuan.amounts import decimal_from, from_text, round_half_up, to_text
@@ -12,7 +13,6 @@ from onecard_stubs.sichuan.catalogue import split_line
 from onecard_stubs.sichuan.records import Line, Transaction, Visit
 from onecard_stubs.sichuan.soap import Fields, Message
 from onecard_stubs.sichuan.state import (
-    SHANGHAI,
     CoreState,
     Output,
     Refused,

@@ -19,6 +19,7 @@ from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, parent
 from onecard_adapters.dialects.cross_region_xml.split import read_split, write_split
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import FieldMap
+from onecard_protocol.china_time import SHANGHAI
 from onecard_protocol.errors import OneCardError
 from tests.support.sichuan import CODE_TABLES
 
@@ -180,7 +181,7 @@ _COMPACT = st.one_of(
 def test_a_moment_is_read_as_strptime_reads_its_digits(text: str) -> None:
     layout = {14: "%Y%m%d%H%M%S", 8: "%Y%m%d"}.get(len(text), "") if text.isdecimal() else ""
     try:
-        expected = datetime.datetime.strptime(text, layout).replace(tzinfo=times.SHANGHAI)
+        expected = datetime.datetime.strptime(text, layout).replace(tzinfo=SHANGHAI)
     except ValueError:
         with pytest.raises(OneCardError, match=r"ykc621: neither yyyyMMddHHmmss nor yyyyMMdd"):
             times.timestamp_from(text, "ykc621")

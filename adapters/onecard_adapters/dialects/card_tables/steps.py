@@ -7,7 +7,6 @@ there, so one that is asked for twice is done once.
 
 from __future__ import annotations
 
-import datetime
 import enum
 import logging
 from typing import Any, Final
@@ -17,13 +16,14 @@ from sqlalchemy import Connection, RowMapping, select, update
 from onecard.card.v1 import replacement_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
-from onecard_adapters.connectors.database import CHINA
+from onecard_adapters.connectors.database import local_now
 from onecard_adapters.dialects import card_fields
 from onecard_adapters.dialects.card_tables import rows, tables
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
 from onecard_adapters.dialects.cashier_text import cashier_text, log_text
 from onecard_adapters.dialects.local_text import masked
 from onecard_adapters.runtime.context import Refused
+from onecard_protocol.china_time import SHANGHAI
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identity import normalise_identity
 
@@ -214,7 +214,7 @@ class Steps:
         local_id: str | None = None,
         before: int | None = None,
     ) -> dict[str, Any]:
-        now = datetime.datetime.now(CHINA).replace(tzinfo=None, microsecond=0)
+        now = local_now()
         old, new = request.old_card, request.new_card
         person = card_fields.write_person(request.person, self._mapping.tables, "onecard_task")
         if "aac002" in self._settings.database.encrypted:
@@ -251,5 +251,5 @@ def _answer(task: Any, *, was_already: bool) -> replacement_pb2.CarryOutStepResp
     if task["state"] == TaskState.OPEN:
         return None
     response = replacement_pb2.CarryOutStepResponse(was_already=was_already, local_id=task["local_id"] or "")
-    response.done_time.FromDatetime(task["update_date"].replace(tzinfo=CHINA))
+    response.done_time.FromDatetime(task["update_date"].replace(tzinfo=SHANGHAI))
     return response

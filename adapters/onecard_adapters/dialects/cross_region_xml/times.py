@@ -8,9 +8,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from onecard_adapters.dialects.cross_region_xml.safe_xml import form_invalid
-
-SHANGHAI: Final = datetime.timezone(datetime.timedelta(hours=8), "Asia/Shanghai")
-"""China has had one time without summer time since 1991; earlier moments do not occur here."""
+from onecard_protocol.china_time import SHANGHAI
 
 _MOMENT: Final = re.compile(r"(\d{4})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:([01]\d|2[0-3])([0-5]\d)([0-5]\d))?")
 """A tenth of the time of strptime, which takes the same digits."""

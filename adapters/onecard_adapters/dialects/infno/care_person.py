@@ -11,8 +11,8 @@ from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
 from onecard_adapters.dialects.infno import maps
 from onecard_adapters.dialects.infno.care_home_filings import HomeFilings
 from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, insured_number, invalid
-from onecard_adapters.dialects.infno.envelope import local_time
 from onecard_adapters.runtime.memory import PersonRecord
+from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.identity import normalise_identity
 
 _IDENTITY_CARD = "02"
@@ -150,6 +150,6 @@ class PersonTrades:
 
 def age_at(birth_day: CalendarDay, time_ms: int) -> int:
     """Whole years at a time."""
-    today = local_time(time_ms)
+    today = shanghai_time(time_ms)
     had_birthday = (today.month, today.day) >= (birth_day.month, birth_day.day)
     return today.year - birth_day.year - (0 if had_birthday else 1)

@@ -7,7 +7,7 @@ two envelopes without infcode. Business fields are none of this module's busines
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import json_text
 from onecard_adapters.mapping.fields import is_absent, text_from
+from onecard_protocol.china_time import SHANGHAI, shanghai_time
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.signatures.sm3 import sm3
 
@@ -24,7 +25,6 @@ SUCCESS: Final = "0"
 SYSTEM_ERROR: Final = "-1"
 BUSINESS_ERROR: Final = "-2"
 
-_CHINA: Final = timezone(timedelta(hours=8))
 _HEAD_FIELDS: Final = (
     "infno msgid mdtrtarea_admvs insuplc_admdvs recer_sys_code dev_no dev_safe_info cainfo signtype infver opter_type "
     "opter opter_name inf_time fixmedins_code fixmedins_name sign_no"
@@ -222,11 +222,6 @@ class ReferenceNumbers:
         return f"{self._area}{compact_time(now_ms)[:14]}{next(self._numbers) % 10**10:010d}"
 
 
-def local_time(time_ms: int) -> datetime:
-    """A time in ms since 1970 as local time of China."""
-    return datetime.fromtimestamp(time_ms / 1_000, _CHINA)
-
-
 def compact_time(time_ms: int) -> str:
     """yyyyMMddHHmmssSSS, 17 digits, in China's time."""
     second, millisecond = divmod(time_ms, 1_000)
@@ -235,7 +230,7 @@ def compact_time(time_ms: int) -> str:
 
 @lru_cache(_SECONDS_MAX)
 def _second_text(second: int) -> str:
-    return f"{local_time(second * 1_000):%Y%m%d%H%M%S}"
+    return f"{shanghai_time(second * 1_000):%Y%m%d%H%M%S}"
 
 
 def clock_time(time_ms: int) -> str:
@@ -245,13 +240,13 @@ def clock_time(time_ms: int) -> str:
 
 @lru_cache(_SECONDS_MAX)
 def _clock_text(second: int) -> str:
-    return f"{local_time(second * 1_000):%Y-%m-%d %H:%M:%S}"
+    return f"{shanghai_time(second * 1_000):%Y-%m-%d %H:%M:%S}"
 
 
 def time_ms_of(value: object, path: str) -> int:
     """ms since 1970 of "yyyy-MM-dd HH:mm:ss" in China's time."""
     try:
-        parsed = datetime.strptime(text_from(value, path).strip() + " +0800", "%Y-%m-%d %H:%M:%S %z")
+        parsed = datetime.strptime(text_from(value, path).strip(), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SHANGHAI)
     except ValueError as error:
         raise _invalid(path, "not a time") from error
     return int(parsed.timestamp()) * 1_000

@@ -3,7 +3,7 @@
 import enum
 import types
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal
 from json.encoder import py_encode_basestring
 from typing import Any
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import envelope, json_text
 from onecard_adapters.mapping.fields import is_absent, text_from
+from onecard_protocol.china_time import SHANGHAI
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.signatures.sm3 import sm3
 
@@ -197,7 +198,7 @@ def _reason_of(parse: Callable[[bytes], object], body: bytes) -> int | None:
 
 @given(st.integers(0, 4_102_444_800_000))
 def test_times_are_written_as_the_clock_shows_them_in_china(time_ms: int) -> None:
-    shown = datetime.fromtimestamp(time_ms / 1_000, timezone(timedelta(hours=8)))
+    shown = datetime.fromtimestamp(time_ms / 1_000, SHANGHAI)
     assert envelope.clock_time(time_ms) == f"{shown:%Y-%m-%d %H:%M:%S}"
     assert envelope.compact_time(time_ms) == f"{shown:%Y%m%d%H%M%S}{time_ms % 1_000:03d}"
 
