@@ -8,7 +8,6 @@ local status means which state stands in the profile's own tables.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import functools
 import logging
 import re
@@ -23,7 +22,7 @@ from onecard_adapters.cards.port import LocalCard
 from onecard_adapters.mapping import fields
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_adapters.mapping.fields import FieldMap, Rule, is_absent, text_from
-from onecard_protocol.china_time import SHANGHAI, shanghai_time
+from onecard_protocol.china_time import read_ms, shanghai_time
 from onecard_protocol.errors import OneCardError, reason_name
 from onecard_protocol.identity import CITIZEN_KINDS, to_18_digits
 
@@ -299,10 +298,9 @@ def time_ms(flat: Mapping[str, object], name: str, at: str) -> int:
     try:
         if _TIME.fullmatch(text) is None:
             raise ValueError
-        found = datetime.datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=SHANGHAI)
+        return read_ms(text, "%Y%m%d%H%M%S")
     except ValueError:
         raise invalid(f"{at}.{name}", "not a time") from None
-    return int(found.timestamp()) * 1_000
 
 
 def time_text(at_ms: int) -> str:

@@ -30,7 +30,7 @@ def timestamp_from(text: str, path: str) -> Timestamp:
     """The moment of 14 digits, or the beginning of the day of 8. Raises LOCAL_FORM_INVALID naming `path`."""
     match = _MOMENT.fullmatch(text)
     if match is not None:
-        with contextlib.suppress(ValueError):  # such as 20230230
+        with contextlib.suppress(ValueError, OverflowError):  # such as 20230230; 00010101 is in no year of UTC
             year, month, day, hour, minute, second = map(int, match.groups("0"))
             timestamp = Timestamp()
             timestamp.FromDatetime(datetime.datetime(year, month, day, hour, minute, second, tzinfo=SHANGHAI))

@@ -7,7 +7,6 @@ two envelopes without infcode. Business fields are none of this module's busines
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final
@@ -15,7 +14,7 @@ from typing import Any, Final
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import json_text
 from onecard_adapters.mapping.fields import is_absent, text_from
-from onecard_protocol.china_time import SHANGHAI, shanghai_time
+from onecard_protocol.china_time import read_ms, shanghai_time
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.signatures.sm3 import sm3
 
@@ -246,10 +245,9 @@ def _clock_text(second: int) -> str:
 def time_ms_of(value: object, path: str) -> int:
     """ms since 1970 of "yyyy-MM-dd HH:mm:ss" in China's time."""
     try:
-        parsed = datetime.strptime(text_from(value, path).strip(), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SHANGHAI)
+        return read_ms(text_from(value, path).strip(), "%Y-%m-%d %H:%M:%S")
     except ValueError as error:
         raise _invalid(path, "not a time") from error
-    return int(parsed.timestamp()) * 1_000
 
 
 def build_answer(

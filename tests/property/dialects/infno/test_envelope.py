@@ -208,6 +208,12 @@ def test_local_times_survive_to_the_second(time_ms: int) -> None:
     assert envelope.time_ms_of(envelope.clock_time(time_ms), "setl_time") == time_ms // 1_000 * 1_000
 
 
+def test_the_first_hours_of_the_year_1_are_no_time_that_a_message_can_hold() -> None:
+    with pytest.raises(OneCardError, match=r"setl_time: not a time"):
+        envelope.time_ms_of("0001-01-01 07:59:59", "setl_time")
+    assert envelope.time_ms_of("0001-01-01 08:00:00", "setl_time") == -62_135_596_800_000
+
+
 def test_numbers_of_answers_have_the_published_length_and_do_not_repeat() -> None:
     references = envelope.ReferenceNumbers("440000")
     told = {references.next(1_710_464_707_293) for _ in range(1_000)}

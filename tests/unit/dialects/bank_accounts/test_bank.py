@@ -209,6 +209,7 @@ async def test_a_malformed_notice_is_refused_by_what_is_wrong(message: object, s
         ({"idNo": "450000********9931"}, "masked"),
         ({"acctStatus": "Q"}, "financial_state"),
         ({"updTime": "yesterday"}, "not a time"),
+        ({"updTime": "00010101000000"}, "not a time"),
         ({"ssCardSeq": "0"}, "ssCardSeq"),
         ({"idType": "x"}, "aac058"),
     ],
