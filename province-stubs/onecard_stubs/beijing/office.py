@@ -8,12 +8,13 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy
 from sqlalchemy import Connection, RowMapping, Table, func, select, update
 
+from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.beijing import tables
 from onecard_stubs.beijing.columns_key import ColumnsKey
 from onecard_stubs.beijing.tables import APPLICATIONS, PERSONS, PROCESS_LOG, STATUSES, TASKS
@@ -38,7 +39,6 @@ PROCESS_WORDS: Final = {
 
 BENEFIT_STEP: Final = "待遇发放账户变更"
 
-CHINA: Final = timezone(timedelta(hours=8))
 _BANK: Final = "102"
 _BATCH_WINDOW: Final = timedelta(hours=2)
 _RELEASE_AFTER_S: Final = 10 * 24 * 3_600
@@ -409,7 +409,7 @@ def _next_id(connection: Connection, table: Table) -> int:
 
 
 def _now() -> datetime:
-    return datetime.now(CHINA).replace(tzinfo=None, microsecond=0)
+    return datetime.now(SHANGHAI).replace(tzinfo=None, microsecond=0)
 
 
 def _ms() -> int:
