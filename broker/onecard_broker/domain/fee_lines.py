@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from onecard.medical.v1 import encounter_pb2
+from onecard_broker.domain.settlement_amounts import FEE_PARTS
 from onecard_protocol.errors import Violation
 
-_PARTS: Final = ("full_self_pay_fen", "over_limit_self_pay_fen", "preceding_self_pay_fen", "in_scope_fen")
 _E8_PER_FEN: Final = 10**8
 """Quantity in 10⁻⁴ times price in 10⁻⁶ yuan, in one fen."""
 RATIO_E4_MAX: Final = 10_000
@@ -33,11 +33,11 @@ def check_fee_line(line: encounter_pb2.FeeLine, path: str) -> tuple[list[Violati
         form.append((f"{path}self_pay_ratio_e4", "is no ratio"))
     if (line.quantity_e4 < 0) != bool(line.returned_line_id):
         form.append((f"{path}returned_line_id", "stands on lines of negative quantity, and only there"))
-    parts_fen = [getattr(line, name) for name in _PARTS]
+    parts_fen = [getattr(line, name) for name in FEE_PARTS]
     if any(part_fen * (-1 if line.quantity_e4 < 0 else 1) < 0 for part_fen in parts_fen):
         amounts.append((f"{path}amount_fen", "has a part of the other sign"))
     if sum(parts_fen) != line.amount_fen:
-        amounts.append((f"{path}amount_fen", f"is not {' + '.join(_PARTS)}"))
+        amounts.append((f"{path}amount_fen", f"is not {' + '.join(FEE_PARTS)}"))
     if amount_of(line.quantity_e4, line.unit_price_e6) != line.amount_fen:
         amounts.append((f"{path}amount_fen", "is not quantity_e4 * unit_price_e6, half up to the fen"))
     return form, amounts

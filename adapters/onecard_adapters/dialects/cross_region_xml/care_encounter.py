@@ -7,7 +7,6 @@ its visit (by 0306) or lines (by 0302) are taken back. The trades of which it on
 from collections.abc import Mapping
 from typing import Final
 
-from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.encounter_pb2 import (
     Diagnoses,
     FeeLine,
@@ -30,6 +29,7 @@ from onecard_adapters.dialects.cross_region_xml.care_person import PersonTrades
 from onecard_adapters.dialects.cross_region_xml.envelope import Result
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent, require_names
 from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
+from onecard_adapters.dialects.fee_parts import require_whole
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
 from onecard_adapters.dialects.sent import ANSWERED, beside_it, sending, sent_before
@@ -172,17 +172,8 @@ class EncounterTrades:
         for index, row in enumerate(forms.rows_of(result.output, "detail")):
             line = FeeLine()
             forms.read_into(forms.FEE_LINE, row, line, self._desk.tables)
-            parts = (
-                line.full_self_pay_fen + line.over_limit_self_pay_fen + line.preceding_self_pay_fen + line.in_scope_fen
-            )
             told = sent.get(line.line_id)
-            sent_fen = line.amount_fen if told is None else told
-            if not sent_fen == line.amount_fen == parts:
-                raise OneCardError(
-                    errors_pb2.ERROR_REASON_AMOUNTS_INCONSISTENT,
-                    f"output.detail[{index}]: sent {sent_fen} fen, "
-                    f"split as {line.amount_fen} fen with parts of {parts} fen",
-                )
+            require_whole(line, line.amount_fen if told is None else told, f"output.detail[{index}]")
             lines.append(line)
         if sorted(line.line_id for line in lines) != sorted(sent):
             raise form_invalid("output.detail: the own core answered other lines than were sent")

@@ -13,6 +13,7 @@ from onecard.exchange.v1.errors_pb2 import ErrorReason
 from onecard.medical.v1.values_pb2 import FundItem, SettlementSplit
 from onecard_adapters.dialects.cross_region_xml import forms, times
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element
+from onecard_adapters.dialects.fee_parts import parts_fen
 from onecard_adapters.mapping.codes import CodeTables
 from onecard_protocol.errors import OneCardError
 
@@ -65,9 +66,8 @@ def _require_identities(split: SettlementSplit) -> None:
         + split.assistance_fund_fen
         + split.other_fund_fen
     )
-    parts = split.full_self_pay_fen + split.over_limit_self_pay_fen + split.preceding_self_pay_fen + split.in_scope_fen
     identities = {
-        "total = full self-pay + over limit + preceding + in scope": split.total_fen == parts,
+        "total = full self-pay + over limit + preceding + in scope": split.total_fen == parts_fen(split),
         "fund total = sum of the funds": split.fund_total_fen == funds,
         "fund total = sum of the fund items": not split.items
         or split.fund_total_fen == sum(item.paid_fen for item in split.items if item.is_fund),

@@ -18,6 +18,7 @@ from onecard.medical.v1.encounter_pb2 import (
     UploadFeeLinesRequest,
 )
 from onecard.medical.v1.encounter_pb2_grpc import EncounterServiceStub
+from onecard_adapters.dialects.fee_parts import require_whole
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, executed, require_final, taken_back
 from onecard_adapters.dialects.infno import fees, json_text, maps, trades
@@ -231,14 +232,7 @@ class EncounterTrades:
                 raise invalid(f"{at}.feedetl_sn", "not a line that was sent, or answered twice")
             sent_fen = line.amount_fen
             line.MergeFrom(split)
-            parts = (
-                line.full_self_pay_fen + line.over_limit_self_pay_fen + line.preceding_self_pay_fen + line.in_scope_fen
-            )
-            if line.amount_fen != sent_fen or parts != sent_fen:
-                raise OneCardError(
-                    errors_pb2.ERROR_REASON_AMOUNTS_INCONSISTENT,
-                    f"{at}: sent {sent_fen} fen, split as {line.amount_fen} fen with parts of {parts} fen",
-                )
+            require_whole(line, sent_fen, at)
 
 
 def read_diagnoses(call: Call, desk: CareDesk, diagnoses: Any) -> None:
