@@ -23,19 +23,11 @@ from tests.support.card_desk import DeskWorld, desk_world
 from tests.support.card_tables import card_settings
 from tests.support.eventually import eventually
 
-pytest_plugins = ("tests.support.engines",)
+pytest_plugins = ("tests.support.engines", "tests.support.card_tables_databases")
 
 ENCRYPTED = ["aac002", "aac003", "aac007", "aae010"]
 HOLDERS = 12
 FIRST = HOLDERS + 4  # The rare-named have cards too.
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'cards.sqlite'}"
-    dsn: str = request.getfixturevalue("postgres_dsn")
-    return dsn.replace("postgresql://", "postgresql+psycopg://")
 
 
 class Beijing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,12 @@ from tests.integration.test_sdk_processing import stores
 from tests.support.crashing_adapter import CrashingAdapter
 from tests.support.eventually import eventually
 from tests.support.fake_hub import METHODS, FakeHub
-from tests.support.sdk_country import SETTLE, Country, Insured, country, person
+from tests.support.sdk_country import SETTLE, Country, Insured, person
+
+pytest_plugins = ("tests.support.fake_hub_of_two",)
 
 LATE = errors_pb2.ERROR_REASON_LATE_SUCCESS_REFUSED
 Stub = settlement_pb2_grpc.SettlementServiceStub
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as made:
-        made.hub.add_participant("cn-44")
-        made.hub.add_participant("cn-51")
-        yield made
 
 
 def refusal(hub: FakeHub, answer: Message, reason: int = LATE) -> message_pb2.SignedMessage:

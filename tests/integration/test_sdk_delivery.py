@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -20,15 +18,9 @@ from onecard_protocol.signatures.blocks import sign_one
 from onecard_protocol.signatures.signer import Signer
 from tests.support.eventually import eventually
 from tests.support.fake_hub import METHODS, NETWORK, FakeHub, Known, new_signer
-from tests.support.sdk_country import SETTLE, Country, Insured, country, settle_request
+from tests.support.sdk_country import SETTLE, Country, Insured, settle_request
 
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as made:
-        made.hub.add_participant("cn-44")
-        made.hub.add_participant("cn-51")
-        yield made
+pytest_plugins = ("tests.support.fake_hub_of_two",)
 
 
 def settlement(

@@ -21,18 +21,12 @@ from onecard_adapters.sdk.exchange import Exchange
 from onecard_adapters.sdk.gateways import Gateways, brought
 from tests.support.certificates import Authority, CertificateFiles
 from tests.support.eventually import eventually
-from tests.support.sdk_country import Country, Filings, country, filing_event
+from tests.support.sdk_country import Country, Filings, filing_event
+
+pytest_plugins = ("tests.support.fake_hub_of_two",)
 
 SERVER_NAME = "gateway.example"
 WATCH = service_pb2.WatchDirectoryRequest(first_number=1_000)
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as made:
-        made.hub.add_participant("cn-44")
-        made.hub.add_participant("cn-51")
-        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -32,21 +31,14 @@ from tests.support.sdk_country import (
     Coverage,
     Filings,
     Insured,
-    country,
     filing_event,
     person,
     settle_request,
 )
 
+pytest_plugins = ("tests.support.fake_hub_of_two",)
+
 Stub = settlement_pb2_grpc.SettlementServiceStub
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as made:
-        made.hub.add_participant("cn-44")
-        made.hub.add_participant("cn-51")
-        yield made
 
 
 async def test_the_attempt_is_durable_before_the_local_system_is_called(one: Country) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +17,9 @@ from onecard_protocol.identifiers import new_message_id
 from onecard_protocol.messages import Message
 from tests.support.eventually import eventually
 from tests.support.fake_hub import FakeHub, new_signer
-from tests.support.sdk_country import Country, Insured, country, filing_event, settle_request
+from tests.support.sdk_country import Country, Insured, filing_event, settle_request
+
+pytest_plugins = ("tests.support.fake_hub_of_two",)
 
 WrongReceipt = Callable[[FakeHub, Message], message_pb2.SignedReceipt]
 
@@ -45,14 +46,6 @@ WRONG: dict[str, tuple[WrongReceipt, str]] = {
     ),
     "nothing": (lambda hub, message: message_pb2.SignedReceipt(), "SIGNATURE_MISSING"),
 }
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as made:
-        made.hub.add_participant("cn-44")
-        made.hub.add_participant("cn-51")
-        yield made
 
 
 def spoil(one: Country, kind: message_pb2.MessageKind, receipt: WrongReceipt, *, count: int) -> None:

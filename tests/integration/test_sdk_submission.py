@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,17 +21,11 @@ from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import id_text, new_message_id
 from onecard_protocol.tracing import continue_trace
 from tests.support.eventually import eventually
-from tests.support.sdk_country import Country, Filings, Insured, country, filing_event, person, settle_request
+from tests.support.sdk_country import Country, Filings, Insured, filing_event, person, settle_request
+
+pytest_plugins = ("tests.support.fake_hub_of_two",)
 
 Stub = settlement_pb2_grpc.SettlementServiceStub
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as made:
-        made.hub.add_participant("cn-44")
-        made.hub.add_participant("cn-51")
-        yield made
 
 
 async def tell(exchange: Exchange, filing_id: str, *, serial: int = 1, message_id: bytes | None = None) -> None:
