@@ -9,7 +9,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ class Accounts:
     """Delivered under two numbers, or answered twice."""
     stories: tuple[dict[str, Any], ...] = dataclasses.field(default=(), repr=False)
     """The story of each request and event, as `onecard message trace --json` tells it."""
+
+
+def method_of(story: Mapping[str, Any]) -> str:
+    """The method of a story, without its service."""
+    return str(story["method"].rpartition("/")[2])
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from onecard_protocol.explained import Text
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.scenarios.accounts import mark, take_accounts
 from onecard_stubs.scenarios.control import command, now_ms, until
-from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown, same
+from onecard_stubs.scenarios.result import Check, Report, Scenario, ScenarioResult, Shown, same
 
 BEIJING: Final = "cn-11"
 GUILIN: Final = "cn-45"
@@ -24,7 +24,6 @@ _RECOGNITION_CODE: Final = "110000" + "0123456789ABCDEF0123456789"
 """What the counter reads from the chip; Beijing's table holds no such code, so the number decides."""
 
 _LOOK_SECONDS: Final = 0.02
-_STEP: Final = Text(en="change of the card", zh="卡状态变更")
 
 
 async def run(country: RunningCountry, report: Report) -> ScenarioResult:
@@ -70,7 +69,6 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
                 found=str(len(changes)),
             ),
         ),
-        journeys=[Journey(step=_STEP, story=story) for story in accounts.stories],
         tables=(
             Shown(
                 title=Text(en="At the counter in Guilin", zh="桂林柜台"),

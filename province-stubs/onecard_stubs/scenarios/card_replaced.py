@@ -22,7 +22,7 @@ from onecard_stubs.population import Person, Population
 from onecard_stubs.scenarios.accounts import mark, take_accounts
 from onecard_stubs.scenarios.control import command, until
 from onecard_stubs.scenarios.medical import INSURANCE_KIND, choose_patient, fee_items, file_outwards, require
-from onecard_stubs.scenarios.result import Check, Journey, Report, Scenario, ScenarioResult, Shown, same
+from onecard_stubs.scenarios.result import Check, Report, Scenario, ScenarioResult, Shown, same
 from onecard_stubs.sichuan.cards import STATUSES
 
 ISSUER: Final = "cn-51"
@@ -39,19 +39,6 @@ _STEPS: Final[Mapping[str, Text]] = {
     "CREDENTIAL_FOLLOWED": Text(en="the medical credential follows", zh="就医凭证随卡变更"),
     "MEDICAL_ACCOUNT_MOVED": Text(en="the personal medical account moves", zh="医保个人账户转移"),
     "BENEFIT_ACCOUNT_CHANGED": Text(en="the benefit account is changed", zh="待遇发放账户变更"),
-}
-_JOURNEYS: Final[Mapping[str, Text]] = {
-    "ReportFiling": Text(en="filing, told by Sichuan", zh="备案（四川告知）"),
-    "QueryCoverage": Text(en="who is the patient (1101)", zh="人员信息（1101）"),
-    "Register": Text(en="admission (2401)", zh="入院登记（2401）"),
-    "UploadFeeLines": Text(en="fee lines (2301)", zh="费用明细（2301）"),
-    "PreSettle": Text(en="pre-settlement (2303)", zh="预结算（2303）"),
-    "Discharge": Text(en="discharge (2402)", zh="出院（2402）"),
-    "Settle": Text(en="settlement (2304)", zh="结算（2304）"),
-    "ReportSocialChange": Text(en="change of a card", zh="社保应用变更"),
-    "ReportFinancialChange": Text(en="change of an account", zh="金融账户变更"),
-    "CarryOutStep": Text(en="a step of the replacement", zh="换卡步骤"),
-    "ConfirmBenefitAccount": Text(en="the benefit account is confirmed", zh="待遇账户确认"),
 }
 
 
@@ -149,9 +136,6 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
                 holds=phases["BENEFIT_ACCOUNT_CHANGED"] == "open" and saga["phase"] == "completed",
             ),
         ),
-        journeys=[
-            Journey(step=_JOURNEYS[story["method"].rpartition("/")[2]], story=story) for story in accounts.stories
-        ],
         patient=f"{person.name[0]}**",
         tables=(_steps_table(saga),),
         own_figures={

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from onecard_protocol.china_time import shanghai_time
 from onecard_protocol.explained import Language, Text
-from onecard_stubs.scenarios.result import ScenarioResult, Shown
+from onecard_stubs.scenarios.accounts import method_of
+from onecard_stubs.scenarios.result import ScenarioResult, Shown, same
 
 _LEVELS: Final = {
     "01": Text(en="A", zh="甲类"),
@@ -32,6 +33,21 @@ _CLASSES: Final = {
     "13": Text(en="registration", zh="挂号费"),
     "14": Text(en="other", zh="其他费"),
 }
+_PURPOSES: Final = {
+    "ReportFiling": Text(en="filing, told by Sichuan", zh="备案（四川告知）"),
+    "QueryCoverage": Text(en="who is the patient (1101)", zh="人员信息（1101）"),
+    "Register": Text(en="admission (2401)", zh="入院登记（2401）"),
+    "UploadFeeLines": Text(en="fee lines (2301)", zh="费用明细（2301）"),
+    "PreSettle": Text(en="pre-settlement (2303)", zh="预结算（2303）"),
+    "Discharge": Text(en="discharge (2402)", zh="出院（2402）"),
+    "Settle": Text(en="settlement (2304)", zh="结算（2304）"),
+    "CancelSettlement": Text(en="cancellation (2305)", zh="结算撤销（2305）"),
+    "ReportSocialChange": Text(en="change of a card", zh="社保应用变更"),
+    "ReportFinancialChange": Text(en="change of an account", zh="金融账户变更"),
+    "CarryOutStep": Text(en="a step of the replacement", zh="换卡步骤"),
+    "ConfirmBenefitAccount": Text(en="the benefit account is confirmed", zh="待遇账户确认"),
+}
+"""What a message of a drill is for, by its method."""
 
 
 def yuan(amount_fen: int) -> str:
@@ -134,10 +150,11 @@ def _journeys(result: ScenarioResult, language: Language) -> Table:
     table.add_column("步骤" if zh else "step", overflow="fold")
     table.add_column("请求" if zh else "request", no_wrap=True)
     table.add_column("应答" if zh else "answer", no_wrap=True)
-    for journey in result.journeys:
-        story = journey.story
+    for story in result.accounts.stories:
+        name = method_of(story)
+        purpose = _PURPOSES.get(name, same(name))
         answers = "\n".join(_leg(answer, story["created_ms"], language) for answer in story["answers"])
-        step = f"[bold]{escape(journey.step.of(language))}[/]\n[dim]{story['id'][:8]}…{story['id'][-4:]}[/]"
+        step = f"[bold]{escape(purpose.of(language))}[/]\n[dim]{story['id'][:8]}…{story['id'][-4:]}[/]"
         table.add_row(step, _leg(story, story["created_ms"], language), answers or "[dim]—[/]")
     return table
 

@@ -19,12 +19,11 @@ from onecard_stubs.guangdong import wire
 from onecard_stubs.guangdong.counter import Answer, FeeItem, Stay
 from onecard_stubs.guangdong.hospital import Hospital
 from onecard_stubs.population import Person, Population
-from onecard_stubs.scenarios.accounts import mark, take_accounts
+from onecard_stubs.scenarios.accounts import mark, method_of, take_accounts
 from onecard_stubs.scenarios.control import NotDone, command
 from onecard_stubs.scenarios.result import (
     BillRow,
     Check,
-    Journey,
     Report,
     Scenario,
     ScenarioResult,
@@ -54,16 +53,6 @@ _ITEMS: Final = (
     ("XV99AAA000A001010000000", "营养补充剂", "1", "88"),
 )
 
-_STEPS: Final[Mapping[str, Text]] = {
-    "ReportFiling": Text(en="filing, told by Sichuan", zh="备案（四川告知）"),
-    "QueryCoverage": Text(en="who is the patient (1101)", zh="人员信息（1101）"),
-    "Register": Text(en="admission (2401)", zh="入院登记（2401）"),
-    "UploadFeeLines": Text(en="fee lines (2301)", zh="费用明细（2301）"),
-    "PreSettle": Text(en="pre-settlement (2303)", zh="预结算（2303）"),
-    "Discharge": Text(en="discharge (2402)", zh="出院（2402）"),
-    "Settle": Text(en="settlement (2304)", zh="结算（2304）"),
-    "CancelSettlement": Text(en="cancellation (2305)", zh="结算撤销（2305）"),
-}
 _SPLIT_FIELDS: Final = (
     ("inscp_scp_amt", Text(en="within the policy's scope", zh="符合政策范围"), False),
     ("act_pay_dedc", Text(en="deductible", zh="起付线"), False),
@@ -119,9 +108,8 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
     report("comparing outboxes, journal and inboxes")
     accounts = await take_accounts(country, since)
     after = await command(country, INSURED, "describe")
-    journeys = [Journey(step=_STEPS[_method(story)], story=story) for story in accounts.stories]
     red = cancelled.output["setlinfo"]
-    methods = Counter(map(_method, accounts.stories))
+    methods = Counter(map(method_of, accounts.stories))
     steps = _steps(first, second)
     checks = (
         Check(
@@ -157,14 +145,14 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
             ),
             # Coverage is asked anew at each admission, too.
             holds=methods - Counter({"QueryCoverage": methods["QueryCoverage"]}) == steps
-            and all(_is_complete(journey.story) for journey in journeys),
-            found=f"{len(journeys)}",
+            and all(map(_is_complete, accounts.stories)),
+            found=f"{len(accounts.stories)}",
         ),
         Check(
             what=Text(
                 en="every SM2 signature verifies with the directory's keys", zh="所有 SM2 签名均通过目录密钥验证"
             ),
-            holds=all(_is_signed(journey.story) for journey in journeys),
+            holds=all(map(_is_signed, accounts.stories)),
         ),
     )
     return ScenarioResult(
@@ -172,7 +160,6 @@ async def run(country: RunningCountry, report: Report) -> ScenarioResult:
         duration_ms=played_ms,
         accounts=accounts,
         checks=checks,
-        journeys=journeys,
         bill=sum_by_class(first.lines),
         split=[
             SplitRow(
@@ -279,10 +266,6 @@ def _refused(trade: str, text: str) -> NotDone:
 
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
-
-
-def _method(story: Mapping[str, Any]) -> str:
-    return str(story["method"].rpartition("/")[2])
 
 
 def _steps(*records: _StayRecord) -> Counter[str]:

@@ -26,14 +26,6 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Journey:
-    """A request of the drill as the hub tells it (`onecard message trace --json`), and what it was for."""
-
-    step: Text
-    story: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BillRow:
     """Fee lines of one class and level summed, in fen."""
 
@@ -74,7 +66,6 @@ class ScenarioResult:
     duration_ms: int
     accounts: Accounts
     checks: Sequence[Check]
-    journeys: Sequence[Journey]
     bill: Sequence[BillRow] = ()
     split: Sequence[SplitRow] = ()
     patient: str = ""

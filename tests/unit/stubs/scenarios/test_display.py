@@ -12,7 +12,7 @@ from rich.console import Console
 from onecard_protocol.explained import Language, Text
 from onecard_stubs.scenarios.accounts import Accounts
 from onecard_stubs.scenarios.display import show, yuan
-from onecard_stubs.scenarios.result import BillRow, Check, Journey, ScenarioResult, Shown, SplitRow, same
+from onecard_stubs.scenarios.result import BillRow, Check, ScenarioResult, Shown, SplitRow, same
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,10 @@ def result(story: dict[str, Any], *, holds: bool = True) -> ScenarioResult:
     return ScenarioResult(
         scenario="medical",
         duration_ms=1_234,
-        accounts=Accounts(sent=("a",), journaled=("a", "b"), rejected=(), unknown=(), lost=(), doubled=()),
+        accounts=Accounts(
+            sent=("a",), journaled=("a", "b"), rejected=(), unknown=(), lost=(), doubled=(), stories=(story,)
+        ),
         checks=[Check(what=Text(en="it adds up", zh="勾稽一致"), holds=holds)],
-        journeys=[Journey(step=Text(en="settlement", zh="结算"), story=story)],
         bill=[
             BillRow(
                 fee_class="01",
@@ -97,7 +98,7 @@ def test_the_name_of_a_step_is_whole_in_a_narrow_window() -> None:
     story = message("request", answers=[rejected])
     text = shown(result(story), "en", width=80)
     first_column = "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
-    assert first_column == "settlement01234567…cdef"
+    assert first_column == "settlement(2304)01234567…cdef"
     assert "rejection CARD_UNKNOWN" in text, "and why"
 
 
