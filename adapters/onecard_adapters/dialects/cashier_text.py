@@ -45,7 +45,7 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
     (r"not a (?:decimal|whole) number", "不是数字"),
     (
         r"the name of element (\d+) in it is none of this form",
-        r"其中第\1个元素的名称不合规定（限英文字母、数字、_、.、-，64个以内）",
+        r"其中第\1个元素的名称不合规定（限GBK中的文字、数字、_、.、-，64个以内）",
     ),
     (r"longer than (\d+) characters", r"超过\1个字符"),
     (r"not a six-digit area of a province.*", "不是六位行政区划代码"),

@@ -23,6 +23,7 @@ from onecard_adapters.dialects.cross_region_xml.care_desk import (
 from onecard_adapters.dialects.cross_region_xml.care_encounter import (
     LINES,
     forwarded,
+    passed_on,
     read_diagnoses,
     remember_care,
 )
@@ -91,8 +92,8 @@ class NotedTrades:
         number = core_number(transaction)
         children = forwarded(asked, self._desk, encounter.person, number, **instead)
         with executed_in_part(asked.trade, at=INSURED_PROVINCE, left=OWN_CORE):
-            result = await self._desk.ask_core(asked.trade, children, number)
-        return await self._desk.finished(repeat, transaction, result.output)
+            output = passed_on(await self._desk.ask_core(asked.trade, children, number))
+        return await self._desk.finished(repeat, transaction, output)
 
     def _is_uploaded_again(
         self, withdrawal: Transaction, line_ids: Sequence[str], before: Transaction | None = None

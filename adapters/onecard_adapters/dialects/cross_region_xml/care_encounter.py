@@ -150,7 +150,7 @@ class EncounterTrades:
                         lines=self._split_lines(amounts_sent, result),
                         local_transaction_id=transaction.local_transaction_id,
                     )
-                    output = result.output
+                    output = passed_on(result)
                     await desk.note(transaction, sending(request, safe_xml.serialise(output)), runs_ahead=True)
                 else:
                     output = safe_xml.parse(beside_it(transaction), "stored answer")
@@ -220,7 +220,7 @@ class EncounterTrades:
         """0706 and 0707: what the own core holds of a visit, as it says it."""
         encounter = self._desk.encounter(asked)
         result = await self._desk.ask_core(asked.trade, forwarded(asked, self._desk, encounter.person, ""), "")
-        return result.output
+        return passed_on(result)
 
 
 def _amount_fen(row: Element) -> int | None:
@@ -246,6 +246,12 @@ def forwarded(asked: Asked, desk: CareDesk, person: PersonRecord, transid: str, 
         *forms.leaves(head),
         *(child for child in asked.input.children if child.name not in head),
     ]
+
+
+def passed_on(result: Result) -> Element:
+    """The core's output for the hospital. Raises LOCAL_FORM_INVALID for an element whose name cannot be passed on."""
+    require_names(result.output, "output")
+    return result.output
 
 
 async def remember_care(desk: CareDesk, asked: Asked, changes: Mapping[str, str]) -> None:

@@ -21,7 +21,8 @@ DEPTH_MAX: Final = 24
 ELEMENT_COUNT_MAX: Final = 20_000
 
 _DECLARATION: Final = re.compile(r"<\?xml\b[^>]{0,200}\?>")
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+# Letters of any script: local systems name elements in Chinese too.
+_NAME: Final = re.compile(r"[^\W\d][\w.-]{0,63}")
 # XML 1.0, section 2.2: what may stand in a document at all.
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -155,6 +156,7 @@ def _write(element: Element, pieces: list[str]) -> None:
 def _require_name(name: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} is no element name of this form")
+    name.encode("gbk")
 
 
 def require_names(element: Element, path: str) -> None:

@@ -113,7 +113,7 @@ def test_what_no_document_may_hold_is_refused_by_name(character: str) -> None:
     assert caught.value.detail == f"b: U+{ord(character):04X} cannot stand in an XML document"
 
 
-@pytest.mark.parametrize("name", ["", "1a", "a b", "a>", "名", "a" * 65, "p:a"])
+@pytest.mark.parametrize("name", ["", "1a", "a b", "a>", "名" * 65, "a" * 65, "p:a"])
 def test_another_name_is_never_written(name: str) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no element name of this form"):
