@@ -42,7 +42,8 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
     ),
     (r"missing\b.*", "缺失"),
     (r"no such day|not a day|not a time", "日期不正确"),
-    (r"not a (?:decimal|whole) number", "不是数字"),
+    (r"not a whole number", "不是整数"),
+    (r"not a decimal number.*", "不是数字（应如1234.50，不带千位分隔符）"),
     (
         r"the name of element (\d+) in it is none of this form",
         r"其中第\1个元素的名称不合规定（限GBK中的文字、数字、_、.、-，64个以内）",

@@ -29,6 +29,7 @@ _FEN: Final = Decimal(1).scaleb(-_FEN_DECIMALS)
 _PRICE: Final = Decimal(1).scaleb(-_PRICE_DECIMALS)
 _RATIO: Final = Decimal(1).scaleb(-_RATIO_DECIMALS)
 _TENTH: Final = Decimal("0.1")
+_NO_NUMBER: Final = "not a decimal number such as 1234.50, without separators"
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?")
 
 
@@ -52,7 +53,7 @@ def decimal_from(value: object, path: str) -> Decimal:
         or number.adjusted() >= _DIGITS_MAX
         or _exponent(number) < -_DECIMALS_MAX
     ):
-        raise OneCardError(ErrorReason.ERROR_REASON_LOCAL_FORM_INVALID, f"{path}: not a decimal number")
+        raise OneCardError(ErrorReason.ERROR_REASON_LOCAL_FORM_INVALID, f"{path}: {_NO_NUMBER}")
     return number
 
 

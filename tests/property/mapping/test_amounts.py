@@ -73,7 +73,7 @@ def _meant(value: object) -> Decimal | None:
 def _scaled(value: object, decimals: int) -> int | tuple[int, str]:
     number = _meant(value)
     if number is None:
-        return errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, "p: not a decimal number"
+        return errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, "p: not a decimal number such as 1234.50, without separators"
     scaled = int(number.scaleb(decimals, _WIDE).quantize(Decimal(1), ROUND_HALF_UP, _WIDE))
     if not -(2**63) < scaled < 2**63:
         return errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, "p: the number is too large"
@@ -128,7 +128,7 @@ def test_every_form_is_read_or_refused_as_decimal_arithmetic_tells(value: object
 def _count(value: object) -> int | tuple[int, str]:
     number = _meant(value)
     if number is None:
-        return errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, "p: not a decimal number"
+        return errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, "p: not a decimal number such as 1234.50, without separators"
     if int(number) != number or not -(2**31) < number < 2**31:
         return errors_pb2.ERROR_REASON_LOCAL_FORM_INVALID, "p: not a whole number"
     return int(number)

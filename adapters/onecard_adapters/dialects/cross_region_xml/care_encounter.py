@@ -135,7 +135,7 @@ class EncounterTrades:
             await self._finish_taking_back(asked, transaction, left, *self._lines_left(asked, encounter.person))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            amounts_sent = {row.value("ykc610"): _amount_fen(row) for row in rows}
+            amounts_sent = {row.value("ykc610"): _amount_fen(row, index) for index, row in enumerate(rows)}
             request = sent_before(transaction, UploadFeeLinesRequest)
             if request is None:
                 number = core_number(transaction)
@@ -171,9 +171,10 @@ class EncounterTrades:
         lines = []
         for index, row in enumerate(forms.rows_of(result.output, "detail")):
             line = FeeLine()
-            forms.read_into(forms.FEE_LINE, row, line, self._desk.tables)
+            at = f"output.detail[{index}]"
+            forms.read_into(forms.FEE_LINE, row, line, self._desk.tables, at)
             told = sent.get(line.line_id)
-            require_whole(line, line.amount_fen if told is None else told, f"output.detail[{index}]")
+            require_whole(line, line.amount_fen if told is None else told, at)
             lines.append(line)
         if sorted(line.line_id for line in lines) != sorted(sent):
             raise form_invalid("output.detail: the own core answered other lines than were sent")
@@ -223,16 +224,17 @@ class EncounterTrades:
         return passed_on(result)
 
 
-def _amount_fen(row: Element) -> int | None:
+def _amount_fen(row: Element, index: int) -> int | None:
     """akc227 of a line; None if it has none. Raises LOCAL_FORM_INVALID."""
     amount = row.value("akc227")
-    return amounts.fen_from_yuan(amount, "input.detail.akc227") if amount else None
+    return amounts.fen_from_yuan(amount, f"input.detail[{index}].akc227") if amount else None
 
 
 def read_diagnoses(asked: Asked, desk: CareDesk, diagnoses: Diagnoses) -> None:
     """input.detail."""
-    for row in forms.rows_of(asked.input, "detail"):
-        forms.read_into(forms.DIAGNOSIS, row, diagnoses.diagnoses.add(), desk.tables)
+    for index, row in enumerate(forms.rows_of(asked.input, "detail")):
+        at = f"input.detail[{index}]"
+        forms.read_into(forms.DIAGNOSIS, row, diagnoses.diagnoses.add(), desk.tables, at)
 
 
 def forwarded(asked: Asked, desk: CareDesk, person: PersonRecord, transid: str, **instead: object) -> list[Element]:

@@ -215,9 +215,9 @@ FUND_ITEM: Final = FieldMap(
 )
 
 
-def read_into(form: FieldMap, element: Element, message: Message, tables: CodeTables) -> None:
+def read_into(form: FieldMap, element: Element, message: Message, tables: CodeTables, at: str = "") -> None:
     """Fill a national message from an element's children; absent elements and empty ones are the same here."""
-    form.read({child.name: child.text for child in element.children}, message, tables, element.name)
+    form.read({child.name: child.text for child in element.children}, message, tables, at or element.name)
 
 
 def write_from(form: FieldMap, message: Message, tables: CodeTables, at: str = "input") -> list[Element]:

@@ -55,9 +55,42 @@ async def test_an_amount_is_read_and_compared_as_money_where_the_document_has_on
             row = {**BILL[0].fields(), "ykc610": f"9900{number}", "akc227": amount}
             uploaded = await side.hospital.send("0301", {**stay._visit(), "detail": [row]})
             assert uploaded.is_success, (amount, uploaded.message)
-        row = {**BILL[0].fields(), "ykc610": "99009", "akc227": "许多"}
-        refused = await side.hospital.send("0301", {**stay._visit(), "detail": [row]})
-        assert (refused.code, "input.detail.akc227: 不是数字" in refused.message) == (-1, True), refused.message
+
+
+@pytest.mark.parametrize("amount", ["许多", "4,000.00", "4，000.00", "4 000.00", "4'000.00", "￥4000.00"])
+async def test_an_amount_in_another_form_is_refused_by_its_row_before_anybody_is_asked(
+    tmp_path: Path, amount: str
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        transid = side.hospital.new_transid()
+        rows = [BILL[1].fields(), {**BILL[0].fields(), "akc227": amount}]
+        asked = len(side.own_core.state.transactions)
+        refused = await side.hospital.send("0301", {**stay._visit(), "detail": rows, "transid": transid})
+        said = "input.detail[1].akc227: 不是数字（应如1234.50，不带千位分隔符）"
+        assert (refused.code, said in refused.message) == (-1, True), refused.message
+        assert len(side.own_core.state.transactions) == asked
+        # Put right, it may come under the same number.
+        assert (await stay.upload(BILL, transid)).is_success
+
+
+async def test_an_amount_of_the_own_core_in_another_form_is_told_by_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = trades._line_fields
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        monkeypatch.setattr(
+            trades, "_line_fields", lambda item: told(item) | {"akc227": f"{item.amount_fen / 100:,.2f}"}
+        )
+        refused = await stay.upload(BILL)
+        said = "output.detail[0].akc227: 不是数字"
+        assert (refused.code, said in refused.message) == (-1, True), refused.message
+        assert not side.own_core.state.visits[stay.visit_id].lines
 
 
 async def test_lines_in_doubt_are_sent_again_as_they_were_split(tmp_path: Path) -> None:

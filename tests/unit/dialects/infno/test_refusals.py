@@ -62,6 +62,32 @@ async def test_an_answer_has_every_field_of_the_envelope(two_provinces: Country)
     assert len(fields["refmsg_time"]) == len(fields["respond_time"]) == 17
 
 
+@pytest.mark.parametrize("amount", ["1,200.00", "1，200.00", "1 200.00", "￥1200.00"])
+async def test_an_amount_in_another_form_is_refused_by_its_row_before_anybody_is_asked(
+    two_provinces: Country, amount: str
+) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.admitted()
+    row = {
+        "mdtrt_id": stay.visit_id,
+        "psn_no": stay.person.personal_number,
+        "fee_ocur_time": ADMITTED.isoformat(),
+        "med_list_codg": ITEMS[0].code,
+        "medins_list_codg": "ZL0001",
+        "cnt": "20.0000",
+        "pric": "60.000000",
+    }
+    rows = [
+        {**row, "feedetl_sn": "XM9900001", "det_item_fee_sumamt": "1200.00"},
+        {**row, "feedetl_sn": "XM9900002", "det_item_fee_sumamt": amount},
+    ]
+    refused = await hospital.trade("2301", {"feedetail": rows}, insurance_area=stay.insurance_area)
+    assert _is_refused(refused, "LOCAL_FORM_INVALID")
+    said = "input.feedetail[1].det_item_fee_sumamt: 不是数字（应如1234.50，不带千位分隔符）"
+    assert said in refused.text, refused.text
+    assert "2301" not in two_provinces.care_core.requests
+
+
 async def test_trades_that_are_not_served_are_refused_and_do_not_crash(two_provinces: Country) -> None:
     await two_provinces.hospital.sign_in()
     answer = await two_provinces.hospital.trade("5101", "", insurance_area="510100")
