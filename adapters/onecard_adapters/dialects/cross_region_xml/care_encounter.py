@@ -32,10 +32,11 @@ from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.fee_parts import require_whole
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
-from onecard_adapters.dialects.sent import ANSWERED, beside_it, sending, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, beside_it, never_left, sending, sent_before, sent_id
 from onecard_adapters.mapping import amounts
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
+from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
@@ -74,7 +75,7 @@ class EncounterTrades:
             care = await self._complete(asked, person, request)
             request.visit_id = await self._visit_id_of_core(asked, person, transaction)
             await desk.note(transaction, sending(request, care), runs_ahead=True)
-        channel = desk.national.to(recipient, message_id=transaction.message_id)
+        channel = desk.national.to(recipient, message_id=sent_id(transaction))
         try:
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
         except OneCardError as error:
@@ -154,7 +155,7 @@ class EncounterTrades:
                     await desk.note(transaction, sending(request, safe_xml.serialise(output)), runs_ahead=True)
                 else:
                     output = safe_xml.parse(beside_it(transaction), "stored answer")
-                channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+                channel = desk.national.to(encounter.insured_participant, message_id=sent_id(transaction))
                 await EncounterServiceStub(channel).UploadFeeLines(request, timeout=CALL_S)
             except OneCardError as error:
                 trade, head = self._lines_left(asked, encounter.person)
@@ -197,6 +198,8 @@ class EncounterTrades:
         head: Mapping[str, object],
     ) -> None:
         """Undo the core's part after a final refusal; else it stays, and the hospital repeats its request."""
+        if may_be_sent_again(error):
+            await self._desk.note(transaction, never_left(self._desk.national.hub_time_ms()))
         require_final(asked.trade, error)
         number = core_number(transaction)
         await self._desk.refused(transaction, error, number, {VISIT_ID: str(head.get(VISIT_ID, ""))})

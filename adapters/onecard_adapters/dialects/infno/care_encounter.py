@@ -37,9 +37,10 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.envelope import Answer
 from onecard_adapters.dialects.infno.numbers import next_transaction_number
-from onecard_adapters.dialects.sent import ANSWERED, beside_it, sending, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, beside_it, never_left, sending, sent_before, sent_id
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
+from onecard_adapters.sdk.failures import may_be_sent_again
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
@@ -81,7 +82,7 @@ class EncounterTrades:
         else:
             asked, (care, told) = sent, beside_it(transaction)
             output = json_text.parse_object(told.encode())
-        channel = desk.national.to(recipient, message_id=transaction.message_id)
+        channel = desk.national.to(recipient, message_id=sent_id(transaction))
         try:
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(asked, timeout=CALL_S)
         except OneCardError as error:
@@ -89,7 +90,7 @@ class EncounterTrades:
             await self._take_back(call, transaction, error, trades.place_of(call.request.infno).undo_registration, undo)
             raise
         record = EncounterRecord(
-            encounter_id=registered.encounter.encounter_id or transaction.message_id.hex(),
+            encounter_id=registered.encounter.encounter_id or sent_id(transaction).hex(),
             person=person,
             insured_participant=recipient,
             care=care,
@@ -138,6 +139,8 @@ class EncounterTrades:
         self, call: Call, transaction: Transaction, error: OneCardError, infno: str, data: Mapping[str, Any]
     ) -> None:
         """Undo the core's part after a final refusal; otherwise it stays, see `require_final`."""
+        if may_be_sent_again(error):
+            await self._desk.note(transaction, never_left(self._desk.national.hub_time_ms()))
         require_final(call.request.infno, error)
         now_ms = self._desk.national.hub_time_ms()
         msgid = await next_transaction_number(self._desk.memory, call.institution.code, now_ms)
@@ -196,7 +199,7 @@ class EncounterTrades:
                     await desk.note(transaction, sending(asked, json_text.write(output)), runs_ahead=True)
                 else:
                     output = json_text.parse_object(beside_it(transaction).encode())
-                channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+                channel = desk.national.to(encounter.insured_participant, message_id=sent_id(transaction))
                 await EncounterServiceStub(channel).UploadFeeLines(asked, timeout=CALL_S)
             except OneCardError as error:
                 await self._take_back(call, transaction, error, withdraw, undo_lines)

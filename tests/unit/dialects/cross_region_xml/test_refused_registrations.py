@@ -1,7 +1,7 @@
 """A registration that the insured province refuses for good leaves no visit in the own core; one in doubt keeps it."""
 
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -9,6 +9,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.cross_region_xml import care_encounter
 from onecard_adapters.dialects.cross_region_xml.execution import CallContext
 from onecard_adapters.dialects.cross_region_xml.insured import InsuredEncounter
+from onecard_adapters.sdk.failures import CallFailed
 from onecard_stubs.behaviour import Switches
 from tests.support.sichuan_care import BILL, BILL_FEN, SichuanCare, sichuan_care
 
@@ -145,6 +146,36 @@ async def test_a_registration_in_doubt_keeps_the_filing_that_it_was_sent_with(tm
         assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
         terms = side.exchange.calls[-1].request.terms  # type: ignore[attr-defined]
         assert (terms.filing_id, terms.filing_first_day.year) == (filing_id, 2024)
+
+
+@pytest.mark.parametrize("is_numbered", [True, False])
+async def test_a_registration_that_never_left_is_built_anew_with_what_was_filed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_numbered: bool
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        transid = side.hospital.new_transid() if is_numbered else ""
+        call, refused = side.exchange.call, list[bytes]()
+
+        async def offline(recipient: str, method: str, request: Any, **how: Any) -> Any:
+            if method == REGISTER and not refused:
+                refused.append(how["message_id"])
+                raise CallFailed(errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE)
+            return await call(recipient, method, request, **how)
+
+        monkeypatch.setattr(side.exchange, "call", offline)
+        assert (await stay.register(transid)).code == -9, "the own core has the visit"
+        filing_id = await side.file(stay.person)
+        again = await stay.register(transid)
+        assert again.is_success, again.message
+        (sent,) = (call for call in side.exchange.calls if call.method == REGISTER)
+        assert sent.request.filing_id == filing_id  # type: ignore[attr-defined]
+        assert sent.message_id != refused[0], "the time to execute that one runs from when it was made"
+        assert _trades_of_core(side) == ["0212"]
+        assert list(side.own_core.state.visits) == list(side.insured_core.state.visits) == [stay.visit_id]
+        answers = [await stay.upload(BILL), await stay.discharge(), await stay.settle(BILL_FEN)]
+        assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
 
 
 async def test_a_message_that_stands_with_other_content_is_no_refusal(

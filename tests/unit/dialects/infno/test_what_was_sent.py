@@ -135,6 +135,57 @@ async def test_the_repeat_of_a_registration_in_doubt_is_what_was_sent_though_a_f
     assert registered.care["filing_id"] == "", "as it was sent; the filing is looked for again at the settlement"
 
 
+async def test_the_repeat_of_what_never_left_is_built_anew_under_an_id_whose_time_is_not_over(
+    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registration with the filing that was made meanwhile, and an upload; the own core has done each once."""
+    hospital, exchange, own = two_provinces.hospital, two_provinces.exchange, two_provinces.care_core
+    body, person, enrolment = await _admission(two_provinces)
+    refused = _offline_once(monkeypatch, exchange, trades.REGISTER, trades.UPLOAD_FEE_LINES)
+    assert (await hospital.send(body)).code == -1
+    filing_id = two_provinces.file(person, enrolment)
+    again = await hospital.send(body)
+    assert again.is_success, again.text
+    visit_id = again.output["result"]["mdtrt_id"]
+    assert list(own.visits._visits) == [visit_id]
+    registered = two_provinces.care_memory.find_encounter("H44030099903", visit_id)
+    assert registered is not None
+    (sent,) = (call for call in exchange.calls if call.method == trades.REGISTER)
+    assert sent.message_id != refused[0]
+    assert (registered.encounter_id, registered.care["filing_id"]) == (sent.message_id.hex(), filing_id)
+    row = {
+        "feedetl_sn": "XM9900001",
+        "mdtrt_id": visit_id,
+        "psn_no": person.personal_number,
+        "fee_ocur_time": ADMITTED.isoformat(),
+        "med_list_codg": ITEMS[0].code,
+        "medins_list_codg": "ZL0001",
+        "det_item_fee_sumamt": "300.00",
+        "cnt": "5.0000",
+        "pric": "60.000000",
+    }
+    body = hospital.message("2301", {"feedetail": [row]}, insurance_area=enrolment.insurance_area)
+    assert (await hospital.send(body)).code == -1
+    assert (await hospital.send(body)).is_success
+    assert len(own.visits.find(visit_id, person.personal_number).lines) == 1
+    assert exchange.calls[-1].message_id != refused[1]
+
+
+def _offline_once(patch: pytest.MonkeyPatch, exchange: Any, *methods: str) -> list[bytes]:
+    """The first call of each method is refused before anything is journaled; gives the ids of those."""
+    call, refused, left = exchange.call, list[bytes](), list(methods)
+
+    async def offline(recipient: str, method: str, request: Any, **how: Any) -> Any:
+        if method in left:
+            left.remove(method)
+            refused.append(how["message_id"])
+            raise CallFailed(errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE)
+        return await call(recipient, method, request, **how)
+
+    patch.setattr(exchange, "call", offline)
+    return refused
+
+
 async def test_that_a_number_was_used_before_is_no_refusal_of_what_was_sent_under_it(
     two_provinces: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
