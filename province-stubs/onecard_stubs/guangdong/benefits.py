@@ -193,6 +193,8 @@ class Benefits:
         raise Refused("没有有效的参保关系")
 
     def _computed(self, data: Mapping[str, Any], visit: Visit) -> tuple[Split, InsuredAccount, str]:
+        if self._standing(visit) is not None:
+            raise Refused("该次就诊已结算")
         if str(data.get("mid_setl_flag") or "0") == "1":
             raise Refused("本系统不办理中途结算")
         fees = visit.fees
@@ -250,8 +252,6 @@ class Benefits:
         self._of_msgid[(settlement.infno, settlement.msgid)] = settlement
 
     def _settle(self, head: Mapping[str, Any], data: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-        if self._standing(visit) is not None:
-            raise Refused("该次就诊已结算")
         split, account, person_type = self._computed(data, visit)
         settlement = Settlement(
             settlement_id=self._next_settlement_id(visit),

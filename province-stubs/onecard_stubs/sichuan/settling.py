@@ -40,9 +40,6 @@ def trial(state: CoreState, message: Message, _: str) -> Output:
 
 def settle(state: CoreState, message: Message, transid: str) -> Output:
     """0304."""
-    visit = state.visit(message)
-    if visit.is_settled:
-        raise Refused(-32, "该次就诊已结算，请勿重复结算")
     visit, split, year = _computed(state, message)
     settlement = Settlement(
         settlement_id=state.new_number("A", visit.insurance_area),
@@ -120,6 +117,8 @@ def _computed(state: CoreState, message: Message) -> tuple[Visit, Split, int]:
     person = state.person(message)
     if person.identity_number != visit.identity_number:
         raise Refused(-34, "就诊登记不属于此人")
+    if visit.is_settled:
+        raise Refused(-32, "该次就诊已结算，请勿重复结算")
     if message.value("ykc914"):
         raise Refused(-38, "本系统不办理中途结算")
     enrolment = _enrolment(person, visit)

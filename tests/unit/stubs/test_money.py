@@ -112,6 +112,16 @@ def test_a_return_names_a_line_of_its_own_visit_and_a_trade_is_kept_whole_or_not
     assert core.upload(other, Line(line_id="A", amount_fen=1)).is_done, "line numbers are a visit's own"
 
 
+@both
+def test_a_settled_stay_is_not_split_again_until_its_settlement_is_cancelled(kind: Kind) -> None:
+    core = filed(kind)
+    visit_id = core.billed(_DAY, 500_000)
+    settled = core.settle(visit_id, 500_000)
+    assert "已结算" in core.pre_settle(visit_id, 500_000).refusal
+    assert core.cancel(visit_id, settled).is_done
+    assert core.pre_settle(visit_id, 500_000).is_done
+
+
 def _state(core: MoneyCore) -> tuple[int, dict[int, YearAccumulators], list[Standing]]:
     return core.account.balance_fen, dict(core.account.years), core.standing()
 

@@ -36,11 +36,14 @@ async def test_the_repeat_of_a_settlement_in_doubt_is_what_was_sent_whatever_cam
 ) -> None:
     hospital = two_provinces.hospital
     stay = await two_provinces.ready_to_settle()
+    two_provinces.exchange.lose_answers(trades.PRE_SETTLE)
+    trial = hospital.message("2303", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area)
+    assert (await hospital.send(trial)).code == -1
     two_provinces.exchange.lose_answers(trades.SETTLE)
     body = _bill(two_provinces, stay)
     assert (await hospital.send(body)).code == -1
-    # Another pre-settlement, by which a request that was built anew would differ.
-    assert (await hospital.pre_settle(stay)).is_success
+    # Another pre-settlement is answered only now, by which a request that was built anew would differ.
+    assert (await hospital.send(trial)).is_success
     again = await hospital.send(body)
     assert again.is_success, again.text
     assert _standing(two_provinces) == 1
