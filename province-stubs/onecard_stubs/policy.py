@@ -100,6 +100,8 @@ class Split:
     cash_fen: int
     account_balance_fen: int
     """Balance of the personal account afterwards."""
+    is_first_stay: bool
+    """Whether it pays the deductible of the year's first stay."""
 
     @property
     def fees(self) -> Fees:
@@ -137,6 +139,8 @@ class YearAccumulators:
 
     stay_count: int = 0
     """Of stays that were billed: one whose lines were all returned halves no later deductible."""
+    first_stay_count: int = 0
+    """Of these, what paid the deductible of the year's first: never more than one."""
     outpatient_deductible_fen: int = 0
     """What visits paid of the year's deductible; a stay's own counts by stay."""
     pooling_fund_fen: int = 0
@@ -156,6 +160,7 @@ class YearAccumulators:
         return replace(
             self,
             stay_count=self.stay_count + sign * (is_stay and split.total_fen > 0),
+            first_stay_count=self.first_stay_count + sign * split.is_first_stay,
             outpatient_deductible_fen=self.outpatient_deductible_fen + (not is_stay) * sign * split.deductible_fen,
             pooling_fund_fen=self.pooling_fund_fen + sign * split.pooling_fund_fen,
             supplement_fund_fen=self.supplement_fund_fen
@@ -219,7 +224,8 @@ class BenefitPolicy:
     def allows(self, used: YearAccumulators) -> bool:
         """Whether nothing of a year is over its limit."""
         return (
-            used.outpatient_deductible_fen <= self.outpatient_year_deductible_fen
+            used.first_stay_count <= 1
+            and used.outpatient_deductible_fen <= self.outpatient_year_deductible_fen
             and used.pooling_fund_fen <= self.pooling_year_ceiling_fen
             and used.supplement_fund_fen <= self.above_ceiling_year_ceiling_fen
         )
@@ -270,6 +276,7 @@ def compute_split(
         personal_account_fen=account,
         cash_fen=personal - account,
         account_balance_fen=person.account_balance_fen - account,
+        is_first_stay=context.visit is VisitKind.INPATIENT and used.stay_count == 0 and fees.total_fen > 0,
     )
 
 

@@ -315,7 +315,7 @@ class Benefits:
             if record.visit.fees != record.split.fees:
                 raise Refused("费用明细已变动，撤销不可冲正")
             if not account.bears(record.split, record.visit.kind, record.year):
-                raise Refused("退回的个人账户金额或年度限额已被使用，撤销不可冲正")
+                raise Refused("退回的个人账户金额、年度限额或首次住院起付线已被使用，撤销不可冲正")
             account.post(record.split, record.visit.kind, record.year)
         else:
             if not record.is_standing:

@@ -99,7 +99,7 @@ def reverse(state: CoreState, transaction: Transaction) -> None:
     if visit.fees != settlement.split.fees:
         raise Refused(-36, "费用明细已变动，不能冲正原撤销")
     if not account.bears(settlement.split, visit.kind, settlement.year):
-        raise Refused(-36, "退回的个人账户金额或年度限额已被使用，不能冲正原撤销")
+        raise Refused(-36, "退回的个人账户金额、年度限额或首次住院起付线已被使用，不能冲正原撤销")
     settlement.is_cancelled = False
     account.post(settlement.split, visit.kind, settlement.year)
 

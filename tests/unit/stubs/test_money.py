@@ -169,13 +169,30 @@ def test_a_cancellation_is_not_reversed_over_the_ceilings_of_the_year(kind: Kind
 def test_a_cancellation_is_reversed_beside_other_bills_while_there_is_enough(kind: Kind) -> None:
     core = filed(kind)
     core.account.balance_fen = 10_000_000
+    assert core.settle(core.billed(_DAY, 500_000), 500_000).is_done
     first = core.billed(_DAY, 500_000)
     cancelled = core.cancel(first, core.settle(first, 500_000))
+    assert core.settle(core.billed(_DAY, 500_000), 500_000).is_done
+    assert core.reverse(cancelled).is_done
+    assert [item.split.deductible_fen for item in core.standing()] == [80_000, 40_000, 40_000]
+    assert core.account.used(2025).stay_count == 3
+
+
+@both
+def test_a_cancellation_is_not_reversed_once_another_stay_has_paid_the_first_deductible_of_the_year(kind: Kind) -> None:
+    core = filed(kind)
+    core.account.balance_fen = 10_000_000
+    first, later = core.billed(_DAY, 500_000), core.billed(_DAY, 500_000)
+    settled, later_settled = core.settle(first, 500_000), core.settle(later, 500_000)
+    later_cancelled, cancelled = core.cancel(later, later_settled), core.cancel(first, settled)
     second = core.billed(_DAY, 500_000)
     assert core.settle(second, 500_000).is_done
-    assert core.reverse(cancelled).is_done
-    assert {item.visit_id for item in core.standing()} == {first, second}
-    assert core.account.used(2025).stay_count == 2
+    before = _state(core)
+    assert "已被使用" in core.reverse(cancelled).refusal
+    assert _state(core) == before
+    # That of a later stay is due beside whichever paid the first.
+    assert core.reverse(later_cancelled).is_done
+    assert {item.visit_id: item.split.deductible_fen for item in core.standing()} == {second: 80_000, later: 40_000}
 
 
 @both
