@@ -18,6 +18,7 @@ from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError, Violation
 from onecard_protocol.identifiers import PROVINCES, is_network, is_participant
 from onecard_protocol.signatures.curve import check_public_key
+from onecard_protocol.yaml_text import read_yaml
 
 FILE_BYTES_MAX: Final = 4 * 1_024 * 1_024
 _VIOLATIONS_SHOWN_MAX: Final = 20
@@ -190,16 +191,7 @@ def parse_directory_file(text: str) -> DirectoryFile:
     """
     if len(text.encode()) > FILE_BYTES_MAX:
         raise _invalid([("file", f"is larger than {FILE_BYTES_MAX} bytes / 文件过大")])
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None:
-            _refuse_repeated_names(root)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
-        raise _invalid([(f"line {line}", f"is no YAML: {error.problem} / 不是合法的 YAML")]) from None
-    except (yaml.YAMLError, RecursionError):
-        raise _invalid([("file", "is no YAML / 不是合法的 YAML")]) from None
+    root, content = read_yaml(text, "the directory file")
     try:
         return DirectoryFile.model_validate(content)
     except ValidationError as error:
@@ -221,20 +213,6 @@ def _invalid(violations: Sequence[Violation]) -> OneCardError:
 
 def _description(kind: str, message: str) -> str:
     return message if kind == "onecard" else f"{message} / {_CHINESE.get(kind, _CHINESE_OTHER)}"
-
-
-def _refuse_repeated_names(node: yaml.Node) -> None:
-    """YAML takes the last of two equal names silently; here that would drop a participant unseen."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for name, value in node.value:
-            if name.value in seen:
-                raise _invalid([(f"line {name.start_mark.line + 1}, {name.value}", "stands there twice / 重复出现")])
-            seen.add(name.value)
-            _refuse_repeated_names(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_repeated_names(value)
 
 
 def _place(root: yaml.Node | None, location: tuple[int | str, ...]) -> str:

@@ -12,14 +12,12 @@ from pathlib import Path
 from types import EllipsisType, NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError, Violation
+from onecard_protocol.yaml_text import read_yaml
 
-# libyaml reads the same language eight times as fast, where PyYAML was built with it, as its wheels are.
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HOLDS_NONE: Final = "holds no settings / 没有配置项"
 _PORT_MAX: Final = 65_535
 _Settings = TypeVar("_Settings", bound=BaseModel)
@@ -39,16 +37,16 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """The content of the file. Raises OneCardError CONFIGURATION_INVALID: no such file, no YAML, or no settings."""
+    """The content of the file.
+
+    Raises OneCardError CONFIGURATION_INVALID: no such file, no YAML, a name that stands twice, or no settings.
+    """
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_LOADER)
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8"
         raise _invalid(f"{file} cannot be read: {reason} / 无法读取") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark is not None else ""
-        raise _invalid(f"{file} is no YAML{place} / 不是合法的 YAML") from None
+    _, content = read_yaml(text, str(file))
     if not isinstance(content, dict):
         raise _invalid(f"{file} {_HOLDS_NONE}")
     return content
@@ -130,16 +128,16 @@ def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list
                 inside = None if field is None else field.annotation
             else:  # A tuple's or a mapping's values.
                 inside = next((one for one in reversed(get_args(kind)) if not isinstance(one, EllipsisType)), None)
-        kinds = _kinds(inside)
+        kinds = kinds_of(inside)
     return steps, holder
 
 
-def _kinds(annotation: Any) -> list[Any]:
-    """What a value may be, apart from None."""
+def kinds_of(annotation: Any) -> list[Any]:
+    """What a setting's value may be, apart from None."""
     if get_origin(annotation) is Annotated:
-        return _kinds(get_args(annotation)[0])
+        return kinds_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return [kind for member in get_args(annotation) for kind in _kinds(member)]
+        return [kind for member in get_args(annotation) for kind in kinds_of(member)]
     return [] if annotation in (None, NoneType) else [annotation]
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import yaml
-
 from onecard_protocol.identifiers import HUB
+from onecard_protocol.settings_file import read_settings
 from onecard_protocol.signatures.keyfile import KeyFile
 from onecard_stubs.dev.hub_configuration import NETWORK, Keys, ParticipantFiles, certificate_name, write_yaml
 from onecard_stubs.dev.provinces import Province
@@ -36,7 +35,7 @@ def write_adapter_configuration(
     """
     profile_files, url = [], ""
     if province.stub:
-        profile = yaml.safe_load(shipped_profile(province.id).read_text(encoding="utf-8"))
+        profile = read_settings(shipped_profile(province.id))
         url = _move(profile, shipped_profile(province.id).parent, listen_port, local_system_port, database)
         profile_files = [str(file.with_suffix(".profile.yaml"))]
         write_yaml(file.with_suffix(".profile.yaml"), profile)

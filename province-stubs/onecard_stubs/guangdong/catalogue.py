@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from importlib import resources
 
-import yaml
+from onecard_protocol.yaml_text import read_yaml
 
 _SELF_PAID = "03"
 _OTHER_CHARGES = "14"
@@ -44,6 +44,7 @@ class Catalogue:
     def load(cls) -> "Catalogue":
         """The catalogue that ships with the stub."""
         text = resources.files(__package__).joinpath("catalogue.yaml").read_text(encoding="utf-8")
+        _, content = read_yaml(text, "catalogue.yaml")
         items = [
             Item(
                 code=row["code"],
@@ -53,7 +54,7 @@ class Catalogue:
                 ratio=Decimal(row["ratio"]),
                 limit=Decimal(row["limit"]) if "limit" in row else None,
             )
-            for row in yaml.safe_load(text)["items"]
+            for row in content["items"]
         ]
         return cls({item.code: item for item in items})
 

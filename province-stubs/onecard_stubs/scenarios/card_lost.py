@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
 from onecard_protocol.explained import Text
+from onecard_protocol.settings_file import read_settings
 from onecard_stubs.dev.running import RunningCountry
 from onecard_stubs.scenarios.accounts import mark, take_accounts
 from onecard_stubs.scenarios.control import command, now_ms, until
@@ -135,7 +134,7 @@ async def _verdict(country: RunningCountry, card: Mapping[str, Any], *, is_usabl
 
 
 def _poll_interval_ms(country: RunningCountry) -> int:
-    profile = yaml.safe_load((country.directory / f"{BEIJING}.profile.yaml").read_text(encoding="utf-8"))
+    profile = read_settings(country.directory / f"{BEIJING}.profile.yaml")
     return int(profile["card"]["database"]["poll_interval_ms"])
 
 
