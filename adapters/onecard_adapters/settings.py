@@ -11,12 +11,13 @@ from typing import Final, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import BANKS, PROVINCES, ParticipantId, is_network
-from onecard_protocol.settings_file import Address, read_settings, with_absolute_paths, wrong_settings
+from onecard_protocol.program_settings import ADAPTER, ProgramSettings, load_settings
+from onecard_protocol.settings_file import Address
 
 _LOCAL_NAMES: Final = frozenset({"localhost"})
 
@@ -63,12 +64,10 @@ class StoreFiles(_Model):
     key_file: Path = Field(description="32 random bytes as hex, mode 0600; without it the store cannot be read")
 
 
-class AdapterSettings(BaseSettings):
+class AdapterSettings(ProgramSettings):
     """Everything that an adapter process must be told."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ONECARD_ADAPTER_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ADAPTER)
 
     participant: str = Field(description="cn-11 to cn-66, or bank-102 and the like; the profiles' own")
     network: str = Field(description='the hub\'s: "production", or "test-…" in lower case')
@@ -104,30 +103,10 @@ class AdapterSettings(BaseSettings):
             )
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Variables stand above the file, whose content comes as the initial values."""
-        return env_settings, init_settings
-
 
 def load_adapter_settings(file: Path) -> AdapterSettings:
-    """Read an adapter's configuration; relative paths in it start at the file's own directory.
-
-    Raises OneCardError CONFIGURATION_INVALID that names each setting at fault, without its value.
-    """
-    content = read_settings(file)
-    try:
-        settings = AdapterSettings(**content)
-    except pydantic.ValidationError as error:
-        raise wrong_settings(file, AdapterSettings, error) from None
-    return with_absolute_paths(settings, file.resolve().parent)
+    """Read an adapter's configuration. Raises OneCardError CONFIGURATION_INVALID (`load_settings`)."""
+    return load_settings(file, AdapterSettings)
 
 
 def invalid_configuration(detail: str) -> OneCardError:

@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from onecard_broker.log.kafka_settings import KafkaSettings
 from onecard_protocol.commands.usage import refuse
 from onecard_protocol.explained import Text
 from onecard_protocol.identifiers import is_network
-from onecard_protocol.settings_file import Address, read_settings, with_absolute_paths, wrong_settings
+from onecard_protocol.program_settings import HUB, ProgramSettings, load_settings
+from onecard_protocol.settings_file import Address
 
 
 class _Model(BaseModel):
@@ -63,12 +64,10 @@ class GatewaySettings(_Model):
     )
 
 
-class HubSettings(BaseSettings):
+class HubSettings(ProgramSettings):
     """Everything that a gateway or a worker must be told."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ONECARD_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix=HUB)
 
     network: str = Field(description='"production", or "test-…" in lower case; participants name the same')
     database: str = Field(description="PostgreSQL connection string")
@@ -77,6 +76,12 @@ class HubSettings(BaseSettings):
     subject_key_file: Path = Field(description="32 random bytes as hex: makes pseudonyms of identities; mode 0600")
     gateway: GatewaySettings
 
+    @pydantic.field_validator("log", mode="before")
+    @classmethod
+    def _log(cls, value: object) -> object:
+        """A log whose kind is left out is the embedded one."""
+        return {"kind": "embedded", **value} if isinstance(value, dict) else value
+
     @pydantic.field_validator("network")
     @classmethod
     def _network(cls, value: str) -> str:
@@ -84,30 +89,10 @@ class HubSettings(BaseSettings):
             raise ValueError('is "production" or "test-…" in lower case / 应为 production 或小写的 test-…')
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Variables stand above the file, whose content comes as the initial values."""
-        return env_settings, init_settings
-
 
 def load_hub_settings(file: Path) -> HubSettings:
-    """Read a hub's configuration; relative paths in it start at the file's own directory.
-
-    Raises OneCardError CONFIGURATION_INVALID that names each setting at fault, without its value.
-    """
-    content = read_settings(file)
-    try:
-        settings = HubSettings(**content)
-    except pydantic.ValidationError as error:
-        raise wrong_settings(file, HubSettings, error) from None
-    return with_absolute_paths(settings, file.resolve().parent)
+    """Read a hub's configuration. Raises OneCardError CONFIGURATION_INVALID (`load_settings`)."""
+    return load_settings(file, HubSettings)
 
 
 def with_listen(settings: HubSettings, listen: str | None, command: str) -> HubSettings:
