@@ -91,7 +91,7 @@ def sichuan_settings(url: str, operation: str) -> CrossRegionXmlCardSettings:
         {
             "dialect": "cross-region-xml",
             "listen": {"port": 0, "path": SICHUAN_PATH},
-            "core": {"url": url, "operation": operation, "operator_code": "111", "settlement_class": "12"},
+            "core": {"url": url, "operation": operation},
             "keeps_copies": True,
             "code_tables": CODES / "cross-region-card.yaml",
             "area": "510000",

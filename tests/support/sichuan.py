@@ -37,12 +37,11 @@ def day(text: str) -> exchange_values.CalendarDay:
 
 
 def core_settings(url: str, operation: Operation) -> dict[str, object]:
-    """Settings of a core at this address, with the errorcodes of the stub."""
+    """Settings of a core at this address as the place of care has them, with the errorcodes of the stub."""
     return {
         "url": url,
         "operation": operation,
         "operator_code": "111",
-        "settlement_class": "12",
         "duplicate_transid_codes": [-11],
         "refusals": {-21: "NOT_INSURED", -22: "NOT_FILED", -31: "FEE_MISMATCH", -32: "DOUBLE_SETTLEMENT"},
     }
@@ -55,7 +54,7 @@ def insured_settings(
     return CrossRegionXmlInsuredSettings.model_validate(
         {
             "dialect": "cross-region-xml",
-            "core": core_settings(url, operation),
+            "core": core_settings(url, operation) | {"settlement_class": "12"},
             "code_tables": CODE_TABLES,
             "area": area,
             "recovery": recovery,

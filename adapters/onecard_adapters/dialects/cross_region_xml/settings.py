@@ -20,12 +20,6 @@ class CoreSettings(Strict):
     """Where it is called, as one address for all trades."""
     operation: Operation
     """The sister operation that is written; both are always read."""
-    operator_code: Annotated[str, StringConstraints(min_length=1, max_length=20)]
-    """aae011 of what the adapter sends."""
-    settlement_class: Annotated[str, StringConstraints(max_length=6)]
-    """ykc675 of trial and settlement: 12 in the samples; no source tells more."""
-    duplicate_transid_codes: frozenset[ErrorCode] = frozenset()
-    """errorcodes by which the core says that it has had this transid already: the outcome is then asked for."""
     refusals: dict[ErrorCode, str] = Field(default_factory=dict)
     """errorcodes with a meaning of the national catalogue, such as -31: FEE_MISMATCH; all others are
     REFUSED_BY_LOCAL_SYSTEM."""
@@ -44,9 +38,24 @@ class CoreSettings(Strict):
         return ErrorReason.Value(f"ERROR_REASON_{self.refusals.get(error_code, 'REFUSED_BY_LOCAL_SYSTEM')}")
 
 
+class CareCoreSettings(CoreSettings):
+    """The province's core system, as the place of care calls it."""
+
+    operator_code: Annotated[str, StringConstraints(min_length=1, max_length=20)]
+    """aae011 of what the adapter sends."""
+    duplicate_transid_codes: frozenset[ErrorCode] = frozenset()
+    """errorcodes by which the core says that it has had this transid already: the outcome is then asked for."""
+
+
+class InsuredCoreSettings(CareCoreSettings):
+    """The province's core system, as the insured role calls it."""
+
+    settlement_class: Annotated[str, StringConstraints(max_length=6)]
+    """ykc675 of trial and settlement: 12 in the samples; no source tells more."""
+
+
 class _RoleSettings(Strict):
     dialect: Literal["cross-region-xml"]
-    core: CoreSettings
     code_tables: ProfilePath
     """The local codes of each code table, and what they are in the nation's."""
     area: Area
@@ -72,6 +81,7 @@ class InstitutionSettings(InfnoInstitutionSettings):
 class CrossRegionXmlCareSettings(_RoleSettings):
     """Place of care: hospitals, and the core itself when it files outwards, call the adapter over SOAP."""
 
+    core: CareCoreSettings
     listen: ListenSettings
     institutions: tuple[InstitutionSettings, ...] = Field(min_length=1)
     recovery: Literal["repeat"]
@@ -83,6 +93,7 @@ class CrossRegionXmlCareSettings(_RoleSettings):
 class CrossRegionXmlInsuredSettings(_RoleSettings):
     """Insured role: the adapter calls the province's core over SOAP."""
 
+    core: InsuredCoreSettings
     recovery: Literal["query-by-transid", "none"]
     """How the adapter learns after a crash what its last call did: by trade 0708, or not at all, so that a person
     decides (rule 11)."""
