@@ -34,6 +34,13 @@ def test_every_reason_has_its_fault_texts_and_status(reason: int) -> None:
     assert reason_from_name(reason_name(reason)) == reason
 
 
+def test_what_maps_codes_is_called_as_in_the_glossary() -> None:
+    """Code table, 代码表: a person looks for the word in profiles and pages."""
+    entry = policy(errors_pb2.ERROR_REASON_UNMAPPED_CODE)
+    assert "code table" in entry.text_en
+    assert "代码表" in entry.text_zh
+
+
 def test_an_error_travels_whole_as_a_rich_status_and_as_a_rejection() -> None:
     """Reason, detail, violations and the time to wait."""
     error = OneCardError(

@@ -50,7 +50,7 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
     ),
     (r"longer than (\d+) characters", r"超过\1个字符"),
     (r"not a six-digit area of a province.*", "不是六位行政区划代码"),
-    (r"local code (.+) is not in table (\S+) version (\S+)", r"代码\1不在对照表\2（版本\3）中"),
+    (r"local code (.+) is not in table (\S+) version (\S+)", r"代码\1不在代码表\2（版本\3）中"),
     (r"(\d+) filings cover this care.*", r"有\1条备案适用于本次就诊，请指明其中一条"),
     (r"(\d+) lines; a call carries 1 to (\d+)", r"本次\1条明细，每次限1至\2条"),
     (r"(\S+)(?: \d{6})? lies in this province.*", r"\1属于本省，请在本省系统办理"),

@@ -32,7 +32,7 @@ Reason = errors_pb2.ErrorReason
                 Reason.ERROR_REASON_UNMAPPED_CODE,
                 "input.data.med_type: local code '99' is not in table med_type version nhsa/1",
             ),
-            "input.data.med_type: 代码'99'不在对照表med_type（版本nhsa/1）中",
+            "input.data.med_type: 代码'99'不在代码表med_type（版本nhsa/1）中",
         ),
         (OneCardError(Reason.ERROR_REASON_SIGN_IN_REQUIRED, "sign_no is missing, unknown or signed out"), "请先签到"),
         (OneCardError(Reason.ERROR_REASON_ENCOUNTER_UNKNOWN, "mdtrt_id is not registered for it"), "就诊未登记"),

@@ -392,7 +392,7 @@ var File_onecard_exchange_v1_errors_proto protoreflect.FileDescriptor
 
 const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	" onecard/exchange/v1/errors.proto\x12\x13onecard.exchange.v1\x1a!onecard/exchange/v1/options.proto*\xcex\n" +
+	" onecard/exchange/v1/errors.proto\x12\x13onecard.exchange.v1\x1a!onecard/exchange/v1/options.proto*\xdax\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\xef\x01\n" +
 	"\x16ERROR_REASON_MALFORMED\x10d\x1a\xd2\x01\xe2\xf3\x18\xcd\x01\b\x01\x1a^The bytes are not a message of this protocol. Check the serialiser and send it under a new id.\"W报文不符合本协议。请检查序列化程序，并以新的报文编号重发。*\x10INVALID_ARGUMENT\x12\xe1\x01\n" +
@@ -460,8 +460,8 @@ const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"\x1dERROR_REASON_SNAPSHOT_INVALID\x10\xe3\x01\x1a\xc7\x01\xe2\xf3\x18\xc2\x01\b\x01\x1a`The snapshot is cut off or differs from its own digest; nothing of it was taken. Write it again.\"Q快照不完整或与其摘要不符，未导入任何内容。请重新生成。*\tDATA_LOSS\x12\x8d\x01\n" +
 	" ERROR_REASON_REPLACEMENT_UNKNOWN\x10\xe4\x01\x1af\xe2\xf3\x18b\b\x01\x1a-The person has no such replacement under way.\"$该人员没有此项换卡业务。*\tNOT_FOUND\x12\xb2\x01\n" +
 	"\x1fERROR_REASON_REPLACEMENT_UNDONE\x10\xe5\x01\x1a\x8b\x01\xe2\xf3\x18\x86\x01\b\x04\x1a>The replacement was undone because the new card was cancelled.\"-新卡已注销，该换卡业务已撤回。*\x13FAILED_PRECONDITION\x12\xbb\x02\n" +
-	"\"ERROR_REASON_BENEFIT_BANK_MISMATCH\x10\xe6\x01\x1a\x91\x02\xe2\xf3\x18\x8c\x02\b\x04\x1asThe bank is not the new card's in the registry. Correct the account at the agency, or report the card's bank first.\"~该银行不是持卡库中新卡的服务银行。请在经办机构更正待遇账户，或先上报该卡的服务银行。*\x13FAILED_PRECONDITION\x12\x94\x02\n" +
-	"\x1aERROR_REASON_UNMAPPED_CODE\x10\xf0\x01\x1a\xf2\x01\xe2\xf3\x18\xed\x01\b\x01\x1arA code is not in the mapping table. The detail names field, table and version; add the code or correct the sender.\"c代码不在对照表中。详情列出字段、表名和版本；请补充对照或更正代码。*\x10INVALID_ARGUMENT\x12\xf3\x01\n" +
+	"\"ERROR_REASON_BENEFIT_BANK_MISMATCH\x10\xe6\x01\x1a\x91\x02\xe2\xf3\x18\x8c\x02\b\x04\x1asThe bank is not the new card's in the registry. Correct the account at the agency, or report the card's bank first.\"~该银行不是持卡库中新卡的服务银行。请在经办机构更正待遇账户，或先上报该卡的服务银行。*\x13FAILED_PRECONDITION\x12\xa0\x02\n" +
+	"\x1aERROR_REASON_UNMAPPED_CODE\x10\xf0\x01\x1a\xfe\x01\xe2\xf3\x18\xf9\x01\b\x01\x1aoA code is not in the code table. The detail names field, table and version; add the code or correct the sender.\"r代码不在代码表中。详情列出字段、表名和版本；请在表中补充该代码，或更正代码。*\x10INVALID_ARGUMENT\x12\xf3\x01\n" +
 	"\"ERROR_REASON_UNENCODABLE_CHARACTER\x10\xf1\x01\x1a\xc9\x01\xe2\xf3\x18\xc4\x01\b\x02\x1aaA character cannot be carried by the local system's encoding. It is refused rather than replaced.\"K字符无法用本地系统的编码表示。系统拒绝而不做替换。*\x10INVALID_ARGUMENT\x12\xbf\x01\n" +
 	"\x1fERROR_REASON_LOCAL_FORM_INVALID\x10\xf2\x01\x1a\x98\x01\xe2\xf3\x18\x93\x01\b\x01\x1aBThe local message has no valid form. The detail names the element.\"9本地报文格式不正确。详情指出所在元素。*\x10INVALID_ARGUMENT\x12\xa4\x01\n" +
 	"\x1eERROR_REASON_LOCAL_SYSTEM_DOWN\x10\xf3\x01\x1a\x7f\xe2\xf3\x18{\b\x02\x10\x01\x1a9The local system cannot be reached; nothing was executed.\"-无法连接本地系统，业务未执行。*\vUNAVAILABLE\x12\x8d\x01\n" +
