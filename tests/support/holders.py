@@ -90,6 +90,7 @@ class SyntheticHolder:
         replaces: CardKey | None = None,
         at_ms: int | None = None,
         sender: str = "",
+        name: str = "示例",
         **data: Any,
     ) -> Message:
         """A report by the issuer; `state` is by default the one that the change leads to."""
@@ -103,7 +104,7 @@ class SyntheticHolder:
             occurred_time=timestamp(START_MS + version * 1_000 if at_ms is None else at_ms),
             local_status=coded("mohrss.aaz502", state),
             data=self.data(card, **data),
-            holder=values_pb2.HolderDetails(name="示例"),
+            holder=values_pb2.HolderDetails(name=name),
             replaces=None if replaces is None else reference_of(replaces),
         )
         return self._event(SOCIAL, payload, sender or card[0], f"{card}|{change}|{version}|{at_ms}|{data}")

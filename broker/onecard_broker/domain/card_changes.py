@@ -103,13 +103,15 @@ def _take(holding: Holding, payload: Change) -> None:
         _ask_for(holding, payload, told, missing)
     holding.put(after)
     recipients = _recipients(holding, before, after, told)
-    if machine.digest and not missing and _is_already(before, after, told):
+    name = payload.holder.name if isinstance(payload, change_pb2.ReportSocialChangeRequest) else ""
+    is_named_anew = name not in {"", holding.holder.name}
+    if machine.digest and not missing and not is_named_anew and _is_already(before, after, told):
         # Its version counts, so everybody else counts it too.
         _pass_on(holding, recipients)
         raise OneCardError(errors_pb2.ERROR_REASON_CARD_ALREADY)
+    if is_named_anew:
+        holding.change(name=name)
     if isinstance(payload, change_pb2.ReportSocialChangeRequest):
-        if payload.holder.name and payload.holder.name != holding.holder.name:
-            holding.change(name=payload.holder.name)
         _follow(holding, before, after, told)
     _pass_on(holding, recipients)
 
@@ -206,7 +208,7 @@ def _check_only_active(holding: Holding, card: Card) -> None:
 
 
 def _is_already(before: Card, after: Card, told: _Told) -> bool:
-    """Whether nothing is told but where the card already stands."""
+    """Whether nothing is told of the card but where it already stands."""
     was, now = _machine(before, told.machine), _machine(after, told.machine)
     if now.state != was.state or now.local != was.local or (was.state, told.change) in TABLES[told.machine]:
         return False

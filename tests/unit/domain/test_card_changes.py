@@ -174,6 +174,14 @@ def test_a_change_of_data_alone_is_a_change_in_any_state(registry: Registry) -> 
     assert HUB in recipients(registry.tell(message), message)
 
 
+def test_a_corrected_name_alone_is_a_change(registry: Registry) -> None:
+    message = HOLDER.social("DATA_CHANGED", 3, state="ACTIVE", name="示更")
+    delivered = registry.tell(message)
+    assert (refusals(delivered), registry.holder().name) == ([], "示更")
+    assert SICHUAN in recipients(delivered, message)
+    assert refusals(registry.tell(HOLDER.social("DATA_CHANGED", 4, state="ACTIVE", name="示更"))) == ["CARD_ALREADY"]
+
+
 def test_the_account_outlives_the_social_application(registry: Registry) -> None:
     registry.tell(HOLDER.financial("ACTIVATED", 1))
     registry.tell(HOLDER.social("CANCELLED", 3))
