@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from onecard.card.v1 import values_pb2
+from onecard.card.v1 import change_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.desk import ExchangeCardDesk
 from onecard_adapters.runtime import outbox
@@ -60,12 +60,12 @@ def lose(directory: Path, authority: Authority) -> None:
         file.unlink()
 
 
-def keep(directory: Path, elsewhere: Path) -> None:
-    """Copy the issuer's store with its key."""
+def keep(directory: Path, elsewhere: Path, authority: Authority = ISSUER) -> None:
+    """Copy the authority's store with its key."""
     elsewhere.mkdir(exist_ok=True)
-    for file in elsewhere.glob(f"{ISSUER.participant}.*"):
+    for file in elsewhere.glob(f"{authority.participant}.*"):
         file.unlink()
-    for file in directory.glob(f"{ISSUER.participant}.*"):
+    for file in directory.glob(f"{authority.participant}.*"):
         shutil.copy(file, elsewhere)
 
 
@@ -139,6 +139,38 @@ async def test_a_loss_that_is_refused_after_a_backup_was_restored_is_told_with_t
         assert await refusals(hub, ISSUER) == [
             "CARD_VERSION_CONFLICT" if version_count == 4 else "CARD_VERSION_BACKWARDS"
         ]
+
+        async def is_made_good() -> bool:
+            return not await is_refused(adapter)
+
+        await eventually_async(is_made_good)
+
+
+@each_authority
+@pytest.mark.parametrize("version_count", [3, 4])
+async def test_what_the_registry_does_not_tell_is_told_after_a_backup_was_restored_too(
+    hub: Hub, tmp_path: Path, authority: Authority, version_count: int
+) -> None:
+    """A name, or an account's number, is corrected: of it the registry's answer shows no difference."""
+    states = STATES[authority][:version_count]
+    await know_the_card(hub, authority)
+    for version, state in enumerate(states, start=1):
+        if version == 3:
+            keep(tmp_path, tmp_path / "backup", authority)
+        async with card_adapter(hub, tmp_path, authority) as adapter:
+            await adapter.show(authority.report(state))
+            await told_version(adapter, authority, version)
+    keep(tmp_path / "backup", tmp_path, authority)
+    corrected = authority.report(states[-1])
+    if isinstance(corrected, change_pb2.ReportFinancialChangeRequest):
+        corrected.bank_card_number = "6217000000000000012"
+    else:
+        corrected.holder.name = "改名"
+
+    async with card_adapter(hub, tmp_path, authority, corrected) as adapter:
+        await adapter.show(corrected)
+        await told_version(adapter, authority, version_count + 1)
+        assert len(await refusals(hub, authority)) == 1
 
         async def is_made_good() -> bool:
             return not await is_refused(adapter)

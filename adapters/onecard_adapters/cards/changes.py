@@ -17,6 +17,11 @@ from onecard_protocol.identity import CITIZEN_KINDS
 
 REPORT_SOCIAL: Final = "/onecard.card.v1.CardChangeService/ReportSocialChange"
 REPORT_FINANCIAL: Final = "/onecard.card.v1.CardChangeService/ReportFinancialChange"
+REPORTS: Final[Mapping[str, change_pb2.CardMachine]] = {
+    REPORT_SOCIAL: change_pb2.CARD_MACHINE_SOCIAL,
+    REPORT_FINANCIAL: change_pb2.CARD_MACHINE_FINANCIAL,
+}
+"""The methods by which changes are told, and of which machine."""
 
 ENDED: Final = frozenset({values_pb2.SOCIAL_STATE_CANCELLED, values_pb2.SOCIAL_STATE_SUPERSEDED})
 """A social application that is over."""

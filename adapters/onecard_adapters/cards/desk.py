@@ -179,20 +179,25 @@ class ExchangeCardDesk:
         key = book.book_key(sealer, card, machine)
         return await self._exchange.write(lambda connection, _: book.find_event(connection, sealer, key) is not None)
 
-    async def start_over(self, card: values_pb2.CardReference, office: CardOffice) -> bool:
-        """Go on from the registry's version of an own card, because the book went back behind it.
+    async def start_over(
+        self, card: values_pb2.CardReference, office: CardOffice, *, is_repeated: bool = False
+    ) -> bool:
+        """Go on from the registry's version of an own card or account, because the book went back behind it.
 
-        False where the local system does not know the card, or counts its versions itself and is behind too. Raises
-        what the registry's answer raises.
+        With `is_repeated` it is told even where the registry's answer, which lacks name and account number, shows no
+        difference. False where the local system does not know it, or counts its versions itself and is behind too.
+        Raises what the registry's answer raises.
         """
         local = await office.find(card)
-        if not isinstance(local, LocalCard):
+        if local is None:
             return False
         seen = self._seen(local)
         async with self._turn:
             known = await self._registered([seen])
             if not known:
                 raise NotTakenError([local])
+            if is_repeated and local.version is None:
+                known = {key: dataclasses.replace(one, is_equal=False) for key, one in known.items()}
 
             def write(connection: sqlite3.Connection, tell: Tell) -> bool:
                 book.remove(connection, seen.key)
@@ -207,11 +212,14 @@ class ExchangeCardDesk:
         False also for a report under a former number of the holder: the registry's version under the new one says
         nothing of it.
         """
-        if refused.outgoing.method != changes.REPORT_SOCIAL or refused.reason not in _BEHIND:
+        outgoing = refused.outgoing
+        if outgoing.method not in changes.REPORTS or refused.reason not in _BEHIND:
             return False
-        report = change_pb2.ReportSocialChangeRequest.FromString(refused.outgoing.payload)
+        report = changes.event_class(changes.REPORTS[outgoing.method]).FromString(outgoing.payload)
         local = await office.find(report.card)
-        return local is not None and changes.is_of(report, local) and await self.start_over(report.card, office)
+        if local is None or not changes.is_of(report, local):
+            return False
+        return await self.start_over(report.card, office, is_repeated=True)
 
     async def _observe(self, batch: Sequence[_Seen]) -> _Taken:
         taken = await self._exchange.write(lambda connection, tell: self._take(connection, tell, batch, {}))

@@ -96,8 +96,8 @@ def register_cards(exchange: Exchange, desk: ExchangeCardDesk, office: CardOffic
     """
     store = None if is_bank else exchange.store
     change_pb2_grpc.add_CardChangeServiceServicer_to_server(CardChangeServicer(desk, office, store), exchange)
+    exchange.refusals.make_good = functools.partial(desk.make_good, office=office)
     if store is not None:
-        exchange.refusals.make_good = functools.partial(desk.make_good, office=office)
         comparison_pb2_grpc.add_CardComparisonServiceServicer_to_server(
             CardComparisonServicer(
                 store=store, copies=desk.copies, trees=CopyTrees(store, desk.copies), desk=desk, office=office
