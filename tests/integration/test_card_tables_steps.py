@@ -11,6 +11,7 @@ import sqlalchemy
 from onecard.card.v1 import replacement_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.card_tables import office as card_office
+from onecard_adapters.dialects.card_tables import steps
 from onecard_adapters.dialects.card_tables.steps import Steps
 from onecard_adapters.runtime.context import Refused
 from onecard_protocol.errors import OneCardError
@@ -130,9 +131,12 @@ class _InDoubtOfOne(Registry):
         return await super().ConfirmBenefitAccount(request, context)
 
 
+@pytest.mark.parametrize("page_count", [1, 100])
 async def test_a_confirmation_that_keeps_failing_keeps_no_others_from_being_told(
-    tmp_path: Path, url: str, engine: sqlalchemy.Engine
+    tmp_path: Path, url: str, engine: sqlalchemy.Engine, page_count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(steps, "CONFIRMED_MAX", page_count)
+    monkeypatch.setattr(card_office, "_CONFIRM_RETRY_S", 0.05)
     for number in ("01" * 16, "02" * 16):
         _insert_confirmed(engine, number, "102")
     async with office(tmp_path, url, _InDoubtOfOne()):

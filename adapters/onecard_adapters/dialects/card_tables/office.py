@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import traceback
 from collections.abc import Awaitable, Sequence
@@ -13,7 +14,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.cards.port import CardDesk, Change, LocalCard, NotTakenError
 from onecard_adapters.connectors.database import Database
 from onecard_adapters.connectors.table_reader import Pace, Row, TableReader
-from onecard_adapters.dialects.card_tables import tables
+from onecard_adapters.dialects.card_tables import steps, tables
 from onecard_adapters.dialects.card_tables.rows import RowMapping, read_row
 from onecard_adapters.dialects.card_tables.settings import CardTablesSettings
 from onecard_adapters.dialects.card_tables.steps import Steps
@@ -130,9 +131,15 @@ class CardTablesOffice:
         return None if row is None else self._mapping.card(row["row_key"], {name: row[name] for name in row})
 
     async def _confirm(self) -> None:
-        """Tell what agencies confirm, for ever; what is taken or refused for good is marked so in the tables."""
+        """Tell what agencies confirm, for ever; what is taken or refused for good is marked so in the tables.
+
+        Behind a full page comes the next one: what stays on it, since it cannot be told now, keeps nothing back.
+        """
+        after = ""
         while True:
-            requests = await _attempt(self._database.run(self._steps.confirmed))
+            read = functools.partial(self._steps.confirmed, after=after)
+            requests = await _attempt(self._database.run(read))
+            after = requests[-1].replacement_id if requests and len(requests) == steps.CONFIRMED_MAX else ""
             told = [await _attempt(self._tell_confirmed(request)) for request in requests or ()]
             is_whole = requests is not None and None not in told
             await asyncio.sleep(self._interval_s if is_whole else max(self._interval_s, _CONFIRM_RETRY_S))

@@ -28,7 +28,7 @@ from onecard_protocol.errors import OneCardError
 from onecard_protocol.identity import normalise_identity
 
 OLD_SUPERSEDED: Final = replacement_pb2.REPLACEMENT_STEP_OLD_SUPERSEDED
-_CONFIRMED_MAX: Final = 100
+CONFIRMED_MAX: Final = 100
 _REASON_CHARACTERS_MAX: Final = 200
 
 _log = logging.getLogger(__name__)
@@ -115,11 +115,17 @@ class Steps:
         holder = card_fields.read_person(flat, self._mapping.tables, at)
         return _identity(holder) == _identity(request.person)
 
-    def confirmed(self, connection: Connection) -> list[replacement_pb2.ConfirmBenefitAccountRequest]:
-        """What the agency confirmed and the exchange was not told; a row that cannot be read is marked as refused."""
+    def confirmed(self, connection: Connection, after: str = "") -> list[replacement_pb2.ConfirmBenefitAccountRequest]:
+        """What the agency confirmed and the exchange was not told, behind a replacement id, in the order of the ids.
+
+        At most CONFIRMED_MAX; a row that cannot be read is marked as refused.
+        """
         table = tables.TASKS
         found = connection.execute(
-            select(table).where(table.c.state == TaskState.CONFIRMED.value).limit(_CONFIRMED_MAX)
+            select(table)
+            .where(table.c.state == TaskState.CONFIRMED.value, table.c.replacement_id > after)
+            .order_by(table.c.replacement_id)
+            .limit(CONFIRMED_MAX)
         )
         requests: list[replacement_pb2.ConfirmBenefitAccountRequest] = []
         for row in found.mappings().all():
