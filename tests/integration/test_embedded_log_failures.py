@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
-from onecard_broker.log import embedded
+from onecard_broker.log import embedded, embedded_appender
 from onecard_broker.log.embedded import EmbeddedLog
 from onecard_broker.log.port import AppendFailed, LogUnavailable, Record
 from tests.support.logs import JOURNAL, PARTITION_COUNT, TOPICS
@@ -26,7 +26,7 @@ async def test_an_append_that_hangs_fails_and_the_next_one_does_not(
     async with await psycopg.AsyncConnection.connect(postgres_dsn) as other:
         await other.execute("SELECT * FROM onecard_log.head FOR UPDATE")
         with monkeypatch.context() as hurried:
-            hurried.setattr(embedded, "APPEND_SECONDS", 0.2)
+            hurried.setattr(embedded_appender, "APPEND_SECONDS", 0.2)
             with pytest.raises(AppendFailed, match="did not append in"):
                 await log.append([RECORD])
     [appended] = await log.append([RECORD])
@@ -42,7 +42,7 @@ async def test_a_fault_that_nobody_foresaw_fails_the_append_and_not_the_next_one
     await log.ensure_topics(TOPICS)
     await log.append([RECORD])
     with monkeypatch.context() as faulty:
-        faulty.setattr(embedded, "encode_headers", None)
+        faulty.setattr(embedded_appender, "encode_headers", None)
         with pytest.raises(AppendFailed, match="a fault while appending: TypeError"):
             await log.append([RECORD])
     [appended] = await log.append([RECORD])

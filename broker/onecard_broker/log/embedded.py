@@ -1,22 +1,21 @@
 """The log on PostgreSQL tables: what `make demo` and a laptop use.
 
 Positions come from a head row for each partition, updated in the transaction that inserts the records: the row's lock
-makes the order of commits the order of positions, also with several appending processes. Everything that waits is
-appended by one statement. The append time is the database's clock, kept from falling by the head row.
+makes the order of commits the order of positions, also with several appending processes. The append time is the
+database's clock, kept from falling by the head row.
 """
 
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 
+from onecard_broker.log.embedded_appender import EmbeddedAppender
 from onecard_broker.log.embedded_reader import EmbeddedReader
 from onecard_broker.log.embedded_tables import (
-    APPEND_SQL,
     BOUNDS_SQL,
     CREATE_SQL,
     CREATE_TOPIC_SQL,
@@ -25,9 +24,8 @@ from onecard_broker.log.embedded_tables import (
     NOTIFY_CHANNEL,
     TOPICS_SQL,
     TRUNCATE_SQL,
-    encode_headers,
+    Topic,
 )
-from onecard_broker.log.in_flight import AppendCall, InFlight
 from onecard_broker.log.lingering import LingeringReader
 from onecard_broker.log.port import (
     Appended,
@@ -38,26 +36,12 @@ from onecard_broker.log.port import (
     Record,
     TopicMismatch,
     TopicSpec,
-    record_size_bytes,
 )
 
 _logger = logging.getLogger(__name__)
 
-# Larger statements gain nothing (measurements: writing to PostgreSQL).
-_BATCH_RECORDS_MAX = 500
-_BATCH_BYTES_MAX = 4 * 1024 * 1024
 _RECONNECT_SECONDS = 0.5
 _CONNECT_SECONDS = 10
-# What is not acknowledged by then has failed, and the connection with it. Cancelling a statement may take time too.
-APPEND_SECONDS = 10.0
-_CANCEL_SECONDS = 2.0
-
-
-class _Topic(NamedTuple):
-    name: str
-    topic_id: int
-    partition_count: int
-    retention_ms: int | None
 
 
 class EmbeddedLog:
@@ -69,7 +53,7 @@ class EmbeddedLog:
         partition_count: int,
         journal_topic: str,
         epoch: str,
-        topics: Sequence[_Topic],
+        topics: Sequence[Topic],
         in_flight_bytes_max: int,
         record_bytes_max: int,
     ) -> None:
@@ -79,15 +63,15 @@ class EmbeddedLog:
         self._journal_topic = journal_topic
         self._epoch = epoch
         self._topics = {topic.name: topic for topic in topics}
-        self._started: deque[AppendCall] = deque()
-        self._work = asyncio.Event()
-        self._in_flight = InFlight(
-            bytes_max=in_flight_bytes_max, record_bytes_max=record_bytes_max, start=self._start_call
+        self._appender = EmbeddedAppender(
+            lambda: _connect(dsn),
+            self._topic,
+            in_flight_bytes_max=in_flight_bytes_max,
+            record_bytes_max=record_bytes_max,
         )
         self._readers: set[EmbeddedReader] = set()
         self._query_lock = asyncio.Lock()
         self._query_connection: psycopg.AsyncConnection[Any] | None = None
-        self._appender = asyncio.create_task(self._append_forever(), name="log appender")
         self._listener = asyncio.create_task(self._listen_forever(), name="log listener")
 
     @classmethod
@@ -109,7 +93,7 @@ class EmbeddedLog:
                 await connection.execute(CREATE_SQL)
                 cursor = await connection.execute(EPOCH_SQL, (secrets.token_hex(8),))
                 row = await cursor.fetchone()
-                topics = [_Topic(*one) for one in await (await connection.execute(TOPICS_SQL)).fetchall()]
+                topics = [Topic(*one) for one in await (await connection.execute(TOPICS_SQL)).fetchall()]
         except psycopg.OperationalError as error:
             raise LogUnavailable(f"the database of the log does not answer: {error}") from error
         if row is None:
@@ -145,7 +129,7 @@ class EmbeddedLog:
 
     async def append(self, records: Sequence[Record]) -> list[Appended]:
         """Append records; see `Log.append`."""
-        return await self._in_flight.run(records)
+        return await self._appender.in_flight.run(records)
 
     def open_reader(self, topic: str, positions: Mapping[int, int]) -> Reader:
         """Return a reader; see `Log.open_reader`."""
@@ -217,10 +201,9 @@ class EmbeddedLog:
 
     async def close(self) -> None:
         """Finish what is in flight and close the connections."""
-        await self._in_flight.drain()
-        for task in (self._appender, self._listener):
-            task.cancel()
-        await asyncio.gather(self._appender, self._listener, return_exceptions=True)
+        await self._appender.close()
+        self._listener.cancel()
+        await asyncio.gather(self._listener, return_exceptions=True)
         async with self._query_lock:
             if self._query_connection is not None:
                 await self._query_connection.close()
@@ -230,9 +213,9 @@ class EmbeddedLog:
 
     async def _load_topics(self) -> None:
         rows = await self._query(TOPICS_SQL, ())
-        self._topics = {row[0]: _Topic(*row) for row in rows}
+        self._topics = {row[0]: Topic(*row) for row in rows}
 
-    async def _topic(self, name: str) -> _Topic:
+    async def _topic(self, name: str) -> Topic:
         if name not in self._topics:
             await self._load_topics()
         try:
@@ -279,126 +262,6 @@ class EmbeddedLog:
             if topic_id is None or topic is None or topic.topic_id == topic_id:
                 reader.woken.set()
 
-    # Appending
-
-    def _start_call(self, call: AppendCall) -> None:
-        self._started.append(call)
-        self._work.set()
-
-    async def _append_forever(self) -> None:
-        connection: psycopg.AsyncConnection[Any] | None = None
-        try:
-            while True:
-                await self._work.wait()
-                calls = self._next_batch()
-                if not calls:
-                    self._work.clear()
-                    continue
-                try:
-                    if connection is None:
-                        connection = await _connect(self._dsn)
-                    await self._append_in_time(connection, calls)
-                except (psycopg.Error, LogUnavailable, LogMisconfigured) as error:
-                    if connection is not None and (connection.broken or connection.closed):
-                        await connection.close()
-                        connection = None
-                    self._fail(calls, str(error))
-                except Exception as error:
-                    # Nobody foresaw it. Callers are told and ask again; if this task ended, they would wait for ever.
-                    _logger.exception("a fault while appending")
-                    if connection is not None:
-                        await connection.close()
-                        connection = None
-                    self._fail(calls, f"a fault while appending: {type(error).__name__}")
-        finally:
-            if connection is not None:
-                await connection.close()
-
-    def _next_batch(self) -> list[AppendCall]:
-        calls: list[AppendCall] = []
-        record_count = size_bytes = 0
-        while self._started and record_count < _BATCH_RECORDS_MAX and size_bytes < _BATCH_BYTES_MAX:
-            call = self._started.popleft()
-            calls.append(call)
-            record_count += len(call.records)
-            size_bytes += call.size_bytes
-        return calls
-
-    def _fail(self, calls: Sequence[AppendCall], failure: str) -> None:
-        # Whoever called before this moment stands behind the failure, whatever the partition: simple, and enough.
-        self._in_flight.fail_waiting(failure)
-        behind = list(self._started)
-        self._started.clear()
-        for call in (*calls, *behind):
-            self._in_flight.finish(call, failure)
-
-    async def _append_in_time(self, connection: psycopg.AsyncConnection[Any], calls: Sequence[AppendCall]) -> None:
-        """Append, or close the connection and raise LogUnavailable."""
-        appending = asyncio.create_task(self._append_batch(connection, calls))
-        try:
-            done, _ = await asyncio.wait({appending}, timeout=APPEND_SECONDS)
-            if not done:
-                appending.cancel()
-                await asyncio.wait({appending}, timeout=_CANCEL_SECONDS)
-                await connection.close()
-                raise LogUnavailable(f"the database of the log did not append in {APPEND_SECONDS:g} s")
-        finally:
-            appending.cancel()
-            appending.add_done_callback(_take_result)
-        appending.result()
-
-    async def _append_batch(self, connection: psycopg.AsyncConnection[Any], calls: Sequence[AppendCall]) -> None:
-        counts: dict[tuple[int, int], int] = {}
-        rows: list[tuple[int, int, int, int, bytes, bytes, bytes]] = []
-        for call in calls:
-            for record in call.records:
-                topic = await self._topic(record.topic)
-                if not 0 <= record.partition < topic.partition_count:
-                    raise LogMisconfigured(f"{record.topic} has no partition {record.partition}")
-                head = (topic.topic_id, record.partition)
-                place = counts.get(head, 0)
-                counts[head] = place + 1
-                headers = encode_headers(record.headers)
-                rows.append((*head, place, record_size_bytes(record), record.key, record.value, headers))
-        topics, partitions, places, sizes, keys, values, headers_list = (
-            list(column) for column in zip(*rows, strict=True)
-        )
-        cursor = connection.cursor(binary=True)
-        await cursor.execute(
-            APPEND_SQL,
-            {
-                "head_topics": [topic_id for topic_id, _ in counts],
-                "head_partitions": [partition for _, partition in counts],
-                "head_counts": list(counts.values()),
-                "topics": topics,
-                "partitions": partitions,
-                "places": places,
-                "sizes": sizes,
-                "keys": keys,
-                "values": values,
-                "headers": headers_list,
-            },
-            prepare=True,
-        )
-        heads = {
-            (topic_id, partition): (base, append_time_ms) async for topic_id, partition, base, append_time_ms in cursor
-        }
-        if heads.keys() != counts.keys():
-            raise LogMisconfigured("a partition of the log has lost its head row")
-        row = iter(rows)
-        for call in calls:
-            for index in range(len(call.records)):
-                topic_id, partition, place, *_ = next(row)
-                base, append_time_ms = heads[topic_id, partition]
-                call.results[index] = Appended(position=base + place, append_time_ms=append_time_ms)
-            self._in_flight.finish(call, None)
-
 
 async def _connect(dsn: str, *, autocommit: bool = True) -> psycopg.AsyncConnection[Any]:
     return await psycopg.AsyncConnection.connect(dsn, autocommit=autocommit, connect_timeout=_CONNECT_SECONDS)
-
-
-def _take_result(appending: asyncio.Task[None]) -> None:
-    """Of a statement that nobody waits for any more."""
-    if not appending.cancelled():
-        appending.exception()

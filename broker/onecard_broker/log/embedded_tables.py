@@ -1,8 +1,19 @@
 """Tables and statements of the embedded log, and how its headers are stored. No I/O."""
 
 import struct
+from typing import NamedTuple
 
 NOTIFY_CHANNEL = "onecard_log"
+
+
+class Topic(NamedTuple):
+    """A row of TOPICS_SQL."""
+
+    name: str
+    topic_id: int
+    partition_count: int
+    retention_ms: int | None
+
 
 # Two processes may open a new log at the same moment; the lock's number is arbitrary, only theirs to take.
 CREATE_SQL = """
