@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 
 from onecard.exchange.v1 import service_pb2, service_pb2_grpc
-from onecard_broker.gateway import admitting, delivery, submission
+from onecard_broker.gateway import admitting, delivery, journaling, submission
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
@@ -73,7 +73,8 @@ async def test_whatever_is_stuck_a_call_and_a_question_end(
                 asked = await refusal_in(service_pb2_grpc.SubmissionServiceStub(channel).GetOutcome(question))
             assert reason_name(asked.reason) == "HUB_NOT_READY"
         else:
-            monkeypatch.setattr(admitting.Admitting, part, never)
+            owner = admitting.Admitting if part == "admit" else journaling.Journaling
+            monkeypatch.setattr(owner, part, never)
         error = await without_deadline(hub)
 
     assert reason_name(error.reason) == "OUTCOME_UNKNOWN"
@@ -81,7 +82,7 @@ async def test_whatever_is_stuck_a_call_and_a_question_end(
 
 
 async def test_a_journal_that_hangs_is_told_before_the_call_ends(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admitting, "JOURNALING_SECONDS", 0.2)
+    monkeypatch.setattr(journaling, "JOURNALING_SECONDS", 0.2)
     monkeypatch.setattr(hub.gateways[0].journal, "append", never)
     event = make_event(hub.signers["cn-51"], now_ms())
 

@@ -6,12 +6,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from onecard_protocol.quickness import FEW_SIGNATURES, Quickness
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+SIGNATURES_AT_ONCE: Final = 2
+"""Lists of one kind of work under way."""
 
 
 class MicroBatches(Generic[Item, Result]):

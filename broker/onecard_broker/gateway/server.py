@@ -22,7 +22,7 @@ from onecard_broker.admission.subject import Subjects
 from onecard_broker.directory.follower import ControlHistory, DirectoryFollower
 from onecard_broker.directory.model import Directory
 from onecard_broker.gateway import card_reads
-from onecard_broker.gateway.admitting import SIGNATURES_AT_ONCE, Admitting
+from onecard_broker.gateway.admitting import Admitting
 from onecard_broker.gateway.answers_due import AnswersDue
 from onecard_broker.gateway.call_bounds import CallBounds
 from onecard_broker.gateway.card_cache import CardCache, CardholderReader
@@ -30,9 +30,12 @@ from onecard_broker.gateway.decisions import Decisions
 from onecard_broker.gateway.delivery import Delivery
 from onecard_broker.gateway.directory_service import DirectoryReading
 from onecard_broker.gateway.inbox_follower import InboxFollowers
+from onecard_broker.gateway.journaling import Journaling
+from onecard_broker.gateway.micro_batches import SIGNATURES_AT_ONCE
 from onecard_broker.gateway.readiness import ClockWatch, Readiness
 from onecard_broker.gateway.reads import Reads
 from onecard_broker.gateway.recipients import Recipients
+from onecard_broker.gateway.refusals import Refusals
 from onecard_broker.gateway.store import GatewayStore
 from onecard_broker.gateway.submission import Submission
 from onecard_broker.gateway.typed_calls import TypedCalls
@@ -87,26 +90,36 @@ class Gateway:
         self._followers = InboxFollowers(journal, self.stats)
         subjects = Subjects(subject_key, journal.partition_count)
         answers_due = AnswersDue(journal, methods)
+        refusals = Refusals(methods, lambda: directory.directory, self.stats)
         admitting = Admitting(
             journal=journal,
             directory=lambda: directory.directory,
             methods=methods,
             network=network,
             subjects=subjects,
-            signer=signer,
             verifier=verifier,
+            readiness=self._readiness,
+            clock_ms=clock_ms,
+            is_reading=self._recipients.is_reading,
+            executor=self._executor,
+            refusals=refusals,
+        )
+        journaling = Journaling(
+            journal=journal,
+            network=network,
+            signer=signer,
             readiness=self._readiness,
             clock=clock,
             clock_ms=clock_ms,
-            is_reading=self._recipients.is_reading,
             answers_due=answers_due,
             executor=self._executor,
+            refusals=refusals,
             stats=self.stats,
         )
         self.journal = journal
         """The log that it appends to."""
-        self.submission = Submission(admitting, self._followers, lambda: directory.directory)
-        self._typed_calls = TypedCalls(admitting, self._followers, methods)
+        self.submission = Submission(admitting, journaling, refusals, self._followers, lambda: directory.directory)
+        self._typed_calls = TypedCalls(admitting, journaling, refusals, self._followers, methods)
         self._cards = CardCache(cardholders, subjects, self.stats)
         self._decisions = Decisions(journal, [self._cards])
         self._reads = Reads(

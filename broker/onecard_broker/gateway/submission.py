@@ -11,8 +11,10 @@ from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2, service_pb2_grpc
 from onecard_broker.directory.model import Directory
-from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled, entered
+from onecard_broker.gateway.admitting import Admitting
 from onecard_broker.gateway.inbox_follower import InboxFollowers
+from onecard_broker.gateway.journaling import Admitted, Journaled, Journaling
+from onecard_broker.gateway.refusals import Refusals, entered
 from onecard_broker.gateway.serving import certificate_names, check_known, serve
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
@@ -28,9 +30,18 @@ OUTCOME_METHOD: Final = "/onecard.exchange.v1.SubmissionService/GetOutcome"
 class Submission(service_pb2_grpc.SubmissionServiceServicer):
     """The servicer."""
 
-    def __init__(self, admitting: Admitting, followers: InboxFollowers, directory: Callable[[], Directory]) -> None:
+    def __init__(
+        self,
+        admitting: Admitting,
+        journaling: Journaling,
+        refusals: Refusals,
+        followers: InboxFollowers,
+        directory: Callable[[], Directory],
+    ) -> None:
         """`directory` gives the present directory."""
         self._admitting = admitting
+        self._journaling = journaling
+        self._refusals = refusals
         self._followers = followers
         self._directory = directory
         self._under_way: Counter[str] = Counter()
@@ -57,7 +68,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         try:
             participant = self._who_may_submit(request, names)
         except OneCardError as error:
-            self._admitting.trace_refusal(error, None, names)
+            self._refusals.trace(error, None, names)
             raise
         self._under_way[participant] += 1
         try:
@@ -70,7 +81,7 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
                 "the journal did not acknowledge in time: send the same messages again or ask with GetOutcome",
                 retry_after_ms=limits.TICK_MS,
             )
-            self._admitting.trace_refusal(refusal, None, names)
+            self._refusals.trace(refusal, None, names)
             raise refusal from None
         finally:
             self._under_way[participant] -= 1
@@ -94,8 +105,8 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         outcomes = await self._admitting.admit(request.messages, names)
         loop = asyncio.get_running_loop()
         checked_s = loop.time()
-        ends = await self._admitting.append([one for one in outcomes if isinstance(one, Admitted)])
-        blocks = iter(await self._admitting.sign_receipts([one for one in ends if isinstance(one, Journaled)]))
+        ends = await self._journaling.append([one for one in outcomes if isinstance(one, Admitted)])
+        blocks = iter(await self._journaling.sign_receipts([one for one in ends if isinstance(one, Journaled)]))
         admitted_ends = iter(ends)
         # Filled in place: building each result apart would copy it twice.
         response = service_pb2.SubmitBatchResponse()
@@ -107,8 +118,8 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
                 result.receipt.signature = next(blocks)
             else:
                 result.refusal.CopyFrom(refusal_message(end))
-        response.gathering_ms = self._admitting.gathering_ms
-        response.holding_ms = self._admitting.holding_ms(participant)
+        response.gathering_ms = self._journaling.gathering_ms
+        response.holding_ms = self._journaling.holding_ms(participant)
         response.journaling_ms = round((loop.time() - checked_s) * 1_000)
         return response
 
@@ -130,8 +141,8 @@ class Submission(service_pb2_grpc.SubmissionServiceServicer):
         question = await self._admitting.ask(request.original, names)
         message = question.message
         holding = self._followers.awaiting(message.header.sender, ("question", question.id), message.digest)
-        async with entered(holding, lambda error: self._admitting.trace_refusal(error, message, names)) as awaited:
-            await self._admitting.append_question(question)
+        async with entered(holding, lambda error: self._refusals.trace(error, message, names)) as awaited:
+            await self._journaling.append_question(question)
             report = await awaited.within(time.left_seconds())
         if report is None:
             raise TimeoutError

@@ -9,8 +9,10 @@ import grpc
 from grpc.aio import ServicerContext
 
 from onecard.exchange.v1 import errors_pb2, message_pb2
-from onecard_broker.gateway.admitting import Admitted, Admitting, Journaled, entered
+from onecard_broker.gateway.admitting import Admitting
 from onecard_broker.gateway.inbox_follower import InboxFollowers
+from onecard_broker.gateway.journaling import Admitted, Journaled, Journaling
+from onecard_broker.gateway.refusals import Refusals, entered
 from onecard_broker.gateway.serving import (
     CallRefused,
     RawHandler,
@@ -35,9 +37,18 @@ REJECTION_KEY: Final = "onecard-rejection-bin"
 class TypedCalls:
     """Generic handlers for the methods of the registry."""
 
-    def __init__(self, admitting: Admitting, followers: InboxFollowers, methods: MethodRegistry) -> None:
+    def __init__(
+        self,
+        admitting: Admitting,
+        journaling: Journaling,
+        refusals: Refusals,
+        followers: InboxFollowers,
+        methods: MethodRegistry,
+    ) -> None:
         """Reads are served by `Reads`, whose handlers stand before these."""
         self._admitting = admitting
+        self._journaling = journaling
+        self._refusals = refusals
         self._followers = followers
         self._methods = methods
 
@@ -72,7 +83,7 @@ class TypedCalls:
         try:
             header, signature = _asking_metadata(context)
         except OneCardError as error:
-            self._admitting.note_refusal(error, None, names)
+            self._refusals.note(error, None, names)
             raise
         signed = message_pb2.SignedMessage(header=header, payload=request, signature=signature)
         outcome = (await self._admitting.admit([signed], names))[0]
@@ -87,28 +98,26 @@ class TypedCalls:
                     ("method", f"is not the method that was called, {method.name}, or the message is an answer")
                 ],
             )
-            self._admitting.note_refusal(refusal, outcome.message, names)
+            self._refusals.note(refusal, outcome.message, names)
             raise refusal
         if not outcome.is_answered:
             journaled = await self._append(outcome)
-            receipt = _receipt(journaled, await self._admitting.sign_receipts([journaled]))
+            receipt = _receipt(journaled, await self._journaling.sign_receipts([journaled]))
             context.set_trailing_metadata(((RECEIPT_KEY, receipt),))
             return b""
         holding = self._followers.awaiting(
             asked.sender, outcome.message.key, outcome.message.digest, recipient=asked.recipient
         )
-        async with entered(
-            holding, lambda error: self._admitting.note_refusal(error, admitted.message, names)
-        ) as awaited:
+        async with entered(holding, lambda error: self._refusals.note(error, admitted.message, names)) as awaited:
             journaled = await self._append(outcome)
             # The receipt is signed while the call waits for its answer.
-            signing = self._admitting.sign_receipts([journaled])
+            signing = self._journaling.sign_receipts([journaled])
             answer = await awaited.within(time.left_seconds())
             receipt = _receipt(journaled, await signing)
         return _give(context, answer, receipt)
 
     async def _append(self, admitted: Admitted) -> Journaled:
-        end = (await self._admitting.append([admitted]))[0]
+        end = (await self._journaling.append([admitted]))[0]
         if isinstance(end, OneCardError):
             raise end
         return end
