@@ -21,35 +21,36 @@ from onecard.card.v1.replacement_pb2 import (
 )
 from onecard.exchange.v1 import errors_pb2, message_pb2
 from onecard_broker.domain.card_holding import Holding
-from onecard_broker.domain.card_state import Card, CardKey, Replacement, Step, reference_of
-from onecard_broker.domain.model import (
-    CancelTimer,
-    KnownMessage,
-    KnownState,
-    SetTimer,
-    Timer,
-    TimerPurpose,
-    state_timer_id,
-)
+from onecard_broker.domain.card_state import Card, CardKey, Replacement, Step
+from onecard_broker.domain.model import KnownMessage, Timer
 from onecard_broker.domain.replacement_states import (
     BEING_UNDONE,
     ENDED,
     HANDING_OVER,
     REPLACEMENT,
     STEP,
-    UNDO_PHASES,
     ReplacementPhase,
     ReplacementTrigger,
     StepPhase,
     StepTrigger,
 )
+from onecard_broker.domain.replacement_steps import (
+    BENEFIT_DUE,
+    ask,
+    asked_by,
+    cancel_alarm,
+    cancel_retry,
+    delay_name,
+    done,
+    failed,
+    move,
+    set_alarm,
+    set_retry,
+    step_of,
+)
 from onecard_protocol import limits
 from onecard_protocol.errors import policy
-from onecard_protocol.identifiers import HUB, id_text, participant_of_area
-
-CARRY_OUT: Final = "/onecard.card.v1.CardReplacementService/CarryOutStep"
-_BENEFIT_DUE: Final = "benefit-due"
-_REQUESTS_REMEMBERED_COUNT_MAX: Final = 2 * (len(limits.REPLACEMENT_RETRY_DELAYS_MS) + 1)
+from onecard_protocol.identifiers import participant_of_area
 
 _WAITS_FOR: Final[Mapping[int, int]] = {
     REPLACEMENT_STEP_OLD_SUPERSEDED: REPLACEMENT_STEP_NEW_ENABLED,
@@ -106,7 +107,7 @@ def card_ended(holding: Holding, card: Card, *, is_cancelled: bool) -> None:
         if replacement.old == card.key:
             step = step_of(replacement, REPLACEMENT_STEP_OLD_SUPERSEDED)
             if step.phase not in {StepPhase.WAITING, StepPhase.DONE}:
-                _move(holding, replacement, step, StepTrigger.DONE)
+                move(holding, replacement, step, StepTrigger.DONE)
         elif replacement.new == card.key and is_cancelled and replacement.phase not in BEING_UNDONE | ENDED:
             _undo(holding, replacement)
     go_on(holding)
@@ -115,7 +116,7 @@ def card_ended(holding: Holding, card: Card, *, is_cancelled: bool) -> None:
 def _undo(holding: Holding, replacement: Replacement) -> None:
     for step in replacement.steps:
         if step.step != REPLACEMENT_STEP_OLD_SUPERSEDED:
-            _cancel_timer(holding, replacement, step)
+            cancel_retry(holding, replacement, step)
     steps = tuple(
         step
         if step.step == REPLACEMENT_STEP_OLD_SUPERSEDED
@@ -129,7 +130,7 @@ def _undo(holding: Holding, replacement: Replacement) -> None:
         )
         for step in replacement.steps
     )
-    _cancel_alarm(holding, replacement)
+    cancel_alarm(holding, replacement)
     phase = REPLACEMENT[ReplacementPhase(replacement.phase), ReplacementTrigger.CANCELLED]
     holding.put_replacement(dataclasses.replace(replacement, phase=phase, steps=steps))
 
@@ -144,11 +145,11 @@ def resume(holding: Holding, replacement: Replacement) -> None:
         current = holding.replacement(replacement.id)
         assert current is not None
         if step.phase in {StepPhase.ASKED, StepPhase.UNDOING}:
-            _ask(holding, current, dataclasses.replace(step, attempt=step.attempt - 1), StepPhase(step.phase))
+            ask(holding, current, dataclasses.replace(step, attempt=step.attempt - 1), StepPhase(step.phase))
         elif step.phase in {StepPhase.RETRYING, StepPhase.UNDO_RETRYING}:
-            _set_retry(holding, current, step, holding.ruling.now_ms)
+            set_retry(holding, current, step, holding.ruling.now_ms)
     if replacement.benefit_due_ms and not replacement.is_alarmed and replacement.phase not in BEING_UNDONE | ENDED:
-        _set_alarm(holding, replacement)
+        set_alarm(holding, replacement)
     go_on(holding)
 
 
@@ -157,31 +158,31 @@ def resume(holding: Holding, replacement: Replacement) -> None:
 
 def take_answer(holding: Holding, request: KnownMessage) -> None:
     """A province answered a request for a step; one that belongs to no step any more changes nothing."""
-    found = _asked_by(holding, request.id)
+    found = asked_by(holding, request.id)
     if found is None:
         return
     replacement, step = found
     payload = holding.ruling.inbound.payload
     if isinstance(payload, replacement_pb2.CarryOutStepResponse):
-        _done(holding, replacement, dataclasses.replace(step, local_id=payload.local_id))
+        done(holding, replacement, dataclasses.replace(step, local_id=payload.local_id))
     elif isinstance(payload, message_pb2.Rejection):
         if payload.reason == errors_pb2.ERROR_REASON_CARD_ALREADY:
-            _done(holding, replacement, step)
+            done(holding, replacement, step)
         elif step.asked_ids[-1] == request.id:
             refused = dataclasses.replace(step, reason=payload.reason)
             if policy(payload.reason).retryable:
-                _failed(holding, replacement, refused)
+                failed(holding, replacement, refused)
             else:
-                _move(holding, replacement, refused, StepTrigger.REFUSED)
+                move(holding, replacement, refused, StepTrigger.REFUSED)
     go_on(holding)
 
 
 def doubt(holding: Holding, request: KnownMessage) -> None:
     """No answer in time, a doubtful one, or a report that the request was given up: ask again later."""
-    found = _asked_by(holding, request.id)
+    found = asked_by(holding, request.id)
     if found is not None and found[1].asked_ids[-1] == request.id:
         replacement, step = found
-        _failed(holding, replacement, dataclasses.replace(step, reason=errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN))
+        failed(holding, replacement, dataclasses.replace(step, reason=errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN))
         go_on(holding)
 
 
@@ -191,23 +192,23 @@ def wake(holding: Holding, timer: Timer) -> None:
     replacement = holding.replacement(bytes.fromhex(named))
     if replacement is None:
         return
-    if rest == _BENEFIT_DUE:
+    if rest == BENEFIT_DUE:
         if replacement.phase not in BEING_UNDONE | ENDED:
             holding.put_replacement(dataclasses.replace(replacement, is_alarmed=True))
         return
     for step in replacement.steps:
-        if _what(replacement, step) == timer.what and step.attempt == timer.attempt:
+        if delay_name(replacement, step) == timer.what and step.attempt == timer.attempt:
             if step.phase == StepPhase.RETRYING:
-                _ask(holding, replacement, step, StepPhase.ASKED)
+                ask(holding, replacement, step, StepPhase.ASKED)
             elif step.phase == StepPhase.UNDO_RETRYING:
-                _ask(holding, replacement, step, StepPhase.UNDOING)
+                ask(holding, replacement, step, StepPhase.UNDOING)
 
 
 def confirm(holding: Holding, replacement: Replacement) -> None:
     """The agency tells that the benefit account was changed; told again it changes nothing."""
     step = step_of(replacement, REPLACEMENT_STEP_BENEFIT_ACCOUNT_CHANGED)
     if step.phase != StepPhase.DONE:
-        _move(holding, replacement, step, StepTrigger.CONFIRMED)
+        move(holding, replacement, step, StepTrigger.CONFIRMED)
         go_on(holding)
 
 
@@ -216,7 +217,7 @@ def ask_again(holding: Holding, replacement: Replacement) -> int:
     stuck = [step for step in replacement.steps if step.phase in {StepPhase.STUCK, StepPhase.UNDO_STUCK}]
     for step in stuck:
         phase = STEP[StepPhase(step.phase), StepTrigger.ASKED]
-        _ask(holding, _named(holding, replacement.id), dataclasses.replace(step, attempt=0, reason=0), phase)
+        ask(holding, _named(holding, replacement.id), dataclasses.replace(step, attempt=0, reason=0), phase)
     go_on(holding)
     return len(stuck)
 
@@ -249,8 +250,8 @@ def _go_forward(holding: Holding, replacement_id: bytes) -> None:
             if number == REPLACEMENT_STEP_BENEFIT_ACCOUNT_CHANGED:
                 due_ms = holding.ruling.now_ms + limits.BENEFIT_ACCOUNT_MS_MAX
                 replacement = dataclasses.replace(replacement, benefit_due_ms=due_ms)
-                _set_alarm(holding, replacement)
-            _ask(holding, replacement, step, StepPhase.ASKED)
+                set_alarm(holding, replacement)
+            ask(holding, replacement, step, StepPhase.ASKED)
 
 
 def _takes_over_still(holding: Holding, key: CardKey) -> bool:
@@ -267,9 +268,9 @@ def _go_back(holding: Holding, replacement_id: bytes) -> None:
         if step.phase != StepPhase.UNDO_WAITING:
             return
         if number != REPLACEMENT_STEP_NEW_ENABLED:
-            _ask(holding, replacement, step, StepPhase.UNDOING)
+            ask(holding, replacement, step, StepPhase.UNDOING)
             return
-        _move(holding, replacement, step, StepTrigger.DONE)
+        move(holding, replacement, step, StepTrigger.DONE)
 
 
 def _settle(holding: Holding, replacement_id: bytes) -> None:
@@ -281,7 +282,7 @@ def _settle(holding: Holding, replacement_id: bytes) -> None:
     ended_ms = holding.ruling.now_ms if phase in ENDED else 0
     holding.put_replacement(dataclasses.replace(replacement, phase=phase, ended_ms=ended_ms))
     if phase in ENDED:
-        _cancel_alarm(holding, replacement)
+        cancel_alarm(holding, replacement)
 
 
 def _trigger(replacement: Replacement) -> ReplacementTrigger | None:
@@ -302,128 +303,7 @@ def _trigger(replacement: Replacement) -> ReplacementTrigger | None:
     return ReplacementTrigger.STEP_FREED
 
 
-# ---- one step ------------------------------------------------------------------------------------------------------
-
-
-def step_of(replacement: Replacement, number: int) -> Step:
-    """A replacement's step."""
-    return next(step for step in replacement.steps if step.step == number)
-
-
 def _named(holding: Holding, replacement_id: bytes) -> Replacement:
     replacement = holding.replacement(replacement_id)
     assert replacement is not None
     return replacement
-
-
-def _asked_by(holding: Holding, request_id: bytes) -> tuple[Replacement, Step] | None:
-    for replacement in holding.holder.replacements:
-        for step in replacement.steps:
-            if request_id in step.asked_ids:
-                return replacement, step
-    return None
-
-
-def _done(holding: Holding, replacement: Replacement, step: Step) -> None:
-    is_benefit = step.step == REPLACEMENT_STEP_BENEFIT_ACCOUNT_CHANGED and step.phase not in UNDO_PHASES
-    _move(holding, replacement, step, StepTrigger.OPENED if is_benefit else StepTrigger.DONE)
-
-
-def _failed(holding: Holding, replacement: Replacement, step: Step) -> None:
-    if step.attempt <= len(limits.REPLACEMENT_RETRY_DELAYS_MS):
-        due_ms = holding.ruling.now_ms + limits.REPLACEMENT_RETRY_DELAYS_MS[step.attempt - 1]
-        if _move(holding, replacement, step, StepTrigger.FAILED):
-            _set_retry(holding, replacement, step, due_ms)
-    else:
-        _move(holding, replacement, step, StepTrigger.SPENT)
-
-
-def _move(holding: Holding, replacement: Replacement, step: Step, trigger: StepTrigger) -> bool:
-    """Move a step by the table and end its delay; a trigger that its state does not know changes nothing."""
-    phase = STEP.get((StepPhase(step.phase), trigger))
-    if phase is None:
-        return False
-    _cancel_timer(holding, replacement, step)
-    _put(holding, replacement, dataclasses.replace(step, phase=phase, changed_ms=holding.ruling.now_ms))
-    return True
-
-
-def _put(holding: Holding, replacement: Replacement, step: Step) -> None:
-    steps = tuple(step if other.step == step.step else other for other in replacement.steps)
-    holding.put_replacement(dataclasses.replace(replacement, steps=steps))
-
-
-def _ask(holding: Holding, replacement: Replacement, step: Step, phase: StepPhase) -> None:
-    """Ask for a step or its undoing with a message of the hub's own, which is overdue like any other request."""
-    ruling = holding.ruling
-    is_back = phase in UNDO_PHASES
-    payload = replacement_pb2.CarryOutStepRequest(
-        person=holding.person(),
-        replacement_id=id_text(replacement.id),
-        step=step.step,
-        direction=replacement_pb2.STEP_DIRECTION_BACK if is_back else replacement_pb2.STEP_DIRECTION_FORWARD,
-        old_card=reference_of(replacement.old),
-        new_card=reference_of(replacement.new),
-    ).SerializeToString(deterministic=True)
-    _, request_id = ruling.say(step.recipient, CARRY_OUT, message_pb2.MESSAGE_KIND_REQUEST, payload)
-    request = KnownMessage(
-        sender=HUB,
-        id=request_id,
-        digest=b"",  # The header's, which the worker makes; it fills it in.
-        recipient=step.recipient,
-        method=CARRY_OUT,
-        subject=holding.holder.subject,
-        state=KnownState.OPEN,
-        aggregates=(holding.key,),
-    )
-    ruling.remember(request)
-    ruling.await_answer(request, ruling.now_ms + limits.UNKNOWN_TIMER_MS)
-    asked = dataclasses.replace(
-        step,
-        phase=phase,
-        attempt=step.attempt + 1,
-        asked_ids=(*step.asked_ids, request_id)[-_REQUESTS_REMEMBERED_COUNT_MAX:],
-        changed_ms=ruling.now_ms,
-    )
-    _put(holding, replacement, asked)
-
-
-# ---- timers --------------------------------------------------------------------------------------------------------
-
-
-def _what(replacement: Replacement, step: Step) -> str:
-    return f"{id_text(replacement.id)}/{step.step}/{'back' if step.phase in UNDO_PHASES else 'forward'}"
-
-
-def _set_retry(holding: Holding, replacement: Replacement, step: Step, due_ms: int) -> None:
-    _set(holding, replacement, _what(replacement, step), due_ms, step.attempt)
-
-
-def _set_alarm(holding: Holding, replacement: Replacement) -> None:
-    _set(holding, replacement, f"{id_text(replacement.id)}/{_BENEFIT_DUE}", replacement.benefit_due_ms, 0)
-
-
-def _set(holding: Holding, replacement: Replacement, what: str, due_ms: int, attempt: int) -> None:
-    timer = Timer(
-        id=state_timer_id(holding.key, what, attempt),
-        due_ms=max(holding.ruling.now_ms, due_ms),
-        purpose=TimerPurpose.STATE,
-        request=(replacement.new[0], replacement.id),
-        attempt=attempt,
-        aggregate=holding.key,
-        what=what,
-        method=CARRY_OUT,
-    )
-    holding.ruling.effects.append(SetTimer(timer=timer))
-
-
-def _cancel_timer(holding: Holding, replacement: Replacement, step: Step) -> None:
-    if step.phase in {StepPhase.RETRYING, StepPhase.UNDO_RETRYING}:
-        timer_id = state_timer_id(holding.key, _what(replacement, step), step.attempt)
-        holding.ruling.effects.append(CancelTimer(id=timer_id))
-
-
-def _cancel_alarm(holding: Holding, replacement: Replacement) -> None:
-    if replacement.benefit_due_ms and not replacement.is_alarmed:
-        what = f"{id_text(replacement.id)}/{_BENEFIT_DUE}"
-        holding.ruling.effects.append(CancelTimer(id=state_timer_id(holding.key, what)))

@@ -16,6 +16,7 @@ from onecard_broker.domain.card_state import holder_key
 from onecard_broker.domain.model import Inbound, KnownMessage, KnownState, MessageKey, Needs, Timer
 from onecard_broker.domain.plain import discard_once, doubt_once, take_first_answer
 from onecard_broker.domain.replacement_states import BEING_UNDONE
+from onecard_broker.domain.replacement_steps import CARRY_OUT
 from onecard_broker.domain.ruling import Ruling
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import HUB, id_from_text
@@ -70,7 +71,7 @@ class CardBusiness:
     def take_answer(self, ruling: Ruling, request: KnownMessage) -> MessageKey | None:
         """A step's answer moves its replacement; any other first answer is simply the outcome."""
         refusal = take_first_answer(ruling, request)
-        if refusal is None and request.method == card_replacement.CARRY_OUT:
+        if refusal is None and request.method == CARRY_OUT:
             holding = _of_known(ruling, request)
             card_replacement.take_answer(holding, request)
             holding.save()
@@ -79,7 +80,7 @@ class CardBusiness:
     def doubt(self, ruling: Ruling, request: KnownMessage) -> None:
         """A step is asked for again; anything else is unknown until its late answer."""
         doubt_once(ruling, request)
-        if request.method == card_replacement.CARRY_OUT:
+        if request.method == CARRY_OUT:
             holding = _of_known(ruling, request)
             card_replacement.doubt(holding, request)
             holding.save()

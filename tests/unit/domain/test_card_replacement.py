@@ -1,28 +1,20 @@
-"""The replacement saga: steps in order, each failed, repeated, late, refused, undone; and every order of all that."""
+"""The replacement saga: steps in order, each failed, repeated, late, refused, undone."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 
 import pytest
 from google.protobuf.message import Message as ProtoMessage
 
 from onecard.card.v1 import replacement_pb2
-from onecard.exchange.v1 import errors_pb2, message_pb2
-from onecard_broker.domain.card_replacement import step_of
-from onecard_broker.domain.model import KnownState, TimerPurpose, timer_id
+from onecard.exchange.v1 import errors_pb2
+from onecard_broker.domain.model import TimerPurpose, timer_id
 from onecard_broker.domain.replacement_states import (
-    BEING_UNDONE,
-    REPLACEMENT,
-    STEP,
-    UNDO_PHASES,
     ReplacementPhase,
-    ReplacementTrigger,
     StepPhase,
-    StepTrigger,
 )
+from onecard_broker.domain.replacement_steps import step_of
 from onecard_protocol import limits
-from onecard_protocol.identifiers import HUB, id_text
+from onecard_protocol.identifiers import id_text
 from onecard_protocol.messages import Message
 from tests.support.domain import START_MS
 from tests.support.holders import (
@@ -33,73 +25,31 @@ from tests.support.holders import (
     OTHER_BANK,
     SICHUAN,
     Registry,
-    SyntheticHolder,
     refusals,
     step_in,
     step_name,
 )
-
-HOLDER = SyntheticHolder()
-FINAL = message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM)
-AGAIN = message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_LOCAL_SYSTEM_DOWN)
-ALREADY = message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_CARD_ALREADY)
-DOUBT = message_pb2.Rejection(reason=errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN)
-REPORT = message_pb2.DeliveryReport(reason=errors_pb2.ERROR_REASON_PROCESSING_FAILED)
-ORDER = [
-    "OLD_SUPERSEDED",
-    "ELECTRONIC_CARD_REBOUND",
-    "BENEFIT_ACCOUNT_CHANGED",
-    "CREDENTIAL_FOLLOWED",
-    "MEDICAL_ACCOUNT_MOVED",
-]
-
-
-def begun() -> Registry:
-    registry = Registry()
-    registry.tell(HOLDER.social("ENABLED", 1))
-    registry.tell(HOLDER.social("PRODUCED", 1, card=NEW, replaces=OLD))
-    registry.tell(HOLDER.social("ENABLED", 2, card=NEW, replaces=OLD))
-    return registry
+from tests.support.replacements import (
+    AGAIN,
+    ALREADY,
+    DOUBT,
+    FINAL,
+    HOLDER,
+    ORDER,
+    REPORT,
+    ask_again,
+    begun,
+    cancel,
+    confirm,
+    newest,
+    phases,
+    reply_all,
+)
 
 
 @pytest.fixture
 def registry() -> Registry:
     return begun()
-
-
-def newest(registry: Registry, name: str) -> Message:
-    return [message for message in registry.steps_asked() if step_name(message) == name][-1]
-
-
-def phases(registry: Registry) -> dict[str, str]:
-    return {
-        replacement_pb2.ReplacementStep.Name(step.step).removeprefix("REPLACEMENT_STEP_"): step.phase
-        for step in registry.replacement().steps
-    }
-
-
-def reply_all(registry: Registry) -> None:
-    """Answer whatever is asked, as long as anything is."""
-    for index in range(32):
-        asked = registry.steps_asked()
-        if index >= len(asked):
-            return
-        registry.reply(asked[index])
-
-
-def confirm(registry: Registry, **words: str) -> list[str]:
-    return refusals(registry.tell(HOLDER.confirm(id_text(registry.replacement().id), **words)))
-
-
-def ask_again(registry: Registry, cause: str) -> int:
-    """How many steps are asked for again by an operator's word."""
-    told = registry.tell(HOLDER.ask_again(id_text(registry.replacement().id), cause))
-    (answer,) = [one for one in told if one.message.header.kind == message_pb2.MESSAGE_KIND_REPLY]
-    return replacement_pb2.AskAgainResponse.FromString(answer.message.payload).asked_count
-
-
-def cancel(registry: Registry, version: int = 3) -> None:
-    assert refusals(registry.tell(HOLDER.social("CANCELLED", version, card=NEW, replaces=OLD))) == []
 
 
 # ---- the way forward -----------------------------------------------------------------------------------------------
@@ -359,218 +309,3 @@ def test_a_late_reply_of_the_way_forward_does_not_count_for_the_way_back(registr
     assert phases(registry)["ELECTRONIC_CARD_REBOUND"] == StepPhase.UNDOING
     registry.reply(newest(registry, "back ELECTRONIC_CARD_REBOUND"))
     assert registry.replacement().phase == ReplacementPhase.UNDONE
-
-
-# ---- every order ---------------------------------------------------------------------------------------------------
-
-_WAITS_FOR = dict(zip(ORDER[1:], ["OLD_SUPERSEDED", "OLD_SUPERSEDED", *ORDER[1:2], "CREDENTIAL_FOLLOWED"], strict=True))
-
-
-MISHAPS_MAX = 2
-
-
-def moves(registry: Registry) -> Iterator[tuple[str, bool, Callable[[Registry], object]]]:
-    """Everything that can happen next, and whether it is a mishap.
-
-    To each open request each answer, in time or late; each timer; the cancellation; the agency's word.
-    """
-    for asked in registry.steps_asked():
-        if registry.known[asked.key].state is not KnownState.DECIDED:
-            for word, payload in (("done", None), ("again", AGAIN), ("final", FINAL)):
-                yield (
-                    f"{step_name(asked)}: {word}",
-                    payload is not None,
-                    _replies(asked, payload),
-                )
-    for timer in registry.timers.values():
-        if not timer.what.endswith("benefit-due"):
-            yield (
-                f"timer {timer.purpose}",
-                timer.purpose is not TimerPurpose.STATE,
-                _fires(timer.id),
-            )
-    if registry.social_state(NEW) == "ACTIVE":
-        yield "cancel", False, cancel
-        yield "confirm", False, confirm
-
-
-def _replies(asked: Message, payload: ProtoMessage | None) -> Callable[[Registry], object]:
-    return lambda registry: registry.reply(asked, payload)
-
-
-def _fires(due: bytes) -> Callable[[Registry], object]:
-    return lambda registry: registry.fire(due)
-
-
-def essence(registry: Registry) -> object:
-    """What tells two moments apart: where the saga stands, what is open, and what is due."""
-    replacement = registry.replacement()
-    return (
-        replacement.phase,
-        replacement.is_alarmed,
-        tuple(
-            (
-                step.phase,
-                step.attempt,
-                any(registry.known[(HUB, asked)].state is not KnownState.DECIDED for asked in step.asked_ids[:-1]),
-                step.asked_ids != () and registry.known[(HUB, step.asked_ids[-1])].state is KnownState.DECIDED,
-            )
-            for step in replacement.steps
-        ),
-        registry.social_state(NEW),
-    )
-
-
-def wrong(before: Registry, registry: Registry) -> list[str]:
-    """What does not hold after a move."""
-    was, now, replacement = phases(before), phases(registry), registry.replacement()
-    found = []
-    for asked in registry.steps_asked()[len(before.steps_asked()) :]:
-        name = step_name(asked)
-        if name.startswith("back "):
-            if name[5:] == "OLD_SUPERSEDED" or replacement.phase not in BEING_UNDONE:
-                found.append(f"{name} is asked for")
-            names = list(now)
-            if any(now[later] != StepPhase.UNDONE for later in names[names.index(name[5:]) + 1 :]):
-                found.append(f"{name} before what followed it was undone")
-        elif name != "OLD_SUPERSEDED":
-            if replacement.phase in BEING_UNDONE:
-                found.append(f"{name} is carried out on the way back")
-            if now[_WAITS_FOR[name]] != StepPhase.DONE:
-                found.append(f"{name} before {_WAITS_FOR[name]}")
-    for name, phase in now.items():
-        if was[name] == StepPhase.DONE and phase not in {StepPhase.DONE, *UNDO_PHASES}:
-            found.append(f"{name} was done and is {phase}")
-        if was[name] == StepPhase.UNDONE and phase != StepPhase.UNDONE:
-            found.append(f"{name} was undone and is {phase}")
-    for step in replacement.steps:
-        due = [timer for timer in registry.timers.values() if f"/{step.step}/" in timer.what]
-        if (step.phase in {StepPhase.RETRYING, StepPhase.UNDO_RETRYING}) != (len(due) == 1):
-            found.append(f"{step.step} is {step.phase} with {len(due)} timers")
-        if step.phase in {StepPhase.ASKED, StepPhase.UNDOING}:
-            request = registry.known[(HUB, step.asked_ids[-1])]
-            if (
-                request.state is not KnownState.OPEN
-                or timer_id(TimerPurpose.ANSWER_OVERDUE, request.key) not in registry.timers
-            ):
-                found.append(f"{step.step} is {step.phase} and nothing is on its way")
-    if registry.social_state(OLD) != "SUPERSEDED" or sum(card.is_active for card in registry.holder().cards) > 1:
-        found.append("the old card is in use")
-    is_stuck = any(step.phase in {StepPhase.STUCK, StepPhase.UNDO_STUCK} for step in replacement.steps)
-    if replacement.phase in {ReplacementPhase.STUCK, ReplacementPhase.UNDO_STUCK} and not is_stuck:
-        found.append("it is stuck and no step is")
-    return found
-
-
-@pytest.mark.timeout(300)
-def test_every_order_of_replies_refusals_doubts_lateness_and_cancelling_keeps_the_steps_in_order(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Every moment that two mishaps anywhere lead to, with one delay before a step is stuck.
-
-    Each record is decided twice and gives the same, as after a crash; and from each moment the saga still ends, unless
-    a final refusal leaves it to a person.
-    """
-    monkeypatch.setattr(limits, "REPLACEMENT_RETRY_DELAYS_MS", (1_000,))
-    seen = set()
-    waiting = [(begun(), 0)]
-    ends: set[str] = set()
-    while waiting:
-        registry, mishaps = waiting.pop()
-        for name, is_mishap, move in moves(registry):
-            if mishaps + is_mishap > MISHAPS_MAX:
-                continue
-            after = registry.copy()
-            move(after)
-            assert wrong(registry, after) == [], name
-            key = (essence(after), mishaps + is_mishap)
-            if key not in seen:
-                seen.add(key)
-                waiting.append((after, mishaps + is_mishap))
-        if mishaps == MISHAPS_MAX:
-            ends.add(ended(registry))
-    assert len(seen) > 1_000
-    assert ends == {
-        ReplacementPhase.COMPLETED,
-        ReplacementPhase.UNDONE,
-        ReplacementPhase.STUCK,
-        ReplacementPhase.UNDO_STUCK,
-    }
-
-
-def ended(registry: Registry) -> str:
-    """Where the saga ends if nothing goes wrong any more; stuck only where a step was refused for good."""
-    ending = registry.copy()
-    ending.decides_twice = False
-    if ending.replacement().phase not in BEING_UNDONE:
-        confirm(ending, seed="end")
-    for _ in range(8):
-        ending.advance(ending.now_ms + 1_000)
-        for asked in ending.steps_asked():
-            if ending.known[asked.key].state is not KnownState.DECIDED:
-                ending.reply(asked, seed="end")
-    replacement = ending.replacement()
-    if replacement.phase in {ReplacementPhase.STUCK, ReplacementPhase.UNDO_STUCK}:
-        stuck = [step for step in replacement.steps if step.phase in {StepPhase.STUCK, StepPhase.UNDO_STUCK}]
-        assert all(ending.known[(HUB, asked)].state is KnownState.DECIDED for step in stuck for asked in step.asked_ids)
-    return replacement.phase
-
-
-# ---- the tables ----------------------------------------------------------------------------------------------------
-
-_EVERY_STEP = [(phase, trigger) for phase in StepPhase for trigger in StepTrigger]
-
-
-@pytest.mark.parametrize(("phase", "trigger"), _EVERY_STEP, ids=str)
-def test_a_step_moves_as_the_theory_says(phase: StepPhase, trigger: StepTrigger) -> None:
-    forward = {StepPhase.ASKED, StepPhase.RETRYING, StepPhase.STUCK}
-    back = {StepPhase.UNDO_WAITING, StepPhase.UNDOING, StepPhase.UNDO_RETRYING, StepPhase.UNDO_STUCK}
-    expected: StepPhase | None = None
-    match trigger:
-        case StepTrigger.ASKED if phase in {StepPhase.WAITING, StepPhase.RETRYING, StepPhase.STUCK}:
-            expected = StepPhase.ASKED
-        case StepTrigger.ASKED if phase in {StepPhase.UNDO_WAITING, StepPhase.UNDO_RETRYING, StepPhase.UNDO_STUCK}:
-            expected = StepPhase.UNDOING
-        case StepTrigger.DONE if phase in forward | back:
-            expected = StepPhase.UNDONE if phase in back else StepPhase.DONE
-        case StepTrigger.OPENED if phase in forward:
-            expected = StepPhase.OPEN
-        case StepTrigger.CONFIRMED if phase in forward | {StepPhase.WAITING, StepPhase.OPEN}:
-            expected = StepPhase.DONE
-        case StepTrigger.FAILED:
-            expected = {StepPhase.ASKED: StepPhase.RETRYING, StepPhase.UNDOING: StepPhase.UNDO_RETRYING}.get(phase)
-        case StepTrigger.SPENT | StepTrigger.REFUSED:
-            expected = {StepPhase.ASKED: StepPhase.STUCK, StepPhase.UNDOING: StepPhase.UNDO_STUCK}.get(phase)
-        case StepTrigger.CANCELLED if phase is StepPhase.WAITING:
-            expected = StepPhase.UNDONE
-        case StepTrigger.CANCELLED if phase in forward | {StepPhase.OPEN, StepPhase.DONE}:
-            expected = StepPhase.UNDO_WAITING
-    assert STEP.get((phase, trigger)) == expected
-
-
-@pytest.mark.parametrize(
-    ("phase", "trigger"), [(phase, trigger) for phase in ReplacementPhase for trigger in ReplacementTrigger], ids=str
-)
-def test_a_replacement_moves_as_the_theory_says(phase: ReplacementPhase, trigger: ReplacementTrigger) -> None:
-    running = {ReplacementPhase.RUNNING, ReplacementPhase.STUCK}
-    expected: ReplacementPhase | None = None
-    match trigger:
-        case ReplacementTrigger.STEP_STUCK:
-            expected = {
-                ReplacementPhase.RUNNING: ReplacementPhase.STUCK,
-                ReplacementPhase.UNDOING: ReplacementPhase.UNDO_STUCK,
-            }.get(phase)
-        case ReplacementTrigger.STEP_FREED:
-            expected = {
-                ReplacementPhase.STUCK: ReplacementPhase.RUNNING,
-                ReplacementPhase.UNDO_STUCK: ReplacementPhase.UNDOING,
-            }.get(phase)
-        case ReplacementTrigger.HANDED_OVER if phase in running:
-            expected = ReplacementPhase.OPEN
-        case ReplacementTrigger.COMPLETED if phase in running | {ReplacementPhase.OPEN}:
-            expected = ReplacementPhase.COMPLETED
-        case ReplacementTrigger.CANCELLED if phase in running | {ReplacementPhase.OPEN}:
-            expected = ReplacementPhase.UNDOING
-        case ReplacementTrigger.UNDONE if phase in {ReplacementPhase.UNDOING, ReplacementPhase.UNDO_STUCK}:
-            expected = ReplacementPhase.UNDONE
-    assert REPLACEMENT.get((phase, trigger)) == expected
