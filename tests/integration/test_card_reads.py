@@ -15,26 +15,22 @@ import pytest
 from google.protobuf.message import Message as ProtoMessage
 from google.rpc import status_pb2 as rpc_status_pb2
 
-from onecard.card.v1 import change_pb2, comparison_pb2, feed_pb2, status_pb2, values_pb2
+from onecard.card.v1 import change_pb2, feed_pb2, status_pb2, values_pb2
 from onecard.exchange.v1 import message_pb2
 from onecard.exchange.v1 import values_pb2 as exchange_values_pb2
 from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import STATUS_DETAILS_KEY, from_status, reason_name
 from onecard_protocol.identifiers import id_text
-from onecard_protocol.messages import Message, from_wire
+from onecard_protocol.messages import from_wire
 from tests.support.card_adapters import ISSUER, tell
 from tests.support.card_reports import (
     BATCH_GET_STATUS,
     FOLLOW_PERSON,
     GET_STATUS,
     LINK_NUMBER,
-    READ_DIGESTS,
-    REPORT_FINANCIAL,
-    REPORT_SOCIAL,
     VERIFY_CARD,
     card,
-    financial_report,
     recognition_code,
     social_report,
 )
@@ -309,64 +305,6 @@ async def test_the_hub_may_ask_for_a_status_and_shows_no_card_at_a_counter(hub: 
         request = status_pb2.VerifyCardRequest(person=person(1), card_number="A00000001", purpose="counter")
 
         assert await program.refusal(VERIFY_CARD, request) == "SENDER_NOT_ALLOWED"
-
-
-async def test_an_account_is_its_banks_to_tell_of_and_a_card_its_issuers(hub: Hub) -> None:
-    bank_event = make_signed(
-        hub.signers["cn-11"],
-        financial_report(1),
-        now_ms=now_ms(),
-        sender="cn-11",
-        recipient="cn-00",
-        method=REPORT_FINANCIAL,
-        kind=message_pb2.MESSAGE_KIND_EVENT,
-    )
-    agency_event = make_signed(
-        hub.signers["bank-102"],
-        social_report(1),
-        now_ms=now_ms(),
-        sender="bank-102",
-        recipient="cn-00",
-        method=REPORT_SOCIAL,
-        kind=message_pb2.MESSAGE_KIND_EVENT,
-    )
-
-    refusals = [*await hub.submit("cn-11", bank_event), *await hub.submit("bank-102", agency_event)]
-
-    assert [reason_name(one.refusal.reason) for one in refusals] == ["SENDER_NOT_ALLOWED"] * 2
-
-
-# ---- the hub as a caller -------------------------------------------------------------------------------------------
-
-
-async def test_a_program_of_the_hubs_calls_a_province_and_gets_its_answer(hub: Hub) -> None:
-    query = comparison_pb2.ReadDigestsRequest(scope=comparison_pb2.COMPARISON_SCOPE_ISSUED, depth=1, prefixes=[""])
-    signed = make_signed(
-        hub.signers["cn-00"],
-        query,
-        now_ms=now_ms(),
-        sender="cn-00",
-        recipient="cn-11",
-        method=READ_DIGESTS,
-        execute_before_ms=now_ms() + 9_000,
-    )
-
-    def answer(request: Message) -> tuple[message_pb2.MessageKind, ProtoMessage]:
-        assert request.header.sender == "cn-00"
-        return message_pb2.MESSAGE_KIND_REPLY, comparison_pb2.ReadDigestsResponse(card_count=7)
-
-    async with hub.receiver("cn-11") as province, hub.channel("cn-00") as channel:
-        province.answer = answer
-        await eventually_async(lambda: _is_reading(hub, "cn-11"))
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(READ_DIGESTS)
-        metadata = (("onecard-header-bin", signed.header), ("onecard-signature-bin", signed.signature))
-        body = await call(signed.payload, metadata=metadata, timeout=20)
-
-    assert comparison_pb2.ReadDigestsResponse.FromString(body).card_count == 7
-
-
-async def _is_reading(hub: Hub, participant: str) -> bool:
-    return hub.gateways[0]._recipients.is_reading(participant)
 
 
 # ---- the access log ------------------------------------------------------------------------------------------------
