@@ -21,7 +21,6 @@ from onecard_protocol.card_digests import (
     key_bounds,
     key_of,
     leaf_digest,
-    range_index,
 )
 
 Copy = dict[bytes, bytes]
@@ -31,6 +30,11 @@ states = st.integers(0, 3)
 copies = st.dictionaries(keys, states, max_size=80).map(
     lambda cards: {key: leaf_digest(key, state, 1, 0, 0, bytes(16)) for key, state in cards.items()}
 )
+
+
+def range_index(key: bytes, depth: int) -> int:
+    """Number of the range of `depth` digits in which a key lies."""
+    return int.from_bytes(key[:4], "big") >> (32 - 4 * depth)
 
 
 def tree_of(copy: Copy, depth: int) -> DigestTree:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +42,6 @@ def used() -> dict[str, float]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_mb": peak_bytes / 1e6}
-
-
-def percentile(values: Sequence[float], part: float) -> float:
-    """The value below which the part of all values lies; 0 for none."""
-    ordered = sorted(values)
-    return float(ordered[min(len(ordered) - 1, int(len(ordered) * part))]) if ordered else 0.0
 
 
 def write(file: Path, report: dict[str, Any]) -> None:

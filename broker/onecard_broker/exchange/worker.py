@@ -102,8 +102,6 @@ class ExchangeWorker:
         self._connection: Connection | None = None
         self._reader: Reader | None = None
         self._stopping = False
-        self.decided_count = 0
-        """Journal records decided since the start."""
 
     async def run(self) -> None:
         """Work until `stop`; the database or the log going away is waited for, with nothing lost."""
@@ -197,7 +195,6 @@ class ExchangeWorker:
         except BaseException:
             self._publisher.give_back(published)
             raise
-        self.decided_count += len(records)
         self._upkeep.saw(records)
         await self._publisher.put([*outputs, *self._hub_ticks({record.partition for record in records})])
 

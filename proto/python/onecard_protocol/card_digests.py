@@ -153,11 +153,6 @@ def is_prefix(text: str, depth: int) -> bool:
     return len(text) <= depth and all(digit in "0123456789abcdef" for digit in text)
 
 
-def range_index(key: bytes, depth: int) -> int:
-    """Number of the range of `depth` digits in which a key lies."""
-    return int.from_bytes(key[:4], "big") >> (32 - 4 * depth)
-
-
 class DigestTree:
     """Digests of all ranges of a set of cards, held as one array of bytes a level."""
 

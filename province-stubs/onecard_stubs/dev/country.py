@@ -234,14 +234,6 @@ class Country:
         """The configuration of a province's adapter; known once configured."""
         return self.directory / f"{province}.yaml"
 
-    async def add_worker(self) -> str:
-        """Start one more worker; returns its name."""
-        number = sum(name.startswith("worker-") for name in self._processes) + 1
-        name = f"worker-{number}"
-        self._define_process(name, ["hub", "worker", "--config", str(self.hub_config)])
-        await self._processes[name].start()
-        return name
-
     # ---- steps -----------------------------------------------------------------------------------------------------
 
     async def _make_keys(self) -> Keys:

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from onecard_protocol.signatures.encodings import (
     der_to_raw,
-    public_key_from_info,
-    public_key_info,
     public_key_pem,
     raw_to_der,
 )
@@ -87,11 +85,3 @@ def test_the_pem_of_a_key_is_what_openssl_reads() -> None:
     pem = public_key_pem(VECTOR_A.public_key)
     assert pem.encode().splitlines()[0] == b"-----BEGIN PUBLIC KEY-----"
     assert "".join(pem.split()) == "".join(openssl.public_pem(VECTOR_A.public_key).decode().split())
-
-
-def test_a_key_comes_back_from_its_info_and_nothing_else_does() -> None:
-    info = public_key_info(VECTOR_A.public_key)
-    assert public_key_from_info(info) == VECTOR_A.public_key
-    for wrong in (info[:-1], info + b"\x00", info[:-1] + bytes((info[-1] ^ 1,)), b"\x31" + info[1:]):
-        with pytest.raises(ValueError, match=r"SubjectPublicKeyInfo|curve"):
-            public_key_from_info(wrong)

@@ -1,7 +1,7 @@
-"""Card strings: values between bars, GBK, in the orders that drivers, terminals and clients write them.
+"""Card strings: values between bars, in the orders that drivers and clients write them.
 
-What an order is called stands in `Layout`; values are found by their place, because these strings have no names. A
-value holds no bar and no line break: nothing escapes them.
+Values are found by their place, because these strings have no names: an order is the names of CardString's fields, ""
+for a place that no source explains. What a terminal writes onto a card has another order, and stands in no request.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_adapters.dialects.cross_region_xml.gbk import require_encodable
 from onecard_protocol.errors import OneCardError
 
 CHARACTERS_MAX: Final = 2_000
@@ -37,56 +36,22 @@ class CardString:
     terminal_device: str = ""
     permit_number: str = ""
     """持卡就诊登记许可号."""
-    sex: str = ""
-    ethnicity: str = ""
-    birth_day: str = ""
-    certificate_mark: str = ""
     entry: str = ""
     """How the card came to the client, NEW in the sample."""
     return_code: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """One order of values, each by the name of a field of CardString, or "" for a place that no source explains."""
-
-    fields: tuple[str, ...]
-    has_blanks: bool = False
-    """Whether a blank stands on each side of a bar."""
-
-    def write(self, card: CardString) -> str:
-        """The string, with its trailing bar. Raises LOCAL_FORM_INVALID, and UNENCODABLE_CHARACTER beyond GBK."""
-        values = [getattr(card, name) if name else "" for name in self.fields]
-        for name, value in zip(self.fields, values, strict=True):
-            if _BAR in value or not value.isprintable():
-                raise _invalid(f"card string.{name}: holds a bar or a control character, which nothing escapes")
-            require_encodable(value, f"card string.{name}")
-        if self.has_blanks:
-            return "".join(f" {value} {_BAR}" for value in values)
-        return "".join(f"{value}{_BAR}" for value in values)
-
-
-_READ: Final = (
+DRIVER: Final = (
     *("issuing_area", "social_number", "card_number", "recognition_code", "name", "reset_information"),
     *("specification_version", "issue_day", "expiry_day", "terminal_number", "terminal_device"),
 )
-DRIVER: Final = Layout(fields=_READ)
 """A driver's 11 values (samples card-read-basic-11-fields)."""
-DRIVER_WITH_CODE: Final = Layout(fields=("return_code", *_READ, "permit_number"), has_blanks=True)
+DRIVER_WITH_CODE: Final = ("return_code", *DRIVER, "permit_number")
 """Another driver's 13: its return code first (card-read-basic-with-rc-13-fields-spaced)."""
-CARD_INFO: Final = Layout(
-    fields=("card_number", "", "", "", "issuing_area", "", "", "social_number", "name", "entry"),
-)
+CARD_INFO: Final = ("card_number", "", "", "", "issuing_area", "", "", "social_number", "name", "entry")
 """The card info of Guangxi's web client (neusoft-gx-cardInfo): 10 values."""
-PERSONALISE: Final = Layout(
-    fields=(
-        *("social_number", "name", "sex", "ethnicity", "birth_day", "issue_day", "expiry_day", "card_number"),
-        *("reset_information", "recognition_code", "specification_version", "certificate_mark"),
-    ),
-)
-"""What a terminal writes onto a card (card-personalise-write-string); it is met in no request and never guessed."""
 
-_BY_COUNT: Final = {len(layout.fields): layout for layout in (DRIVER, DRIVER_WITH_CODE, CARD_INFO)}
+_BY_COUNT: Final = {len(layout): layout for layout in (DRIVER, DRIVER_WITH_CODE, CARD_INFO)}
 
 
 def split(text: str) -> list[str]:
@@ -99,17 +64,17 @@ def split(text: str) -> list[str]:
     return values
 
 
-def read(text: str, layout: Layout | None = None) -> CardString:
-    """A card string; its order is told by the number of values unless `layout` says it.
+def read(text: str) -> CardString:
+    """A card string; its order is told by the number of values.
 
     Raises LOCAL_FORM_INVALID for another number of values, and for a driver's code that the card was not read.
     """
     values = split(text)
-    chosen = layout or _BY_COUNT.get(len(values))
-    if chosen is None or len(values) != len(chosen.fields):
-        wanted = len(layout.fields) if layout else " or ".join(str(count) for count in sorted(_BY_COUNT))
+    names = _BY_COUNT.get(len(values))
+    if names is None:
+        wanted = " or ".join(str(count) for count in sorted(_BY_COUNT))
         raise _invalid(f"card string: {len(values)} values, {wanted} are expected")
-    card = CardString(**{name: value for name, value in zip(chosen.fields, values, strict=True) if name})
+    card = CardString(**{name: value for name, value in zip(names, values, strict=True) if name})
     if card.return_code and card.return_code != _READ_WELL:
         raise _invalid("card string.return_code: the driver did not read the card")
     return card

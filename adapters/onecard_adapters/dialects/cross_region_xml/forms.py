@@ -220,11 +220,6 @@ def read_into(form: FieldMap, element: Element, message: Message, tables: CodeTa
     form.read({child.name: child.text for child in element.children}, message, tables, at or element.name)
 
 
-def write_from(form: FieldMap, message: Message, tables: CodeTables, at: str = "input") -> list[Element]:
-    """The elements of a national message, in the order of the form; what is absent is an empty element."""
-    return leaves(form.write(message, tables, at))
-
-
 def leaves(values: Mapping[str, object]) -> list[Element]:
     """Elements of plain values, in order."""
     return [Element(name, "" if value is None else str(value)) for name, value in values.items()]

@@ -9,7 +9,6 @@ import base64
 from typing import Final
 
 from onecard_protocol.signatures.curve import (
-    PUBLIC_KEY_BYTES,
     SCALAR_BYTES,
     SIGNATURE_BYTES,
     check_public_key,
@@ -68,19 +67,6 @@ def public_key_pem(public_key: bytes) -> str:
     text = base64.b64encode(public_key_info(public_key)).decode("ascii")
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
-
-
-def public_key_from_info(der: bytes) -> bytes:
-    """The public key, 65 bytes, of a DER SubjectPublicKeyInfo with exactly this curve and an uncompressed point.
-
-    Raises:
-        ValueError: anything else.
-    """
-    if len(der) != len(_PUBLIC_KEY_INFO_PREFIX) + PUBLIC_KEY_BYTES or not der.startswith(_PUBLIC_KEY_INFO_PREFIX):
-        raise ValueError("not the SubjectPublicKeyInfo of an uncompressed key on sm2p256v1")
-    public_key = der[len(_PUBLIC_KEY_INFO_PREFIX) :]
-    check_public_key(public_key)
-    return public_key
 
 
 def _integer(scalar: bytes) -> bytes:

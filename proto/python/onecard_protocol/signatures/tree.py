@@ -68,11 +68,6 @@ class BatchTree:
         return tuple(path)
 
 
-def rebuild_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over leaves that are all at hand. Raises ValueError as `BatchTree` does."""
-    return BatchTree(leaves).root
-
-
 @functools.lru_cache(_KNOWN_SIDES_MAX)
 def sibling_sides(index: int, count: int) -> tuple[bool, ...]:
     """For each sibling on the way from leaf `index` to the root of `count` leaves, whether it stands on the left.
