@@ -1,1 +1,1 @@
-"""The log: journal, inboxes and outboxes as ordered, durable, append-only partitions."""
+"""The log: journal, inboxes and control records as ordered, durable, append-only partitions."""

@@ -1,1 +1,1 @@
-"""What operators ask of a hub: the story of a message, and whether everything is accounted for. Reads only."""
+"""What operators do with a hub: read what became of messages, load and compare cards, and call through its own door."""

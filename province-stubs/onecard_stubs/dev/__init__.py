@@ -1,1 +1,1 @@
-"""The engines of a country on one machine: PostgreSQL and Kafka without root and without containers."""
+"""A country on one machine without root and without containers: engines, hub, adapters and local systems."""
