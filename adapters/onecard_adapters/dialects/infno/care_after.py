@@ -18,6 +18,7 @@ from onecard_adapters.dialects.infno.desk import (
     Call,
     CareDesk,
     content_key,
+    core_msgid,
     insured_number,
     invalid,
     optional_text,
@@ -87,7 +88,7 @@ class NotedTrades:
         """What the insured province has executed, under the number that the core was or would have been asked first."""
         infno = call.request.infno
         with executed_in_part(infno, at=INSURED_PROVINCE, left=OWN_CORE):
-            await self._desk.ask_core(call, infno, call.request.input, msgid=transaction.local_transaction_id)
+            await self._desk.ask_core(call, infno, call.request.input, msgid=core_msgid(transaction))
         return await self._desk.finished(repeat, transaction, {})
 
     def _lines_meant(self, encounter: EncounterRecord, rows: Sequence[Mapping[str, Any]]) -> list[str] | None:

@@ -28,6 +28,7 @@ from onecard_adapters.dialects.infno.desk import (
     VISIT_ID,
     Call,
     CareDesk,
+    core_msgid,
     insured_number,
     invalid,
     optional_text,
@@ -36,7 +37,6 @@ from onecard_adapters.dialects.infno.desk import (
     required_text,
 )
 from onecard_adapters.dialects.infno.envelope import Answer
-from onecard_adapters.dialects.infno.numbers import next_transaction_number
 from onecard_adapters.dialects.sent import ANSWERED, beside_it, never_left, sending, sent_before, sent_id
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
@@ -117,7 +117,7 @@ class EncounterTrades:
             named=asked.filing_id,
         )
         asked.filing_id = filing.filing_id if filing is not None else ""
-        core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
+        core_answer = await desk.ask_core(call, call.request.infno, call.request.input, msgid=core_msgid(transaction))
         with executed(call.request.infno):
             asked.visit_id = required_text(core_answer.node("result", "data"), VISIT_ID, "output")
         care = {
@@ -142,8 +142,7 @@ class EncounterTrades:
         if may_be_sent_again(error):
             await self._desk.note(transaction, never_left(self._desk.national.hub_time_ms()))
         require_final(call.request.infno, error)
-        now_ms = self._desk.national.hub_time_ms()
-        msgid = await next_transaction_number(self._desk.memory, call.institution.code, now_ms)
+        msgid = await self._desk.new_msgid(call)
         left = json.dumps({"infno": infno, "data": data, "msgid": msgid})
         await self._desk.refused(transaction, error, left)
         await self._finish_taking_back(call, transaction, left)
@@ -181,7 +180,9 @@ class EncounterTrades:
                 return stored
             asked = sent_before(transaction, UploadFeeLinesRequest)
             if asked is None:
-                core_answer = await desk.ask_core(call, call.request.infno, call.request.input)
+                core_answer = await desk.ask_core(
+                    call, call.request.infno, call.request.input, msgid=core_msgid(transaction)
+                )
             withdraw = trades.place_of(call.request.infno).withdraw
             undo = {VISIT_ID: visit_id, "psn_no": encounter.person.personal_number}
             undo_lines = {**undo, "feedetl_sn": line_ids}

@@ -7,7 +7,7 @@ from onecard.medical.v1.filing_pb2 import FileRequest, ReportFilingRequest, With
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
 from onecard_adapters.dialects.in_part import DESTINATION, OWN_CORE, executed_in_part
 from onecard_adapters.dialects.infno import maps
-from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, content_key, invalid
+from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, content_key, core_msgid, invalid
 from onecard_adapters.dialects.infno.envelope import Answer
 from onecard_adapters.runtime.memory import Transaction
 from onecard_protocol.errors import OneCardError
@@ -131,9 +131,7 @@ class HomeFilings:
         """The trade itself, under the number by which the core was or would have been asked first."""
         desk = self._desk
         async with desk.two_sided.first_side(transaction):
-            return await desk.ask_core(
-                call, call.request.infno, call.request.input, msgid=transaction.local_transaction_id
-            )
+            return await desk.ask_core(call, call.request.infno, call.request.input, msgid=core_msgid(transaction))
 
     async def _remember(self, told: ReportFilingRequest, destination: str) -> Transaction:
         """So that a 2502, which names only the filing and psn_no, finds whose it is and who was told."""

@@ -1,7 +1,8 @@
 """What every trade of the care role needs: who asks, which transaction it is, and the ways to core and nation.
 
 A transaction is known by (institution, msgid, SM3 of the received body): a repeat gets its national message id and its
-stored answer, the same msgid over other bytes is another transaction (domain.md 0.4).
+stored answer, the same msgid over other bytes is another transaction (domain.md 0.4), and to the own core it has a
+number of its own (`core_msgid`): a core that knows the hospital's would answer what it did for the first one.
 """
 
 import json
@@ -18,6 +19,7 @@ from onecard_adapters.dialects.infno.core import CoreClient
 from onecard_adapters.dialects.infno.envelope import Answer, Request
 from onecard_adapters.dialects.infno.fees import FeeLedger
 from onecard_adapters.dialects.infno.locks import KeyedLocks
+from onecard_adapters.dialects.infno.numbers import next_transaction_number
 from onecard_adapters.dialects.infno.settings import InfnoCareSettings, InstitutionSettings
 from onecard_adapters.dialects.infno.trades import REVERSIBLE_METHODS, TRADES
 from onecard_adapters.dialects.national import NationalExchange
@@ -33,6 +35,7 @@ CALL_S: Final = limits.TYPED_CALL_MS / 1_000
 """Time limit of a national call; past it the outcome is unknown."""
 
 _REFUSAL: Final = "refusal"
+_CORE_MSGID: Final = "core_msgid"
 INFNO: Final = "infno"
 VISIT_ID: Final = "mdtrt_id"
 _NO_DIGEST: Final = bytes(32)
@@ -108,11 +111,13 @@ class CareDesk:
         message_id = new_message_id(self.national.hub_time_ms())
         request = call.request
         method = TRADES[request.infno].method or f"infno/{request.infno}"
+        attributes = {INFNO: request.infno, VISIT_ID: visit_id, CONTENT: content}
         async with self.number(call, request.msgid):
-            if method in REVERSIBLE_METHODS:
-                known = self.memory.find_transactions(request.institution_code, request.msgid)
-                if any(item.method == REVERSED_BEFORE for item in known):
-                    raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "msgid was reversed before it came")
+            known = self.memory.find_transactions(request.institution_code, request.msgid)
+            if method in REVERSIBLE_METHODS and any(item.method == REVERSED_BEFORE for item in known):
+                raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, "msgid was reversed before it came")
+            if known and all(item.body_digest != request.digest for item in known):
+                attributes[_CORE_MSGID] = await self.new_msgid(call)
             return await self.memory.remember_transaction(
                 request.institution_code,
                 request.msgid,
@@ -121,7 +126,7 @@ class CareDesk:
                 method,
                 # A registration's message id becomes the national encounter id.
                 encounter_id or message_id.hex(),
-                {INFNO: request.infno, VISIT_ID: visit_id, CONTENT: content},
+                attributes,
                 runs_ahead=runs_ahead,
             )
 
@@ -187,14 +192,18 @@ class CareDesk:
             raise OneCardError(errors_pb2.ERROR_REASON_ENCOUNTER_UNKNOWN, "mdtrt_id is not registered for this psn_no")
         return encounter
 
-    async def ask_core(self, call: Call, infno: str, content: Mapping[str, Any], *, msgid: str = "") -> Answer:
-        """A trade of the place of care's core, under the hospital's msgid unless another is given."""
+    async def new_msgid(self, call: Call) -> str:
+        """A number of the adapter's own for a trade of the core."""
+        return await next_transaction_number(self.memory, call.institution.code, self.national.hub_time_ms())
+
+    async def ask_core(self, call: Call, infno: str, content: Mapping[str, Any], *, msgid: str) -> Answer:
+        """A trade of the place of care's core, under this msgid."""
         request = call.request
         return await self.core.call(
             infno,
             content,
             {
-                "msgid": msgid or request.msgid,
+                "msgid": msgid,
                 "mdtrtarea_admvs": call.institution.area,
                 "insuplc_admdvs": request.insurance_area,
                 "fixmedins_code": call.institution.code,
@@ -205,6 +214,11 @@ class CareDesk:
             now_ms=self.national.hub_time_ms(),
             has_effect=True,
         )
+
+
+def core_msgid(transaction: Transaction) -> str:
+    """The msgid under which the own core is asked: the hospital's, unless another transaction came under it before."""
+    return transaction.attributes.get(_CORE_MSGID) or transaction.local_transaction_id
 
 
 def content_key(call: Call) -> str:

@@ -10,7 +10,8 @@ import pytest
 from onecard_adapters.connectors.http import HttpRequest
 from onecard_adapters.dialects.infno import trades
 from onecard_stubs.behaviour import Switches
-from tests.support.infno_country import ADMITTED, CODE_TABLES, ITEMS, Country, country
+from onecard_stubs.guangdong.counter import Answer
+from tests.support.infno_country import ADMITTED, CODE_TABLES, ITEMS, TODAY, Country, country
 
 
 @pytest.fixture
@@ -65,6 +66,59 @@ async def test_registrations_and_uploads_may_be_repeated_after_a_lost_answer(two
     assert again.is_success, again.text
     assert len(two_provinces.care_core.visits.find(stay.visit_id, stay.person.personal_number).lines) == 1
     assert two_provinces.exchange.methods_called().count("UploadFeeLines") == 1
+
+
+async def test_a_request_that_a_hospital_builds_anew_under_its_msgid_leaves_what_the_first_one_did_at_the_own_core(
+    two_provinces: Country,
+) -> None:
+    """Another inf_time makes another request of it; the core, asked under the same msgid, answered as before, the
+    insured province refused the second one, and what the core had done for the first was taken back."""
+    hospital, own = two_provinces.hospital, two_provinces.care_core
+    bodies: list[bytes] = []
+    send = hospital.send
+
+    async def kept(body: bytes) -> Answer:
+        bodies.append(body)
+        return await send(body)
+
+    hospital.send = kept  # type: ignore[method-assign]
+    stay = await two_provinces.admitted()
+    assert (await hospital.upload_fees(stay, ITEMS, day=ADMITTED)).is_success
+    held = dict(own.visits.find(stay.visit_id, stay.person.personal_number).lines)
+    for body in bodies[-2:]:
+        again = await send(json.dumps({**json.loads(body), "inf_time": "2024-03-15 23:59:59"}).encode())
+        assert again.text.startswith("[REFUSED_BY_LOCAL_SYSTEM]"), again.text
+        assert (await send(body)).is_success
+    assert own.visits.find(stay.visit_id, stay.person.personal_number).lines == held
+    answers = await hospital.pre_settle(stay), await hospital.discharge(stay, day=TODAY), await hospital.settle(stay)
+    assert all(answer.is_success for answer in answers), [answer.text for answer in answers]
+
+
+async def test_two_patients_registered_under_one_msgid_are_two_visits(two_provinces: Country) -> None:
+    hospital = two_provinces.hospital
+    people = [
+        (person, enrolment)
+        for person in two_provinces.insured_core.population
+        for enrolment in person.active_enrolments
+        if enrolment.insurance_kind == "310"
+    ][:2]
+    await hospital.sign_in()
+    msgid = hospital.new_msgid()
+    visits = []
+    for number, (person, enrolment) in enumerate(people):
+        await hospital.identify(person, insurance_area=enrolment.insurance_area)
+        data = {
+            "psn_no": person.personal_number,
+            "insutype": "310",
+            "begntime": f"{ADMITTED.isoformat()} 09:05:07",
+            "mdtrt_cert_type": "02",
+            "mdtrt_cert_no": person.identity_number,
+            "ipt_otp_no": f"MZ990{number}",
+        }
+        answer = await hospital.trade("2201", {"data": data}, insurance_area=enrolment.insurance_area, msgid=msgid)
+        assert answer.is_success, answer.text
+        visits.append(answer.output["data"]["mdtrt_id"])
+    assert list(two_provinces.care_core.visits._visits) == visits
 
 
 async def test_an_unknown_outcome_is_a_system_error_and_the_repeat_finds_it(two_provinces: Country) -> None:
