@@ -98,6 +98,8 @@ class NotedTrades:
         for row in rows:
             line_id = optional_text(row, "feedetl_sn", "input.data")
             batch = optional_text(row, "chrg_bchno", "input.data")
+            if line_id and batch and line_id != batch:
+                raise invalid("input.data", "names a line and a batch; only one of them is read")
             if ALL_LINES in (line_id, batch):
                 return None
             if not line_id and not batch:

@@ -88,6 +88,24 @@ async def test_an_amount_in_another_form_is_refused_by_its_row_before_anybody_is
     assert "2301" not in two_provinces.care_core.requests
 
 
+async def test_a_withdrawal_that_names_a_line_and_a_batch_takes_nothing_back(two_provinces: Country) -> None:
+    """It took back the whole batch, also where no line of that number was."""
+    stay = await two_provinces.admitted()
+    assert (await two_provinces.hospital.upload_fees(stay, ITEMS, day=ADMITTED)).is_success
+    visit = {"mdtrt_id": stay.visit_id, "psn_no": stay.person.personal_number}
+    (line_id, *_) = held = list(two_provinces.care_core.visits.find(*visit.values()).lines)
+    for number in (line_id, "XM0", "0000"):
+        data = {**visit, "feedetl_sn": number, "chrg_bchno": "PC9900001"}
+        refused = await two_provinces.hospital.trade("2302", {"data": data}, insurance_area=stay.insurance_area)
+        assert _is_refused(refused, "LOCAL_FORM_INVALID")
+        assert "input.data: 明细流水号与收费批次号只能填写一项" in refused.text, refused.text
+    absent = {**visit, "feedetl_sn": "XM0"}
+    refused = await two_provinces.hospital.trade("2302", {"data": absent}, insurance_area=stay.insurance_area)
+    assert "input.data: 本次就诊没有所指的明细或收费批次" in refused.text, refused.text
+    assert list(two_provinces.care_core.visits.find(*visit.values()).lines) == held
+    assert "WithdrawFeeLines" not in two_provinces.exchange.methods_called()
+
+
 async def test_trades_that_are_not_served_are_refused_and_do_not_crash(two_provinces: Country) -> None:
     await two_provinces.hospital.sign_in()
     answer = await two_provinces.hospital.trade("5101", "", insurance_area="510100")
