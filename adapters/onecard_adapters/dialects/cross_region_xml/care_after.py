@@ -27,7 +27,8 @@ from onecard_adapters.dialects.cross_region_xml.care_encounter import (
     read_diagnoses,
     remember_care,
 )
-from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid
+from onecard_adapters.dialects.cross_region_xml.envelope import require_encodable
+from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, parent
 from onecard_adapters.dialects.in_part import (
     DONE,
     INSURED_PROVINCE,
@@ -55,6 +56,7 @@ class NotedTrades:
         """0302: all lines (otransid 0), those of one upload (otransid), or those named by ykc610."""
         desk = self._desk
         encounter = desk.encounter(asked)
+        self._require_tellable(asked, encounter)
         async with desk.locks.hold(encounter.encounter_id):
             repeat = await desk.transaction(asked, encounter.encounter_id, content_key(asked))
             if (stored := desk.stored_answer(repeat)) is not None:
@@ -79,6 +81,10 @@ class NotedTrades:
             if self._is_uploaded_again(transaction, line_ids):
                 raise overtaken(asked.trade)
             return await self._finish_at_own_core(asked, encounter, repeat, transaction, otransid=otransid)
+
+    def _require_tellable(self, asked: Asked, encounter: EncounterRecord) -> None:
+        """Before the insured province acts: raise for a document that the own core could never be told."""
+        require_encodable(parent("input", forwarded(asked, self._desk, encounter.person, "")), "input")
 
     async def _finish_at_own_core(
         self,
@@ -135,6 +141,7 @@ class NotedTrades:
         """0214."""
         desk = self._desk
         encounter = desk.encounter(asked)
+        self._require_tellable(asked, encounter)
         request = DischargeRequest(
             person=encounter.person.identity,
             insured_number=insured_number(encounter.person),

@@ -188,7 +188,7 @@ def _write_inner(operation: Operation, root: Element) -> str:
         inner = document.encode("gbk")
     except (OneCardError, ValueError):
         # The document tells only that something is wrong; the walk finds the element, which comes before other errors.
-        _require_encodable(root, root.name)
+        require_encodable(root, root.name)
         raise
     match operation:
         case Operation.TEXT:
@@ -199,10 +199,11 @@ def _write_inner(operation: Operation, root: Element) -> str:
             assert_never(operation)
 
 
-def _require_encodable(element: Element, path: str) -> None:
+def require_encodable(element: Element, path: str) -> None:
+    """Raise UNENCODABLE_CHARACTER, naming the place, if GBK cannot carry what stands in an element."""
     gbk.require_encodable(element.text, path)
     for child in element.children:
-        _require_encodable(child, f"{path}.{child.name}")
+        require_encodable(child, f"{path}.{child.name}")
 
 
 def _envelope(body: str) -> bytes:

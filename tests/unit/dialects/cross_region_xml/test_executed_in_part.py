@@ -191,3 +191,19 @@ async def test_lines_that_the_own_core_keeps_after_a_refusal_are_taken_back_by_t
     refused = await stay.upload(BILL, transid)
     assert (refused.code, refused.message.startswith("[REFUSED_BY_LOCAL_SYSTEM]")) == (-1, True)
     assert not side.own_core.state.visits[stay.visit_id].lines
+
+
+async def test_what_the_own_core_could_never_be_told_is_refused_before_the_insured_province_is_asked(
+    side: SichuanCare,
+) -> None:
+    """A diagnosis with a character that the hospital sends as GB 18030 and GBK has not."""
+    stay = side.stay
+    answers = [await stay.identify(), await stay.register(), await stay.upload(BILL)]
+    rare = [{"yzy201": "1", "yzy202": "1", "akc185": "㼆病", "akc196": "I10.x00"}]
+    for trade, fields in (("0214", {"akc194": "20240312", "akc195": "1"}), ("0302", {"otransid": "0"})):
+        refused = await side.hospital.send(trade, {**stay._visit(), **fields, "detail": rare})
+        assert (refused.code, refused.message.startswith("[UNENCODABLE_CHARACTER]")) == (-1, True), refused.message
+        assert "input.detail.row.akc185" in refused.message
+    assert not {"Discharge", "WithdrawFeeLines"} & set(side.exchange.methods_called())
+    answers += [await stay.discharge(), await stay.withdraw("0")]
+    assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
