@@ -48,6 +48,7 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
         r"the name of element (\d+) in it is none of this form",
         r"其中第\1个元素的名称不合规定（限GBK中的文字、数字、_、.、-，64个以内）",
     ),
+    (r"stands twice", "重复"),
     (r"names a line and a batch.*", "明细流水号与收费批次号只能填写一项"),
     (r"names a line or batch that this visit does not hold", "本次就诊没有所指的明细或收费批次"),
     (r"longer than (\d+) characters", r"超过\1个字符"),

@@ -4,7 +4,7 @@ It numbers the visit and splits the lines by its catalogue (就医地目录); if
 its visit (by 0306) or lines (by 0302) are taken back. The trades of which it only takes note are in care_after.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from onecard.medical.v1.encounter_pb2 import (
@@ -136,7 +136,7 @@ class EncounterTrades:
             await self._finish_taking_back(asked, transaction, left, *self._lines_left(asked, encounter.person))
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
-            amounts_sent = {row.value("ykc610"): _amount_fen(row, index) for index, row in enumerate(rows)}
+            amounts_sent = _amounts_of(rows)
             request = sent_before(transaction, UploadFeeLinesRequest)
             if request is None:
                 number = core_number(transaction)
@@ -227,10 +227,17 @@ class EncounterTrades:
         return passed_on(result)
 
 
-def _amount_fen(row: Element, index: int) -> int | None:
-    """akc227 of a line; None if it has none. Raises LOCAL_FORM_INVALID."""
-    amount = row.value("akc227")
-    return amounts.fen_from_yuan(amount, f"input.detail[{index}].akc227") if amount else None
+def _amounts_of(rows: Sequence[Element]) -> dict[str, int | None]:
+    """akc227 of each line by its ykc610, in fen; None if it has none. Raises LOCAL_FORM_INVALID."""
+    found: dict[str, int | None] = {}
+    for index, row in enumerate(rows):
+        line_id, amount = row.value("ykc610"), row.value("akc227")
+        if not line_id:
+            raise form_invalid(f"input.detail[{index}].ykc610: missing")
+        if line_id in found:
+            raise form_invalid(f"input.detail[{index}].ykc610: stands twice")
+        found[line_id] = amounts.fen_from_yuan(amount, f"input.detail[{index}].akc227") if amount else None
+    return found
 
 
 def read_diagnoses(asked: Asked, desk: CareDesk, diagnoses: Diagnoses) -> None:

@@ -76,6 +76,21 @@ async def test_an_amount_in_another_form_is_refused_by_its_row_before_anybody_is
         assert (await stay.upload(BILL, transid)).is_success
 
 
+@pytest.mark.parametrize(("line_id", "said"), [("", "缺失"), ("99001", "重复")])
+async def test_a_line_without_a_number_of_its_own_is_refused_before_anybody_is_asked(
+    tmp_path: Path, line_id: str, said: str
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = side.stay
+        await stay.identify()
+        await stay.register()
+        rows = [BILL[0].fields(), {**BILL[1].fields(), "ykc610": line_id}]
+        asked = len(side.own_core.state.transactions)
+        refused = await side.hospital.send("0301", {**stay._visit(), "detail": rows})
+        assert (refused.code, f"input.detail[1].ykc610: {said}" in refused.message) == (-1, True), refused.message
+        assert len(side.own_core.state.transactions) == asked
+
+
 async def test_an_amount_of_the_own_core_in_another_form_is_told_by_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
