@@ -150,8 +150,7 @@ class PersonTrades:
     def _filing(self, asked: Asked, request: FilingMessage, local_transaction_id: str) -> FilingMessage:
         desk = self._desk
         request.person.CopyFrom(desk.identity(asked))
-        request.insured_number.insurance_area = asked.insurance_area
-        request.insured_number.personal_number = asked.input.value("aac001")
+        request.insured_number.CopyFrom(_number_named(asked))
         forms.read_into(forms.FILING, asked.input, request.filing, desk.tables)
         forms.read_into(forms.PERSON_DETAILS, asked.input, request.details, desk.tables)
         request.local_transaction_id = local_transaction_id
@@ -174,9 +173,7 @@ class PersonTrades:
             return stored
         request = WithdrawFilingRequest(
             person=desk.identity(asked),
-            insured_number=InsuredNumber(
-                insurance_area=asked.insurance_area, personal_number=asked.input.value("aac001")
-            ),
+            insured_number=_number_named(asked),
             filing_id=filing_id,
             cause=asked.input.value("aae013"),
             local_transaction_id=transaction.local_transaction_id,
@@ -185,3 +182,11 @@ class PersonTrades:
         async with desk.noting_refusal(transaction):
             await FilingServiceStub(channel).WithdrawFiling(request, timeout=CALL_S)
         return await desk.answered(transaction, parent("output", [leaf("ykc901", filing_id)]))
+
+
+def _number_named(asked: Asked) -> InsuredNumber:
+    """The personal number in the head; a filing travels under it."""
+    number = asked.input.value("aac001")
+    if not number:
+        raise form_invalid("input.aac001: missing")
+    return InsuredNumber(insurance_area=asked.insurance_area, personal_number=number)

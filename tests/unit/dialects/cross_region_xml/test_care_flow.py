@@ -291,6 +291,19 @@ async def test_an_element_of_any_name_is_read_past_where_nothing_is_passed_on(tm
         assert all(answer.is_success for answer in answers), [answer.message for answer in answers]
 
 
+@pytest.mark.parametrize("trade", ["0221", "0222", "0223"])
+async def test_a_filing_without_a_personal_number_is_refused_by_the_element_that_lacks(
+    tmp_path: Path, trade: str
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        head = {**side.stay.head(), "aab299": "440300"} if trade == "0223" else side.stay.head()
+        number = {} if trade == "0221" else {"ykc901": "B99"}
+        form = {**head, **number, "ykc902": "04", "aae030": "20240301", "aae140": "310"}
+        refused = await side.hospital.send(trade, form)
+        assert (refused.code, "input.aac001: 缺失" in refused.message) == (-1, True), refused.message
+        assert not side.exchange.calls
+
+
 async def test_a_number_among_the_names_around_it_is_not_told(tmp_path: Path) -> None:
     async with sichuan_care(tmp_path) as side:
         tag = f"A{side.person.identity_number}"
