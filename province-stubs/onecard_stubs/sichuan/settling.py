@@ -62,18 +62,19 @@ def settle(state: CoreState, message: Message, transid: str) -> Output:
 
 def cancel(state: CoreState, message: Message, transid: str) -> Output:
     """0305: a red record, with the parts that red records leave empty."""
+    visit = state.visit(message)
     settlement = state.settlements.get(message.value("ykc618"))
-    if settlement is None or settlement.visit.visit_id != message.value("ykc700"):
+    if settlement is None or settlement.visit is not visit:
         raise Refused(-33, "无此结算记录")
     if not settlement.stands:
         raise Refused(-37, "该结算已撤销或已冲正")
     settlement.is_cancelled = True
-    account = _account(state, settlement.visit)
-    account.undo(settlement.split, settlement.visit.kind, settlement.year)
+    account = _account(state, visit)
+    account.undo(settlement.split, visit.kind, settlement.year)
     original = state.transactions[settlement.transid].output
     red: Output = {
         **{name: _negated(name, value) for name, value in original.items()},
-        "ykc618": state.new_number("A", settlement.visit.insurance_area),
+        "ykc618": state.new_number("A", visit.insurance_area),
         "yzc001": settlement.settlement_id,
         "ykc621": _moment(),
         "akc087": to_text(account.balance_fen),
@@ -115,8 +116,6 @@ def last_day_of(visit: Visit, message: Message) -> date:
 def _computed(state: CoreState, message: Message) -> tuple[Visit, Split, int]:
     visit = state.visit(message)
     person = state.person(message)
-    if person.identity_number != visit.identity_number:
-        raise Refused(-34, "就诊登记不属于此人")
     if visit.is_settled:
         raise Refused(-32, "该次就诊已结算，请勿重复结算")
     if message.value("ykc914"):

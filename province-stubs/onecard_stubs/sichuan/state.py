@@ -52,19 +52,30 @@ class CoreState:
 
     def person(self, message: Message) -> Person:
         """The person of a request. Raises Refused."""
-        person = self.population.by_identity_number(message.value("aac044")) or self.population.by_personal_number(
-            message.value("aac001")
-        )
+        person = self._own_person(message)
         if person is None:
             raise Refused(-21, "无此参保人员")
         return person
 
     def visit(self, message: Message) -> Visit:
-        """The visit of a request; it must be of this institution. Raises Refused."""
+        """The visit of a request; it must be of this institution and person. Raises Refused."""
         visit = self.visits.get(message.value("ykc700"))
         if visit is None or (message.value("akb026") and visit.institution_code != message.value("akb026")):
             raise Refused(-34, "无此就诊登记")
+        self.check_person(message, visit)
         return visit
+
+    def check_person(self, message: Message, visit: Visit) -> None:
+        """The person of a request, where it names one, is the visit's. Raises Refused."""
+        own = self._own_person(message)
+        named = message.value("aac044").upper() if own is None else own.identity_number
+        if named and visit.identity_number.upper() not in ("", named):
+            raise Refused(-34, "就诊登记不属于此人")
+
+    def _own_person(self, message: Message) -> Person | None:
+        return self.population.by_identity_number(message.value("aac044")) or self.population.by_personal_number(
+            message.value("aac001")
+        )
 
     def hospital_level(self, institution_code: str) -> int:
         """1 to 3; an institution that nobody told the level of counts as the highest."""

@@ -197,19 +197,22 @@ def reverse(state: CoreState, message: Message, transid: str) -> Output:
         return state.keep(transid, message.trade, {"ykc701": _ABSENT})
     if transaction.is_blocked:
         return state.keep(transid, message.trade, {"ykc701": _ABSENT})
+    if transaction.settlement is not None:
+        state.check_person(message, transaction.settlement.visit)
     if transaction.is_undone:
         raise Refused(-36, "该交易已冲正")
     if transaction.trade == _REGISTER:
-        _strike_out(state, str(transaction.output["ykc700"]))
+        _strike_out(state, message, str(transaction.output["ykc700"]))
     else:
         settling.reverse(state, transaction)
     transaction.is_undone = True
     return state.keep(transid, message.trade, {"ykc701": _UNDONE})
 
 
-def _strike_out(state: CoreState, visit_id: str) -> None:
+def _strike_out(state: CoreState, message: Message, visit_id: str) -> None:
     """A visit as if it had never been registered."""
     visit = state.visits[visit_id]
+    state.check_person(message, visit)
     if visit.lines or visit.last_day or visit.settlements:
         raise Refused(-36, "该次就诊已发生业务，不可冲正登记")
     del state.visits[visit_id]

@@ -117,6 +117,29 @@ async def test_cancel_and_reverse_undo_the_accumulators_and_the_account() -> Non
         assert account.years[2024].pooling_fund_fen == 0
 
 
+async def test_another_persons_stay_is_not_cancelled_reversed_or_billed() -> None:
+    async with running() as (core, hospital):
+        stay = await own_stay(core, hospital)
+        registration = next(item for item in core.state.transactions.values() if item.trade == "0212")
+        settled = await stay.settle(BILL_FEN)
+        own, stay.person = stay.person, next(one for one in core.state.population if one is not stay.person)
+        before = core.state.counts()
+        row = {"ykc610": "99003", "akc227": "1.00", "ykc624": "1.00"}
+        for refused in (
+            await stay.cancel(),
+            await stay.reverse(settled.transid),
+            await stay.reverse(registration.transid),
+            await stay.trial(BILL_FEN),
+            await hospital.send("0301", {"ykc700": stay.visit_id, **stay.head(), "detail": [row]}),
+            await stay.withdraw(),
+            await stay.discharge(),
+        ):
+            assert (refused.code, refused.message) == (-34, "就诊登记不属于此人")
+        assert core.state.counts() == before
+        stay.person = own
+        assert (await stay.cancel()).is_success
+
+
 async def test_a_registration_is_reversed_while_nothing_followed_it() -> None:
     async with running() as (core, hospital):
         stay = await own_stay(core, hospital)
