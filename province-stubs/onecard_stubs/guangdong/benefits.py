@@ -33,6 +33,15 @@ _FILING_KINDS = {
     "23": FilingKind.OTHER_TEMPORARY,
 }
 _REFERRAL_TYPES = {"1": "21", "2": "22", "9": "23"}
+_REVERSIBLE = {"2207", "2208", "2304", "2305"}
+
+Asked = tuple[str, str, str]
+"""Institution, infno and msgid of a request: two institutions' msgids may be the same."""
+
+
+def asked(head: Mapping[str, Any]) -> Asked:
+    """By what a request is known."""
+    return str(head.get("fixmedins_code", "")), str(head.get("infno", "")), str(head.get("msgid", ""))
 
 
 class Benefits:
@@ -44,7 +53,9 @@ class Benefits:
         """Filings of own people and, told from outside, of others, by their id."""
         self.settlements: list[Settlement] = []
         self._of_visit: dict[str, list[Settlement]] = {}
-        self._of_msgid: dict[tuple[str, str], Settlement] = {}
+        self._of_msgid: dict[Asked, Settlement] = {}
+        self.closed: set[Asked] = set()
+        """What was reversed, also before it came: it is not carried out again, nor later."""
         self._accounts: dict[tuple[str, str, str], InsuredAccount] = {}
         self._sequence = 0
 
@@ -246,10 +257,10 @@ class Benefits:
                 return settlement
         return None
 
-    def _keep(self, settlement: Settlement) -> None:
+    def _keep(self, head: Mapping[str, Any], settlement: Settlement) -> None:
         self.settlements.append(settlement)
         self._of_visit.setdefault(settlement.visit.visit_id, []).append(settlement)
-        self._of_msgid[(settlement.infno, settlement.msgid)] = settlement
+        self._of_msgid[asked(head)] = settlement
 
     def _settle(self, head: Mapping[str, Any], data: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         split, account, person_type = self._computed(data, visit)
@@ -264,7 +275,7 @@ class Benefits:
             person_type=person_type,
         )
         account.post(split, visit.kind, settlement.year)
-        self._keep(settlement)
+        self._keep(head, settlement)
         return sheets.of_settlement(settlement)
 
     def _next_settlement_id(self, visit: Visit) -> str:
@@ -294,7 +305,7 @@ class Benefits:
             original=original,
         )
         original.cancelled_by = red
-        self._keep(red)
+        self._keep(head, red)
         return sheets.of_settlement(red)
 
     def _account_of(self, visit: Visit) -> InsuredAccount:
@@ -302,7 +313,12 @@ class Benefits:
 
     def _reverse(self, head: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
         data = content["data"]
-        record = self._of_msgid.get((str(data["oinfno"]), str(data["omsgid"])))
+        original = asked({**head, "infno": data["oinfno"], "msgid": data["omsgid"]})
+        if original[1] not in _REVERSIBLE:
+            raise Refused("该类交易不可冲正")
+        record = self._of_msgid.get(original)
+        if record is None:
+            self.closed.add(original)
         if record is None or record.visit.personal_number != str(data["psn_no"]):
             raise Refused("原交易不存在")
         # Undone once, answered the same for ever.
@@ -322,6 +338,7 @@ class Benefits:
                 raise Refused("该结算已撤销，不可冲正")
             account.undo(record.split, record.visit.kind, record.year)
         record.is_valid = False
+        self.closed.add(original)
         return {}
 
     def _query(self, head: Mapping[str, Any], data: Mapping[str, Any], visit: Visit) -> dict[str, Any]:

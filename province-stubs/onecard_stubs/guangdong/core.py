@@ -13,7 +13,7 @@ from aiohttp import web
 
 from onecard_stubs import behaviour
 from onecard_stubs.guangdong import wire
-from onecard_stubs.guangdong.benefits import Benefits
+from onecard_stubs.guangdong.benefits import Asked, Benefits, asked
 from onecard_stubs.guangdong.cards import PATH as CARD_PATH
 from onecard_stubs.guangdong.cards import QUERY, GuangdongCards
 from onecard_stubs.guangdong.catalogue import Catalogue
@@ -58,7 +58,7 @@ class GuangdongCore:
         self.benefits = Benefits(self.population)
         self.visits = Visits(Catalogue.load(), province_area)
         self._province_area = province_area
-        self._answers: dict[tuple[str, str, str], tuple[Any, dict[str, Any]]] = {}
+        self._answers: dict[Asked, tuple[Any, dict[str, Any]]] = {}
         self._sequence = 0
         self._site = HttpSite()
         self._trades: dict[str, Trade] = {
@@ -121,7 +121,9 @@ class GuangdongCore:
         is_free = not self.requires_sign_in or infno in (_SIGN_IN, _SIGN_OUT)
         if not is_free and message.get("sign_no") not in self.sign_nos:
             return self._failure("未签到或签到已失效", code=NOT_SIGNED_IN)
-        key = (str(message.get("fixmedins_code", "")), infno, str(message.get("msgid", "")))
+        key = asked(message)
+        if key in self.benefits.closed:
+            return self._failure("该报文号已被冲正，不得再办理")
         known = self._answers.get(key)
         if known is not None and infno not in _READING:
             return known[1] if known[0] == content else self._failure("同一报文号已用于其他内容")

@@ -30,6 +30,7 @@ class Client:
     def __init__(self, core: GuangdongCore, *, area: str = "440100") -> None:
         self.core = core
         self.area = area
+        self.institution = "H51010099901"
         self.sign_no = ""
         self._number = 0
 
@@ -40,7 +41,7 @@ class Client:
             "msgid": msgid or f"M{self._number}",
             "insuplc_admdvs": self.area,
             "mdtrtarea_admvs": "510100",
-            "fixmedins_code": "H51010099901",
+            "fixmedins_code": self.institution,
             "sign_no": self.sign_no,
             "input": content,
         }
@@ -137,9 +138,37 @@ async def test_a_reversal_is_made_once_and_answered_for_ever(core: GuangdongCore
         assert (await client.trade("2601", {"data": data}))["infcode"] == 0
     rows = (await client.trade("5203", {"data": bill}))["output"]["setlinfo"]
     assert rows["vali_flag"] == "0"
-    unknown = await client.trade("2601", {"data": {**data, "omsgid": "SETTLE2"}})
-    assert unknown["err_msg"] == "原交易不存在"
+    again = await client.trade("2304", {"data": bill}, msgid="SETTLE1")
+    assert again["err_msg"] == "该报文号已被冲正，不得再办理"
     assert (await client.trade("2304", {"data": bill}))["infcode"] == 0, "the stay is free again"
+
+
+async def test_a_reversal_of_what_never_came_is_refused_in_the_same_words_and_closes_its_number(
+    core: GuangdongCore,
+) -> None:
+    client, bill, _ = await _billed(core)
+    data = {"psn_no": bill["psn_no"], "omsgid": "SETTLE1", "oinfno": "2304"}
+    for _ in range(2):
+        assert (await client.trade("2601", {"data": data}))["err_msg"] == "原交易不存在"
+        late = await client.trade("2304", {"data": bill}, msgid="SETTLE1")
+        assert late["err_msg"] == "该报文号已被冲正，不得再办理"
+    assert core.benefits.settlements == []
+    assert (await client.trade("2304", {"data": bill}, msgid="SETTLE2"))["infcode"] == 0
+    # Another person's is neither reversed nor closed, and what was not a settlement is not either.
+    stranger = {**data, "omsgid": "SETTLE2", "psn_no": "4400990000000099"}
+    assert (await client.trade("2601", {"data": stranger}))["err_msg"] == "原交易不存在"
+    assert (await client.trade("2304", {"data": bill}, msgid="SETTLE2"))["infcode"] == 0
+    upload = await client.trade("2601", {"data": {**data, "omsgid": "M2", "oinfno": "2301"}})
+    assert upload["err_msg"] == "该类交易不可冲正"
+
+
+async def test_one_hospitals_number_says_nothing_of_anothers(core: GuangdongCore) -> None:
+    client, bill, _ = await _billed(core)
+    assert (await client.trade("2304", {"data": bill}, msgid="SETTLE1"))["infcode"] == 0
+    client.institution = "H51010099902"
+    data = {"psn_no": bill["psn_no"], "omsgid": "SETTLE1", "oinfno": "2304"}
+    assert (await client.trade("2601", {"data": data}))["err_msg"] == "原交易不存在"
+    assert [record.is_standing for record in core.benefits.settlements] == [True]
 
 
 async def test_one_msgid_is_one_trade(core: GuangdongCore) -> None:
