@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from onecard_protocol.china_time import SHANGHAI
+from onecard_protocol.identity import to_18_digits
 from onecard_stubs.behaviour import Behaviours, Command
 from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import Person, Population, numbers
@@ -64,6 +65,10 @@ class Card:
     """Number of the card that it was made for."""
     before: str = ""
     """Status before its successor ended it."""
+
+    def is_of(self, number: str) -> bool:
+        """Whether it is the card of a person who is named by this number, or by this certificate's."""
+        return to_18_digits(number) in (self.person.identity_number, self.certificate_number.upper() or None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -280,7 +285,7 @@ class ColumnsCards:
         hanging = self.hanging.setdefault(columns["aac002"], Hanging())
         match columns["ykz601"]:
             case step if step == superseded:
-                self._supersede(columns["ykz510"], is_forward=is_forward)
+                self._supersede(columns["ykz510"], columns["aac002"], is_forward=is_forward)
             case step if step == electronic:
                 hanging.electronic_card = number
             case step if step == credential:
@@ -292,10 +297,13 @@ class ColumnsCards:
             case _:
                 raise StepRefused("事项不支持")
 
-    def _supersede(self, number: str, *, is_forward: bool) -> None:
+    def _supersede(self, number: str, holder_number: str, *, is_forward: bool) -> None:
         card = self.cards.get(number)
         if card is None:
             raise StepRefused("无此卡")
+        # Another province names it, and may have mistyped its number.
+        if not card.is_of(holder_number):
+            raise StepRefused("原卡不属于此人")
         if is_forward and card.status != self._statuses.superseded:
             card.before = card.status
             self._change(card, self._statuses.superseded)

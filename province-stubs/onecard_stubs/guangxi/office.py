@@ -245,10 +245,11 @@ class CardOffice:
         holder = self.books.holders.setdefault(text.values["社会保障号码"], Holder())
         match name:
             case "原卡失效":
-                self._supersede(before if text.values["原卡发卡地"] == _OWN else "", is_forward=is_forward)
+                self._supersede(self._own_card(text, "原"), is_forward=is_forward)
             case "电子社保卡换绑":
+                old, new = self._own_card(text, "原"), self._own_card(text, "新")
+                self._move_electronic_card(*((old, new) if is_forward else (new, old)))
                 holder.electronic_card_on = number
-                self._move_electronic_card(*((before, after) if is_forward else (after, before)))
             case "医保凭证换绑":
                 holder.credential_on = number
             case "个人账户划转":
@@ -258,16 +259,26 @@ class CardOffice:
             case _:
                 raise Refused(f"事项{name}不支持")
 
-    def _move_electronic_card(self, source: str, target: str) -> None:
+    def _own_card(self, text: Text, which: str) -> Card | None:
+        """The old card (原) or the new one (新), if it is of this office; provinces' numbers may be the same.
+
+        Raises Refused for another person's: another province names the card, and may have mistyped its number.
+        """
+        if text.values[f"{which}卡发卡地"] != _OWN:
+            return None
+        card = self.books.cards.get(text.values[f"{which}社保卡号"])
+        if card is not None and not card.is_of(text.values["社会保障号码"]):
+            raise Refused("卡号与社会保障号码不符")
+        return card
+
+    def _move_electronic_card(self, old: Card | None, new: Card | None) -> None:
         """The e-card maps to one card: its number moves where both cards are of this office."""
-        old, new = self.books.cards.get(source), self.books.cards.get(target)
         if old is not None and new is not None and old.electronic_card_id:
             new.electronic_card_id, old.electronic_card_id = old.electronic_card_id, ""
             self.change(old, old.status)
             self.change(new, new.status)
 
-    def _supersede(self, number: str, *, is_forward: bool) -> None:
-        card = self.books.cards.get(number)
+    def _supersede(self, card: Card | None, *, is_forward: bool) -> None:
         if card is None:
             raise Refused("无此卡")
         if is_forward and card.status not in (records.CANCELLED, records.SUPERSEDED):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from onecard_protocol.china_time import SHANGHAI
+from onecard_protocol.identity import to_18_digits
 from onecard_stubs.guangxi import wire
 from onecard_stubs.population import Person
 
@@ -66,6 +67,10 @@ class Card:
     replaces: str = ""
     before: str = ""
     """Status before its successor ended it."""
+
+    def is_of(self, number: str) -> bool:
+        """Whether it is the card of a person who is named by this number, or by this certificate's."""
+        return to_18_digits(number) in (self.person.identity_number, self.certificate_number.upper() or None)
 
     def event(self) -> Event:
         """The card as it stands, to be told."""

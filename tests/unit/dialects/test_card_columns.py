@@ -233,6 +233,20 @@ async def test_a_core_that_refuses_a_step_is_no_doubt(place: str, tmp_path: Path
     assert refused.value.reason == errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM
 
 
+async def test_another_persons_card_is_not_ended(place: str, tmp_path: Path) -> None:
+    desk = KeepingDesk()
+    async with columns_office(place, desk, tmp_path) as (cards, _, office):
+        card, other = list(cards.cards.values())[:2]
+        card.certificate_kind, card.certificate_number = "8", "E1234567"
+        named = {"old": (ISSUERS[place], card.number), "new": ("cn-45", "A99500001")}
+        with pytest.raises(OneCardError) as refused:
+            await office.carry_out(step_request("OLD_SUPERSEDED", number=other.person.identity_number, **named))  # type: ignore[arg-type]
+        assert refused.value.reason == errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM
+        assert (card.status, len(cards.notices)) == ("1", 0)
+        await office.carry_out(step_request("OLD_SUPERSEDED", number="e1234567", **named))  # type: ignore[arg-type]
+        assert card.status != "1"
+
+
 async def test_a_card_is_found_as_it_stands_and_one_that_was_never_made_is_none(place: str, tmp_path: Path) -> None:
     async with columns_office(place, KeepingDesk(), tmp_path) as (cards, behaviours, office):
         card = next(iter(cards.cards.values()))

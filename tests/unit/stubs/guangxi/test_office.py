@@ -80,12 +80,39 @@ def test_an_electronic_card_moves_with_its_number_and_comes_back_by_the_undoing(
         "原社保卡号": old.number,
         "新社保卡号": new.number,
         "原卡发卡地": "45",
+        "新卡发卡地": "45",
     }
     assert [counter.say("换卡事项", **step, 方向="1"), counter.say("换卡事项", **step, 方向="1")] == ["00", "01"]
     assert (old.electronic_card_id, new.electronic_card_id) == ("", number)
     assert [event.number for event in counter.events[-2:]] == [old.number, new.number]
     assert counter.say("换卡事项", **step, 方向="0") == "00"
     assert (old.electronic_card_id, new.electronic_card_id) == (number, "")
+
+
+@pytest.mark.parametrize("step", ["原卡失效", "电子社保卡换绑"], ids=["superseded", "electronic card"])
+def test_another_persons_card_is_neither_ended_nor_robbed_of_its_electronic_card(step: str) -> None:
+    counter = _Counter()
+    new, stranger = counter.reissued(), counter.office.books.cards[_POPULATION.people[1].card_number]
+    before, told = stranger.electronic_card_id, len(counter.events)
+    cards = {"原社保卡号": stranger.number, "原卡发卡地": "45", "新社保卡号": new, "新卡发卡地": "45"}
+    asked = {**cards, "事项": step, "业务流水号": "r", "方向": "1"}
+    assert counter.say("换卡事项", **asked) == "卡号与社会保障号码不符"
+    # Another province's card may have the same number.
+    elsewhere = counter.say("换卡事项", **{**asked, "原卡发卡地": "11"})
+    assert elsewhere == ("无此卡" if step == "原卡失效" else "00")
+    assert (stranger.status, stranger.electronic_card_id) == (records.ACTIVE, before)
+    assert len(counter.events) == told
+
+
+@pytest.mark.parametrize("named", ["x1234567", "the person's own"])
+def test_a_foreigners_card_is_ended_under_the_certificate_or_the_social_security_number(named: str) -> None:
+    counter = _Counter()
+    card = counter.office.books.cards[counter.number]
+    card.certificate_number = "X1234567"
+    cards = {"原社保卡号": card.number, "原卡发卡地": "45", "新社保卡号": "A99500001", "新卡发卡地": "11"}
+    number = named if named != "the person's own" else card.person.identity_number
+    assert counter.say("换卡事项", 社会保障号码=number, 事项="原卡失效", 业务流水号="r", 方向="1", **cards) == "00"
+    assert card.status == records.SUPERSEDED
 
 
 def test_an_enabling_fails_as_often_as_it_was_told_to_and_leaves_the_card_to_be_enabled() -> None:
