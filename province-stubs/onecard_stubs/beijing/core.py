@@ -26,7 +26,9 @@ from aiohttp import web
 
 from onecard_stubs.behaviour import Behaviours, mount_control
 from onecard_stubs.beijing.columns_key import ColumnsKey
-from onecard_stubs.beijing.office import NEW, PROVINCE_AREA, REISSUE, CardOffice
+from onecard_stubs.beijing.office import CardOffice
+from onecard_stubs.beijing.rows import PROVINCE_AREA
+from onecard_stubs.beijing.tables import NEW, REISSUE
 from onecard_stubs.population import Population
 from onecard_stubs.serving import HOST, HttpSite
 

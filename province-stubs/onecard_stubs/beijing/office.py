@@ -1,7 +1,6 @@
 """What the card office does, each piece of work one transaction of its database.
 
-AAZ502 and AAC018 are the layout's codes. AAC019 has no public list of codes; ours are 0 not activated, 1 in use, 2
-lost, 3 closed. The office ends a temporary loss by itself (AAZ163 to AAZ165), the account's apart from the card's.
+The office ends a temporary loss by itself (AAZ163 to AAZ165), the account's apart from the card's.
 """
 
 import random
@@ -12,34 +11,39 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy import Connection, RowMapping, Table, func, select, update
+from sqlalchemy import RowMapping, func, select, update
 
 from onecard_protocol.china_time import SHANGHAI
 from onecard_stubs.beijing import tables
 from onecard_stubs.beijing.columns_key import ColumnsKey
-from onecard_stubs.beijing.tables import APPLICATIONS, PERSONS, PROCESS_LOG, STATUSES, TASKS
-from onecard_stubs.population import Person, Population, bank_card_number, card_number
-
-PROVINCE_AREA: Final = "110000"
-SEALED, IN_USE, LOST, LOCKED, TEMPORARILY_LOST, VOID, CANCELLED = 0, 1, 2, 3, 4, 6, 9
-"""AAZ502."""
-SUBMITTED, OPENING_FAILED, MADE, ENABLED, ENDED = 5, 30, 75, 1, 9
-"""AAC018."""
-NEW, REISSUE, REPLACEMENT, SAME_NUMBER = "1", "2", "3", "4"
-"""ACA017."""
-ACCOUNT_NOT_ACTIVATED, ACCOUNT_IN_USE, ACCOUNT_LOST = 0, 1, 2
-"""AAC019."""
-PROCESS_WORDS: Final = {
-    SUBMITTED: "单位提交",
-    OPENING_FAILED: "开户失败",
-    MADE: "制卡成功",
-    ENABLED: "启用",
-    ENDED: "注销",
-}
+from onecard_stubs.beijing.rows import PROVINCE_AREA, CardRows, next_id
+from onecard_stubs.beijing.tables import (
+    ACCOUNT_IN_USE,
+    ACCOUNT_LOST,
+    APPLICATIONS,
+    CANCELLED,
+    ENABLED,
+    ENDED,
+    IN_USE,
+    LOCKED,
+    LOST,
+    MADE,
+    NEW,
+    OPENING_FAILED,
+    PERSONS,
+    REISSUE,
+    REPLACEMENT,
+    SAME_NUMBER,
+    SEALED,
+    STATUSES,
+    TASKS,
+    TEMPORARILY_LOST,
+    VOID,
+)
+from onecard_stubs.population import Population, bank_card_number, card_number
 
 BENEFIT_STEP: Final = "待遇发放账户变更"
 
-_BANK: Final = "102"
 _BATCH_WINDOW: Final = timedelta(hours=2)
 _RELEASE_AFTER_S: Final = 10 * 24 * 3_600
 _NEW_NUMBERS: Final = 500_000
@@ -55,6 +59,7 @@ class CardOffice:
         if self._engine.dialect.name == "sqlite":
             sqlalchemy.event.listen(self._engine, "connect", _prepare_sqlite)
         self._key = key
+        self._rows = CardRows(key)
         self._population = population
         self._holders = holders
         self._turn = threading.Lock()
@@ -73,8 +78,8 @@ class CardOffice:
             holders = [*self._population.people[: self._holders], *self._population.rare_named]
             for index, person in enumerate(holders, start=1):
                 issued = _now() - timedelta(days=choice.randrange(200, 3_400))
-                self._insert_person(connection, index, person, issued)
-                self._insert_card(
+                self._rows.insert_person(connection, index, person, issued)
+                self._rows.insert_card(
                     connection,
                     index,
                     person,
@@ -113,12 +118,14 @@ class CardOffice:
         now = _now()
         with self._turn:
             with self._engine.begin() as connection:
-                card = self._find(connection, who, (SEALED,))
+                card = self._rows.find(connection, who, (SEALED,))
                 if ends_old:
-                    for old in self._cards(connection, card["ac01_id"]):
+                    for old in self._rows.cards(connection, card["ac01_id"]):
                         if old["id"] != card["id"] and old["aaz502"] not in (CANCELLED, VOID):
-                            self._write(connection, old, {"aaz502": CANCELLED, "aac018": ENDED, "aae500": "1"}, now)
-                self._write(connection, card, {"aaz502": IN_USE, "aac018": ENABLED, "aac019": ACCOUNT_IN_USE}, now)
+                            self._rows.write(
+                                connection, old, {"aaz502": CANCELLED, "aac018": ENDED, "aae500": "1"}, now
+                            )
+                self._rows.write(connection, card, {"aaz502": IN_USE, "aac018": ENABLED, "aac019": ACCOUNT_IN_USE}, now)
             return _done(card)
 
     def produce(self, identity_number: str, *, kind: str = NEW, is_instant: bool = True) -> dict[str, Any]:
@@ -129,17 +136,17 @@ class CardOffice:
         now = _now()
         with self._turn:
             with self._engine.begin() as connection:
-                person_id = self._person_id(connection, person)
+                person_id = self._rows.person_id(connection, person)
                 if person_id is None:
-                    person_id = _next_id(connection, PERSONS)
-                    self._insert_person(connection, person_id, person, now)
-                before = self._cards(connection, person_id)
+                    person_id = next_id(connection, PERSONS)
+                    self._rows.insert_person(connection, person_id, person, now)
+                before = self._rows.cards(connection, person_id)
                 if (kind == NEW) == bool(before):
                     raise ValueError("a new card is the first, and any other follows one")
-                fresh = card_number(_NEW_NUMBERS + _next_id(connection, APPLICATIONS))
+                fresh = card_number(_NEW_NUMBERS + next_id(connection, APPLICATIONS))
                 number = before[-1]["aaz500"] if kind == SAME_NUMBER else fresh if before else person.card_number
-                account = bank_card_number(_NEW_NUMBERS + _next_id(connection, APPLICATIONS))
-                card = self._insert_card(
+                account = bank_card_number(_NEW_NUMBERS + next_id(connection, APPLICATIONS))
+                card = self._rows.insert_card(
                     connection,
                     person_id,
                     person,
@@ -159,15 +166,15 @@ class CardOffice:
         numbers: list[str] = []
         with self._turn, self._engine.begin() as connection:
             without = [
-                one for one in self._population.people[self._holders :] if self._person_id(connection, one) is None
+                one for one in self._population.people[self._holders :] if self._rows.person_id(connection, one) is None
             ]
             if len(without) < count:
                 raise ValueError(f"only {len(without)} people are without a card")
             for place, person in enumerate(without[:count]):
-                person_id = _next_id(connection, PERSONS)
-                self._insert_person(connection, person_id, person, now)
+                person_id = next_id(connection, PERSONS)
+                self._rows.insert_person(connection, person_id, person, now)
                 failed = place < failures
-                self._insert_card(
+                self._rows.insert_card(
                     connection,
                     person_id,
                     person,
@@ -218,7 +225,7 @@ class CardOffice:
     def confirm_benefit_account(self, who: Mapping[str, Any], bank: str) -> dict[str, Any]:
         """The agency changed the account that a person's benefits are paid to, as a replacement had asked for."""
         with self._turn, self._engine.begin() as connection:
-            card = self._find(connection, who, None)
+            card = self._rows.find(connection, who, None)
             changed = connection.execute(
                 update(TASKS)
                 .where(TASKS.c.step == BENEFIT_STEP, TASKS.c.state == "DONE", TASKS.c.aac002 == card["aac002"])
@@ -253,9 +260,9 @@ class CardOffice:
     def show(self, who: Mapping[str, Any]) -> list[dict[str, Any]]:
         """A person's cards, oldest first."""
         with self._turn, self._engine.begin() as connection:
-            card = self._find(connection, who, None)
+            card = self._rows.find(connection, who, None)
             names = "id aaz500 aca017 aac018 aac019 aaz502 aae400 ckkstatus aaz161 aaz165".split()
-            return [{name: row[name] for name in names} for row in self._cards(connection, card["ac01_id"])]
+            return [{name: row[name] for name in names} for row in self._rows.cards(connection, card["ac01_id"])]
 
     def count(self) -> dict[str, int]:
         """Rows by table."""
@@ -265,147 +272,19 @@ class CardOffice:
                 for table in (PERSONS, APPLICATIONS, STATUSES, TASKS)
             }
 
-    # ---- rows ------------------------------------------------------------------------------------------------------
-
     def _change(
         self, who: Mapping[str, Any], allowed: Sequence[int], values: Mapping[str, Any], now: datetime
     ) -> dict[str, Any]:
         with self._turn:
             with self._engine.begin() as connection:
-                card = self._find(connection, who, allowed)
-                self._write(connection, card, values, now)
+                card = self._rows.find(connection, who, allowed)
+                self._rows.write(connection, card, values, now)
             return _done(card)
-
-    def _write(self, connection: Connection, card: RowMapping, values: Mapping[str, Any], now: datetime) -> None:
-        changes = {**values, "modify_flag": "1", "update_date": now}
-        connection.execute(update(STATUSES).where(STATUSES.c.id == card["id"]).values(changes))
-        process = values.get("aac018")
-        if process is not None:
-            self._log(connection, card["cc02_id"], process, card["aaz500"], now)
-
-    def _find(self, connection: Connection, who: Mapping[str, Any], allowed: Sequence[int] | None) -> RowMapping:
-        """The newest card of a person (identity_number), or under a number (card_number), in one of the statuses."""
-        statement = select(STATUSES, APPLICATIONS.c.aaz500, APPLICATIONS.c.ac01_id, APPLICATIONS.c.aca017).join_from(
-            STATUSES, APPLICATIONS, APPLICATIONS.c.id == STATUSES.c.cc02_id
-        )
-        if "card_number" in who:
-            statement = statement.where(APPLICATIONS.c.aaz500 == str(who["card_number"]))
-        else:
-            statement = statement.where(STATUSES.c.aac002 == self._key.encrypt(str(who["identity_number"])))
-        if allowed is not None:
-            statement = statement.where(STATUSES.c.aaz502.in_(allowed))
-        found = connection.execute(statement.order_by(STATUSES.c.id.desc())).mappings().first()
-        if found is None:
-            raise ValueError("no card of this person or number is in a state that allows it")
-        return found
-
-    def _cards(self, connection: Connection, person_id: int) -> list[RowMapping]:
-        statement = (
-            select(STATUSES, APPLICATIONS.c.aaz500, APPLICATIONS.c.aca017)
-            .join_from(STATUSES, APPLICATIONS, APPLICATIONS.c.id == STATUSES.c.cc02_id)
-            .where(APPLICATIONS.c.ac01_id == person_id, STATUSES.c.aac018.in_((MADE, ENABLED, ENDED)))
-        )
-        return list(connection.execute(statement.order_by(STATUSES.c.id)).mappings())
-
-    def _person_id(self, connection: Connection, person: Person) -> int | None:
-        number = self._key.encrypt(person.identity_number)
-        return connection.execute(select(PERSONS.c.id).where(PERSONS.c.aac002 == number)).scalar()
-
-    def _insert_person(self, connection: Connection, person_id: int, person: Person, at: datetime) -> None:
-        connection.execute(
-            PERSONS.insert().values(
-                id=person_id,
-                aac001=person.personal_number,
-                aac002=self._key.encrypt(person.identity_number),
-                aac003=self._key.encrypt(person.name),
-                aac004=person.sex,
-                aac005=person.ethnicity,
-                aac006=person.birth_day,
-                aac007=self._key.encrypt(person.identity_number),
-                aac058="01",
-                aac161="CHN",
-                aab301_id=PROVINCE_AREA,
-                aab301=person.card_recognition_code[:6],
-                aae005=self._key.encrypt(person.telephone),
-                aae006=person.address,
-                create_date=at,
-                del_flag="0",
-            )
-        )
-
-    def _insert_card(
-        self,
-        connection: Connection,
-        person_id: int,
-        person: Person,
-        at: datetime,
-        *,
-        kind: str,
-        number: str,
-        aac018: int,
-        aaz502: int,
-        **application: Any,
-    ) -> RowMapping:
-        application_id, status_id = _next_id(connection, APPLICATIONS), _next_id(connection, STATUSES)
-        issued = f"{at:%Y%m%d}"
-        expires = f"{at.year + 10}{issued[4:]}"
-        values = {
-            "id": application_id,
-            "ac01_id": person_id,
-            "aca014": "1",
-            "aca015": "2",
-            "aca016": "1",
-            "aca017": kind,
-            "aac018": aac018,
-            "aaz500": None if aac018 == OPENING_FAILED else number,
-            "aae008": _BANK,
-            "aae010": self._key.encrypt(person.bank_card_number),
-            "aab301": PROVINCE_AREA,
-            "card_validity": expires,
-            "create_date": at,
-            "del_flag": "0",
-        }
-        connection.execute(APPLICATIONS.insert().values(values | application))
-        connection.execute(
-            STATUSES.insert().values(
-                id=status_id,
-                cc02_id=application_id,
-                aac002=self._key.encrypt(person.identity_number),
-                aac003=self._key.encrypt(person.name),
-                aac018=aac018,
-                aac019=ACCOUNT_IN_USE if aaz502 == IN_USE else ACCOUNT_NOT_ACTIVATED,
-                aaz502=aaz502,
-                aaz161=issued,
-                aaz162=expires,
-                ckkstatus=str(aaz502),
-                create_date=at,
-                del_flag="0",
-            )
-        )
-        self._log(connection, application_id, aac018, number, at)
-        return self._find(connection, {"identity_number": person.identity_number}, (aaz502,))
-
-    def _log(self, connection: Connection, application_id: int, process: int, number: str, at: datetime) -> None:
-        connection.execute(
-            PROCESS_LOG.insert().values(
-                id=_next_id(connection, PROCESS_LOG),
-                cc02_id=application_id,
-                aac018=str(process),
-                aac018a=PROCESS_WORDS[process],
-                aaz500=number,
-                create_date=at,
-                del_flag="0",
-            )
-        )
 
 
 def _done(card: RowMapping) -> dict[str, Any]:
     """What a piece of work tells of its card, with the time right after its commit in ms since 1970."""
     return {"card_number": card["aaz500"], "row": card["id"], "committed_ms": _ms()}
-
-
-def _next_id(connection: Connection, table: Table) -> int:
-    return 1 + (connection.execute(select(func.max(table.c.id))).scalar() or 0)
 
 
 def _now() -> datetime:

@@ -1,4 +1,4 @@
-"""The layout of the card management database, as in tests/samples/card-db: column by column, sizes included.
+"""The layout of the card management database, as in tests/samples/card-db: its codes, and each column with its size.
 
 Names stand in lower case, which every database takes for the capitals of the layout too. Ours are onecard_task, by
 which the office is told of a replacement's steps, and the indexes without which every reading would be a full scan.
@@ -8,6 +8,22 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Date, DateTime, Index, Integer, MetaData, String, Table, Text, func
 from sqlalchemy.dialects import sqlite
+
+SEALED, IN_USE, LOST, LOCKED, TEMPORARILY_LOST, VOID, CANCELLED = 0, 1, 2, 3, 4, 6, 9
+"""AAZ502."""
+SUBMITTED, OPENING_FAILED, MADE, ENABLED, ENDED = 5, 30, 75, 1, 9
+"""AAC018."""
+NEW, REISSUE, REPLACEMENT, SAME_NUMBER = "1", "2", "3", "4"
+"""ACA017."""
+ACCOUNT_NOT_ACTIVATED, ACCOUNT_IN_USE, ACCOUNT_LOST = 0, 1, 2
+"""AAC019, of which no list is public: these, and 3 for closed, are ours."""
+PROCESS_WORDS: Final = {
+    SUBMITTED: "单位提交",
+    OPENING_FAILED: "开户失败",
+    MADE: "制卡成功",
+    ENABLED: "启用",
+    ENDED: "注销",
+}
 
 METADATA: Final = MetaData()
 
