@@ -56,8 +56,8 @@ class Behaviours:
 
     def set(self, trade: str, switches: Switches, calls: int | None = None) -> None:
         """Switch a trade (or EVERY_TRADE) until changed, or for the next `calls` calls."""
-        if calls is not None and calls < 1:
-            raise ValueError(f"a behaviour for {calls} calls has no meaning")
+        if calls is not None and (type(calls) is not int or calls < 1):
+            raise ValueError(f"a behaviour for {calls!r} calls has no meaning; calls is a whole number from 1")
         if not 0 <= switches.delay_ms <= DELAY_MS_MAX:
             raise ValueError(f"delay_ms must be 0 to {DELAY_MS_MAX}")
         self._settings[trade] = _Setting(switches, calls)
@@ -132,7 +132,7 @@ def mount_control(
             return web.json_response({"error": f"no command {name!r}; there are {sorted(known)}"}, status=404)
         try:
             return web.json_response(dict(await known[name](await _json_object(request))))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
 
     application.router.add_get("/control/behaviour", show)

@@ -151,16 +151,17 @@ class BankCore:
         return {"accounts": len(self.accounts), "by_status": counts, "waiting": len(self.notices)}
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        message = json.loads(await request.read())
-        code = str(message.get("tranCode", ""))
+        try:
+            message = json.loads(await request.read())
+            code, cards = str(message["tranCode"]), message["body"].get("cards", [])
+            keys = [(str(card["issueProv"]), str(card["ssCardNo"]), str(card.get("ssCardSeq", "1"))) for card in cards]
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            return _response(_FAILED, "报文格式不正确", [], Switches())
 
         async def work(switches: Switches) -> web.Response:
             if code != QUERY:
                 return _response(_FAILED, "交易码不支持", [], switches)
-            found = (
-                self.accounts.get((str(card["issueProv"]), str(card["ssCardNo"]), str(card.get("ssCardSeq", "1"))))
-                for card in message["body"]["cards"]
-            )
+            found = (self.accounts.get(key) for key in keys)
             return _response(_SUCCESS, "", [account.fields() for account in found if account], switches)
 
         return await serve(request, self.behaviours.take(code), work)

@@ -162,6 +162,8 @@ class CardOffice:
 
     def open_batch(self, count: int, *, failures: int = 0, employer: str = "示例单位") -> dict[str, Any]:
         """An employer opens cards for people who have none: submitted, and made but for so many openings that fail."""
+        if not 0 <= failures <= count:
+            raise ValueError("of so many cards no fewer than none fail, and no more than all")
         now = _now()
         numbers: list[str] = []
         with self._turn, self._engine.begin() as connection:

@@ -98,7 +98,7 @@ class GuangdongCore:
         body = await request.read()
         try:
             message = wire.parse(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return self._response(self._failure("报文不是合法的JSON"))
         infno = str(message.get("infno", ""))
         self.requests.append(infno)

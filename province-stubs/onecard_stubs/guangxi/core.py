@@ -218,7 +218,10 @@ class GuangxiCardOffice:
         return person
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        text = wire.read(await request.read())
+        try:
+            text = wire.read(await request.read())
+        except ValueError:
+            return _response(Said(err="报文格式不正确"), Switches())
         verb = text.values.get("操作", "")
         self.verbs_asked.append(verb)
 

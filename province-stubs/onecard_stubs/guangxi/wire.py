@@ -39,7 +39,7 @@ class Text:
 
 
 def read(body: bytes) -> Text:
-    """A message of the adapter, a counter or a point."""
+    """A message of the adapter, a counter or a point. Raises ValueError for what is not GBK or has uneven lines."""
     text = body.decode("gb18030")
     values, end = {}, 0
     for found in _TAG.finditer(text):

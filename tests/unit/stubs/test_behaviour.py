@@ -88,7 +88,15 @@ async def test_the_control_api_switches_shows_and_clears() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ['{"slow": true}', '{"delay_ms": "5"}', '{"down": 1}', "[]", "{", '{"down": true, "calls": 0}']
+    "body",
+    [
+        '{"slow": true}',
+        '{"delay_ms": "5"}',
+        '{"down": 1}',
+        "[]",
+        "{",
+        *(f'{{"calls": {calls}}}' for calls in (0, 1.5, '"2"')),
+    ],
 )
 async def test_the_control_api_refuses_what_it_does_not_know(body: str) -> None:
     async with TestClient(TestServer(_Counter().application())) as client:
