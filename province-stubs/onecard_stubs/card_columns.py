@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -169,12 +169,15 @@ class ColumnsCards:
 
     async def report_lost(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The hotline: takes identity_number or card_number, and is_formal (false: for the time being)."""
-        is_formal = bool(arguments.get("is_formal"))
-        return self._report(arguments, self._statuses.lost if is_formal else self._statuses.temporarily_lost)
+        known = self._statuses
+        if arguments.get("is_formal"):
+            return self._report(arguments, known.lost, (known.active, known.temporarily_lost))
+        return self._report(arguments, known.temporarily_lost, (known.active,))
 
     async def report_found(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The hotline: takes identity_number or card_number."""
-        return self._report(arguments, self._statuses.active)
+        """The hotline: takes identity_number or card_number of a card for which no other was made."""
+        known = self._statuses
+        return self._report(arguments, known.active, (known.lost, known.temporarily_lost))
 
     async def set_status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Any other status, such as handed out or locked: takes identity_number or card_number, and the core's code."""
@@ -310,7 +313,10 @@ class ColumnsCards:
         elif not is_forward and card.status == self._statuses.superseded:
             self._change(card, card.before)
 
-    def _report(self, arguments: Mapping[str, Any], status: str) -> Mapping[str, Any]:
+    def _report(
+        self, arguments: Mapping[str, Any], status: str, allowed: Sequence[str] | None = None
+    ) -> Mapping[str, Any]:
+        """Put a card into a status; `allowed` are those before it, any where None."""
         if "card_number" in arguments:
             card = self.cards.get(str(arguments["card_number"]))
         else:
@@ -318,9 +324,12 @@ class ColumnsCards:
             card = None if person is None else self._newest_of(person)
         if card is None:
             raise ValueError("no such card")
-        if card.status == self._statuses.superseded:
+        followed = status == self._statuses.active and any(one.replaces == card.number for one in self.cards.values())
+        if card.status == self._statuses.superseded or (followed and allowed is not None):
             raise ValueError("the card has a successor")
         is_already = card.status == status
+        if not is_already and allowed is not None and card.status not in allowed:
+            raise ValueError("the card is in no status that allows it")
         if not is_already:
             self._change(card, status)
         return {"card_number": card.number, "was_already": is_already, "time": card.changed.isoformat()}

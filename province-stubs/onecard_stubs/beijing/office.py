@@ -105,9 +105,9 @@ class CardOffice:
         return self._change(who, (IN_USE, TEMPORARILY_LOST), values, now)
 
     def report_found(self, who: Mapping[str, Any]) -> dict[str, Any]:
-        """The end of a loss."""
+        """The end of a loss, of a card for which no other was made."""
         values = {"aaz502": IN_USE, "aac019": ACCOUNT_IN_USE, "aaz163": "2", "aaz164": None, "aaz165": None}
-        return self._change(who, (LOST, TEMPORARILY_LOST), values, _now())
+        return self._change(who, (LOST, TEMPORARILY_LOST), values, _now(), is_newest=True)
 
     def set_status(self, who: Mapping[str, Any], aaz502: int) -> dict[str, Any]:
         """Any other status, such as 3 (locked) or 9 (cancelled), from any but the ended ones."""
@@ -275,11 +275,19 @@ class CardOffice:
             }
 
     def _change(
-        self, who: Mapping[str, Any], allowed: Sequence[int], values: Mapping[str, Any], now: datetime
+        self,
+        who: Mapping[str, Any],
+        allowed: Sequence[int],
+        values: Mapping[str, Any],
+        now: datetime,
+        *,
+        is_newest: bool = False,
     ) -> dict[str, Any]:
         with self._turn:
             with self._engine.begin() as connection:
                 card = self._rows.find(connection, who, allowed)
+                if is_newest and self._rows.cards(connection, card["ac01_id"])[-1]["id"] != card["id"]:
+                    raise ValueError("another card was made for it")
                 self._rows.write(connection, card, values, now)
             return _done(card)
 
