@@ -18,13 +18,14 @@ from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import OneCardError, reason_name
 from tests.support.card_reports import REPORT_SOCIAL, recognition_code, social_report
 from tests.support.card_snapshots import snapshot_card
+from tests.support.eventually import eventually
 from tests.support.gateway import Hub, running_hub
 from tests.support.messages import make_signed
 
 pytest_plugins = ("tests.support.engines",)
 
 
-async def report(hub: Hub, sender: str, serial: int, system: str) -> str:
+async def report(hub: Hub, sender: str, serial: int, system: str, gateway: int = 0) -> str:
     """Submit a report of a card whose local status is of this system; returns what became of it."""
     told = social_report(serial, issuer=sender)
     told.local_status.system = system
@@ -38,7 +39,7 @@ async def report(hub: Hub, sender: str, serial: int, system: str) -> str:
         method=REPORT_SOCIAL,
         kind=message_pb2.MESSAGE_KIND_EVENT,
     )
-    (result,) = await hub.submit(sender, message)
+    (result,) = await hub.submit(sender, message, gateway=gateway)
     return "RECEIPT" if result.WhichOneof("result") == "receipt" else reason_name(result.refusal.reason)
 
 
@@ -53,6 +54,29 @@ async def test_who_names_too_many_is_refused_and_nobody_else_is(
 
     assert told == ["RECEIPT", "RECEIPT", "PAYLOAD_INVALID", "RECEIPT", "PAYLOAD_INVALID", "RECEIPT"]
     assert others == "RECEIPT"
+
+
+async def test_who_named_too_many_is_refused_by_a_gateway_that_started_since(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CARD_CODE_SYSTEMS_PER_PARTICIPANT_COUNT_MAX", 2)
+    participants = ("cn-00", "cn-11", "cn-45")
+    async with running_hub(postgres_dsn, tmp_path, participants=participants, patterns=("/onecard.*",)) as hub:
+
+        async def told(sender: str, serial: int, system: str) -> str:
+            return await report(hub, sender, serial, system, gateway=len(hub.gateways) - 1)
+
+        assert [await told("cn-11", index + 1, system) for index, system in enumerate("ab")] == ["RECEIPT"] * 2
+        with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+            numbered = "SELECT count(*) FROM card_code_systems WHERE system IN ('a', 'b')"
+            await eventually(lambda: connection.execute(numbered).fetchone() == (2,))
+        await hub.add_gateway()
+
+        assert await told("cn-11", 3, "c") == "PAYLOAD_INVALID"
+        assert await told("cn-11", 4, "a") == "RECEIPT"
+        # What stands in the registry costs no number, whoever names it.
+        assert [await told("cn-45", index + 5, system) for index, system in enumerate("abcd")] == ["RECEIPT"] * 4
+        assert await told("cn-45", 9, "e") == "PAYLOAD_INVALID"
 
 
 async def test_where_all_numbers_are_used_up_only_what_needs_a_new_one_is_held(postgres_dsn: str) -> None:

@@ -27,7 +27,7 @@ from onecard_broker.admission.rules import (
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.admission.times import check_age
 from onecard_broker.directory.model import Directory
-from onecard_broker.gateway.code_systems import CodeSystems
+from onecard_broker.gateway.code_systems import CodeSystemReader, CodeSystems
 from onecard_broker.gateway.journaling import ANSWERS, Admitted, Question
 from onecard_broker.gateway.micro_batches import SIGNATURES_AT_ONCE, MicroBatches
 from onecard_broker.gateway.readiness import Readiness
@@ -62,6 +62,7 @@ class Admitting:
         readiness: Readiness,
         clock_ms: Callable[[], int],
         is_reading: Callable[[str], bool],
+        code_systems: CodeSystemReader,
         executor: Executor,
         refusals: Refusals,
     ) -> None:
@@ -74,7 +75,7 @@ class Admitting:
         self._readiness = readiness
         self._clock_ms = clock_ms
         self._is_reading = is_reading
-        self._code_systems = CodeSystems()
+        self._code_systems = CodeSystems(code_systems)
         self._refusals = refusals
         self._verifications: MicroBatches[SignedContent, bool] = MicroBatches(
             verifier.verify_batch,
@@ -124,7 +125,7 @@ class Admitting:
                 if not next(are_valid):
                     raise wrong_signature()
                 admission = check_content(outcome, before)
-                self._code_systems.check(outcome.message.header.sender, admission.payload)
+                await self._code_systems.check(outcome.message.header.sender, admission.payload)
                 results.append(self._admitted(admission, before))
             except OneCardError as error:
                 self._refusals.note(error, outcome.message, certificate_names)

@@ -1,4 +1,4 @@
-"""How many code systems of cards' local statuses one participant brings into the registry through a gateway.
+"""How many code systems of cards' local statuses one participant brings into the registry by its reports.
 
 The registry numbers each (system, version) for good, with two bytes, for all provinces together. A province has a few,
 and a new version of one now and then; one that invents names would use the numbers up for everybody.
@@ -6,8 +6,13 @@ and a new version of one now and then; one that invents names would use the numb
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
+import psycopg
 from google.protobuf.message import Message as ProtoMessage
 
 from onecard.card.v1 import change_pb2
@@ -15,24 +20,62 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 
+LOOK_SECONDS: Final = 10
+"""Between two looks at the registry, at least: whoever invents names costs no statement for each."""
+
+_log = logging.getLogger(__name__)
+
+
+class CodeSystemReader(Protocol):
+    """The registry's code systems. Raises psycopg.Error where the database does not answer."""
+
+    async def code_systems(self) -> dict[tuple[str, str], str]:
+        """By (system, version), who brought it in; nobody ("") for those of snapshots."""
+        ...
+
 
 class CodeSystems:
-    """The code systems that each participant's admitted reports named since this gateway was started."""
+    """The registry's code systems as last read, and those of reports that were admitted here since."""
 
-    def __init__(self) -> None:
-        self._named: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    def __init__(self, registry: CodeSystemReader, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._registry = registry
+        self._monotonic = monotonic
+        self._looked_s = float("-inf")
+        self._known: Mapping[tuple[str, str], str] = {}
+        self._new: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
 
-    def check(self, sender: str, payload: ProtoMessage) -> None:
-        """Raise PAYLOAD_INVALID for a report of a card that names one more than a participant may."""
+    async def check(self, sender: str, payload: ProtoMessage) -> None:
+        """Raise PAYLOAD_INVALID for a report of a card that brings in one more than a participant may.
+
+        Where the database does not answer, what was read last counts: a report needs the log alone.
+        """
         if not isinstance(payload, change_pb2.ReportSocialChangeRequest | change_pb2.ReportFinancialChangeRequest):
             return
-        named, system = self._named[sender], (payload.local_status.system, payload.local_status.version)
-        if system in named:
+        system = (payload.local_status.system, payload.local_status.version)
+        if self._is_known(sender, system):
+            return
+        await self._look()
+        if self._is_known(sender, system):
             return
         most = limits.CARD_CODE_SYSTEMS_PER_PARTICIPANT_COUNT_MAX
-        if len(named) >= most:
+        if sum(owner == sender for owner in self._known.values()) + len(self._new[sender]) >= most:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_PAYLOAD_INVALID,
-                violations=[("local_status.system", f"with its version is new; a participant may name {most}")],
+                violations=[("local_status.system", f"with its version is new; a participant may bring in {most}")],
             )
-        named.add(system)
+        self._new[sender].add(system)
+
+    def _is_known(self, sender: str, system: tuple[str, str]) -> bool:
+        return system in self._known or system in self._new[sender]
+
+    async def _look(self) -> None:
+        now_s = self._monotonic()
+        if now_s < self._looked_s + LOOK_SECONDS:
+            return
+        self._looked_s = now_s
+        try:
+            self._known = await self._registry.code_systems()
+        except psycopg.Error as error:
+            _log.warning("the registry's code systems were not read: %s", error)
+        for named in self._new.values():
+            named -= self._known.keys()

@@ -101,6 +101,7 @@ class Gateway:
             readiness=self._readiness,
             clock_ms=clock_ms,
             is_reading=self._recipients.is_reading,
+            code_systems=store,
             executor=self._executor,
             refusals=refusals,
         )

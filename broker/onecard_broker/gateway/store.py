@@ -1,4 +1,6 @@
-"""What a gateway reads and keeps in PostgreSQL: stored outputs, published numbers, and who read its inbox of late."""
+"""What a gateway reads and keeps in PostgreSQL: stored outputs, published numbers, who read its inbox of late, and who
+brought in which code systems.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from onecard.exchange.v1 import message_pb2
+from onecard_broker.records.card_columns import participant_name
 from onecard_broker.records.live_connection import LiveConnection
 
 
@@ -47,7 +50,7 @@ class ReadTimes(Protocol):
 
 
 class GatewayStore:
-    """Both of the above."""
+    """Both of the above, and `code_systems.CodeSystemReader`."""
 
     def __init__(self, database: LiveConnection) -> None:
         """The connection stays the caller's to close."""
@@ -98,3 +101,10 @@ class GatewayStore:
             )
         cursor = await connection.execute("SELECT participant, read_ms FROM recipient_reads")
         return dict(await cursor.fetchall())
+
+    async def code_systems(self) -> dict[tuple[str, str], str]:
+        """See `CodeSystemReader`."""
+        cursor = await (await self._database.get()).execute(
+            "SELECT system, version, coalesce(brought_by, -1) FROM card_code_systems"
+        )
+        return {(system, version): participant_name(owner) for system, version, owner in await cursor.fetchall()}

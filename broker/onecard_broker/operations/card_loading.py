@@ -25,6 +25,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_broker.admission.subject import Subjects
 from onecard_broker.domain.card_checks import check_payload
 from onecard_broker.operations.card_spool import Buckets, Piece, Spool
+from onecard_broker.records.card_columns import NOBODY
 from onecard_broker.records.card_copy import (
     PERSON_COUNT,
     Left,
@@ -119,7 +120,7 @@ class CardLoader:
                         )
                     registry = CardRegistry()
                     await registry.prepare(connection, range(self._partition_count))
-                    await registry.add_systems(connection, systems)
+                    await registry.add_systems(connection, dict.fromkeys(systems, NOBODY))
                     numbers = await registry.systems(connection)
                     starts = [
                         [card_start(numbers[told[:2]], numbers[told[2:]]) for told in piece] for piece in statuses

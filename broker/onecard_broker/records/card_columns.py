@@ -19,11 +19,12 @@ from onecard_protocol.identifiers import PARTICIPANTS
 
 HOLDER_BYTES: Final = 16
 """Half of a pseudonym: no two persons of a country share it, by odds of 10^20."""
-_NOBODY: Final = -1
+NOBODY: Final = -1
+"""The number of no participant."""
 _BANKS_FROM: Final = 1_000
 _LOWER, _UPPER, _AS_IT_IS = b"\0", b"\1", b"\2"
 
-_CODES: Final = {"": _NOBODY} | {
+_CODES: Final = {"": NOBODY} | {
     name: int(name.rpartition("-")[2]) + (_BANKS_FROM if name.startswith("bank-") else 0) for name in PARTICIPANTS
 }
 _NAMES: Final = {code: name for name, code in _CODES.items()}

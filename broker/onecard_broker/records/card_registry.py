@@ -232,23 +232,25 @@ class CardRegistry:
         if difference.holders:
             await connection.execute(_PUT_HOLDERS, arrays_of(HOLDER_COLUMNS, difference.holders))
         if difference.cards:
-            await self.add_systems(connection, {pair for row in difference.cards for pair in (row[-4:-2], row[-2:])})
+            brought = {row[-2:]: row[_CARD_BANK] for row in difference.cards}
+            await self.add_systems(connection, brought | {row[-4:-2]: row[_CARD_ISSUER] for row in difference.cards})
             await connection.execute(_PUT_CARDS, arrays_of((*CARD_COLUMNS, *STATUS_COLUMNS), difference.cards))
         if difference.replacements:
             await connection.execute(_PUT_REPLACEMENTS, arrays_of(_REPLACEMENT_COLUMNS, difference.replacements))
         if difference.steps:
             await connection.execute(_PUT_STEPS, arrays_of(_STEP_COLUMNS, difference.steps))
 
-    async def add_systems(self, connection: Connection, pairs: Collection[tuple[Any, ...]]) -> None:
-        """Give code systems their numbers, as far as they have none."""
-        new = sorted(pair for pair in pairs if pair not in self._known_systems)
+    async def add_systems(self, connection: Connection, pairs: Mapping[tuple[Any, ...], int]) -> None:
+        """Give code systems their numbers, as far as they have none, and note who brings them in; -1: nobody."""
+        new = sorted((*pair, owner) for pair, owner in pairs.items() if pair not in self._known_systems)
         if new:
+            systems, versions, owners = zip(*new, strict=True)
             await connection.execute(
-                "INSERT INTO card_code_systems (system, version)"
-                " SELECT n.system, n.version FROM unnest(%b::text[], %b::text[]) AS n(system, version)"
-                " WHERE NOT EXISTS (SELECT FROM card_code_systems s WHERE s.system = n.system"
-                " AND s.version = n.version) ON CONFLICT DO NOTHING",
-                (texts([system for system, _ in new]), texts([version for _, version in new])),
+                "INSERT INTO card_code_systems (system, version, brought_by)"
+                " SELECT n.system, n.version, nullif(n.owner, -1) FROM unnest(%b::text[], %b::text[], %b::smallint[])"
+                " AS n(system, version, owner) WHERE NOT EXISTS (SELECT FROM card_code_systems s"
+                " WHERE s.system = n.system AND s.version = n.version) ON CONFLICT DO NOTHING",
+                (texts(systems), texts(versions), int2s(owners)),
             )
 
     async def systems(self, connection: Connection) -> dict[tuple[str, str], int]:
@@ -257,8 +259,9 @@ class CardRegistry:
         return {(system, version): number for system, version, number in await cursor.fetchall()}
 
 
-_CARD_PARTITION: Final = [column.name for column in CARD_COLUMNS].index("partition")
-_CARD_HOLDER: Final = [column.name for column in CARD_COLUMNS].index("holder")
+_CARD_PARTITION, _CARD_HOLDER, _CARD_ISSUER, _CARD_BANK = (
+    [column.name for column in CARD_COLUMNS].index(name) for name in ("partition", "holder", "issuer", "bank")
+)
 
 
 async def _missing_tables(connection: Connection, partitions: Collection[int]) -> list[tuple[int, str]]:

@@ -1,0 +1,1 @@
+ALTER TABLE card_code_systems DROP COLUMN brought_by;
