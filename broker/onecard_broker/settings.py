@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
@@ -81,6 +83,15 @@ class HubSettings(ProgramSettings):
     def _log(cls, value: object) -> object:
         """A log whose kind is left out is the embedded one."""
         return {"kind": "embedded", **value} if isinstance(value, dict) else value
+
+    @pydantic.field_validator("database")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        try:
+            conninfo_to_dict(value)
+        except ProgrammingError:
+            raise ValueError("is no connection string of PostgreSQL / 不是 PostgreSQL 连接串") from None
+        return value
 
     @pydantic.field_validator("network")
     @classmethod

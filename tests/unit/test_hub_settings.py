@@ -66,6 +66,8 @@ def test_a_variable_replaces_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyP
             {"databse": "a misspelt name"},
             "databse: unknown setting; did you mean 'database'? / 未知配置项，是否应为 database？",
         ),
+        ({"database": "not-to-be-shown"}, "database: is no connection string of PostgreSQL / 不是"),
+        ({"database": "mysql://hub:not-to-be-shown@localhost/hub"}, "database: is no connection string of PostgreSQL"),
         ({"xyz": "like no other name"}, "xyz: unknown setting / 未知配置项"),
         ({"log": {"kind": "kafak"}}, "log: "),
         ({"log": {"kind": "kafka"}}, "log.kafka: is missing / 缺失"),
