@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,27 @@ def test_certificates_are_public_and_a_missing_file_is_named(files: CertificateF
         file.unlink()
         with pytest.raises(OneCardError, match=f"{file.name} cannot be read"):
             credentials_of(files)
+
+
+@SIDES
+def test_files_that_do_not_go_together_are_named(
+    files: CertificateFiles, credentials_of: Opener, tmp_path: Path
+) -> None:
+    another = Authority(tmp_path / "another").issue("one.onecard.test")
+    nothing = tmp_path / "empty.pem"
+    nothing.touch(mode=0o600)
+    for name, wrong, told in (
+        ("private_key_file", another.private_key_file, "are no certificate and its private key"),
+        ("private_key_file", nothing, "are no certificate and its private key"),
+        ("certificate_file", nothing, "are no certificate and its private key"),
+        ("authority_file", nothing, "holds no certificate"),
+        ("authority_file", files.private_key_file, "holds no certificate"),
+        ("authority_file", tmp_path, "cannot be read"),
+    ):
+        with pytest.raises(OneCardError, match=told) as refused:
+            credentials_of(dataclasses.replace(files, **{name: wrong}))
+        assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
+        assert str(wrong) in refused.value.detail
 
 
 def test_a_country_on_one_machine_writes_its_keys_for_their_owner_alone(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 
 import grpc
 
@@ -16,8 +15,8 @@ from onecard_protocol.signatures.keyfile import (
     find_passphrase,
     load_signer,
     read_key_file,
-    read_private_file,
 )
+from onecard_protocol.tls_files import read_tls_files
 
 _log = logging.getLogger(__name__)
 
@@ -57,15 +56,9 @@ def signatures_of(settings: AdapterSettings) -> Signatures:
 
 
 def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(
-        root_certificates=_read(tls.authority_file),
-        private_key=read_private_file(tls.private_key_file, "the TLS private key"),
-        certificate_chain=_read(tls.certificate_file),
+    certificate, private_key, authority = read_tls_files(
+        certificate=tls.certificate_file, private_key=tls.private_key_file, authority=tls.authority_file
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise invalid_configuration(f"{path} cannot be read: {error.strerror} / 无法读取") from None
+    return grpc.ssl_channel_credentials(
+        root_certificates=authority, private_key=private_key, certificate_chain=certificate
+    )

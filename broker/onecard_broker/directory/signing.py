@@ -51,7 +51,11 @@ def read_control(
     if sm3(message.payload) != header.payload_digest:  # The signature covers the header alone.
         raise OneCardError(errors_pb2.ERROR_REASON_PAYLOAD_DIGEST_MISMATCH, "control record")
     if header.network != network:
-        raise OneCardError(errors_pb2.ERROR_REASON_WRONG_NETWORK, "control record")
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_WRONG_NETWORK,
+            f"control record of network {header.network}; the hub's setting `network` is {network}"
+            f" / 控制记录属于网络 {header.network}，枢纽的 network 设置为 {network}",
+        )
     if (header.sender, header.kind, header.method) != (HUB, message_pb2.MESSAGE_KIND_CONTROL, CONTROL_METHOD):
         raise OneCardError(errors_pb2.ERROR_REASON_HEADER_INVALID, "no control record of the hub")
     try:

@@ -8,7 +8,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -46,8 +45,8 @@ from onecard_protocol import limits
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
-from onecard_protocol.signatures.keyfile import read_private_file
 from onecard_protocol.signatures.signer import Signer
+from onecard_protocol.tls_files import read_tls_files
 
 log = logging.getLogger(__name__)
 
@@ -253,22 +252,14 @@ class Gateway:
 def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials:
     """mTLS: our certificate, and clients only with certificates of the authority given.
 
-    Raises OneCardError CONFIGURATION_INVALID that names the file that cannot be read, or the key that others may read.
+    Raises OneCardError CONFIGURATION_INVALID (`read_tls_files`).
     """
-    return grpc.ssl_server_credentials(
-        [(read_private_file(tls.private_key_file, "the TLS private key"), _read(tls.certificate_file))],
-        root_certificates=_read(tls.client_authority_file),
-        require_client_auth=True,
+    certificate, private_key, authority = read_tls_files(
+        certificate=tls.certificate_file, private_key=tls.private_key_file, authority=tls.client_authority_file
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, f"{path} cannot be read: {error.strerror} / 无法读取"
-        ) from None
+    return grpc.ssl_server_credentials(
+        [(private_key, certificate)], root_certificates=authority, require_client_auth=True
+    )
 
 
 def _options() -> list[tuple[str, Any]]:

@@ -29,6 +29,7 @@ from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier, sign_one
 from onecard_protocol.signatures.signer import Signer
 from onecard_protocol.signatures.sm3 import sm3
+from onecard_protocol.tls_files import read_tls_files
 
 _TIMEOUT_S: Final = limits.ADAPTER_ANSWER_MS / 1000
 _METADATA_BYTES_MAX: Final = 4 * limits.CALL_METADATA_BYTES_MAX
@@ -37,9 +38,11 @@ _METADATA_BYTES_MAX: Final = 4 * limits.CALL_METADATA_BYTES_MAX
 def open_channel(address: str, tls: TlsSettings, *, server_name: str = "") -> grpc.aio.Channel:
     """A channel to one of the hub's gateways with the hub's certificate; the gateway bears the same name, or another.
 
-    Raises OneCardError CONFIGURATION_INVALID if the certificate bears no DNS name.
+    Raises OneCardError CONFIGURATION_INVALID (`read_tls_files`), also if the certificate bears no DNS name.
     """
-    certificate = tls.certificate_file.read_bytes()
+    certificate, private_key, authority = read_tls_files(
+        certificate=tls.certificate_file, private_key=tls.private_key_file, authority=tls.client_authority_file
+    )
     names = (
         x509.load_pem_x509_certificate(certificate)
         .extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -51,8 +54,8 @@ def open_channel(address: str, tls: TlsSettings, *, server_name: str = "") -> gr
             "the hub's certificate bears no DNS name / 枢纽证书中没有 DNS 名称",
         )
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=tls.client_authority_file.read_bytes() + b"\n" + certificate,
-        private_key=tls.private_key_file.read_bytes(),
+        root_certificates=authority + b"\n" + certificate,
+        private_key=private_key,
         certificate_chain=certificate,
     )
     options = (

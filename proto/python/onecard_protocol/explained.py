@@ -161,8 +161,10 @@ _DATABASE_REMEDY: Final = Text(
     zh="请确认数据库服务已启动，且 hub.yaml 中的 `database` 正确。已受理的报文保存在日志中，不会丢失。",
 )
 _LOG_REMEDY: Final = Text(
-    en="See that the log's servers run and that `log` in hub.yaml names them; then `onecard hub topics` checks it.",
-    zh="请确认日志服务已启动，且 hub.yaml 中的 `log` 指向正确；然后用 `onecard hub topics` 检查。",
+    en="See that the log's servers run and that `log` in hub.yaml names them, or `database` where it is embedded; then "
+    "`onecard hub topics` checks it.",
+    zh="请确认日志服务已启动，且 hub.yaml 中的 `log`（内嵌日志为 `database`）指向正确；"
+    "然后用 `onecard hub topics` 检查。",
 )
 _KNOWN: Final[Mapping[str, tuple[Text, Text, ExitCode]]] = {
     "onecard_stubs.dev.kafka_jars.KafkaMissing": (
