@@ -29,7 +29,7 @@ from onecard_broker.domain.model import (
 )
 from onecard_broker.exchange import holding
 from onecard_broker.exchange.batch import Batch, OwnedPartition
-from onecard_broker.exchange.inbounds import Entry, read_entry
+from onecard_broker.exchange.inbounds import Entry, read_entry, unread
 from onecard_broker.exchange.loading import Loading, Unproved, check_proof
 from onecard_broker.exchange.recent import Recent
 from onecard_broker.journal import JOURNAL_TOPIC, answers_text
@@ -156,7 +156,7 @@ class Decider:
             return read_entry(record, log_epoch=self._log_epoch, methods=self._methods)
         except Exception as error:  # Whatever a record does to the parser, it is held, not fatal.
             log.exception("journal record %d/%d cannot be read", record.partition, record.position)
-            return Entry(record=record, claimed_ms=record.append_time_ms, held_because=type(error).__name__)
+            return unread(record, type(error).__name__, log_epoch=self._log_epoch)
 
     def _again(self, record: LoggedRecord, parked: Parked | None) -> Entry:
         entry = self._read(record)

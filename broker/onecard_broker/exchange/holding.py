@@ -31,10 +31,12 @@ def hold(batch: Batch, entry: Entry, now_ms: int) -> None:
     inbound = entry.inbound
     subject = "" if inbound is None else inbound.subject
     park(batch, entry, subject or answers_text(key_of(entry)), entry.held_because, is_offender=True)
-    if inbound is None or inbound.message is None or entry.is_replay:
+    if inbound is None or entry.is_replay:
         return
-    effects: list[Effect] = [Remember(known=known_as(inbound, KnownState.HELD)), *_notice_to_hub(inbound)]
-    if inbound.message.header.sender != HUB:
+    effects: list[Effect] = _notice_to_hub(inbound)
+    if inbound.message is not None:
+        effects.insert(0, Remember(known=known_as(inbound, KnownState.HELD)))
+    if inbound.message is not None and inbound.message.header.sender != HUB:
         effects.insert(0, _notice(inbound, entry.held_because))
     batch.apply(inbound, entry.record, effects, now_ms)
 
@@ -110,13 +112,15 @@ def _notice(inbound: Inbound, detail: str) -> Say:
 
 
 def _notice_to_hub(inbound: Inbound) -> list[Effect]:
-    if message_of(inbound).header.recipient != HUB:
+    if inbound.message is not None and inbound.message.header.recipient != HUB:
         return []
     return [dataclasses.replace(_notice(inbound, ""), index=_TO_HUB, recipient=HUB)]
 
 
 def _say(inbound: Inbound, kind: message_pb2.MessageKind, payload: bytes) -> Say:
-    message = message_of(inbound)
+    message = inbound.message
+    if message is None:  # It cannot be read: nobody but the hub is told.
+        return Say(index=0, recipient=HUB, method="", kind=kind, payload=payload)
     return Say(
         index=0,
         recipient=message.header.sender,

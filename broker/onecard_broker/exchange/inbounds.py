@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Final
@@ -14,7 +15,7 @@ from onecard_broker.domain.model import Inbound, Origin, Timer
 from onecard_broker.log.cloud_events import decode
 from onecard_broker.log.port import LoggedRecord
 from onecard_broker.records.parking import Parked
-from onecard_protocol.identifiers import HUB
+from onecard_protocol.identifiers import HUB, is_participant
 from onecard_protocol.messages import Message, trusted_message
 from onecard_protocol.methods import Method, MethodRegistry
 
@@ -45,7 +46,7 @@ class Entry:
     disposition: control_pb2.Disposition = control_pb2.DISPOSITION_UNSPECIFIED
     """What an operator decided about a held record, where that is not to decide it again."""
     held_because: str = ""
-    """Set for a record that PostgreSQL refused: it is held without being decided."""
+    """Set for a record that cannot be read, or that PostgreSQL refused: it is held without being decided."""
 
     @property
     def is_replay(self) -> bool:
@@ -81,8 +82,32 @@ def read_entry(record: LoggedRecord, *, log_epoch: str, methods: MethodRegistry)
             raise ValueError(f"record of unknown type {event.type}")
 
 
-def _read_message(record: LoggedRecord, headers: Mapping[str, bytes], log_epoch: str, methods: MethodRegistry) -> Entry:
+def unread(record: LoggedRecord, cause: str, *, log_epoch: str) -> Entry:
+    """A record that `read_entry` cannot read, to be held; of a message also whose it is and which, if it says so."""
+    headers = dict(record.headers)
+    entry = Entry(record=record, claimed_ms=record.append_time_ms, held_because=cause)
+    if headers.get("ce_type") != journal.MESSAGE_TYPE.encode():
+        return entry
+    inbound = Inbound(
+        origin=Origin.MESSAGE, log_epoch=log_epoch, partition=record.partition, position=record.position, subject=""
+    )
+    with contextlib.suppress(Exception):
+        inbound = dataclasses.replace(inbound, subject=bytes.fromhex(headers[_PSEUDONYM].decode()).hex())
+    with contextlib.suppress(Exception):
+        inbound = dataclasses.replace(inbound, message=_message(record, headers))
+    entry.inbound = inbound
+    return entry
+
+
+def _message(record: LoggedRecord, headers: Mapping[str, bytes]) -> Message:
     message = journal.message_of(headers, record.value)
+    if not is_participant(message.header.sender) or not is_participant(message.header.recipient):
+        raise ValueError("a message from or to nobody")  # No inbox takes what would be said of it.
+    return message
+
+
+def _read_message(record: LoggedRecord, headers: Mapping[str, bytes], log_epoch: str, methods: MethodRegistry) -> Entry:
+    message = _message(record, headers)
     method = methods.get(message.header.method)
     question = headers.get(_QUESTION)
     header = message.header

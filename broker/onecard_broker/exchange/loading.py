@@ -102,6 +102,9 @@ class Loading:
 
     def _needs(self, entry: Entry) -> Needs:
         assert entry.inbound is not None
+        if entry.held_because:
+            own = _own_key(entry.inbound)
+            return Needs(known=frozenset({own} if own else ()))
         try:
             return conversation.needs(entry.inbound)
         except Exception as error:  # Whatever a record does to the rules, it is held, not fatal.

@@ -189,8 +189,8 @@ async def load_blocked(connection: Connection, partitions: Collection[int]) -> d
 _WITH_UNDECIDED = (
     "SELECT DISTINCT p.subject FROM unnest(%b::int[], %b::text[]) AS w(partition, subject)"
     + looked_up("parked", "p", "partition", "subject")
-    + f" WHERE NOT p.is_dead_letter AND starts_with(convert_from(p.header_values[array_position(p.header_names,"
-    f" '{SUBJECT}')], 'UTF8'), %b)"
+    + " WHERE NOT p.is_dead_letter AND position(%b::bytea IN"
+    f" p.header_values[array_position(p.header_names, '{SUBJECT}')]) = 1"
 )
 
 
@@ -200,7 +200,7 @@ async def subjects_with_undecided(
     """Of whom, among these (partition, subject), a message of a package is held, or waits behind what is held."""
     partitions, subjects = [partition for partition, _ in wanted], [subject for _, subject in wanted]
     cursor = await connection.execute(
-        _WITH_UNDECIDED, (int4s(partitions), texts(subjects), f"/{package}."), binary=True
+        _WITH_UNDECIDED, (int4s(partitions), texts(subjects), f"/{package}.".encode()), binary=True
     )
     return {subject for (subject,) in await cursor.fetchall()}
 
