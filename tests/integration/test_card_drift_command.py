@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from onecard.card.v1 import comparison_pb2
 from onecard_broker.commands.card import app
 from onecard_broker.commands.card_drift import shown
+from onecard_broker.domain.card_state import Cardholder, SentBack, holder_key
 from onecard_broker.operations.card_drift import ScopeDrift
 from onecard_broker.records.card_cases import CardCase, put_cases
+from onecard_broker.records.card_registry import CardRegistry
 from onecard_broker.records.pool import connect
 from onecard_protocol.explained import ExitCode, Explained
 from tests.support.hub_files import write_hub_configuration
@@ -104,9 +106,28 @@ def test_card_numbers_are_shown_for_a_reason_that_is_kept(postgres_dsn: str, con
     assert kept == [(True, "card cases of cn-42: call 7")]
 
 
+def test_a_link_that_was_sent_back_is_listed_with_the_province_that_linked(postgres_dsn: str, config: Path) -> None:
+    async def save() -> None:
+        link = SentBack(primary="cd" * 32, linked_by="cn-45", since_ms=FOUND_MS)
+        holder = Cardholder(subject="ab" * 32, number="110101199001011237", sent_back=link)
+        async with await connect(postgres_dsn, application_name="test") as connection:
+            await CardRegistry().prepare(connection, [1])
+            await CardRegistry().save(connection, {(1, holder_key(holder.subject)): (None, holder)})
+
+    asyncio.run(save())
+    (row,) = json.loads(run("cases", "cn-45", "--config", str(config), "--json"))
+    assert (row["participant"], row["kind"], row["found_time"]) == (
+        "cn-45",
+        "link-sent-back",
+        "2026-09-21T22:13:20+08:00",
+    )
+    assert (row["here"], row["there"]) == (f"subject {'ab' * 32}", f"linked to {'cd' * 32}")
+    assert json.loads(run("cases", "cn-42", "--config", str(config), "--json")) == []
+
+
 def test_no_case_is_said_so_in_the_readers_language(config: Path) -> None:
     assert "没有待人工处理的差异" in run("cases", "--config", str(config), locale="zh_CN.UTF-8")
-    assert "No difference waits" in run("cases", "--config", str(config))
+    assert "No difference and no link" in run("cases", "--config", str(config))
 
 
 def test_cases_stand_under_titles_of_the_readers_language(postgres_dsn: str, config: Path) -> None:

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onecard.card.v1 import values_pb2
-from onecard_broker.domain.card_state import Card, Cardholder, LocalStatus, Machine, holder_key
+from onecard_broker.domain.card_state import Card, Cardholder, LocalStatus, Machine, SentBack, holder_key
 from onecard_broker.records.card_columns import data_digest_of, pack_hex, unpack_hex
 from onecard_broker.records.card_registry import CardRegistry
+from onecard_broker.records.card_waiting import list_sent_back
 from onecard_broker.records.pool import Connection, connect
 from onecard_protocol.card_digests import key_of
 from tests.support.card_holders import HEX, cardholders
@@ -146,18 +147,24 @@ def test_hex_digits_are_packed_and_any_text_comes_back(text: str) -> None:
     assert unpack_hex(pack_hex(text)) == text
 
 
-async def test_a_link_that_was_sent_back_is_told_in_the_log_and_one_that_is_taken_back_is_not(
+async def test_a_link_that_was_sent_back_is_listed_and_told_in_the_log_once_until_the_number_is_linked_again(
     connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     linked = Cardholder(subject=SUBJECT, number="110101199001011237", linked_to="cd" * 32)
-    alone = dataclasses.replace(linked, linked_to="")
+    link = SentBack(primary="cd" * 32, linked_by="cn-45", since_ms=1_790_000_000_000)
+    alone = dataclasses.replace(linked, linked_to="", sent_back=link)
     await save(connection, 1, None, linked)
+    assert (await list_sent_back(connection), caplog.records) == ([], [])
 
     await save(connection, 1, linked, alone)
-    assert not caplog.records
-    await save(connection, 1, linked, dataclasses.replace(alone, cards=(card("A00000001"),)))
-
+    with_card = dataclasses.replace(alone, cards=(card("A00000001"),))
+    await save(connection, 1, alone, with_card)
     (warned,) = caplog.records
-    assert SUBJECT in warned.getMessage()
-    assert linked.linked_to in warned.getMessage()
+    assert all(part in warned.getMessage() for part in (SUBJECT, link.primary, "cn-45"))
     assert "110101199001011237" not in caplog.text
+    assert await load(connection, 1, SUBJECT) == with_card
+    assert await list_sent_back(connection, "cn-45") == await list_sent_back(connection) == [(SUBJECT, link)]
+    assert await list_sent_back(connection, "cn-44") == []
+
+    await save(connection, 1, with_card, linked)
+    assert await list_sent_back(connection) == []

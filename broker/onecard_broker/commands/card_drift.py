@@ -25,8 +25,10 @@ from onecard_broker.commands.card_calls import (
 from onecard_broker.commands.card_screen import listing
 from onecard_broker.commands.card_show import check_revealing, masked
 from onecard_broker.directory.store import DirectoryStore
+from onecard_broker.domain.card_state import SentBack
 from onecard_broker.operations.card_drift import ScopeDrift, find_drift, scope_name
 from onecard_broker.records.card_cases import CardCase, list_cases
+from onecard_broker.records.card_waiting import list_sent_back
 from onecard_broker.records.operator_reads import OperatorRead, keep_read
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
@@ -53,7 +55,10 @@ _CASE: Final = (
     Text(en="province's copy", zh="省级副本"),
     Text(en="since", zh="起始时间"),
 )
-_NO_CASE: Final = Text(en="No difference waits for a person.", zh="没有待人工处理的差异。")
+_LINK_KIND: Final = "link-sent-back"
+_NO_CASE: Final = Text(
+    en="No difference and no link of numbers waits for a person.", zh="没有待人工处理的差异或号码关联。"
+)
 
 
 def drift(
@@ -96,12 +101,16 @@ def cases(
     reason: Annotated[str, typer.Option(help="Why; kept with your name. No personal data.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Differences between the registry and provinces' copies that wait for a person's decision."""
+    """Differences between the registry and provinces' copies that wait for a person's decision, and links sent back.
+
+    A link of two numbers is sent back (link-sent-back) where the province that linked them may not end the other's card
+    in use, or where it closed a loop: ask that province. `onecard card link`, or `unlink` of the old number, ends it.
+    """
     check_revealing(reveal, reason, "card cases")
     settings = load_hub_settings(config)
     check(settings.database)
-    found = asyncio.run(_cases(settings, participant, reason.strip() if reveal else ""))
-    rows = [_row(case, is_revealed=reveal) for case in found]
+    found, links = asyncio.run(_cases(settings, participant, reason.strip() if reveal else ""))
+    rows = [_row(case, is_revealed=reveal) for case in found] + [_link_row(*link) for link in links]
     if as_json:
         print(json.dumps(rows))
         return
@@ -125,8 +134,10 @@ async def _find(settings: HubSettings, participant: str, gateway: str, *, is_rep
             )
 
 
-async def _cases(settings: HubSettings, participant: str, reason: str) -> list[CardCase]:
-    """The cases; with a reason, which is kept first, their numbers will be shown."""
+async def _cases(
+    settings: HubSettings, participant: str, reason: str
+) -> tuple[list[CardCase], list[tuple[str, SentBack]]]:
+    """The cases, and the links that were sent back; with a reason, which is kept first, their numbers will be shown."""
     async with open_database(settings) as database:
         connection = await database.get()
         if reason:
@@ -138,7 +149,7 @@ async def _cases(settings: HubSettings, participant: str, reason: str) -> list[C
                 reason=f"card cases of {participant or 'all provinces'}: {reason}",
             )
             await keep_read(connection, read)
-        return await list_cases(connection, participant)
+        return await list_cases(connection, participant), await list_sent_back(connection, participant)
 
 
 def shown(participant: str, results: list[ScopeDrift], language: Language, *, is_repairing: bool) -> Table:
@@ -175,5 +186,21 @@ def _row(case: CardCase, *, is_revealed: bool) -> dict[str, str]:
         "kind": case.kind,
         "here": case.here,
         "there": case.there,
-        "found_time": shanghai_time(case.found_ms).isoformat(timespec="seconds"),
+        "found_time": _time(case.found_ms),
     }
+
+
+def _link_row(subject: str, link: SentBack) -> dict[str, str]:
+    return {
+        "participant": link.linked_by,
+        "scope": "",
+        "card": "",
+        "kind": _LINK_KIND,
+        "here": f"subject {subject}",
+        "there": f"linked to {link.primary}",
+        "found_time": _time(link.since_ms),
+    }
+
+
+def _time(at_ms: int) -> str:
+    return shanghai_time(at_ms).isoformat(timespec="seconds")

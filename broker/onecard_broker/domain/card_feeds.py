@@ -15,6 +15,7 @@ under the old number, or where its holder lives. Where there is no card yet, not
 Whose cards stand under the primary number shows there alone. Where the merge would end one of them that is in use, and
 the link is the word of a province that answers for nothing there, the number may be mistyped and the card a stranger's:
 the TakeOver goes back to the number that sent it, as from a loop, and only the hub or a province of both may link them.
+The number keeps that as `sent_back`, for a person, until it is linked again or the link is taken back.
 A report that followed it before that is refused there, so that it is told again under its own number.
 """
 
@@ -31,7 +32,7 @@ from onecard_broker.domain.business import Answered, Refused, Verdict
 from onecard_broker.domain.card_changes import supersede
 from onecard_broker.domain.card_codec import decode_holder, encode_holder
 from onecard_broker.domain.card_holding import Holding
-from onecard_broker.domain.card_state import Card, Cardholder
+from onecard_broker.domain.card_state import Card, Cardholder, SentBack
 from onecard_broker.domain.model import KnownState
 from onecard_broker.domain.ruling import Ruling
 from onecard_protocol.errors import OneCardError
@@ -92,10 +93,11 @@ def link(holding: Holding, payload: feed_pb2.LinkNumberRequest) -> Verdict:
         linked_from=holder.linked_from,
     )
     holding.save()
+    left = dataclasses.replace(holder, sent_back=None)
     hand_over = feed_pb2.TakeOverRequest(
         person=payload.primary,
         former=holder.subject,
-        holder=encode_holder(holder),
+        holder=encode_holder(left),
         linked_by=ruling.message.header.sender,
     ).SerializeToString(deterministic=True)
     ruling.forward_own(primary, TAKE_OVER, hand_over)
@@ -112,9 +114,10 @@ def _may_link(holder: Cardholder, sender: str) -> bool:
 def unlink(holding: Holding) -> Verdict:
     """The number stands for itself again; what left it stays where it is. Not linked, it is answered the same."""
     ruling, primary = holding.ruling, holding.holder.linked_to
-    if primary:
-        holding.change(linked_to="")
+    if primary or holding.holder.sent_back:
+        holding.change(linked_to="", sent_back=None)
         holding.save()
+    if primary:
         taken_back = feed_pb2.TakeOverRequest(former=holding.holder.subject, is_taken_back=True)
         ruling.forward_own(primary, TAKE_OVER, taken_back.SerializeToString(deterministic=True))
         ruling.pass_on(HUB, ruling.message)
@@ -139,9 +142,11 @@ def take_over(holding: Holding, payload: feed_pb2.TakeOverRequest) -> None:
     if not is_back and payload.linked_by and not _may_link(holder, payload.linked_by) and _ends_one(holder, merged):
         holding.ruling.forward_own(payload.former, TAKE_OVER, payload.SerializeToString(deterministic=True))
         return
-    if is_back:
-        holding.change(linked_to="")
-    else:
+    if is_back and holder.linked_to:
+        linked_by = payload.linked_by or HUB
+        sent_back = SentBack(primary=holder.linked_to, linked_by=linked_by, since_ms=holding.ruling.now_ms)
+        holding.change(linked_to="", sent_back=sent_back)
+    elif not is_back:
         holding.identify(payload.person)
     formers = () if is_back else (payload.former,)
     holding.change(

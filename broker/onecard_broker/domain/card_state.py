@@ -131,6 +131,17 @@ class Replacement:
 
 
 @value_class(frozen=True, slots=True, kw_only=True)
+class SentBack:
+    """A link that did not hold: it closed a loop, or would have ended a card that who linked does not answer for."""
+
+    primary: str
+    """Pseudonym of the number that it led to."""
+    linked_by: str
+    """Participant; the hub where that was not told."""
+    since_ms: int
+
+
+@value_class(frozen=True, slots=True, kw_only=True)
 class Cardholder:
     """A person."""
 
@@ -145,6 +156,8 @@ class Cardholder:
     """Pseudonym of the primary number; cards, followers and replacements then stand there, not here."""
     linked_from: tuple[str, ...] = ()
     """Pseudonyms of the numbers that forward here."""
+    sent_back: SentBack | None = None
+    """A link of this number that waits for a person; another link, or that it is taken back, ends that."""
     cards: tuple[Card, ...] = ()
     followers: frozenset[str] = frozenset()
     replacements: tuple[Replacement, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
-from onecard_broker.domain.card_state import Card, Cardholder, CardKey, LocalStatus, Machine
+from onecard_broker.domain.card_state import Card, Cardholder, CardKey, LocalStatus, Machine, SentBack
 from onecard_broker.records.arrays import BinaryArray, bools, byteas, int2s, int4s, int8s, texts, uuids
 from onecard_protocol.card_digests import compared_digest, key_of
 from onecard_protocol.identifiers import PARTICIPANTS
@@ -53,6 +53,9 @@ HOLDER_COLUMNS: Final = (
     Column("linked_to", "bytea", byteas),
     Column("linked_from", "text", texts, "bytea[]"),
     Column("followers", "text", texts, "smallint[]"),
+    Column("sent_back_from", "bytea", byteas),
+    Column("sent_back_linked_by", "text", texts, "smallint"),
+    Column("sent_back_ms", "text", texts, "bigint"),
 )
 
 CARD_COLUMNS: Final = (
@@ -176,12 +179,27 @@ def holder_row(partition: int, holder: Cardholder) -> tuple[Any, ...]:
         bytes.fromhex(holder.linked_to) if holder.linked_to else None,
         byte_strings(map(bytes.fromhex, holder.linked_from)),
         _numbers(sorted(map(participant_code, holder.followers))),
+        *_sent_back_row(holder.sent_back),
     )
+
+
+def _sent_back_row(sent_back: SentBack | None) -> tuple[Any, ...]:
+    if sent_back is None:
+        return None, None, None
+    return bytes.fromhex(sent_back.primary), str(participant_code(sent_back.linked_by)), str(sent_back.since_ms)
+
+
+def read_sent_back(row: Sequence[Any]) -> SentBack | None:
+    """The last three of `HOLDER_COLUMNS`."""
+    primary, linked_by, since_ms = row
+    if primary is None:
+        return None
+    return SentBack(primary=primary.hex(), linked_by=participant_name(linked_by), since_ms=since_ms)
 
 
 def read_holder(row: Sequence[Any]) -> Cardholder:
     """The cardholder of `HOLDER_COLUMNS` behind the partition, still without cards and replacements."""
-    holder, subject_rest, kind, number, name, linked_to, linked_from, followers = row
+    holder, subject_rest, kind, number, name, linked_to, linked_from, followers, *sent_back = row
     return Cardholder(
         subject=(holder + subject_rest).hex(),
         kind=kind,
@@ -190,6 +208,7 @@ def read_holder(row: Sequence[Any]) -> Cardholder:
         linked_to="" if linked_to is None else linked_to.hex(),
         linked_from=tuple(subject.hex() for subject in linked_from or ()),
         followers=frozenset(map(participant_name, followers or ())),
+        sent_back=read_sent_back(sent_back),
     )
 
 

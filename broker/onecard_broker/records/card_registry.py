@@ -212,7 +212,7 @@ class CardRegistry:
         difference = _Difference()
         for (partition, key), (before, after) in changes.items():
             warn_of_new(before.replacements if before else (), after.replacements if after else ())
-            warn_of_link_sent_back(before, after)
+            warn_of_link_sent_back(before.sent_back if before else None, after)
             difference.add(partition, key.removeprefix(HOLDER_PREFIX), before, after)
         for statement, columns, gone in (
             (_delete("cardholders", ()), (), difference.holders_gone),
@@ -333,7 +333,15 @@ class _Difference:
 
 def _of_person(holder: Cardholder) -> tuple[object, ...]:
     """What stands in the holder's own row."""
-    return holder.kind, holder.number, holder.name, holder.linked_to, holder.linked_from, holder.followers
+    return (
+        holder.kind,
+        holder.number,
+        holder.name,
+        holder.linked_to,
+        holder.linked_from,
+        holder.followers,
+        holder.sent_back,
+    )
 
 
 def _replacement_row(partition: int, holder: bytes, replacement: Replacement) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
-"""What waits for a person: replacements, listed from the registry and told in the log when one comes to that, and links
-that were sent back, told in the log alone.
+"""What waits for a person: replacements, and links that were sent back.
+
+Both are listed from the registry, and told in the log when it comes to that.
 
 Owns what "waits" means in rows: a step, or its undoing, is stuck; or the benefit account was not confirmed in time.
 """
@@ -11,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from onecard.card.v1 import replacement_pb2
-from onecard_broker.domain.card_state import Cardholder, Replacement, Step
+from onecard_broker.domain.card_state import Cardholder, Replacement, SentBack, Step
 from onecard_broker.domain.replacement_states import StepPhase
-from onecard_broker.records.card_columns import participant_name
+from onecard_broker.records.card_columns import participant_name, read_sent_back
 from onecard_broker.records.pool import Connection
 from onecard_protocol.errors import reason_name
 from onecard_protocol.identifiers import id_text
@@ -126,12 +127,24 @@ def _warn_of_stuck(replacement: Replacement, step: Step) -> None:
     )
 
 
-def warn_of_link_sent_back(before: Cardholder | None, after: Cardholder | None) -> None:
-    """Tell of a number whose cards came back; who takes a link back leaves them where they are."""
-    if before is not None and before.linked_to and after is not None and not after.linked_to and after.cards:
+def warn_of_link_sent_back(before: SentBack | None, after: Cardholder | None) -> None:
+    """Tell of a number whose link was sent back."""
+    if after is not None and after.sent_back is not None and after.sent_back != before:
         log.warning(
-            "the link of number %s to %s was sent back: it closed a loop, or would have ended a card that the province"
-            " which linked them does not answer for; if they are one person, use onecard card link",
-            before.subject,
-            before.linked_to,
+            "the link of number %s to %s by %s was sent back: it closed a loop, or would have ended a card that is not"
+            " theirs to end; `onecard card cases` lists it",
+            after.subject,
+            after.sent_back.primary,
+            after.sent_back.linked_by,
         )
+
+
+async def list_sent_back(connection: Connection, participant: str = "") -> list[tuple[str, SentBack]]:
+    """Links that were sent back, of one participant or of all, with the pseudonym of the number, oldest first."""
+    cursor = await connection.execute(
+        "SELECT uuid_send(holder) || subject_rest, sent_back_from, sent_back_linked_by, sent_back_ms FROM cardholders"
+        " WHERE sent_back_ms IS NOT NULL ORDER BY sent_back_ms, holder",
+        binary=True,
+    )
+    found = [(subject.hex(), read_sent_back(row)) for subject, *row in await cursor.fetchall()]
+    return [(subject, one) for subject, one in found if one and participant in {"", one.linked_by}]

@@ -214,11 +214,30 @@ def test_a_mistyped_number_ends_no_strangers_card(mistyped: Registry) -> None:
     assert refusals(mistyped.link(FORMER, PRIMARY, sender=GUANGXI)) == []
 
     assert mistyped.holder(PRIMARY) == stranger
-    assert mistyped.holder(FORMER) == own
+    kept = mistyped.holder(FORMER).sent_back
+    assert kept is not None
+    assert (kept.primary, kept.linked_by) == (PRIMARY.subject, GUANGXI)
+    assert mistyped.holder(FORMER) == dataclasses.replace(own, sent_back=kept)
     assert mistyped.steps_asked() == []
     assert refusals(mistyped.tell(FORMER.social("LOST", 10, card=NEW), FORMER)) == []
     assert mistyped.social_state(NEW, FORMER) == "LOST"
     assert mistyped.holder(PRIMARY) == stranger
+
+
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_a_link_that_was_sent_back_waits_for_a_person_until_it_is_made_or_taken_back(
+    mistyped: Registry, is_linked: bool
+) -> None:
+    mistyped.link(FORMER, PRIMARY, sender=GUANGXI)
+    if is_linked:
+        mistyped.link(FORMER, PRIMARY, sender=HUB)
+        assert NEW in [card.key for card in mistyped.holder(PRIMARY).cards]
+        assert mistyped.holder(PRIMARY).sent_back is None
+    else:
+        message = FORMER.unlink()
+        assert answer(mistyped.tell(message, FORMER), message) == message_pb2.MESSAGE_KIND_REPLY
+        assert [card.key for card in mistyped.holder(FORMER).cards] == [NEW]
+    assert mistyped.holder(FORMER).sent_back is None
 
 
 def test_what_followed_a_mistyped_link_is_refused_and_can_be_told_again(mistyped: Registry) -> None:
