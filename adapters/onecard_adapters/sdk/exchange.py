@@ -223,7 +223,7 @@ class Exchange:
         """Let go of what nobody can ask for any more."""
         while True:
             before_ms = self._clock.now_ms() - outbox.KEPT_MS
-            *_, refused = await self.store.run(
+            *_, refused = await self.store.insist(
                 lambda store, before_ms=before_ms: (  # type: ignore[misc]
                     outbox.forget_before(store, before_ms),
                     inbox.forget_before(store, before_ms),

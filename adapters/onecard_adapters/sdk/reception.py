@@ -108,7 +108,7 @@ class Reception:
             inbox.advance(connection, log_epoch, cursor, numbers)
             return written
 
-        written = await self._store.run(write, is_brief=len(items) <= _BRIEF_COUNT_MAX)
+        written = await self._store.insist(write, is_brief=len(items) <= _BRIEF_COUNT_MAX)
         for answer in written.answers:
             self._waiting.take(answer)
         for outgoing in written.to_send:

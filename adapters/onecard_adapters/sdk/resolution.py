@@ -86,7 +86,7 @@ class Resolution:
             await self._not_told(stored, error)
             return None
         if answer is not None:
-            await self._store.run(lambda connection: outbox.answer(connection, self._sealer, outgoing.id, answer))
+            await self._store.insist(lambda connection: outbox.answer(connection, self._sealer, outgoing.id, answer))
             self._waiting.take(answer)
             return answer
         if content.state == message_pb2.OUTCOME_STATE_NEVER_SEEN:
@@ -130,8 +130,8 @@ class Resolution:
         await self._later(stored, _UNREACHABLE_MS)
 
     async def _end(self, stored: StoredOutgoing, error: OneCardError) -> None:
-        await self._store.run(lambda connection: outbox.end(connection, stored.outgoing.id, error))
+        await self._store.insist(lambda connection: outbox.end(connection, stored.outgoing.id, error))
 
     async def _later(self, stored: StoredOutgoing, delay_ms: int) -> None:
         due_ms = self._clock.now_ms() + delay_ms
-        await self._store.run(lambda connection: outbox.ask_again(connection, stored.outgoing.id, due_ms))
+        await self._store.insist(lambda connection: outbox.ask_again(connection, stored.outgoing.id, due_ms))
