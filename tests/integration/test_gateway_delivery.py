@@ -16,7 +16,7 @@ from onecard_protocol import limits
 from onecard_protocol.clock import now_ms
 from onecard_protocol.errors import reason_name
 from onecard_protocol.messages import parse_message
-from tests.support.directories import put_participant
+from tests.support.directories import certificate_name, put_participant
 from tests.support.gateway import (
     Hub,
     change_directory,
@@ -111,7 +111,10 @@ async def test_a_wrong_opening_is_refused(hub: Hub, inbox_of: str, cursor: bytes
         await eventually(lambda: receiver.error)
 
     assert receiver.error is not None
-    assert reason_name(refusal_of(receiver.error).reason) == reason
+    refusal = refusal_of(receiver.error)
+    assert reason_name(refusal.reason) == reason
+    if reason == "CERTIFICATE_MISMATCH":
+        assert f"{certificate_name('cn-44')} as a certificate of cn-51" in refusal.detail
 
 
 @pytest.mark.parametrize(

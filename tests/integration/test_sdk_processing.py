@@ -100,7 +100,9 @@ async def test_doubt_is_resolved_by_recovery_and_answered(one: Country) -> None:
     assert insured.settled == ["a"]
 
 
-async def test_what_stays_in_doubt_is_reported_and_a_replay_recovers(one: Country) -> None:
+async def test_what_stays_in_doubt_is_reported_and_a_replay_recovers(
+    one: Country, caplog: pytest.LogCaptureFixture
+) -> None:
     insured = Insured()
 
     def doubt(request: object, context: ExchangeContext) -> None:
@@ -118,6 +120,8 @@ async def test_what_stays_in_doubt_is_reported_and_a_replay_recovers(one: Countr
     assert report_reasons(one.hub) == [errors_pb2.ERROR_REASON_PROCESSING_FAILED]
     assert all(context.is_recovery for context in insured.contexts[1:])
     assert insured.settled == ["a"]
+    lines = [record.getMessage() for record in caplog.records if "still not known" in record.getMessage()]
+    assert ["is tried again" in lines[0], "gave up on" in lines[-1], len(lines)] == [True, True, 2]
 
 
 async def test_a_servicer_in_which_something_was_cancelled_may_have_had_its_effect(one: Country) -> None:

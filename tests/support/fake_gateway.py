@@ -140,6 +140,7 @@ class FakeGateway(
     ) -> AsyncIterator[service_pb2.DeliverResponse]:
         """Stream an inbox from the cursor, which is the text ``epoch:index``."""
         opening = (await anext(request_iterator)).opening
+        await self._refuse_stream(context)
         epoch, _, index = (opening.cursor.decode() or f"{self.hub.epoch}:0").partition(":")
         if epoch != self.hub.epoch:
             await _refuse(context, OneCardError(errors_pb2.ERROR_REASON_CURSOR_FOREIGN_EPOCH))
@@ -175,6 +176,7 @@ class FakeGateway(
         self, request: service_pb2.WatchDirectoryRequest, context: Context
     ) -> AsyncIterator[service_pb2.WatchDirectoryResponse]:
         """Stream the control records."""
+        await self._refuse_stream(context)
         sent = request.first_number - 1
         while True:
             changed = self.hub.changed
@@ -184,6 +186,10 @@ class FakeGateway(
             if self.hub.faults.ticks and not self.hub.faults.is_silent:
                 yield self._directory_response(None)
             await _wait(changed)
+
+    async def _refuse_stream(self, context: Context) -> None:
+        if self.hub.faults.stream_refusal is not None:
+            await _refuse(context, self.hub.faults.stream_refusal)
 
     def _directory_response(self, record: message_pb2.SignedMessage | None) -> service_pb2.WatchDirectoryResponse:
         return service_pb2.WatchDirectoryResponse(

@@ -77,6 +77,8 @@ class Faults:
     ticks: bool = True
     is_silent: bool = False
     """Streams stay open and say nothing; calls are taken and held."""
+    stream_refusal: OneCardError | None = None
+    """New streams, of deliveries and of the directory, are refused with it."""
     deliver: Callable[[list[service_pb2.Delivery]], list[service_pb2.Delivery]] | None = None
     """What a stream gives instead of these deliveries."""
     watermarks: bool = True

@@ -177,6 +177,9 @@ class Processing:
             if attempt >= (ATTEMPTS_PATIENT_MAX if is_patient else self._attempts_max):
                 await self._give_up(task, failure, attempt)
                 return
+            if attempt == 1:
+                header = task.received.message.header
+                _log.warning("%s from %s is tried again: %s", id_text(header.id), header.sender, failure)
             await self._work.pause(backoff_s(attempt - 1, first_s=self._retry_first_s, most_s=RETRY_MOST_S))
 
     def _is_worth_waiting(self, method: Method, error: OneCardError) -> bool:
@@ -266,7 +269,7 @@ class Processing:
 
     async def _refuse(self, task: _Task, error: OneCardError) -> None:
         message = task.received.message
-        _log.info("%s from %s: %s", id_text(message.header.id), message.header.sender, reason_name(error.reason))
+        _log.info("%s from %s is refused: %s", id_text(message.header.id), message.header.sender, error)
         if message.header.kind != message_pb2.MESSAGE_KIND_REQUEST:
             await self._give_up(task, error, 1)
             return
@@ -281,7 +284,7 @@ class Processing:
             id_text(received.message.header.id),
             received.message.header.sender,
             attempt_count,
-            reason_name(failure.reason),
+            failure,
         )
         # What is given up of an undo of ours concerns the original: nobody else knows of the undo.
         report = self._writer.delivery_report(

@@ -21,7 +21,7 @@ from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.gateways import Gateway, Gateways, brought
 from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.messages import to_ms
 
 _READ_OUTPUTS_TIMEOUT_S: Final = 10.0
@@ -80,6 +80,8 @@ class DeliveryStream:
         self._published: dict[int, int] = {}
         self._gap_since_s: dict[int, float] = {}
         self._has_expired = False
+        # It was told that a stream ended, and not yet that another one was opened.
+        self._is_left = False
         # Partitions without gap, or whose gap was filled, since a cursor expired.
         self._in_step: set[int] = set()
         # Of this stream: how many ticks came, when the last one did, and how many messages it said are still to come.
@@ -110,6 +112,7 @@ class DeliveryStream:
                 _log.info("delivery from %s ended", gateway.address)
             except grpc.aio.AioRpcError as error:
                 self._note_end(gateway, refusal_of(error))
+            self._is_left = True
             self._gateways.failed(gateway)
             await asyncio.sleep(backoff_s(attempt, first_s=_RECONNECT_FIRST_S, most_s=_RECONNECT_MOST_S))
             attempt += 1
@@ -120,7 +123,7 @@ class DeliveryStream:
             return
         if refusal.reason in _FATAL:
             raise refusal
-        _log.warning("delivery from %s was refused: %s", gateway.address, reason_name(refusal.reason))
+        _log.warning("delivery from %s was refused: %s", gateway.address, refusal)
         if refusal.reason == errors_pb2.ERROR_REASON_CURSOR_EXPIRED:
             # From the log's start; what lies between shows as a gap of each partition and is read from the stored
             # outputs, without waiting: nobody will publish it again.
@@ -186,7 +189,7 @@ class DeliveryStream:
         for response in responses:
             match response.WhichOneof("response"):
                 case "opened":
-                    self._open(response.opened)
+                    self._open(gateway, response.opened)
                     is_opened = True
                 case "batch":
                     batches.append(response.batch)
@@ -203,7 +206,7 @@ class DeliveryStream:
             await _write(call, service_pb2.DeliverRequest(received_cursor=self._cursor))
         return is_opened
 
-    def _open(self, opened: service_pb2.DeliveryOpened) -> None:
+    def _open(self, gateway: Gateway, opened: service_pb2.DeliveryOpened) -> None:
         if self._log_epoch and opened.log_epoch != self._log_epoch:
             raise OneCardError(
                 errors_pb2.ERROR_REASON_CURSOR_FOREIGN_EPOCH,
@@ -211,6 +214,9 @@ class DeliveryStream:
             )
         self._log_epoch = opened.log_epoch
         self._clock.observe(to_ms(opened.hub_time))
+        if self._is_left:
+            self._is_left = False
+            _log.info("delivery goes on from %s", gateway.address)
 
     async def _take(self, batches: Sequence[service_pb2.DeliveryBatch]) -> None:
         numbers: dict[int, int] = {}

@@ -12,8 +12,9 @@ from onecard.exchange.v1 import service_pb2
 from onecard_adapters.runtime.backoff import backoff_s
 from onecard_adapters.sdk.directory import DirectoryView
 from onecard_adapters.sdk.gateways import Gateway, Gateways, brought
+from onecard_adapters.sdk.wire import refusal_of
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, reason_name
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.messages import from_wire
 
 _RETRY_FIRST_S: Final = 0.1
@@ -31,9 +32,11 @@ async def follow_directory(gateways: Gateways, view: DirectoryView) -> None:
         try:
             await _follow(gateway, view)
         except grpc.aio.AioRpcError as error:
-            _log.info("the directory at %s was interrupted: %s", gateway.address, error.code().name)
+            refusal = refusal_of(error)
+            level, why = (logging.INFO, error.code().name) if refusal is None else (logging.WARNING, refusal)
+            _log.log(level, "the directory at %s was interrupted: %s", gateway.address, why)
         except OneCardError as error:
-            _log.error("the directory at %s is not to be trusted: %s", gateway.address, reason_name(error.reason))
+            _log.error("the directory at %s is not to be trusted: %s", gateway.address, error)
         except TimeoutError:
             _log.warning("the directory at %s is silent", gateway.address)
         attempt = 0 if view.number > before else attempt + 1

@@ -67,15 +67,22 @@ def check_participant(participant: str, names: frozenset[str], directory: Direct
     """Raise CERTIFICATE_MISMATCH unless the certificate belongs to the participant that the call names."""
     entry = directory.participants.get(participant)
     if entry is None or not entry.certificate_names & names:
-        raise OneCardError(errors_pb2.ERROR_REASON_CERTIFICATE_MISMATCH, "the certificate is not the participant's")
+        raise _mismatch(names, participant)
 
 
 def check_known(names: frozenset[str], directory: Directory) -> str:
     """The participant whose certificate it is; raises CERTIFICATE_MISMATCH if it is nobody's."""
     participant = directory.participant_of_certificate(names)
     if participant is None:
-        raise OneCardError(errors_pb2.ERROR_REASON_CERTIFICATE_MISMATCH, "the certificate is no participant's")
+        raise _mismatch(names, "any participant")
     return participant
+
+
+def _mismatch(names: frozenset[str], of: str) -> OneCardError:
+    return OneCardError(
+        errors_pb2.ERROR_REASON_CERTIFICATE_MISMATCH,
+        f"the directory names none of {', '.join(sorted(names)) or 'no name'} as a certificate of {of}",
+    )
 
 
 class StandingRight:
