@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -17,9 +16,10 @@ from onecard_stubs.dev.plan import CountryPlan
 from onecard_stubs.population import Population
 from onecard_stubs.scenarios.medical import choose_patient
 from tests.support.go_programs import Ended, run
+from tests.support.pages import blocks
 
 REPOSITORY = Path(__file__).parents[2]
-DOCUMENT = REPOSITORY / "docs" / "first-client.md"
+PAGE = "first-client.md"
 REQUEST = REPOSITORY / "docs" / "examples" / "go" / "request.json"
 PATIENT = choose_patient(Population())
 
@@ -29,13 +29,6 @@ pytestmark = [
     pytest.mark.xdist_group("countries"),
     pytest.mark.timeout(400),
 ]
-
-
-def blocks(step: int, language: str) -> str:
-    """All blocks of a language in one numbered section of the page."""
-    sections = re.split(r"^## ", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    (section,) = (section for section in sections if section.startswith(f"{step}. "))
-    return "".join(re.findall(rf"^```{language}\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL))
 
 
 class Reader:
@@ -76,7 +69,7 @@ async def test_a_reader_of_the_page_reads_the_hub_and_makes_a_signed_call(tmp_pa
 
 
 async def reads_with_grpcurl(reader: Reader) -> None:
-    read = await reader.run(blocks(2, "sh"))
+    read = await reader.run(blocks(PAGE, 2, "sh"))
     for service in ("grpc.health.v1.Health", "onecard.exchange.v1.DeliveryService", "onecard.medical.v1.FilingService"):
         assert f"{service}\n" in read.output
     assert "rpc QueryCoverage ( .onecard.medical.v1.QueryCoverageRequest )" in read.output
@@ -89,9 +82,9 @@ async def reads_with_grpcurl(reader: Reader) -> None:
 async def registers_a_key(reader: Reader) -> None:
     country = reader.country
     # The last of the commands is the import, which needs the edited file.
-    *make_key, import_directory = blocks(3, "sh").strip().splitlines()
+    *make_key, import_directory = blocks(PAGE, 3, "sh").strip().splitlines()
     await reader.run("\n".join(make_key))
-    (entry,) = yaml.safe_load(blocks(3, "yaml"))
+    (entry,) = yaml.safe_load(blocks(PAGE, 3, "yaml"))
     entry["public_key"] = (country.directory / "client.public").read_text(encoding="ascii").strip()
     directory = yaml.safe_load(country.directory_file.read_text(encoding="utf-8"))
     directory["participants"]["cn-44"]["keys"].append(entry)
@@ -102,7 +95,7 @@ async def registers_a_key(reader: Reader) -> None:
 
 async def until_the_hub_knows(reader: Reader, text: str) -> None:
     """A gateway follows the directory's changes within a second or two."""
-    call = blocks(2, "sh").split("\ncall ")[0]
+    call = blocks(PAGE, 2, "sh").split("\ncall ")[0]
     listing = f'{call}\ncall "$GATEWAY" onecard.exchange.v1.DirectoryService/ListParticipants'
     async with asyncio.timeout(30):
         while text not in (await reader.run(listing)).output:  # noqa: ASYNC110 - it is another process that changes
@@ -110,7 +103,7 @@ async def until_the_hub_knows(reader: Reader, text: str) -> None:
 
 
 async def calls(reader: Reader) -> None:
-    called = await reader.run(blocks(4, "sh"))
+    called = await reader.run(blocks(PAGE, 4, "sh"))
     answer = json.loads(called.output)
     assert answer["person"]["number"] == PATIENT.identity_number
     assert answer["insuredNumber"]["personalNumber"] == PATIENT.personal_number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 HOW_TO_GET = {
+    "curl": "apt-get install curl (macOS has it)",
     "openssl": "apt-get install openssl (macOS: brew install openssl@3)",
     "java": "apt-get install default-jre-headless (macOS: brew install openjdk@17)",
     "mvn": "apt-get install maven (macOS: brew install maven)",
