@@ -6,6 +6,7 @@ and a new version of one now and then; one that invents names would use the numb
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import defaultdict
@@ -22,6 +23,8 @@ from onecard_protocol.errors import OneCardError
 
 LOOK_SECONDS: Final = 10
 """Between two looks at the registry, at least: whoever invents names costs no statement for each."""
+PATIENCE_SECONDS: Final = 1
+"""With a database that hangs: a report needs the log alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +44,15 @@ class CodeSystems:
         self._registry = registry
         self._monotonic = monotonic
         self._looked_s = float("-inf")
+        self._looking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._looking.set_result(None)
         self._known: Mapping[tuple[str, str], str] = {}
         self._new: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
 
     async def check(self, sender: str, payload: ProtoMessage) -> None:
         """Raise PAYLOAD_INVALID for a report of a card that brings in one more than a participant may.
 
-        Where the database does not answer, what was read last counts: a report needs the log alone.
+        Where the database does not answer in time, what was read last counts.
         """
         if not isinstance(payload, change_pb2.ReportSocialChangeRequest | change_pb2.ReportFinancialChangeRequest):
             return
@@ -69,10 +74,16 @@ class CodeSystems:
         return system in self._known or system in self._new[sender]
 
     async def _look(self) -> None:
+        """Wait for what the registry holds, of all that ask within a second together at most that second."""
         now_s = self._monotonic()
-        if now_s < self._looked_s + LOOK_SECONDS:
-            return
-        self._looked_s = now_s
+        if self._looking.done() and now_s >= self._looked_s + LOOK_SECONDS:
+            self._looked_s = now_s
+            self._looking = asyncio.create_task(self._read(), name="code systems")
+        left_s = self._looked_s + PATIENCE_SECONDS - now_s
+        if left_s > 0 and not self._looking.done():
+            await asyncio.wait({self._looking}, timeout=left_s)
+
+    async def _read(self) -> None:
         try:
             self._known = await self._registry.code_systems()
         except psycopg.Error as error:
