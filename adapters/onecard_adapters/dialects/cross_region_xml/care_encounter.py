@@ -32,7 +32,16 @@ from onecard_adapters.dialects.cross_region_xml.trades import TradeNumber
 from onecard_adapters.dialects.fee_parts import require_whole
 from onecard_adapters.dialects.filings import choose_filing, validity
 from onecard_adapters.dialects.in_part import LEFT, require_final, taken_back
-from onecard_adapters.dialects.sent import ANSWERED, beside_it, never_left, sending, sent_before, sent_id
+from onecard_adapters.dialects.sent import (
+    ANSWERED,
+    beside_it,
+    has_never_left,
+    id_to_send,
+    never_left,
+    sending,
+    sent_as,
+    sent_before,
+)
 from onecard_adapters.mapping import amounts
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
@@ -68,15 +77,21 @@ class EncounterTrades:
         )
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
-        if (sent := sent_before(transaction, RegisterRequest)) is not None:
-            request, care = sent, beside_it(transaction)
-        else:
-            request.local_transaction_id = transaction.local_transaction_id
+        sent = sent_before(transaction, RegisterRequest)
+        if sent is None:
             care = await self._complete(asked, person, request)
             request.visit_id = await self._visit_id_of_core(asked, person, transaction)
-            await desk.note(transaction, sending(request, care), runs_ahead=True)
-        channel = desk.national.to(recipient, message_id=sent_id(transaction))
+        else:
+            request.visit_id = sent.visit_id
+        request.local_transaction_id = transaction.local_transaction_id
+        message_id = id_to_send(transaction, desk.national.hub_time_ms())
         try:
+            if sent is not None and has_never_left(transaction):
+                care = await self._complete(asked, person, request)
+            elif sent is not None:
+                request, care = sent, beside_it(transaction)
+            await desk.note(transaction, sending(request, care) | sent_as(transaction, message_id), runs_ahead=True)
+            channel = desk.national.to(recipient, message_id=message_id)
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
         except OneCardError as error:
             trade, head = self._visit_left(asked, person, request.visit_id)
@@ -152,10 +167,12 @@ class EncounterTrades:
                         local_transaction_id=transaction.local_transaction_id,
                     )
                     output = passed_on(result)
-                    await desk.note(transaction, sending(request, safe_xml.serialise(output)), runs_ahead=True)
                 else:
                     output = safe_xml.parse(beside_it(transaction), "stored answer")
-                channel = desk.national.to(encounter.insured_participant, message_id=sent_id(transaction))
+                message_id = id_to_send(transaction, desk.national.hub_time_ms())
+                kept = sending(request, safe_xml.serialise(output)) | sent_as(transaction, message_id)
+                await desk.note(transaction, kept, runs_ahead=True)
+                channel = desk.national.to(encounter.insured_participant, message_id=message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(request, timeout=CALL_S)
             except OneCardError as error:
                 trade, head = self._lines_left(asked, encounter.person)
@@ -199,7 +216,7 @@ class EncounterTrades:
     ) -> None:
         """Undo the core's part after a final refusal; else it stays, and the hospital repeats its request."""
         if may_be_sent_again(error):
-            await self._desk.note(transaction, never_left(self._desk.national.hub_time_ms()))
+            await self._desk.note(transaction, never_left())
         require_final(asked.trade, error)
         number = core_number(transaction)
         await self._desk.refused(transaction, error, number, {VISIT_ID: str(head.get(VISIT_ID, ""))})

@@ -37,7 +37,16 @@ from onecard_adapters.dialects.infno.desk import (
     required_text,
 )
 from onecard_adapters.dialects.infno.envelope import Answer
-from onecard_adapters.dialects.sent import ANSWERED, beside_it, never_left, sending, sent_before, sent_id
+from onecard_adapters.dialects.sent import (
+    ANSWERED,
+    beside_it,
+    has_never_left,
+    id_to_send,
+    never_left,
+    sending,
+    sent_as,
+    sent_before,
+)
 from onecard_adapters.mapping.fields import day_text
 from onecard_adapters.runtime.memory import EncounterRecord, PersonRecord, Transaction
 from onecard_adapters.sdk.failures import may_be_sent_again
@@ -78,19 +87,32 @@ class EncounterTrades:
             return stored
         sent = sent_before(transaction, RegisterRequest)
         if sent is None:
-            care, output = await self._prepare(call, person, asked, transaction)
+            care = await self._complete(call, person, asked)
+            core_answer = await desk.ask_core(
+                call, call.request.infno, call.request.input, msgid=core_msgid(transaction)
+            )
+            with executed(call.request.infno):
+                asked.visit_id = required_text(core_answer.node("result", "data"), VISIT_ID, "output")
+            output = _output_of(core_answer)
         else:
-            asked, (care, told) = sent, beside_it(transaction)
-            output = json_text.parse_object(told.encode())
-        channel = desk.national.to(recipient, message_id=sent_id(transaction))
+            kept, told = beside_it(transaction)
+            asked.visit_id, output = sent.visit_id, json_text.parse_object(told.encode())
+        message_id = id_to_send(transaction, desk.national.hub_time_ms())
         try:
+            if sent is not None and has_never_left(transaction):
+                care = await self._complete(call, person, asked)
+            elif sent is not None:
+                asked, care = sent, kept
+            beside = [care, json_text.write(output)]
+            await desk.note(transaction, sending(asked, beside) | sent_as(transaction, message_id), runs_ahead=True)
+            channel = desk.national.to(recipient, message_id=message_id)
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(asked, timeout=CALL_S)
         except OneCardError as error:
             undo = {VISIT_ID: asked.visit_id, "psn_no": asked.insured_number.personal_number}
             await self._take_back(call, transaction, error, trades.place_of(call.request.infno).undo_registration, undo)
             raise
         record = EncounterRecord(
-            encounter_id=registered.encounter.encounter_id or sent_id(transaction).hex(),
+            encounter_id=registered.encounter.encounter_id or message_id.hex(),
             person=person,
             insured_participant=recipient,
             care=care,
@@ -98,13 +120,8 @@ class EncounterTrades:
         await desk.memory.remember_encounter(call.institution.code, asked.visit_id, record)
         return await desk.answered(transaction, output, ANSWERED)
 
-    async def _prepare(
-        self, call: Call, person: PersonRecord, asked: RegisterRequest, transaction: Transaction
-    ) -> tuple[dict[str, str], dict[str, Any]]:
-        """Complete what is asked by coverage, filing and the core's number, and remember it.
-
-        Gives what the encounter is to remember, and the core's output.
-        """
+    async def _complete(self, call: Call, person: PersonRecord, asked: RegisterRequest) -> dict[str, str]:
+        """Put into a registration what the request leaves open; what the encounter will remember of it."""
         desk = self._desk
         care_kind = desk.tables["med_type"].entry(asked.care_kind, "med_type")
         asked.is_emergency = care_kind.attributes.get("emergency") == "1"
@@ -117,10 +134,7 @@ class EncounterTrades:
             named=asked.filing_id,
         )
         asked.filing_id = filing.filing_id if filing is not None else ""
-        core_answer = await desk.ask_core(call, call.request.infno, call.request.input, msgid=core_msgid(transaction))
-        with executed(call.request.infno):
-            asked.visit_id = required_text(core_answer.node("result", "data"), VISIT_ID, "output")
-        care = {
+        return {
             "med_type": asked.care_kind.code,
             "insutype": asked.insurance_kind.code,
             "first_day": day_text(asked.first_day),
@@ -131,16 +145,13 @@ class EncounterTrades:
             "psn_type": _person_class(coverage, asked),
             "insuplc_admdvs": person.insurance_area,
         }
-        output = _output_of(core_answer)
-        await desk.note(transaction, sending(asked, [care, json_text.write(output)]), runs_ahead=True)
-        return care, output
 
     async def _take_back(
         self, call: Call, transaction: Transaction, error: OneCardError, infno: str, data: Mapping[str, Any]
     ) -> None:
         """Undo the core's part after a final refusal; otherwise it stays, see `require_final`."""
         if may_be_sent_again(error):
-            await self._desk.note(transaction, never_left(self._desk.national.hub_time_ms()))
+            await self._desk.note(transaction, never_left())
         require_final(call.request.infno, error)
         msgid = await self._desk.new_msgid(call)
         left = json.dumps({"infno": infno, "data": data, "msgid": msgid})
@@ -197,10 +208,12 @@ class EncounterTrades:
                         local_transaction_id=call.request.msgid,
                     )
                     output = _output_of(core_answer)
-                    await desk.note(transaction, sending(asked, json_text.write(output)), runs_ahead=True)
                 else:
                     output = json_text.parse_object(beside_it(transaction).encode())
-                channel = desk.national.to(encounter.insured_participant, message_id=sent_id(transaction))
+                message_id = id_to_send(transaction, desk.national.hub_time_ms())
+                kept = sending(asked, json_text.write(output)) | sent_as(transaction, message_id)
+                await desk.note(transaction, kept, runs_ahead=True)
+                channel = desk.national.to(encounter.insured_participant, message_id=message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(asked, timeout=CALL_S)
             except OneCardError as error:
                 await self._take_back(call, transaction, error, withdraw, undo_lines)

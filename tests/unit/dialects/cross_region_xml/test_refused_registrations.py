@@ -10,6 +10,7 @@ from onecard_adapters.dialects.cross_region_xml import care_encounter
 from onecard_adapters.dialects.cross_region_xml.execution import CallContext
 from onecard_adapters.dialects.cross_region_xml.insured import InsuredEncounter
 from onecard_adapters.sdk.failures import CallFailed
+from onecard_protocol.identifiers import message_time_ms
 from onecard_stubs.behaviour import Switches
 from tests.support.sichuan_care import BILL, BILL_FEN, SichuanCare, sichuan_care
 
@@ -156,22 +157,28 @@ async def test_a_registration_that_never_left_is_built_anew_with_what_was_filed_
         stay = side.stay
         await stay.identify()
         transid = side.hospital.new_transid() if is_numbered else ""
-        call, refused = side.exchange.call, list[bytes]()
+        call, refused, left = side.exchange.call, list[bytes](), [REGISTER]
 
         async def offline(recipient: str, method: str, request: Any, **how: Any) -> Any:
-            if method == REGISTER and not refused:
-                refused.append(how["message_id"])
+            if method in left:
+                left.remove(method)
+                refused.append(how.get("message_id") or b"")
                 raise CallFailed(errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE)
             return await call(recipient, method, request, **how)
 
         monkeypatch.setattr(side.exchange, "call", offline)
         assert (await stay.register(transid)).code == -9, "the own core has the visit"
         filing_id = await side.file(stay.person)
+        left.append("/onecard.medical.v1.CoverageService/QueryCoverage")
+        assert (await stay.register(transid)).code == -9, "it still has it"
+        later_ms = side.exchange.hub_time_ms() + 60_000
+        monkeypatch.setattr(side.exchange, "hub_time_ms", lambda: later_ms)
         again = await stay.register(transid)
         assert again.is_success, again.message
         (sent,) = (call for call in side.exchange.calls if call.method == REGISTER)
         assert sent.request.filing_id == filing_id  # type: ignore[attr-defined]
-        assert sent.message_id != refused[0], "the time to execute that one runs from when it was made"
+        assert sent.message_id != refused[0]
+        assert message_time_ms(sent.message_id) == later_ms, "from then on runs the time to execute it"
         assert _trades_of_core(side) == ["0212"]
         assert list(side.own_core.state.visits) == list(side.insured_core.state.visits) == [stay.visit_id]
         answers = [await stay.upload(BILL), await stay.discharge(), await stay.settle(BILL_FEN)]

@@ -10,6 +10,7 @@ import pytest
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.infno import trades
 from onecard_adapters.sdk.failures import CallFailed
+from onecard_protocol.identifiers import message_time_ms
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.counter import Stay
 from onecard_stubs.population import Enrolment, Person
@@ -174,6 +175,38 @@ async def test_the_repeat_of_what_never_left_is_built_anew_under_an_id_whose_tim
     assert exchange.calls[-1].message_id != refused[1]
 
 
+async def test_a_repeat_that_cannot_be_built_anew_yet_is_no_refusal_of_what_the_own_core_has(
+    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital, exchange, own = two_provinces.hospital, two_provinces.exchange, two_provinces.care_core
+    body, _, _ = await _admission(two_provinces)
+    _offline_once(monkeypatch, exchange, trades.REGISTER)
+    assert (await hospital.send(body)).code == -1
+    _offline_once(monkeypatch, exchange, trades.QUERY_COVERAGE)
+    again = await hospital.send(body)
+    assert (again.code, "2401在本省系统已执行，在参保地尚未完成" in again.text) == (-1, True), again.text
+    assert len(own.visits._visits) == 1
+    assert (await hospital.send(body)).is_success
+    assert own.requests.count("2401") == 1
+
+
+@pytest.mark.parametrize("refused", [trades.QUERY_COVERAGE, trades.REGISTER])
+async def test_the_time_to_execute_a_registration_runs_from_when_it_is_sent(
+    two_provinces: Country, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """Whether the own core was asked before or not: the same bytes, a minute later, are not too late."""
+    hospital, exchange = two_provinces.hospital, two_provinces.exchange
+    body, _, _ = await _admission(two_provinces)
+    _offline_once(monkeypatch, exchange, refused)
+    assert not (await hospital.send(body)).is_success
+    later_ms = exchange.hub_time_ms() + 60_000
+    monkeypatch.setattr(exchange, "hub_time_ms", lambda: later_ms)
+    again = await hospital.send(body)
+    assert again.is_success, again.text
+    (sent,) = (call for call in exchange.calls if call.method == trades.REGISTER)
+    assert message_time_ms(sent.message_id) == later_ms
+
+
 def _offline_once(patch: pytest.MonkeyPatch, exchange: Any, *methods: str) -> list[bytes]:
     """The first call of each method is refused before anything is journaled; gives the ids of those."""
     call, refused, left = exchange.call, list[bytes](), list(methods)
@@ -181,7 +214,7 @@ def _offline_once(patch: pytest.MonkeyPatch, exchange: Any, *methods: str) -> li
     async def offline(recipient: str, method: str, request: Any, **how: Any) -> Any:
         if method in left:
             left.remove(method)
-            refused.append(how["message_id"])
+            refused.append(how.get("message_id") or b"")
             raise CallFailed(errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE)
         return await call(recipient, method, request, **how)
 
