@@ -105,7 +105,6 @@ class Visits:
         rows: Sequence[Mapping[str, Any]] = content["feedetail"]
         if not 1 <= len(rows) <= LINES_MAX:
             raise Refused("每次上传明细应为1至100条")
-        is_own = str(head["insuplc_admdvs"])[:2] == self._province
         changed: _Changed = {}
         told = []
         for row in rows:
@@ -113,6 +112,7 @@ class Visits:
             if self.settled(visit):
                 raise Refused("已结算，不能上传明细")
             lines = _lines_of(visit, changed)
+            is_own = visit.insurance_area[:2] == self._province
             line = _classified(row) if is_own else self._split(row, lines)
             if line.line_id in lines:
                 raise Refused("费用明细流水号重复")

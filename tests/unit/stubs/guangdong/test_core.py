@@ -229,6 +229,26 @@ async def test_lines_are_refused_that_do_not_add_up_repeat_or_return_too_much(co
     assert again["err_msg"] == "住院/门诊号重复"
 
 
+async def test_lines_are_split_by_where_the_visit_is_insured_whatever_the_head_says(core: GuangdongCore) -> None:
+    client, bill, _ = await _billed(core)
+    client.area = "510100"
+    line = {
+        **{name: bill[name] for name in ("mdtrt_id", "psn_no")},
+        "feedetl_sn": "XM2",
+        "med_list_codg": "XB01AAA000A001010000000",
+        "cnt": 1,
+        "pric": "10.00",
+        "det_item_fee_sumamt": "10.00",
+        "fulamt_ownpay_amt": 0,
+        "overlmt_amt": 0,
+        "preselfpay_amt": "2.00",
+        "inscp_scp_amt": "8.00",
+    }
+    assert (await client.trade("2301", {"feedetail": [line]}))["infcode"] == 0
+    info = (await client.trade("2303", {"data": {**bill, "medfee_sumamt": "5010.00"}}))["output"]["setlinfo"]
+    assert (info["preselfpay_amt"], info["inscp_scp_amt"]) == (352, 4508)
+
+
 async def test_what_is_no_trade_is_answered_as_a_failure(core: GuangdongCore) -> None:
     client = Client(core)
     assert (await client.trade("9999", {}))["infcode"] == -1
