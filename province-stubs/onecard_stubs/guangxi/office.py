@@ -273,7 +273,7 @@ class CardOffice:
 
     def _move_electronic_card(self, old: Card | None, new: Card | None) -> None:
         """The e-card maps to one card: its number moves where both cards are of this office."""
-        if old is not None and new is not None and old.electronic_card_id:
+        if old is not None and new is not None and old is not new and old.electronic_card_id:
             new.electronic_card_id, old.electronic_card_id = old.electronic_card_id, ""
             self.change(old, old.status)
             self.change(new, new.status)

@@ -104,6 +104,15 @@ def test_another_persons_card_is_neither_ended_nor_robbed_of_its_electronic_card
     assert len(counter.events) == told
 
 
+def test_a_card_that_is_replaced_under_its_own_number_keeps_its_electronic_card() -> None:
+    counter = _Counter()
+    card = counter.office.books.cards[counter.number]
+    number = card.electronic_card_id
+    cards = {"原社保卡号": card.number, "原卡发卡地": "45", "新社保卡号": card.number, "新卡发卡地": "45"}
+    assert counter.say("换卡事项", 事项="电子社保卡换绑", 业务流水号="r", 方向="1", **cards) == "00"
+    assert card.electronic_card_id == number
+
+
 @pytest.mark.parametrize("named", ["x1234567", "the person's own"])
 def test_a_foreigners_card_is_ended_under_the_certificate_or_the_social_security_number(named: str) -> None:
     counter = _Counter()
