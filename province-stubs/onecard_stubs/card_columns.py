@@ -65,6 +65,8 @@ class Card:
     """Number of the card that it was made for."""
     before: str = ""
     """Status before its successor ended it."""
+    ended_by: str = ""
+    """The replacement that ended it; another one's undoing does not restore it."""
 
     def is_of(self, number: str) -> bool:
         """Whether it is the card of a person who is named by this number, or by this certificate's."""
@@ -288,7 +290,7 @@ class ColumnsCards:
         hanging = self.hanging.setdefault(columns["aac002"], Hanging())
         match columns["ykz601"]:
             case step if step == superseded:
-                self._supersede(columns["ykz510"], columns["aac002"], is_forward=is_forward)
+                self._supersede(columns, is_forward=is_forward)
             case step if step == electronic:
                 hanging.electronic_card = number
             case step if step == credential:
@@ -300,17 +302,17 @@ class ColumnsCards:
             case _:
                 raise StepRefused("事项不支持")
 
-    def _supersede(self, number: str, holder_number: str, *, is_forward: bool) -> None:
-        card = self.cards.get(number)
+    def _supersede(self, columns: Columns, *, is_forward: bool) -> None:
+        card, replacement = self.cards.get(columns["ykz510"]), columns["ykz603"]
         if card is None:
             raise StepRefused("无此卡")
         # Another province names it, and may have mistyped its number.
-        if not card.is_of(holder_number):
+        if not card.is_of(columns["aac002"]):
             raise StepRefused("原卡不属于此人")
         if is_forward and card.status != self._statuses.superseded:
-            card.before = card.status
+            card.before, card.ended_by = card.status, replacement
             self._change(card, self._statuses.superseded)
-        elif not is_forward and card.status == self._statuses.superseded:
+        elif not is_forward and card.status == self._statuses.superseded and card.ended_by == replacement:
             self._change(card, card.before)
 
     def _report(

@@ -245,7 +245,7 @@ class CardOffice:
         holder = self.books.holders.setdefault(text.values["社会保障号码"], Holder())
         match name:
             case "原卡失效":
-                self._supersede(self._own_card(text, "原"), is_forward=is_forward)
+                self._supersede(self._own_card(text, "原"), text.values["业务流水号"], is_forward=is_forward)
             case "电子社保卡换绑":
                 old, new = self._own_card(text, "原"), self._own_card(text, "新")
                 self._move_electronic_card(*((old, new) if is_forward else (new, old)))
@@ -278,13 +278,13 @@ class CardOffice:
             self.change(old, old.status)
             self.change(new, new.status)
 
-    def _supersede(self, card: Card | None, *, is_forward: bool) -> None:
+    def _supersede(self, card: Card | None, replacement: str, *, is_forward: bool) -> None:
         if card is None:
             raise Refused("无此卡")
         if is_forward and card.status not in (records.CANCELLED, records.SUPERSEDED):
-            card.before = card.status
+            card.before, card.ended_by = card.status, replacement
             self.change(card, records.SUPERSEDED)
-        elif not is_forward and card.status == records.SUPERSEDED:
+        elif not is_forward and card.status == records.SUPERSEDED and card.ended_by == replacement:
             self.change(card, card.before)
 
     def _copy(self, text: Text) -> Said:

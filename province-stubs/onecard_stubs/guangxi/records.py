@@ -67,6 +67,8 @@ class Card:
     replaces: str = ""
     before: str = ""
     """Status before its successor ended it."""
+    ended_by: str = ""
+    """The replacement that ended it; another one's undoing does not restore it."""
 
     def is_of(self, number: str) -> bool:
         """Whether it is the card of a person who is named by this number, or by this certificate's."""

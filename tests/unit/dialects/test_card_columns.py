@@ -233,6 +233,24 @@ async def test_a_core_that_refuses_a_step_is_no_doubt(place: str, tmp_path: Path
     assert refused.value.reason == errors_pb2.ERROR_REASON_REFUSED_BY_LOCAL_SYSTEM
 
 
+async def test_a_card_that_one_replacement_ended_is_not_restored_by_undoing_another(place: str, tmp_path: Path) -> None:
+    async with columns_office(place, KeepingDesk(), tmp_path) as (cards, _, office):
+        card = next(iter(cards.cards.values()))
+        request = step_request(
+            "OLD_SUPERSEDED",
+            number=card.person.identity_number,
+            old=(ISSUERS[place], card.number),
+            new=("cn-45", "A99500001"),
+        )
+        steps = []
+        for replacement, direction in (("1", "FORWARD"), ("2", "FORWARD"), ("2", "BACK"), ("1", "BACK")):
+            request.replacement_id = replacement * 32
+            request.direction = getattr(replacement_pb2, f"STEP_DIRECTION_{direction}")
+            await office.carry_out(request)
+            steps.append(card.status == "1")
+        assert steps == [False, False, False, True]
+
+
 async def test_another_persons_card_is_not_ended(place: str, tmp_path: Path) -> None:
     desk = KeepingDesk()
     async with columns_office(place, desk, tmp_path) as (cards, _, office):

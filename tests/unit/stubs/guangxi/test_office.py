@@ -104,6 +104,20 @@ def test_another_persons_card_is_neither_ended_nor_robbed_of_its_electronic_card
     assert len(counter.events) == told
 
 
+def test_a_card_that_one_replacement_ended_is_not_restored_by_undoing_another() -> None:
+    counter = _Counter()
+    card = counter.office.books.cards[counter.number]
+    step = {"事项": "原卡失效", "原社保卡号": card.number, "原卡发卡地": "45", "新社保卡号": "A1", "新卡发卡地": "11"}
+    for replacement, direction, status in (
+        ("r", "1", records.SUPERSEDED),
+        ("s", "1", records.SUPERSEDED),
+        ("s", "0", records.SUPERSEDED),
+        ("r", "0", records.ACTIVE),
+    ):
+        assert counter.say("换卡事项", 业务流水号=replacement, 方向=direction, **step) == "00"
+        assert card.status == status
+
+
 def test_a_card_that_is_replaced_under_its_own_number_keeps_its_electronic_card() -> None:
     counter = _Counter()
     card = counter.office.books.cards[counter.number]
