@@ -97,6 +97,24 @@ def test_a_revoked_key_stays_revoked_whatever_is_imported_later(config: Path, tm
     assert "revoked" in run("list", "--config", config)
 
 
+def test_the_key_that_the_hub_signs_with_is_neither_revoked_nor_left_out(config: Path, tmp_path: Path) -> None:
+    public_key = json.loads((tmp_path / "hub.json").read_text(encoding="utf-8"))["public_key"]
+    times = {"not_before": "2026-01-01T00:00:00+08:00", "not_after": "2099-01-01T00:00:00+08:00"}
+    hub = {"name_zh": "枢纽", "name_en": "Hub", "keys": [{"id": "hub-1", "public_key": public_key, **times}]}
+    whole = {"network": NETWORK, "participants": {"cn-00": hub}}
+    (tmp_path / "whole.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    run("import", tmp_path / "whole.yaml", "--config", config, "--yes")
+
+    for command in (
+        ("import", write_directory(tmp_path / "without.yaml")),
+        ("revoke", "hub-1", "--cause", "lost"),
+    ):
+        with pytest.raises(OneCardError, match="the hub signs these changes with hub-1"):
+            run(*command, "--config", config, "--yes")
+
+    assert json.loads(run("list", "--config", config, "--json"))["directoryVersion"] == "2"
+
+
 @pytest.mark.parametrize("name", ["missing.yaml", "hub.json"])
 def test_a_file_that_is_none_is_named(config: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(OneCardError) as raised:

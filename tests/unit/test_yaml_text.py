@@ -60,3 +60,9 @@ def test_an_alias_of_an_alias_of_an_alias_is_looked_at_once() -> None:
 def test_what_is_no_yaml_is_told_so(text: str) -> None:
     with pytest.raises(OneCardError, match="it is no YAML"):
         read_yaml(text, "it")
+
+
+@pytest.mark.parametrize("text", ["a: 1\nday: 2026-13-45", "a: 1\nb: {c: !!int x}", "a: 1\n? [a, b]\n: c"])
+def test_a_value_that_is_none_is_told_with_its_line(text: str) -> None:
+    with pytest.raises(OneCardError, match="it is no YAML, line 2 / "):
+        read_yaml(text, "it")

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from onecard.exchange.v1 import errors_pb2
-from onecard_broker.bootstrap import hub_signer
-from onecard_broker.directory.differences import Difference, differences, revocation_of
+from onecard_broker.bootstrap import hub_key_file, hub_signer
+from onecard_broker.directory.differences import Difference, check_signing_key, differences, revocation_of
 from onecard_broker.directory.model import Directory, KeyStatus
 from onecard_broker.directory.store import DirectoryStore
 from onecard_broker.directory.to_proto import listing
@@ -62,10 +62,9 @@ def import_file(
     wanted = parse_directory_file(_read(file))
 
     async def change(store: DirectoryStore) -> None:
-        found = differences(
-            await store.load(), wanted, network=settings.network, methods=MethodRegistry.load(), now_ms=now_ms()
-        )
-        await _sign(store, found, settings, yes=yes, as_json=as_json)
+        present = await store.load()
+        found = differences(present, wanted, network=settings.network, methods=MethodRegistry.load(), now_ms=now_ms())
+        await _sign(store, present, found, settings, yes=yes, as_json=as_json)
 
     _with_store(settings, change)
 
@@ -82,8 +81,9 @@ def revoke(
     settings = load_hub_settings(config)
 
     async def change(store: DirectoryStore) -> None:
-        found = revocation_of(await store.load(), key, at_ms=now_ms(), cause=cause)
-        await _sign(store, [found], settings, yes=yes, as_json=as_json)
+        present = await store.load()
+        found = revocation_of(present, key, at_ms=now_ms(), cause=cause)
+        await _sign(store, present, [found], settings, yes=yes, as_json=as_json)
 
     _with_store(settings, change)
 
@@ -119,8 +119,15 @@ def _with_store(settings: HubSettings, use: Callable[[DirectoryStore], Awaitable
 
 
 async def _sign(
-    store: DirectoryStore, found: list[Difference], settings: HubSettings, *, yes: bool, as_json: bool
+    store: DirectoryStore,
+    present: Directory,
+    found: list[Difference],
+    settings: HubSettings,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
+    check_signing_key(present, found, hub_key_file(settings).key_id, now_ms=now_ms())
     if found and not yes:
         _show(found)
         if not sys.stdin.isatty():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from onecard.exchange.v1 import control_pb2, errors_pb2
-from onecard_broker.directory.model import Directory, Feed, Key, MethodPatterns, Participant
+from onecard_broker.directory.model import Directory, Feed, Key, KeyStatus, MethodPatterns, Participant
 from onecard_broker.directory.to_proto import key_to_proto, participant_to_proto, revocation_to_proto
 from onecard_broker.directory.yaml_file import DirectoryFile, KeyEntry, ParticipantEntry
 from onecard_protocol.errors import OneCardError, Violation
@@ -63,6 +63,26 @@ def revocation_of(present: Directory, key_id: str, *, at_ms: int, cause: str) ->
     difference = _revocation(key_id, at_ms, cause)
     difference.record.number = present.version + 1
     return difference
+
+
+def check_signing_key(present: Directory, found: Sequence[Difference], key_id: str, *, now_ms: int) -> None:
+    """Raise OneCardError CONFIGURATION_INVALID where the hub's signing key does not outlast the changes that it signs.
+
+    A control record counts only where the directory before it holds its key as valid: behind one that does not, nobody
+    follows the directory any further, for good. A key that the directory does not name is the configuration's business.
+    """
+    directory, statuses = present, [present.key_status(key_id, now_ms)]
+    for difference in found:
+        directory = directory.apply(difference.record)
+        statuses.append(directory.key_status(key_id, now_ms))
+    if found and not {KeyStatus.OK, None}.issuperset(statuses):
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
+            f"the hub signs these changes with {key_id}, which is not valid before or after them: nobody would ever"
+            " follow the directory again; bring in a new key of the hub, set signing_key to it, then end this one"
+            f" / 枢纽以 {key_id} 签署这些变更，而该密钥在变更前或变更后无效，此后任何一方都无法再跟随目录；"
+            "请先登记枢纽的新密钥并改用它签名（signing_key），再停用此密钥",
+        )
 
 
 def participant_of_entry(participant_id: str, entry: ParticipantEntry) -> Participant:

@@ -14,7 +14,16 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_protocol.errors import OneCardError, Violation
 
 # libyaml reads the same language eight times as fast, where PyYAML was built with it, as its wheels are.
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BASE: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):  # type: ignore[misc]
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The content of a node; one that is none, such as a date that no calendar has, is told with its line."""
+        try:
+            return super().construct_object(node, deep)
+        except ValueError:
+            raise yaml.MarkedYAMLError(problem_mark=node.start_mark) from None
 
 
 def read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
@@ -24,14 +33,14 @@ def read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     twice in it, told by their lines. Nothing of a value stands in the error.
     """
     try:
-        loader = _LOADER(text)
+        loader = _Loader(text)
         try:
             root: yaml.Node | None = loader.get_single_node()
             wrong = [] if root is None else list(_twice(root, set()))
             content = None if root is None or wrong else loader.construct_document(root)
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # A ValueError: a date that no calendar has.
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         raise _invalid(f"{name} is no YAML{place} / 不是合法的 YAML") from None

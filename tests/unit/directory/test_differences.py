@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from onecard_broker.directory.differences import Difference, differences, revocation_of
+from onecard_broker.directory.differences import Difference, check_signing_key, differences, revocation_of
 from onecard_broker.directory.model import EMPTY_DIRECTORY, Directory, KeyStatus
 from onecard_broker.directory.yaml_export import to_yaml
 from onecard_broker.directory.yaml_file import parse_directory_file
@@ -87,6 +87,38 @@ def test_a_participant_that_left_the_file_loses_its_rights_and_its_valid_keys(pr
     assert not after.may_send("cn-51", SETTLE)
     assert after.key_status("b-1", NOW_MS) is KeyStatus.REVOKED
     assert found(after, {"cn-44": participant(key("a-1"))}) == []
+
+
+@pytest.mark.parametrize("signer", ["b-1", "not in the directory"])
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"cn-00": participant(), "cn-44": participant()},
+        {"cn-44": participant(key("a-1"))},
+        {"cn-00": participant(key("b-1", not_after="2026-01-02T00:00:00+08:00"), key("a-2"))},
+        {"cn-00": participant(key("b-1", not_before="2029-01-01T00:00:00+08:00"))},
+        {"cn-00": participant(key("b-1", revoked={"at": "2026-01-02T00:00:00+08:00", "cause": "lost"}))},
+    ],
+)
+def test_the_key_that_signs_the_changes_must_outlast_them(entries: dict[str, object], signer: str) -> None:
+    present = applied(EMPTY_DIRECTORY, {"cn-00": participant(key("b-1"))})
+    changes = found(present, entries)
+    if signer == "b-1":
+        with pytest.raises(OneCardError, match="b-1, which is not valid before or after them"):
+            check_signing_key(present, changes, signer, now_ms=NOW_MS)
+    else:
+        check_signing_key(present, changes, signer, now_ms=NOW_MS)
+
+
+def test_a_key_that_has_ended_does_not_sign_that_it_goes_on() -> None:
+    present = applied(
+        EMPTY_DIRECTORY, {"cn-00": participant(key("b-1", not_after="2026-01-02T00:00:00+08:00"), key("a-2"))}
+    )
+    longer: dict[str, object] = {"cn-00": participant(key("b-1"), key("a-2"))}
+    with pytest.raises(OneCardError, match="nobody would ever follow"):
+        check_signing_key(present, found(present, longer), "b-1", now_ms=NOW_MS)
+    check_signing_key(present, found(present, longer), "a-2", now_ms=NOW_MS)
+    check_signing_key(present, [], "b-1", now_ms=NOW_MS)
 
 
 def test_a_key_that_expired_may_leave_the_file_silently() -> None:
