@@ -27,7 +27,7 @@ from onecard_protocol.identifiers import HUB
 from onecard_protocol.methods import MethodRegistry
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
-from onecard_protocol.signatures.keyfile import KeyFile, find_passphrase, load_signer, read_key_file
+from onecard_protocol.signatures.keyfile import KeyFile, find_passphrase, load_signer, read_key_file, read_private_file
 from onecard_protocol.signatures.signer import EngineSigner
 
 if TYPE_CHECKING:
@@ -197,18 +197,7 @@ async def gateway(settings: HubSettings) -> AsyncIterator[Gateway]:
 def read_subject_key(file: Path) -> bytes:
     """The key of pseudonyms: 64 hex digits in a file of mode 0600. Raises OneCardError CONFIGURATION_INVALID."""
     try:
-        if file.stat().st_mode & 0o077:
-            raise OneCardError(
-                errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-                f"the subject key {file} may be read by others than its owner; run: chmod 600 {file}"
-                " / 该文件可被他人读取，请执行 chmod 600",
-            )
-        key = bytes.fromhex(file.read_text(encoding="ascii").strip())
-    except OSError as error:
-        raise OneCardError(
-            errors_pb2.ERROR_REASON_CONFIGURATION_INVALID,
-            f"the subject key {file} cannot be read: {error.strerror} / 假名密钥文件无法读取",
-        ) from None
+        key = bytes.fromhex(read_private_file(file, "the subject key").decode("ascii").strip())
     except ValueError:
         key = b""
     if len(key) != SUBJECT_KEY_BYTES:

@@ -53,7 +53,7 @@ def refusal_of(path: Path, passphrase: str = PASSPHRASE) -> str:
     with pytest.raises(OneCardError) as raised:
         load_signer(path, passphrase, ENGINE)
     assert raised.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
-    return raised.value.detail
+    return str(raised.value)
 
 
 def change(path: Path, **fields: Any) -> None:
@@ -164,6 +164,21 @@ def test_a_file_out_of_form_is_refused_with_the_field_and_without_its_value(
     assert words in detail
     assert "onecard keys new" in detail
     assert sealed not in detail
+
+
+def test_what_is_out_of_form_is_told_in_both_languages_and_names_banks_too(tmp_path: Path) -> None:
+    for participant, key_id, told in (
+        (
+            "cn-99",
+            "key",
+            "the file: the participant is none: cn-11 to cn-66, bank-102 and the like, or cn-00 for the hub",
+        ),
+        ("cn-99", "key", "银行（如 bank-102）"),
+        ("cn-44", "a b", "取值不符合要求"),
+    ):
+        with pytest.raises(OneCardError) as refused:
+            create(tmp_path / "key.json", participant=participant, key_id=key_id)
+        assert any(told in line for line in refused.value.particulars)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": "onecard-key-1"}'])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn, Self
 
@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError
+from onecard_protocol.errors import OneCardError, Violation
 from onecard_protocol.identifiers import is_participant
+from onecard_protocol.settings_file import violations_of
 from onecard_protocol.signatures.curve import PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES, check_public_key
 from onecard_protocol.signatures.encodings import public_key_pem
 from onecard_protocol.signatures.engine import Engine
@@ -83,8 +84,8 @@ class KeyFile(_Model):
     def _check(self) -> Self:
         if not is_participant(self.participant):
             raise ValueError(
-                "the participant is none: cn-11 to cn-66, or cn-00 for the hub"
-                " / 参与方应为 cn-11 至 cn-66，枢纽为 cn-00"
+                "the participant is none: cn-11 to cn-66, bank-102 and the like, or cn-00 for the hub"
+                " / 参与方应为 cn-11 至 cn-66 或银行（如 bank-102），枢纽为 cn-00"
             )
         check_public_key(bytes.fromhex(self.public_key))
         return self
@@ -131,7 +132,7 @@ def create_key_file(path: Path, *, participant: str, key_id: str, passphrase: st
             private_key=SealedPrivateKey(salt=salt.hex(), nonce=nonce.hex(), sealed=sealed.hex()),
         )
     except pydantic.ValidationError as error:
-        _refuse(f"no key can be made: {_what_is_wrong(error)} / 无法生成密钥")
+        _refuse("no key can be made / 无法生成密钥", violations_of(KeyFile, error))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -158,8 +159,8 @@ def read_key_file(path: Path) -> KeyFile:
         return KeyFile.model_validate_json(read_private_file(path, "the key file"))
     except pydantic.ValidationError as error:
         _refuse(
-            f"{path} is not a key file of `onecard keys new`: {_what_is_wrong(error)}"
-            " / 不是 `onecard keys new` 生成的密钥文件"
+            f"{path} is not a key file of `onecard keys new` / 不是 `onecard keys new` 生成的密钥文件",
+            violations_of(KeyFile, error),
         )
 
 
@@ -249,13 +250,6 @@ def _labels(participant: str, key_id: str, public_key: str) -> bytes:
     return "\n".join(("onecard-key-1", participant, key_id, public_key)).encode()
 
 
-def _what_is_wrong(error: pydantic.ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, details['loc'])) or 'the file'}: {details['msg']}"
-        for details in error.errors(include_url=False, include_input=False, include_context=False)
-    )
-
-
-def _refuse(detail: str) -> NoReturn:
+def _refuse(detail: str, violations: Sequence[Violation] = ()) -> NoReturn:
     # Without the cause: what a library says of a file or a key could show a part of it.
-    raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail) from None
+    raise OneCardError(errors_pb2.ERROR_REASON_CONFIGURATION_INVALID, detail, violations=violations) from None
