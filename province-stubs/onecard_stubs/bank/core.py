@@ -17,10 +17,10 @@ import aiohttp
 from aiohttp import web
 
 from onecard_protocol.china_time import SHANGHAI
-from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
+from onecard_stubs.behaviour import Switches, serve
 from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import numbers
-from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
+from onecard_stubs.serving import HOST, ServedSystem
 
 PATH: Final = "/bank"
 NOTICE: Final = "SB1001"
@@ -62,45 +62,32 @@ class Account:
         }
 
 
-class BankCore:
+class BankCore(ServedSystem):
     """One bank, in memory."""
 
     def __init__(self, *, adapter_url: str = "") -> None:
-        self.behaviours = Behaviours()
+        super().__init__(PATH)
         self.adapter_url = adapter_url
         """Where notices go; empty: nowhere."""
         self.accounts: dict[Key, Account] = {}
         self.told: list[dict[str, str]] = []
         """Every account as it was told, in order; a batch tells it again later, whatever came after."""
         self.notices = Notices(self._tell)
-        self._site = HttpSite()
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on, once started; the next start takes it again."""
-        return self._site.port
-
-    @property
-    def url(self) -> str:
-        """Where the adapter asks."""
-        return f"http://127.0.0.1:{self._site.port}{PATH}"
 
     async def start(self, host: str = HOST, port: int = 0) -> None:
         """Listen, and tell the adapter of what happens; OSError if the port is taken."""
-        application = web.Application(client_max_size=BODY_BYTES_MAX)
-        application.router.add_post(PATH, self._serve)
-        mount_control(
-            application,
-            self.behaviours,
+        await self._listen(
+            host,
+            port,
             {"open": self.open, "set_status": self.set_status, "hourly_batch": self.hourly_batch, "show": self.show},
+            self._serve,
         )
-        await self._site.start(application, host, port)
         self.notices.start()
 
     async def stop(self) -> None:
         """Stop; what the bank holds is kept."""
         await self.notices.stop()
-        await self._site.stop()
+        await super().stop()
 
     async def open(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Open accounts, for an employer all at once: takes `cards`, each with issue_prov, card_number,

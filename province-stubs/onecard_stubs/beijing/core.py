@@ -22,15 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from aiohttp import web
-
-from onecard_stubs.behaviour import Behaviours, mount_control
 from onecard_stubs.beijing.columns_key import ColumnsKey
 from onecard_stubs.beijing.office import CardOffice
 from onecard_stubs.beijing.rows import PROVINCE_AREA
 from onecard_stubs.beijing.tables import NEW, REISSUE
 from onecard_stubs.population import Population
-from onecard_stubs.serving import HOST, HttpSite
+from onecard_stubs.serving import HOST, ServedSystem
 
 HOLDERS: Final = 200
 """People who have a card from the start."""
@@ -43,29 +40,22 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
 
-class BeijingCardOffice:
+class BeijingCardOffice(ServedSystem):
     """One office on one database."""
 
     def __init__(self, database: str, key_file: Path, *, holders: int = HOLDERS, reserve: int = RESERVE) -> None:
+        super().__init__()
         self.population = Population(PROVINCE_AREA, count=holders + reserve)
-        self.behaviours = Behaviours()
         self.office = CardOffice(database, ColumnsKey.load(key_file), self.population, holders=holders)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-office")
-        self._site = HttpSite()
         self._working: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where the control API is, once started."""
-        return f"http://127.0.0.1:{self._site.port}"
 
     async def start(self, host: str = HOST, port: int = 0) -> None:
         """Open the tables, listen, and work; OSError if the port is taken."""
         await self._run(self.office.open)
-        application = web.Application()
-        mount_control(
-            application,
-            self.behaviours,
+        await self._listen(
+            host,
+            port,
             {
                 "report_lost": self.report_lost,
                 "report_found": self.report_found,
@@ -80,7 +70,6 @@ class BeijingCardOffice:
                 "show": self.show,
             },
         )
-        await self._site.start(application, host, port)
         self._working = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
@@ -89,7 +78,7 @@ class BeijingCardOffice:
             self._working.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._working
-        await self._site.stop()
+        await super().stop()
         await self._run(self.office.close)
 
     async def report_lost(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

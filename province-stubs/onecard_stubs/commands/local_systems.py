@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text
 
 if TYPE_CHECKING:
-    from onecard_stubs.serving import LocalServer
+    from onecard_stubs.serving import ServedSystem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class LocalSystem:
     """Serves until cancelled."""
 
 
-async def _serve(system: "LocalServer", port: int) -> None:
+async def _serve(system: "ServedSystem", port: int) -> None:
     from onecard_stubs.serving import serve_until_cancelled
 
     await serve_until_cancelled(system, port)

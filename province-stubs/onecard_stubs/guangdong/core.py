@@ -20,7 +20,7 @@ from onecard_stubs.guangdong.catalogue import Catalogue
 from onecard_stubs.guangdong.records import Refused
 from onecard_stubs.guangdong.visits import Visits
 from onecard_stubs.population import Population
-from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
+from onecard_stubs.serving import HOST, ServedSystem
 
 PATH = "/fsi/api/rsfComIfsService/callService"
 FAILED = -1
@@ -33,7 +33,7 @@ Trade = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 """head and input of a request to the output of its answer; raises Refused."""
 
 
-class GuangdongCore:
+class GuangdongCore(ServedSystem):
     """The core of one province, in memory; `province_area` lets tests stand it up for any other."""
 
     def __init__(
@@ -44,12 +44,12 @@ class GuangdongCore:
         requires_sign_in: bool = False,
         adapter_url: str = "",
     ) -> None:
+        super().__init__(PATH)
         self.requires_sign_in = requires_sign_in
         """Whether trades without a valid sign_no are refused."""
         self.sign_nos: set[str] = set()
         """Those that are valid; whoever takes one out ends that session."""
         self.population = population or Population(province_area=province_area)
-        self.behaviours = behaviour.Behaviours()
         self.adapter_url = adapter_url
         """Where the adapter serves this province; its cards have a path of their own there."""
         self.cards = GuangdongCards(
@@ -60,7 +60,6 @@ class GuangdongCore:
         self._province_area = province_area
         self._answers: dict[Asked, tuple[Any, dict[str, Any]]] = {}
         self._sequence = 0
-        self._site = HttpSite()
         self._trades: dict[str, Trade] = {
             _SIGN_IN: self._sign_in,
             _SIGN_OUT: self._sign_out,
@@ -71,28 +70,15 @@ class GuangdongCore:
         self.requests: list[str] = []
         """Trade numbers in the order they came."""
 
-    @property
-    def port(self) -> int:
-        """The port that is listened on, once started; the next start takes it again."""
-        return self._site.port
-
-    @property
-    def url(self) -> str:
-        """Where trades are posted to."""
-        return f"http://127.0.0.1:{self.port}{PATH}"
-
     async def start(self, host: str = HOST, port: int = 0) -> None:
         """Listen; OSError if the port is taken."""
-        application = web.Application(client_max_size=BODY_BYTES_MAX)
-        application.router.add_post(PATH, self._serve)
-        behaviour.mount_control(application, self.behaviours, self.cards.columns.commands())
-        await self._site.start(application, host, port)
+        await self._listen(host, port, self.cards.columns.commands(), self._serve)
         self.cards.columns.notices.start()
 
     async def stop(self) -> None:
         """Stop listening."""
         await self.cards.columns.notices.stop()
-        await self._site.stop()
+        await super().stop()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

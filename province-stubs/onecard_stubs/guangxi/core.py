@@ -16,14 +16,14 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
+from onecard_stubs.behaviour import Switches, serve
 from onecard_stubs.guangxi import records, wire
 from onecard_stubs.guangxi.office import ALREADY, DONE, CardOffice, Said
 from onecard_stubs.guangxi.point import InstantIssuePoint
 from onecard_stubs.guangxi.records import Event
 from onecard_stubs.notices import Notices, NotTaken
 from onecard_stubs.population import Person, Population
-from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
+from onecard_stubs.serving import HOST, ServedSystem
 
 PATH: Final = "/card"
 NOTICE: Final = "卡状态通知"
@@ -38,37 +38,24 @@ _TERMINAL: Final = "GL450300-001"
 _log = logging.getLogger(__name__)
 
 
-class GuangxiCardOffice:
+class GuangxiCardOffice(ServedSystem):
     """The office of one region, in memory."""
 
     def __init__(self, population: Population | None = None, *, adapter_url: str = "") -> None:
+        super().__init__(PATH)
         self.population = population or Population(province_area=PROVINCE_AREA)
-        self.behaviours = Behaviours()
         self.adapter_url = adapter_url
         """Where notices and counters' questions go; empty: nowhere."""
         self.office = CardOffice(self.population, self._tell_later)
         self.verbs_asked: list[str] = []
         """In the order they came."""
         self.notices = Notices(self._tell)
-        self._site = HttpSite()
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on, once started; the next start takes it again."""
-        return self._site.port
-
-    @property
-    def url(self) -> str:
-        """Where verbs are posted to."""
-        return f"http://127.0.0.1:{self._site.port}{PATH}"
 
     async def start(self, host: str = HOST, port: int = 0) -> None:
         """Listen, and tell the adapter of what happens; OSError if the port is taken."""
-        application = web.Application(client_max_size=BODY_BYTES_MAX)
-        application.router.add_post(PATH, self._serve)
-        mount_control(
-            application,
-            self.behaviours,
+        await self._listen(
+            host,
+            port,
             {
                 "report_lost": self.report_lost,
                 "report_found": self.report_found,
@@ -80,14 +67,14 @@ class GuangxiCardOffice:
                 "tell_all": self.tell_all,
                 "show": self.show,
             },
+            self._serve,
         )
-        await self._site.start(application, host, port)
         self.notices.start()
 
     async def stop(self) -> None:
         """Stop; what the office holds is kept."""
         await self.notices.stop()
-        await self._site.stop()
+        await super().stop()
 
     async def report_lost(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The hotline: takes identity_number or card_number, and is_formal (false: for the time being)."""

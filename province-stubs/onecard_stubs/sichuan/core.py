@@ -16,9 +16,9 @@ import aiohttp
 from aiohttp import web
 
 from onecard_protocol.china_time import SHANGHAI
-from onecard_stubs.behaviour import Behaviours, Switches, mount_control, serve
+from onecard_stubs.behaviour import Behaviours, Switches, serve
 from onecard_stubs.population import Population
-from onecard_stubs.serving import BODY_BYTES_MAX, HOST, HttpSite
+from onecard_stubs.serving import HOST, ServedSystem
 from onecard_stubs.sichuan import soap
 from onecard_stubs.sichuan.cards import PATH as CARD_PATH
 from onecard_stubs.sichuan.cards import SichuanCards
@@ -36,7 +36,7 @@ _WRONG_ERROR_CODE: Final = "OK"
 _log = logging.getLogger(__name__)
 
 
-class SichuanCore:
+class SichuanCore(ServedSystem):
     """The core of one province. `start` listens, `stop` ends; an `adapter_url` is where it files outwards."""
 
     def __init__(
@@ -47,8 +47,8 @@ class SichuanCore:
         adapter_url: str = "",
         operation: str = soap.TEXT_OPERATION,
     ) -> None:
+        super().__init__(PATH, behaviours)
         self.state = CoreState(population)
-        self.behaviours = behaviours or Behaviours()
         self.adapter_url = adapter_url
         self._operation = operation
         self.cards = SichuanCards(
@@ -58,25 +58,12 @@ class SichuanCore:
             lambda: urljoin(self.adapter_url, CARD_PATH) if self.adapter_url else "",
         )
         self._issued = itertools.count(1)
-        self._site = HttpSite()
-
-    @property
-    def url(self) -> str:
-        """Where the service is, once started."""
-        return f"http://127.0.0.1:{self._site.port}{PATH}"
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on, once started; the next start takes it again."""
-        return self._site.port
 
     async def start(self, host: str = HOST, port: int = 0) -> None:
         """Listen; port 0 takes a free one the first time."""
-        application = web.Application(client_max_size=BODY_BYTES_MAX)
-        application.router.add_post(PATH, self._serve)
-        mount_control(
-            application,
-            self.behaviours,
+        await self._listen(
+            host,
+            port,
             {
                 "file_outwards": self.file_outwards,
                 "withdraw_outwards": self.withdraw_outwards,
@@ -85,14 +72,14 @@ class SichuanCore:
                 "show_credentials": self._credentials,
                 **self.cards.columns.commands(),
             },
+            self._serve,
         )
-        await self._site.start(application, host, port)
         self.cards.columns.notices.start()
 
     async def stop(self) -> None:
         """Stop listening; what the core holds is kept."""
         await self.cards.columns.notices.stop()
-        await self._site.stop()
+        await super().stop()
 
     async def file_outwards(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """File for an own person and tell the place of care through the adapter (0223).
