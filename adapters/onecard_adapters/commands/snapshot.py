@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from onecard_adapters.commands.refused import ConfigOption, JsonOption
+from onecard_protocol.commands.progress import progress_bars
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Language, Text, language_of
 
 if TYPE_CHECKING:
@@ -78,19 +78,7 @@ def snapshot(
         raise Explained(_EXISTS)
     language = language_of(os.environ)
     began = time.monotonic()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as bars:
-        tasks = {step: bars.add_task(text.of(language), total=None, start=False) for step, text in _STEPS.items()}
-
-        def progress(step: str, done: int, total: int | None) -> None:
-            bars.start_task(tasks[step])
-            bars.update(tasks[step], completed=done, total=total)
-
+    with progress_bars({step: text.of(language) for step, text in _STEPS.items()}) as progress:
         written = asyncio.run(_write(settings, profile, to, progress))
     _show(profile.province, written, time.monotonic() - began, language, as_json=as_json)
     raise typer.Exit(ExitCode.FOUND_WRONG if written.left_count or written.registry_count else ExitCode.DONE)

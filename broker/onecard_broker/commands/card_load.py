@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from onecard_broker.bootstrap import open_log, read_subject_key
@@ -18,6 +17,7 @@ from onecard_broker.operations.card_loading import CardLoader, Loaded
 from onecard_broker.operations.card_loading import Progress as OnProgress
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
+from onecard_protocol.commands.progress import progress_bars
 from onecard_protocol.explained import ExitCode
 
 _STEPS: Final = {
@@ -48,19 +48,7 @@ def load(
     settings = load_hub_settings(config)
     check(settings.database)
     began = time.monotonic()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as bars:
-        tasks = {step: bars.add_task(text, total=None, start=False) for step, text in _STEPS.items()}
-
-        def progress(step: str, done: int, total: int) -> None:
-            bars.start_task(tasks[step])
-            bars.update(tasks[step], completed=done, total=total)
-
+    with progress_bars(_STEPS) as progress:
         loaded = asyncio.run(_load(settings, file, progress))
     _show(loaded, time.monotonic() - began, as_json=as_json)
     if loaded.left_count:
