@@ -77,7 +77,6 @@ class Journaling:
         self,
         *,
         journal: Log,
-        network: str,
         signer: Signer,
         readiness: Readiness,
         clock: ClockWatch,
@@ -89,7 +88,6 @@ class Journaling:
     ) -> None:
         """`stats` counts admitted messages."""
         self._journal = journal
-        self._network = network
         self._signer = signer
         self._readiness = readiness
         self._clock = clock

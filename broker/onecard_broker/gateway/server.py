@@ -106,7 +106,6 @@ class Gateway:
         )
         journaling = Journaling(
             journal=journal,
-            network=network,
             signer=signer,
             readiness=self._readiness,
             clock=clock,
