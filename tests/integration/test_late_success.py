@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onecard.exchange.v1 import errors_pb2, message_pb2
+from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1 import settlement_pb2, settlement_pb2_grpc
 from onecard.medical.v1 import values_pb2 as medical_values
 from onecard_adapters.runtime.context import ExchangeContext
@@ -15,29 +15,15 @@ from onecard_adapters.sdk.exchange import Exchange
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import id_text
 from onecard_protocol.messages import Message
-from tests.integration.test_sdk_delivery import replies, reports, settlement
-from tests.integration.test_sdk_processing import stores
 from tests.support.crashing_adapter import CrashingAdapter
 from tests.support.eventually import eventually
-from tests.support.fake_hub import METHODS, FakeHub
+from tests.support.fake_hub import METHODS
 from tests.support.sdk_country import SETTLE, Country, Insured, person
+from tests.support.sdk_messages import refuse, replies, reports, settlement, stores
 
 pytest_plugins = ("tests.support.fake_hub_of_two",)
 
-LATE = errors_pb2.ERROR_REASON_LATE_SUCCESS_REFUSED
 Stub = settlement_pb2_grpc.SettlementServiceStub
-
-
-def refusal(hub: FakeHub, answer: Message, reason: int = LATE) -> message_pb2.SignedMessage:
-    """The hub's signed refusal of a province's answer."""
-    return hub.say(answer, message_pb2.MESSAGE_KIND_REJECTION, message_pb2.Rejection(reason=reason))  # type: ignore[arg-type]
-
-
-def refuse(hub: FakeHub, answer: Message, reason: int = LATE) -> message_pb2.SignedMessage:
-    """Deliver a refusal; each call makes another message."""
-    signed = refusal(hub, answer, reason)
-    hub.deliver(answer.header.sender, signed, hub.known[answer.key].partition)
-    return signed
 
 
 async def settled(one: Country, invoice: str = "a") -> tuple[Message, Message]:

@@ -30,11 +30,10 @@ from onecard_stubs.population import Person, Population
 from onecard_stubs.sichuan import settling
 from onecard_stubs.sichuan.core import SichuanCore
 from onecard_stubs.sichuan.state import CoreState
-from tests.integration.test_late_success import refuse
-from tests.integration.test_sdk_delivery import replies
 from tests.support import infno_country, sichuan
 from tests.support.fake_hub import METHODS
 from tests.support.sdk_country import SETTLE, Country, country
+from tests.support.sdk_messages import refuse, replies
 from tests.support.sichuan import BILL, Stay
 
 CANCEL = "/onecard.medical.v1.SettlementService/CancelSettlement"

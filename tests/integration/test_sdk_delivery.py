@@ -10,51 +10,15 @@ from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2
 from onecard.medical.v1 import settlement_pb2_grpc
 from onecard_adapters.sdk.assembly import Timing
 from onecard_adapters.sdk.exchange import Exchange
-from onecard_adapters.sdk.outgoing import Writer
 from onecard_protocol import limits
 from onecard_protocol.identifiers import new_message_id
-from onecard_protocol.messages import MESSAGE_CONTEXT, Message, from_wire
-from onecard_protocol.signatures.blocks import sign_one
-from onecard_protocol.signatures.signer import Signer
+from onecard_protocol.messages import from_wire
 from tests.support.eventually import eventually
-from tests.support.fake_hub import METHODS, NETWORK, FakeHub, Known, new_signer
-from tests.support.sdk_country import SETTLE, Country, Insured, settle_request
+from tests.support.fake_hub import Known, new_signer
+from tests.support.sdk_country import Country, Insured, settle_request
+from tests.support.sdk_messages import replies, report_reasons, settlement
 
 pytest_plugins = ("tests.support.fake_hub_of_two",)
-
-
-def settlement(
-    one: Country,
-    invoice: str,
-    *,
-    serial: int = 1,
-    signer: Signer | None = None,
-    message_id: bytes | None = None,
-    network: str = NETWORK,
-) -> message_pb2.SignedMessage:
-    """A settlement from cn-44 to cn-51."""
-    request = settle_request(serial, invoice)
-    sealer = one.exchange("cn-44").sealer
-    writer = Writer(network=network, participant="cn-44", sealer=sealer, now_ms=one.hub.now_ms)
-    payload = request.SerializeToString()
-    outgoing = writer.request(METHODS[SETTLE], "cn-51", request, payload, message_id=message_id)
-    block = sign_one(signer or one.hub.signers["cn-44"], MESSAGE_CONTEXT, outgoing.header)
-    return message_pb2.SignedMessage(header=outgoing.header, payload=payload, signature=block)
-
-
-def reports(hub: FakeHub) -> list[message_pb2.DeliveryReport]:
-    """What adapters gave up on."""
-    return [message_pb2.DeliveryReport.FromString(message.payload) for message in hub.reports]
-
-
-def replies(hub: FakeHub) -> list[Message]:
-    """The replies in the journal."""
-    return [message for message in hub.journal if message.header.kind == message_pb2.MESSAGE_KIND_REPLY]
-
-
-def report_reasons(hub: FakeHub) -> list[int]:
-    """The reasons of all reports."""
-    return [report.reason for report in reports(hub)]
 
 
 async def test_deliveries_are_taken_once_also_when_they_come_twice_and_out_of_order(one: Country) -> None:

@@ -18,7 +18,6 @@ from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 from onecard_protocol.identifiers import id_text, new_message_id
 from onecard_protocol.messages import from_wire
-from tests.integration.test_sdk_delivery import report_reasons, settlement
 from tests.support.crashing_adapter import CrashingAdapter
 from tests.support.eventually import eventually
 from tests.support.fake_hub import Known
@@ -30,6 +29,7 @@ from tests.support.sdk_country import (
     person,
     settle_request,
 )
+from tests.support.sdk_messages import report_reasons, settlement, stores
 
 pytest_plugins = ("tests.support.fake_hub_of_two",)
 
@@ -268,11 +268,6 @@ async def test_a_province_without_servicers_refuses_what_it_is_asked(one: Countr
             await Stub(care.to("cn-51")).Settle(settle_request())
 
     assert failed.value.reason == errors_pb2.ERROR_REASON_RECIPIENT_NOT_ALLOWED
-
-
-def stores(directory: Path) -> list[Path]:
-    """Stores with their write-ahead logs."""
-    return [path for path in directory.iterdir() if "sqlite" in path.name]
 
 
 async def test_no_personal_number_stands_in_the_store_or_in_the_log(

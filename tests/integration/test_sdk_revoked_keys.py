@@ -15,7 +15,6 @@ from onecard_adapters.runtime.inbox import InboxState
 from onecard_adapters.sdk import exchange as exchange_module
 from onecard_adapters.sdk.exchange import Exchange
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
-from tests.integration.test_sdk_delivery import settlement
 from tests.support.eventually import eventually
 from tests.support.sdk_country import (
     Country,
@@ -25,6 +24,7 @@ from tests.support.sdk_country import (
     filing_event,
     person,
 )
+from tests.support.sdk_messages import settlement
 
 pytest_plugins = ("tests.support.fake_hub_of_two",)
 
