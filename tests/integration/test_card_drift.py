@@ -103,6 +103,7 @@ async def test_a_card_in_use_under_a_former_number_of_its_holder_is_a_case(
         assert not followed.found
     (case,) = await list_cases(await database.get())
     assert (case.number, case.kind, case.here[:6], case.there[:6]) == ("A00000007", "twice-here", "LOST 5", "LOST 5")
+    assert case.here.endswith(f", subjects {' '.join(sorted(one.subject for one in (holders[7], former)))}")
 
 
 async def test_a_card_that_was_locked_under_a_former_number_differs_by_nothing(

@@ -20,7 +20,7 @@ from onecard_broker.records.card_cases import CardCase, put_cases
 from onecard_broker.records.card_columns import data_digest_of
 from onecard_broker.records.card_ranges import KEY_SPACE, CardRanges, LeafRow, select_cards
 from onecard_broker.records.live_connection import LiveConnection
-from onecard_protocol.card_digests import key_bounds, leaf_digest
+from onecard_protocol.card_digests import key_bounds, key_of, leaf_digest
 from onecard_protocol.clock import now_ms
 from onecard_protocol.messages import timestamp
 
@@ -109,7 +109,8 @@ async def find_drift(
             residents_of=sorted(feed.residents_of) if feed is not None else (),
         )
         begun = time.monotonic()
-        comparing = Comparing(stub, RegistrySide(CardRanges(database, selection)), scope, settle_s=settle_s)
+        ranges = CardRanges(database, selection)
+        comparing = Comparing(stub, RegistrySide(ranges), scope, settle_s=settle_s)
         tell(f"{participant}: comparing {name} cards / 比对卡数据（{name}）")
         comparison = await comparing.compare()
         found = comparison.differences
@@ -121,7 +122,7 @@ async def find_drift(
             left = {one.key for one in listed}
             repaired = [one for one in found if one.key not in left]
         if is_repairing:
-            cases = [_case(participant, scope, one) for one in listed]
+            cases = [_case(participant, scope, one, await _subjects(ranges, one)) for one in listed]
             await put_cases(await database.get(), participant, scope, cases, is_complete=not comparison.is_cut_off)
         results.append(
             ScopeDrift(
@@ -203,7 +204,15 @@ def _by_kind(differences: Sequence[Difference]) -> dict[str, int]:
     return {kind.value: counts[kind] for kind in DifferenceKind if counts[kind]}
 
 
-def _case(participant: str, scope: int, one: Difference) -> CardCase:
+async def _subjects(ranges: CardRanges, one: Difference) -> str:
+    """The pseudonyms of the persons under whom a card stands twice, for who links their numbers."""
+    if one.kind is not DifferenceKind.TWICE_HERE:
+        return ""
+    found = await ranges.cards([key_bounds(key_of(*one.key).hex())])
+    return ", subjects " + " ".join(sorted(holder.subject for holder, card in found if card.key == one.key))
+
+
+def _case(participant: str, scope: int, one: Difference, subjects: str) -> CardCase:
     return CardCase(
         participant=participant,
         scope=scope,
@@ -211,7 +220,7 @@ def _case(participant: str, scope: int, one: Difference) -> CardCase:
         number=one.card.number,
         sequence=one.card.sequence or 1,
         kind=one.kind.value,
-        here="" if one.here is None else _standing(one.here.copied),
+        here="" if one.here is None else _standing(one.here.copied) + subjects,
         there="" if one.there is None else _standing(one.there),
         found_ms=now_ms(),
     )
