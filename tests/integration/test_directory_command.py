@@ -55,7 +55,7 @@ def run(*arguments: str | Path, stdin: str | None = None) -> str:
 
 
 def test_an_imported_file_is_listed_and_exported_as_it_was(config: Path, tmp_path: Path) -> None:
-    file = write_directory(tmp_path / "directory.yaml")
+    file = write_directory(tmp_path / "directory.yaml", certificate_names=["cn-44.exchange.example.com"])
 
     changes = json.loads(run("import", file, "--config", config, "--yes", "--json"))["changes"]
     listed = json.loads(run("list", "--config", config, "--json"))
@@ -66,6 +66,8 @@ def test_an_imported_file_is_listed_and_exported_as_it_was(config: Path, tmp_pat
     assert [change["subject"] for change in changes] == ["cn-44", "cn-44-1"]
     assert listed["participants"][0]["nameZh"] == "广东"
     assert listed["directoryVersion"] == "2"
+    on_screen = run("list", "--config", config)
+    assert all(text in on_screen for text in ("cn-44.exchange.example.com", "/onecard.medical.v1.*", "cn-44-1, valid"))
     assert again == {"changes": []}
 
 

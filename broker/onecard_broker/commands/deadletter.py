@@ -54,7 +54,7 @@ def list_(
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(Column("id", no_wrap=True), "sender", "place", Column("why", overflow="fold"), "waiting")
+    table = Table(Column("id; sender, place, waiting", no_wrap=True), "why", show_lines=True)
     for row in rows:
         why = f"{row['kind']}: {row['cause']}"
         if row["kind"] == "dead-letter":
@@ -62,7 +62,7 @@ def list_(
         if not row["replayable"]:
             why += "; can only be discarded"
         place = f"{row['partition']}:{row['position']}"
-        table.add_row(row["id"], row["sender"], place, escape(why), str(row["waiting"]))
+        table.add_row(f"{row['id']}\n{row['sender']}, {place}, {row['waiting']}", escape(why))
     Console().print(table if rows else "No message is held or given up on. / 没有挂起或被放弃的报文。")
 
 

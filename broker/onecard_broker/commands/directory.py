@@ -167,30 +167,21 @@ def _show(found: list[Difference]) -> None:
 
 
 def _print(directory: Directory) -> None:
-    table = Table(
-        "Participant / 参与方",
-        "Name / 名称",
-        "Certificates / 证书名称",
-        "Sends / 可发",
-        "Receives / 可收",
-        "Key / 密钥",
-        "Valid / 有效期",
-        "State / 状态",
-        title=f"Directory, version {directory.version} / 目录版本 {directory.version}",
-    )
+    title = f"Directory, version {directory.version} / 目录版本 {directory.version}"
+    table = Table("Participant / 参与方", "What / 内容", title=title, show_lines=True)
     at_ms = now_ms()
     for participant_id, entry in sorted(directory.participants.items()):
-        keys = directory.keys_of(participant_id)
-        table.add_row(
-            participant_id,
-            f"{entry.name_zh} {entry.name_en}",
-            "\n".join(sorted(entry.certificate_names)),
-            "\n".join(entry.may_send.texts),
-            "\n".join(entry.may_receive.texts),
-            "\n".join(key.key_id for key in keys),
-            "\n".join(f"{instant_text(key.not_before_ms)} – {instant_text(key.not_after_ms)}" for key in keys),
-            "\n".join(_STATUS[key.status(at_ms)] for key in keys),
-        )
+        lines = [
+            *(f"certificate / 证书: {name}" for name in sorted(entry.certificate_names)),
+            *(f"sends / 可发: {text}" for text in entry.may_send.texts),
+            *(f"receives / 可收: {text}" for text in entry.may_receive.texts),
+            *(
+                f"key / 密钥: {key.key_id}, {_STATUS[key.status(at_ms)]}\n"
+                f"  {instant_text(key.not_before_ms)} – {instant_text(key.not_after_ms)}"
+                for key in directory.keys_of(participant_id)
+            ),
+        ]
+        table.add_row(f"{participant_id}\n{entry.name_zh}\n{entry.name_en}", "\n".join(lines))
     Console().print(table)
 
 
