@@ -81,9 +81,10 @@ def test_an_empty_directory_exports_an_example(config: Path) -> None:
 def test_without_a_terminal_nothing_is_signed_unasked(config: Path, tmp_path: Path) -> None:
     file = write_directory(tmp_path / "directory.yaml")
 
-    with pytest.raises(Explained, match="--yes"):
+    with pytest.raises(Explained) as refused:
         run("import", file, "--config", config)
 
+    assert refused.value.explanation.remedy.en == "Look at the changes above; if they are right, give --yes."
     assert "participants" not in json.loads(run("list", "--config", config, "--json"))
 
 

@@ -26,7 +26,7 @@ from onecard_broker.records.live_connection import LiveConnection
 from onecard_broker.records.schema import check
 from onecard_broker.settings import HubSettings, load_hub_settings
 from onecard_protocol.clock import now_ms
-from onecard_protocol.commands.usage import refuse
+from onecard_protocol.commands.usage import refuse_with
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.explained import Text
 from onecard_protocol.methods import MethodRegistry
@@ -131,13 +131,12 @@ async def _sign(
     if found and not yes:
         _show(found)
         if not sys.stdin.isatty():
-            refuse(
+            refuse_with(
+                Text(en="There is no terminal to ask at. Nothing was changed.", zh="没有终端可供确认，未作任何变更。"),
                 Text(
-                    en="There is no terminal to ask at; look at the changes and give --yes.",
-                    zh="没有终端可供确认，核对后请加 --yes。",
+                    en="Look at the changes above; if they are right, give --yes.",
+                    zh="请核对以上变更，确认无误后加 --yes。",
                 ),
-                "--yes",
-                "directory",
             )
         if not typer.confirm("Sign and record these changes? / 签名并记录以上变更？"):
             raise typer.Abort
