@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from onecard_adapters.sdk.clock import HubClock
 
 
@@ -43,3 +45,27 @@ async def test_waiting_ends_with_the_next_tick() -> None:
     assert not waiting.done()
     clock.observe(0)
     await waiting
+
+
+def test_a_machine_whose_clock_is_wrong_is_told_once_by_how_much(caplog: pytest.LogCaptureFixture) -> None:
+    wall = Time()
+    clock = HubClock(monotonic=Time(), wall=wall)
+    for second in range(4):
+        wall.now_s = 2_200.0 + second
+        clock.observe(1_000_000 + 1_000 * second)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "this machine's clock is +1200 s from the hub's"
+    ]
+
+
+def test_ticks_that_waited_while_the_process_was_stopped_say_nothing_of_the_clock(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wall = Time()
+    clock = HubClock(monotonic=Time(), wall=wall)
+    wall.now_s = 1_060.0
+    for second in range(61):
+        clock.observe(1_000_000 + 1_000 * second)
+    wall.now_s += 1
+    clock.observe(1_061_000)
+    assert caplog.records == []
