@@ -18,9 +18,9 @@ from onecard_adapters.runtime import store as store_module
 from onecard_adapters.sdk.failures import CallFailed
 from onecard_protocol.identifiers import new_message_id
 from tests.integration.test_sdk_calls import IN_VAIN_S
-from tests.integration.test_sdk_delivery import settlement
 from tests.support.eventually import eventually
 from tests.support.sdk_country import Country, Insured, country, settle_request
+from tests.support.sdk_messages import settlement
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from onecard_stubs.beijing.core import BeijingCardOffice
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.guangxi.core import GuangxiCardOffice
 from onecard_stubs.population import Population
-from onecard_stubs.serving import LocalServer
+from onecard_stubs.serving import ServedSystem
 from onecard_stubs.sichuan.core import SichuanCore
 
 _NEVER_JSON = b"[" * 100_000
@@ -21,7 +21,7 @@ _UNEVEN = "<操作>即制卡回盘</操作>\r\n序号,社保卡号\r\n1\r\n".enc
 
 
 @contextlib.asynccontextmanager
-async def _running(system: LocalServer) -> AsyncIterator[aiohttp.ClientSession]:
+async def _running(system: ServedSystem) -> AsyncIterator[aiohttp.ClientSession]:
     await system.start()
     try:
         async with aiohttp.ClientSession() as session:
@@ -44,7 +44,7 @@ async def _running(system: LocalServer) -> AsyncIterator[aiohttp.ClientSession]:
     ids=["guangdong", "sichuan", "guangxi", "bank"],
 )
 async def test_what_is_no_message_is_answered_as_a_failure(
-    build: Callable[[], LocalServer], failure: str, body: bytes
+    build: Callable[[], ServedSystem], failure: str, body: bytes
 ) -> None:
     system = build()
     async with _running(system) as session, session.post(system.url, data=body) as response:
