@@ -7,6 +7,7 @@ the form of the rows is `card_columns`. Implements `records.state_tables` for ke
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -331,17 +332,8 @@ class _Difference:
         self.replacements_gone += [(partition, holder, replacement_id) for replacement_id in stood]
 
 
-def _of_person(holder: Cardholder) -> tuple[object, ...]:
-    """What stands in the holder's own row."""
-    return (
-        holder.kind,
-        holder.number,
-        holder.name,
-        holder.linked_to,
-        holder.linked_from,
-        holder.followers,
-        holder.sent_back,
-    )
+_of_person: Final = operator.attrgetter("kind", "number", "name", "linked_to", "linked_from", "followers", "sent_back")
+"""What stands in the holder's own row."""
 
 
 def _replacement_row(partition: int, holder: bytes, replacement: Replacement) -> tuple[Any, ...]:
