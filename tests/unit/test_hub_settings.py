@@ -116,6 +116,20 @@ def test_an_address_on_the_command_line_is_checked_as_one_in_the_file(tmp_path: 
         assert refused.value.explanation.exit_code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    "command", [("drift", "cn-51"), ("link", "--document", "x"), ("ask-again", "ab", "--cause", "x")]
+)
+def test_the_gateway_to_ask_through_is_an_address_too(
+    tmp_path: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["card", *command, "--gateway", "nonsense", "--config", str(tmp_path / "hub.yaml")])
+    told = capsys.readouterr().err
+    assert ended.value.code == ExitCode.USAGE
+    assert "--gateway is not host:port." in told
+    assert f"`onecard card {command[0]} --help`" in told
+
+
 @pytest.mark.parametrize(("locale", "remedy"), [("C.UTF-8", "What to do"), ("zh_CN.UTF-8", "怎么办")])
 def test_who_starts_a_gateway_reads_what_to_correct(
     tmp_path: Path,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import grpc.aio
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from onecard_broker.bootstrap import hub_signer
 from onecard_broker.directory.model import Directory
@@ -23,6 +24,7 @@ from onecard_protocol.commands.usage import refuse
 from onecard_protocol.explained import Text
 from onecard_protocol.identifiers import HUB
 from onecard_protocol.methods import MethodRegistry
+from onecard_protocol.settings_file import Address
 from onecard_protocol.signatures.blocks import BlockVerifier
 from onecard_protocol.signatures.engine import native_engine
 
@@ -32,8 +34,19 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="ONECARD_CONFIG", help="The hub's configuration (YAML).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def _gateway(context: typer.Context, text: str) -> str:
+    try:
+        return TypeAdapter(Address).validate_python(text) if text else ""
+    except ValidationError:
+        what = Text(en="--gateway is not host:port.", zh="--gateway 应为“主机:端口”。")
+        refuse(what, "--gateway", context.command_path.removeprefix("onecard "))
+
+
 GatewayOption = Annotated[
-    str, typer.Option(help="host:port of the gateway to ask through; the configured one if left out.")
+    str,
+    typer.Option(callback=_gateway, help="host:port of the gateway to ask through; the configured one if left out."),
 ]
 
 

@@ -184,5 +184,5 @@ def _refusal(error: grpc.aio.AioRpcError) -> OneCardError | None:
     if STATUS_DETAILS_KEY in trailing:
         return from_status(status_pb2.Status.FromString(trailing[STATUS_DETAILS_KEY]))
     if error.code() is grpc.StatusCode.UNAVAILABLE:
-        return OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY, "the gateway cannot be reached")
+        return OneCardError(errors_pb2.ERROR_REASON_HUB_NOT_READY, f"the gateway cannot be reached: {error.details()}")
     return OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, f"the call ended with {error.code().name}")
