@@ -15,7 +15,7 @@ from rich.table import Table
 
 from onecard_protocol.explained import ExitCode, Explained, Explanation, Text, language_of
 from onecard_protocol.running import run_service, start_log
-from onecard_stubs.behaviour import EVERY_TRADE, Switches
+from onecard_stubs.behaviour import DELAY_MS_MAX, EVERY_TRADE, Switches
 from onecard_stubs.commands.local_systems import LOCAL_SYSTEMS, LocalSystem, Place
 
 app: Final = typer.Typer(no_args_is_help=True, help="Run simulated local systems, and switch how they misbehave.")
@@ -56,9 +56,11 @@ def run(
 @app.command()
 def behave(
     url: UrlOption,
-    trade: Annotated[str, typer.Option(help="Trade number that misbehaves; * for all.")] = EVERY_TRADE,
+    trade: Annotated[
+        str | None, typer.Option(help="Trade number; * or none for all. Without a switch: it behaves well again.")
+    ] = None,
     calls: Annotated[int, typer.Option(min=0, help="For so many calls; 0: until it is changed.")] = 0,
-    delay_ms: Annotated[int, typer.Option(min=0, help="Wait so long before doing anything.")] = 0,
+    delay_ms: Annotated[int, typer.Option(min=0, max=DELAY_MS_MAX, help="Wait so long before doing anything.")] = 0,
     down: Annotated[bool, typer.Option("--down", help="Break the connection and do nothing.")] = False,
     duplicate: Annotated[bool, typer.Option("--duplicate", help="Do the work twice.")] = False,
     lose_answer: Annotated[bool, typer.Option("--lose-answer", help="Do the work and never answer.")] = False,
@@ -66,7 +68,7 @@ def behave(
     wrong_encoding: Annotated[bool, typer.Option("--wrong-encoding", help="Answer in another encoding.")] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Behave well again; no other option counts.")] = False,
 ) -> None:
-    """Switch how a running local system behaves, and show what is switched on."""
+    """Switch how a running local system behaves, and show what is switched on; without options, only show it."""
     switches = Switches(
         delay_ms=delay_ms,
         down=down,
@@ -78,16 +80,20 @@ def behave(
     print(json.dumps(asyncio.run(_behave(url, trade, switches, calls, clear=clear)), indent=1))
 
 
-async def _behave(url: str, trade: str, switches: Switches, calls: int, *, clear: bool) -> object:
+async def _behave(url: str, trade: str | None, switches: Switches, calls: int, *, clear: bool) -> object:
     import aiohttp
 
     control = f"{url.rstrip('/')}/control/behaviour"
-    body = {name: getattr(switches, name) for name in Switches.__dataclass_fields__} | {"trade": trade}
+    body = {name: getattr(switches, name) for name in Switches.__dataclass_fields__} | {"trade": trade or EVERY_TRADE}
     if calls:
         body["calls"] = calls
+    only_shows = trade is None and not calls and switches == Switches()
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-            request = session.delete(control) if clear else session.post(control, json=body)
+            if clear:
+                request = session.delete(control)
+            else:
+                request = session.get(control) if only_shows else session.post(control, json=body)
             async with request as response:
                 return await response.json()
     except aiohttp.ClientError as error:
