@@ -13,6 +13,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from pydantic import BaseModel
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.dialects.cross_region_xml import forms
+from onecard_adapters.dialects.infno import maps
+from onecard_adapters.mapping.fields import TEXT, FieldMap, Rule
 from onecard_adapters.profiles.models import Profile
 from onecard_adapters.settings import AdapterSettings
 from onecard_broker.domain import card_states, replacement_states, settlement_states
@@ -69,6 +72,37 @@ def test_a_page_that_differs_is_named_and_left_as_it_is(
     assert generator.main([]) == 0
     assert {path: path.read_text(encoding="utf-8") for path in pages} == pages
     assert generator.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"), [(forms.DISCHARGE, "cross-region-xml-fields.md"), (maps.DISCHARGE, "infno-fields.md")]
+)
+def test_a_rule_that_is_added_makes_the_page_of_its_dialect_stale(
+    generator: ModuleType,
+    files: list[FileDescriptorProto],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fields: FieldMap,
+    name: str,
+) -> None:
+    monkeypatch.setattr(generator, "described_files", lambda: files)
+    added = Rule(local="ykc999", national="encounter.visit_id", codec=TEXT)
+    monkeypatch.setattr(fields, "rules", (*fields.rules, added))
+
+    assert generator.main(["--check"]) == 1
+    assert f"not fresh: docs/dialects/{name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("module", "name"), [(forms, "cross-region-xml-fields.md"), (maps, "infno-fields.md")])
+def test_every_field_of_a_map_stands_on_the_page_of_its_dialect(module: ModuleType, name: str) -> None:
+    sections = page(f"dialects/{name}").split("\n## ")
+    for title, fields in ((title, item) for title, item in vars(module).items() if isinstance(item, FieldMap)):
+        (section,) = (one for one in sections if one.startswith(f"{title.replace('_', ' ').capitalize()}\n"))
+        for rule in fields.rules:
+            (row,) = (line for line in section.splitlines() if line.startswith(f"| `{rule.local}`"))
+            assert f"| `{rule.national}` |" in row
+            assert ("| yes |" in row) == rule.is_required
+            assert not rule.codec.table or f"`{rule.codec.table}`" in row
 
 
 def test_an_element_without_a_comment_ends_the_run(generator: ModuleType, files: list[FileDescriptorProto]) -> None:

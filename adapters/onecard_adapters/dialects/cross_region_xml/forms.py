@@ -51,6 +51,7 @@ PERSON_DETAILS: Final = FieldMap(
         _rule("aae006", "address"),
     ],
 )
+"""What is told of a person besides the numbers."""
 
 ENROLMENT: Final = FieldMap(
     coverage_pb2.Enrolment,
@@ -66,6 +67,7 @@ ENROLMENT: Final = FieldMap(
         _rule("akc026", "is_civil_servant", FLAG),
     ],
 )
+"""One enrolment of a person."""
 
 FILING: Final = FieldMap(
     filing_pb2.Filing,
@@ -83,6 +85,7 @@ FILING: Final = FieldMap(
         _rule("ykc903", "channel", code("dcla_souc")),
     ],
 )
+"""A filing: as it is asked for, as it is told, and as it stands on the day asked for."""
 
 DIAGNOSIS: Final = FieldMap(
     encounter_pb2.Diagnosis,
@@ -93,6 +96,7 @@ DIAGNOSIS: Final = FieldMap(
         _rule("akc196", "code", required=True),
     ],
 )
+"""One diagnosis."""
 
 REGISTRATION: Final = FieldMap(
     encounter_pb2.RegisterRequest,
@@ -107,6 +111,7 @@ REGISTRATION: Final = FieldMap(
         *_CREDENTIAL,
     ],
 )
+"""What is registered."""
 
 DISCHARGE: Final = FieldMap(
     encounter_pb2.DischargeRequest,
@@ -115,6 +120,7 @@ DISCHARGE: Final = FieldMap(
         _rule("akc195", "discharge_way", code("dscg_way")),
     ],
 )
+"""The end of a stay."""
 
 FEE_LINE: Final = FieldMap(
     encounter_pb2.FeeLine,
@@ -138,6 +144,7 @@ FEE_LINE: Final = FieldMap(
         _rule("ake007", "day", DAY_COMPACT),
     ],
 )
+"""A fee line as the catalogue of the place of care splits it."""
 
 FEE_TOTALS: Final = FieldMap(
     values_pb2.FeeTotals,
@@ -149,6 +156,7 @@ FEE_TOTALS: Final = FieldMap(
         _rule("ykc624", "in_scope_fen", YUAN_TEXT),
     ],
 )
+"""The totals of a visit's lines."""
 
 TERMS: Final = FieldMap(
     settlement_pb2.SettlementTerms,
@@ -172,6 +180,7 @@ TERMS: Final = FieldMap(
         *_CREDENTIAL,
     ],
 )
+"""What is settled: the bill, its period, and what the patient showed."""
 
 SPLIT: Final = FieldMap(
     values_pb2.SettlementSplit,
@@ -202,6 +211,7 @@ SPLIT: Final = FieldMap(
         _rule("yzc013", "clearing_type", code("clr_type")),
     ],
 )
+"""Who pays what; negative on a red record. Where a core leaves `akb067`, `yzc002`, `yzc006` out, they follow."""
 
 FUND_ITEM: Final = FieldMap(
     values_pb2.FundItem,
@@ -213,6 +223,7 @@ FUND_ITEM: Final = FieldMap(
         _rule("aae013", "process_information"),
     ],
 )
+"""One part of a split."""
 
 
 def read_into(form: FieldMap, element: Element, message: Message, tables: CodeTables, at: str = "") -> None:
