@@ -55,6 +55,18 @@ def read_store(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def cause_of(error: sqlite3.OperationalError) -> tuple[str, str]:
+    """What is probably wrong with a store that SQLite cannot use, and what to do; in English and in Chinese."""
+    what = str(error)
+    if "full" in what:
+        return "its disk is full: make room there", "其所在磁盘已满，请清理空间"
+    if "locked" in what:
+        return "another adapter runs on it: stop one of the two", "另有适配器正在使用，请停止其中之一"
+    if "I/O" in what:
+        return "its disk fails or is full: look after the disk", "其所在磁盘故障或已满，请检查磁盘"
+    return "see whether its folder is there and writable", "请检查其目录是否存在、是否可写"
+
+
 def _open(path: Path) -> sqlite3.Connection:
     # Each connection has one user at a time, which need not be the thread that opened it.
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
@@ -65,9 +77,9 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        english, chinese = cause_of(error)
         raise _invalid(
-            f"the store {path} cannot be used ({error}): is another adapter running on it, is its folder writable?"
-            " / 存储无法使用：是否有另一个适配器正在使用，目录是否可写"
+            f"the store {path} cannot be used ({error}): {english} / 适配器存储无法使用：{chinese}"
         ) from error
     except sqlite3.DatabaseError as error:
         raise _invalid(f"{path} is no adapter's store: {error} / 该文件不是适配器的存储") from error

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.runtime import store_file
 from onecard_adapters.runtime.schema import COLUMNS_SINCE, SCHEMA, SCHEMA_VERSION
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.runtime.store_file import read_store
@@ -227,6 +228,28 @@ async def test_a_second_adapter_cannot_use_the_store(store: Store, tmp_path: Pat
 
     assert refused.value.reason == errors_pb2.ERROR_REASON_CONFIGURATION_INVALID
     assert "another adapter" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("failure", "english", "chinese"),
+    [
+        ("database or disk is full", "its disk is full", "磁盘已满"),
+        ("disk I/O error", "its disk fails or is full", "磁盘故障或已满"),
+        ("attempt to write a readonly database", "its folder is there and writable", "目录是否存在"),
+    ],
+)
+async def test_a_store_that_cannot_be_opened_names_what_is_wrong_and_no_adapter_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str, english: str, chinese: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError(failure)
+
+    monkeypatch.setattr(store_file, "_prepare", fail)
+    with pytest.raises(OneCardError) as refused:
+        await Store(tmp_path / "store.sqlite").open()
+
+    told = refused.value.detail
+    assert (failure in told, english in told, chinese in told, "another adapter" in told) == (True, True, True, False)
 
 
 async def test_a_command_reads_what_is_committed_while_the_adapter_goes_on_and_writes_nothing(
