@@ -1,8 +1,10 @@
 """The adapter's memory in a store of its own, for tests of dialects."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_adapters.runtime.sealing import MASTER_KEY_BYTES, Sealer
@@ -19,3 +21,12 @@ async def edge_memory(directory: Path) -> AsyncIterator[EdgeMemory]:
         yield EdgeMemory(store, Sealer(bytes(range(MASTER_KEY_BYTES))))
     finally:
         await store.close()
+
+
+def failing_store(what: str) -> Callable[..., Awaitable[NoReturn]]:
+    """In place of an operation of the memory: SQLite fails with these words."""
+
+    async def fail(*_: object, **__: object) -> NoReturn:
+        raise sqlite3.OperationalError(what)
+
+    return fail

@@ -5,11 +5,13 @@ Chinese here; of an error in the form of a message, which somebody must find in 
 """
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.in_part import DESTINATION, INSURED_PROVINCE, OWN_CORE, ExecutedInPart
+from onecard_adapters.runtime.store_file import cause_of
 from onecard_protocol.errors import OneCardError, reason_name, text
 
 _OF_FORM: Final = frozenset(
@@ -81,6 +83,11 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
     (r"(\w+) was executed; .*", r"\1已执行，但其应答未能处理"),
     (r"no interim settlement here.*", "本接口不办理中途结算，请于出院后结算"),
     (r"(\w+) was reversed before it came", r"该\1已先行冲正，请换新号办理"),
+    (
+        r"the adapter's store cannot be used \(.*full\): .*",
+        "适配器存储所在磁盘已满：请运维人员清理空间，再将同一报文原样重发",
+    ),
+    (r"the adapter's store cannot be used \(.*", "适配器存储无法读写：请运维人员检查，再将同一报文原样重发"),
     (r"(infno|TransNo) (\S+)", r"\1 \2"),
 )
 _KNOWN: Final = tuple((re.compile(pattern, re.DOTALL), said) for pattern, said in _PHRASES)
@@ -97,6 +104,17 @@ def cashier_text(error: OneCardError, local_text: str) -> str:
     else:
         parts = [local_text, text(error.reason, "zh"), *_details(error)]
     return f"[{reason_name(error.reason)}] " + " ".join(part for part in parts if part)
+
+
+def unforeseen(error: Exception) -> OneCardError:
+    """INTERNAL, which is in doubt: of an error that nobody foresaw, whose text may quote the body, no more than that.
+
+    Where the adapter's own store failed, that is said as well: neither hub nor core is at fault.
+    """
+    detail = ""
+    if isinstance(error, sqlite3.OperationalError):
+        detail = f"the adapter's store cannot be used ({error}): {cause_of(error)[0]}"
+    return OneCardError(errors_pb2.ERROR_REASON_INTERNAL, detail)
 
 
 def log_text(error: OneCardError) -> str:

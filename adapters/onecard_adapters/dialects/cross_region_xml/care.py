@@ -12,7 +12,7 @@ from typing import Final
 from onecard.exchange.v1 import errors_pb2
 from onecard.medical.v1.values_pb2 import Institution
 from onecard_adapters.connectors.http import Handler, HttpAnswer, HttpRequest
-from onecard_adapters.dialects.cashier_text import log_text
+from onecard_adapters.dialects.cashier_text import log_text, unforeseen
 from onecard_adapters.dialects.cross_region_xml import envelope
 from onecard_adapters.dialects.cross_region_xml.care_after import NotedTrades
 from onecard_adapters.dialects.cross_region_xml.care_desk import Asked, CareDesk, failure_text
@@ -78,8 +78,9 @@ class Care:
             body = self._failure(http, call, asked, error)
         except Exception as error:
             # The message of an unforeseen error may quote the document: only its kind is logged.
-            _log.error("a trade failed unforeseen: %s", type(error).__name__)
-            body = self._failure(http, call, asked, OneCardError(errors_pb2.ERROR_REASON_INTERNAL))
+            told = unforeseen(error)
+            _log.error("a trade failed unforeseen: %s, %s", type(error).__name__, log_text(told))
+            body = self._failure(http, call, asked, told)
         return HttpAnswer(body=body, content_type=envelope.CONTENT_TYPE)
 
     def _begun_once(self, call: Call) -> tuple[Asked, asyncio.Task[Result]]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.connectors.http import HttpAnswer, HttpRequest, LocalHttpClient
-from onecard_adapters.dialects.cashier_text import cashier_text, log_text
+from onecard_adapters.dialects.cashier_text import cashier_text, log_text, unforeseen
 from onecard_adapters.dialects.in_part import is_in_doubt
 from onecard_adapters.dialects.infno import envelope, trades
 from onecard_adapters.dialects.infno.care_after import NotedTrades
@@ -72,9 +72,9 @@ class Care:
         except Exception as error:
             # An unforeseen error's message may quote the body; its kind and place are enough to find it.
             place = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("trade failed unforeseen: %s\n%s", type(error).__name__, place)
-            unforeseen = OneCardError(errors_pb2.ERROR_REASON_INTERNAL)
-            output, code, message = None, self._failure_code(unforeseen), failure_text(unforeseen)
+            told = unforeseen(error)
+            _log.error("trade failed unforeseen: %s, %s\n%s", type(error).__name__, log_text(told), place)
+            output, code, message = None, self._failure_code(told), failure_text(told)
         now_ms = self._desk.national.hub_time_ms()
         body = envelope.build_answer(
             code=code,

@@ -3,9 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from onecard_adapters.connectors.http import HttpRequest
 from onecard_adapters.dialects.cross_region_xml import envelope
+from onecard_adapters.runtime.memory import EdgeMemory
 from onecard_stubs.sichuan import soap
+from tests.support.edge_memory import failing_store
 from tests.support.eventually import eventually
 from tests.support.sichuan import SETTLEMENT
 from tests.support.sichuan_care import BILL, BILL_FEN, line, sichuan_care
@@ -147,3 +151,19 @@ async def test_a_reversal_does_not_wait_behind_the_settlement_that_hangs(tmp_pat
         release.set()
         assert not (await settling).is_success, "the late original is refused"
         assert side.insured_core.state.counts()["settlements_standing"] == 0
+
+
+async def test_a_store_that_cannot_be_written_is_told_as_that_and_the_repeat_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await side.discharged()
+        transid = side.hospital.new_transid()
+        with monkeypatch.context() as patch:
+            patch.setattr(EdgeMemory, "remember_transaction", failing_store("database or disk is full"))
+            told = await stay.settle(BILL_FEN, transid)
+        assert told.code == -9
+        assert told.message.startswith("[INTERNAL] 枢纽或适配器内部错误")
+        assert "适配器存储所在磁盘已满：请运维人员清理空间，再将同一报文原样重发" in told.message
+        assert "the adapter's store cannot be used (database or disk is full)" in caplog.text
+        assert (await stay.settle(BILL_FEN, transid)).is_success

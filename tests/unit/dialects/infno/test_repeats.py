@@ -11,6 +11,7 @@ from onecard_adapters.connectors.http import HttpRequest
 from onecard_adapters.dialects.infno import trades
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.counter import Answer
+from tests.support.edge_memory import failing_store
 from tests.support.infno_country import ADMITTED, CODE_TABLES, ITEMS, TODAY, Country, country
 
 
@@ -287,3 +288,29 @@ async def test_an_answer_that_takes_too_long_is_told_as_unknown_and_the_repeat_f
     release.set()
     assert (await hospital.send(body)).is_success
     assert two_provinces.exchange.methods_called().count("Settle") == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("database or disk is full", "适配器存储所在磁盘已满：请运维人员清理空间，再将同一报文原样重发"),
+        ("attempt to write a readonly database", "适配器存储无法读写：请运维人员检查，再将同一报文原样重发"),
+    ],
+)
+async def test_a_store_that_cannot_be_written_is_told_as_that_and_the_repeat_goes_on(
+    two_provinces: Country,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: str,
+    said: str,
+) -> None:
+    hospital = two_provinces.hospital
+    stay = await two_provinces.ready_to_settle()
+    body = hospital.message("2304", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area)
+    with monkeypatch.context() as patch:
+        patch.setattr(two_provinces.care_memory, "remember_transaction", failing_store(failure))
+        told = await hospital.send(body)
+    assert (told.code, told.text.startswith("[INTERNAL] 枢纽或适配器内部错误"), said in told.text) == (-1, True, True)
+    assert f"the adapter's store cannot be used ({failure})" in caplog.text
+    again = await hospital.send(body)
+    assert again.is_success, again.text

@@ -392,7 +392,7 @@ var File_onecard_exchange_v1_errors_proto protoreflect.FileDescriptor
 
 const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	" onecard/exchange/v1/errors.proto\x12\x13onecard.exchange.v1\x1a!onecard/exchange/v1/options.proto*\xdax\n" +
+	" onecard/exchange/v1/errors.proto\x12\x13onecard.exchange.v1\x1a!onecard/exchange/v1/options.proto*\xf4x\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\xef\x01\n" +
 	"\x16ERROR_REASON_MALFORMED\x10d\x1a\xd2\x01\xe2\xf3\x18\xcd\x01\b\x01\x1a^The bytes are not a message of this protocol. Check the serialiser and send it under a new id.\"W报文不符合本协议。请检查序列化程序，并以新的报文编号重发。*\x10INVALID_ARGUMENT\x12\xe1\x01\n" +
@@ -470,8 +470,8 @@ const file_onecard_exchange_v1_errors_proto_rawDesc = "" +
 	"\x1dERROR_REASON_SIGN_IN_REQUIRED\x10\xf6\x01\x1al\xe2\xf3\x18h\b\x01\x1a#Sign in (9001) before other trades.\".请先签到（9001）再办理其他业务。*\x0fUNAUTHENTICATED\x12\x81\x02\n" +
 	"\"ERROR_REASON_PERSON_NOT_IDENTIFIED\x10\xf7\x01\x1a\xd7\x01\xe2\xf3\x18\xd2\x01\b\x01\x1aYThe adapter knows no identity for this personal number. Identify the person (1101) first.\"^适配器中没有该人员编号对应的身份信息。请先获取人员信息（1101）。*\x13FAILED_PRECONDITION\x12\xf5\x01\n" +
 	"\x1bERROR_REASON_CURSOR_EXPIRED\x10\x84\x02\x1a\xd2\x01\xe2\xf3\x18\xcd\x01\b\x02\x1a_The cursor lies behind the kept log. Fill from stored outputs, then go on from the log's start.\"Z游标早于日志保留范围。请先从已存输出补齐，再从日志起点继续。*\fOUT_OF_RANGE\x12\x81\x02\n" +
-	"!ERROR_REASON_CURSOR_FOREIGN_EPOCH\x10\x85\x02\x1a\xd8\x01\xe2\xf3\x18\xd3\x01\b\x02\x1a^The cursor belongs to another life of the log. An operator decides; it is never reinterpreted.\"Z游标属于另一个日志纪元，需由运维人员处理，系统不会自行解释。*\x13FAILED_PRECONDITION\x12\xe9\x01\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x86\x02\x1a\xcc\x01\xe2\xf3\x18\xc7\x01\b\x03\x10\x01\x1a^The hub failed. Nothing is known to be accepted unless a receipt says so: ask with GetOutcome.\"W枢纽内部错误。未取得回执者不视为已受理，请用 GetOutcome 查询。*\bINTERNAL\x12\xad\x01\n" +
+	"!ERROR_REASON_CURSOR_FOREIGN_EPOCH\x10\x85\x02\x1a\xd8\x01\xe2\xf3\x18\xd3\x01\b\x02\x1a^The cursor belongs to another life of the log. An operator decides; it is never reinterpreted.\"Z游标属于另一个日志纪元，需由运维人员处理，系统不会自行解释。*\x13FAILED_PRECONDITION\x12\x83\x02\n" +
+	"\x15ERROR_REASON_INTERNAL\x10\x86\x02\x1a\xe6\x01\xe2\xf3\x18\xe1\x01\b\x03\x10\x01\x1alThe hub or an adapter failed. Nothing is known to be accepted unless a receipt says so: ask with GetOutcome.\"c枢纽或适配器内部错误。未取得回执者不视为已受理，请用 GetOutcome 查询。*\bINTERNAL\x12\xad\x01\n" +
 	"\"ERROR_REASON_CONFIGURATION_INVALID\x10\x87\x02\x1a\x83\x01\xe2\xf3\x18\x7f\b\x01\x1a=The configuration is not valid. The detail names the setting.\"'配置无效。详情指出配置项。*\x13FAILED_PRECONDITION\x12\xef\x01\n" +
 	"\x1aERROR_REASON_STORE_TOO_NEW\x10\x88\x02\x1a\xcd\x01\xe2\xf3\x18\xc8\x01\b\x03\x1a\\The database was made by a newer release that this program may not use. Upgrade the program.\"Q数据库由更新的版本创建，当前程序无权使用。请升级程序。*\x13FAILED_PRECONDITION\x12\xa6\x02\n" +
 	"\x1eERROR_REASON_RECEIVER_TOO_SLOW\x10\x89\x02\x1a\x80\x02\xe2\xf3\x18\xfb\x01\b\x02\x10\x01\x1amThe receiver gave credit and did not read; the delivery ends. Open it again from the cursor: nothing is lost.\"r接收方已授予额度但长时间不读取，投递已结束。请从游标重新打开，报文不会丢失。*\x12RESOURCE_EXHAUSTEDb\x06proto3"
