@@ -29,7 +29,7 @@ from tests.support.sdk_country import (
     person,
     settle_request,
 )
-from tests.support.sdk_messages import report_reasons, settlement, stores
+from tests.support.sdk_messages import report_reasons, reports, settlement, stores
 
 pytest_plugins = ("tests.support.fake_hub_of_two",)
 
@@ -98,6 +98,29 @@ async def test_doubt_is_resolved_by_recovery_and_answered(one: Country) -> None:
     assert [context.is_recovery for context in insured.contexts] == [False, True]
     assert len({context.local_transaction_id for context in insured.contexts}) == 1
     assert insured.settled == ["a"]
+
+
+async def test_an_answer_that_the_hub_refuses_for_good_is_reported_and_a_replay_answers_anew(one: Country) -> None:
+    insured = Insured()
+
+    def refuse_the_answer(request: object, context: ExchangeContext) -> None:
+        if not context.is_recovery:
+            one.hub.faults.refusals.append(OneCardError(errors_pb2.ERROR_REASON_PAYLOAD_INVALID, "split.x"))
+
+    insured.on_settle = refuse_the_answer
+    signed = settlement(one, "a")
+    async with one.province("cn-51", insured):
+        message = one.hub.admit(signed)
+        await eventually(lambda: len(one.hub.reports) == 1)
+        assert one.hub.known[message.key].outcome is None
+        one.hub.deliver("cn-51", signed, one.hub.known[message.key].partition)
+        await eventually(lambda: one.hub.known[message.key].outcome is not None)
+
+    (report,) = reports(one.hub)
+    assert report.reason == errors_pb2.ERROR_REASON_PROCESSING_FAILED
+    assert report.detail == "the hub refused the answer: PAYLOAD_INVALID: split.x"
+    assert one.hub.reports[0].header.reply_to.id == message.header.id
+    assert [context.is_recovery for context in insured.contexts] == [False, True], "the local system has done it"
 
 
 async def test_what_stays_in_doubt_is_reported_and_a_replay_recovers(

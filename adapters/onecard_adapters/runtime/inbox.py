@@ -154,11 +154,19 @@ def finish(
     )
 
 
+def give_up(connection: sqlite3.Connection, sender: str, message_id: bytes) -> None:
+    """The answer of a message was refused for good: when an operator replays the message, it is answered anew."""
+    connection.execute(
+        "UPDATE inbox SET state = ? WHERE sender = ? AND id = ? AND state = ?",
+        (int(InboxState.GIVEN_UP), sender, message_id, int(InboxState.DONE)),
+    )
+
+
 def undo_of(connection: sqlite3.Connection, sealer: Sealer, sender: str, message_id: bytes) -> bytes | None:
     """The payload that would undo a message; None if it was not executed, or is not kept any more."""
     row = connection.execute(
-        "SELECT payload FROM inbox WHERE sender = ? AND id = ? AND state = ? AND payload IS NOT NULL",
-        (sender, message_id, int(InboxState.DONE)),
+        "SELECT payload FROM inbox WHERE sender = ? AND id = ? AND state IN (?, ?) AND payload IS NOT NULL",
+        (sender, message_id, int(InboxState.DONE), int(InboxState.GIVEN_UP)),
     ).fetchone()
     return None if row is None else sealer.open(_UNDO, row[0])
 

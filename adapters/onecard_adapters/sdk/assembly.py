@@ -119,6 +119,7 @@ def assemble(
         signing=signing,
         verification=verification,
         clock=clock,
+        writer=writer,
         making_count=lambda: processing.making_count,
     )
     resolution = Resolution(

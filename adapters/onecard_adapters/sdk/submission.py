@@ -14,20 +14,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from onecard.exchange.v1 import errors_pb2, service_pb2
-from onecard_adapters.runtime import outbox
+from onecard.exchange.v1 import errors_pb2, message_pb2, service_pb2
+from onecard_adapters.runtime import inbox, outbox
 from onecard_adapters.runtime.backoff import backoff_s
-from onecard_adapters.runtime.outbox import Outgoing
+from onecard_adapters.runtime.outbox import OutboxState, Outgoing
 from onecard_adapters.runtime.sealing import Sealer
 from onecard_adapters.runtime.store import Store
 from onecard_adapters.sdk.clock import HubClock
 from onecard_adapters.sdk.departures import MANY, Departures
 from onecard_adapters.sdk.gateways import Gateway, Gateways
+from onecard_adapters.sdk.outgoing import Writer
 from onecard_adapters.sdk.signing import AdaptiveSigning
 from onecard_adapters.sdk.together import BATCHES_IN_FLIGHT_MAX, submission_bytes, submit
 from onecard_adapters.sdk.verification import Verification
 from onecard_protocol import limits
-from onecard_protocol.errors import OneCardError, from_rejection, policy
+from onecard_protocol.errors import OneCardError, from_rejection, policy, reason_name
 from onecard_protocol.identifiers import id_text
 
 HELD_COUNT_MAX: Final = 4_096
@@ -56,6 +57,7 @@ class Submission:
         signing: AdaptiveSigning,
         verification: Verification,
         clock: HubClock,
+        writer: Writer,
         making_count: Callable[[], int],
         held_count_max: int = HELD_COUNT_MAX,
     ) -> None:
@@ -66,6 +68,7 @@ class Submission:
         self._signing = signing
         self._verification = verification
         self._clock = clock
+        self._writer = writer
         self._making_count = making_count
         self._held_count_max = held_count_max
         self._queue: deque[Outgoing] = deque()
@@ -280,12 +283,29 @@ class Submission:
         # A request was in a caller's hands before it came here: it may have been sent, so its refusal tells nothing.
         unknown = [outgoing.id for outgoing, _ in refused if outgoing.is_request]
         final = [(outgoing.id, error) for outgoing, error in refused if not outgoing.is_request]
+        reports = [self._report(outgoing, error) for outgoing, error in refused if outgoing.is_answer]
 
         def write(connection: sqlite3.Connection) -> None:
             outbox.accept(connection, [outgoing.id for outgoing in accepted] + unknown, ask_ms=ask_ms)
             for message_id, error in final:
                 outbox.end(connection, message_id, error)
+            for reference, report in reports:
+                inbox.give_up(connection, reference.sender, reference.id)
+                outbox.insert(connection, self._sealer, report, OutboxState.QUEUED)
 
         is_brief = len(accepted) + len(refused) <= _BRIEF_COUNT_MAX
         # What is queued may wait for the subjects of these.
         await self._store.insist(write, is_brief=is_brief, within_s=0 if self._queue else _NOTE_S)
+        for _, report in reports:
+            self.put(report)
+
+    def _report(self, answer: Outgoing, error: OneCardError) -> tuple[message_pb2.RequestReference, Outgoing]:
+        """What an answer answers that the hub does not take, and the report that nothing better comes (rule 13)."""
+        reference = message_pb2.MessageHeader.FromString(answer.header).reply_to
+        report = self._writer.delivery_report(
+            errors_pb2.ERROR_REASON_PROCESSING_FAILED,
+            f"the hub refused the answer: {reason_name(error.reason)}: {error.detail}",
+            method=answer.method,
+            reference=reference,
+        )
+        return reference, report

@@ -40,6 +40,7 @@ async def test_waiting_for_a_connection_is_no_part_of_the_way(monkeypatch: pytes
         signing=SimpleNamespace(sign_all=sign_all),  # type: ignore[arg-type]
         verification=anything,
         clock=anything,
+        writer=anything,
         making_count=lambda: 0,
     )
     monkeypatch.setattr(submission, "submit", submit)
@@ -66,6 +67,7 @@ class Pump(Submission):
             signing=anything,
             verification=anything,
             clock=anything,
+            writer=anything,
             making_count=making_count,
         )
         self._is_more_stored = False
