@@ -80,6 +80,10 @@ _PHRASES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = 
         r"\1已在本省系统办理，其后已由\2撤销：如仍需办理，请换新号",
     ),
     (r"(\w+) was followed by others of its lines", r"\1之后其明细已另行办理：如仍需上传，请换新号"),
+    (
+        r"(\w+) was not sent: the insured province did not tell the coverage: .*",
+        r"参保地未及时答复参保信息，\1没有发出，未办理：请将同一报文原样重发",
+    ),
     (r"(\w+) was executed; .*", r"\1已执行，但其应答未能处理"),
     (r"no interim settlement here.*", "本接口不办理中途结算，请于出院后结算"),
     (r"(\w+) was reversed before it came", r"该\1已先行冲正，请换新号办理"),

@@ -11,7 +11,7 @@ from onecard.exchange.v1 import errors_pb2
 from onecard_adapters.dialects.local_text import local_text_of
 from onecard_adapters.runtime.memory import EdgeMemory, Transaction
 from onecard_adapters.sdk.failures import may_be_sent_again
-from onecard_protocol.errors import OneCardError, OutcomeInDoubt
+from onecard_protocol.errors import OneCardError, OutcomeInDoubt, reason_name
 
 _IN_DOUBT: Final = frozenset(
     {
@@ -81,6 +81,23 @@ def executed_in_part(trade: str, *, at: str, left: str) -> Iterator[None]:
         raise ExecutedInPart(
             f"{trade} was executed by {at} and is not complete at {left}; the same request again completes it: {error}",
             local_text_of(error),
+        ) from error
+
+
+@contextmanager
+def asked_first(trade: str) -> Iterator[None]:
+    """Around the question for the coverage that goes before a trade: without an answer nothing of the trade was sent.
+
+    The question has no effect, so its doubt is none of the trade, which may be asked for again.
+    """
+    try:
+        yield
+    except OneCardError as error:
+        if not is_in_doubt(error):
+            raise
+        raise OneCardError(
+            errors_pb2.ERROR_REASON_RECIPIENT_OFFLINE,
+            f"{trade} was not sent: {INSURED_PROVINCE} did not tell the coverage: {reason_name(error.reason)}",
         ) from error
 
 

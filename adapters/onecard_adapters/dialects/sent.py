@@ -5,12 +5,15 @@ Of what was certainly never sent, because it was refused before it was journaled
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message as ProtoMessage
 
-from onecard_adapters.runtime.memory import Transaction
+from onecard.exchange.v1 import errors_pb2
+from onecard_adapters.runtime.memory import EdgeMemory, Transaction
 from onecard_protocol import limits
+from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import message_time_ms, new_message_id
 
 _SENT: Final = "sent"
@@ -22,6 +25,9 @@ _ID: Final = "sent_id"
 empty since that request was refused before it was journaled."""
 ANSWERED: Final[Mapping[str, str]] = {_SENT: "", _BESIDE: ""}
 """What to remember with the answer of a request: neither is needed any more."""
+
+_REVERSED: Final = "reversed"
+"""Attribute of a transaction that a reversal named before it was sent."""
 
 _OWN_ID_MS: Final = limits.EXECUTE_BEFORE_MS // 2
 """While a transaction is younger, its own id is that of its message: half of the time to execute it is left."""
@@ -70,3 +76,47 @@ def id_to_send(transaction: Transaction, now_ms: int) -> bytes:
 def sent_as(transaction: Transaction, message_id: bytes) -> dict[str, str]:
     """What to remember, beside `sending`, of the id of a message."""
     return {} if message_id == transaction.message_id else {_ID: message_id.hex()}
+
+
+def id_of(transaction: Transaction) -> bytes:
+    """The id of its message, by which a reversal, a query or a cancellation names it."""
+    sent_as = transaction.attributes.get(_ID)
+    return bytes.fromhex(sent_as) if sent_as else transaction.message_id
+
+
+async def fixed_id(
+    memory: EdgeMemory,
+    transaction: Transaction,
+    request: ProtoMessage,
+    now_ms: int,
+    attributes: Mapping[str, str] = MappingProxyType({}),
+    *,
+    number: str,
+    runs_ahead: bool = True,
+) -> bytes:
+    """The id to send a settlement under now, remembered with the request; call it with the transaction's number held.
+
+    Raises NEVER_EXECUTED if a reversal named it before; `number` is what the dialect calls its local number.
+    """
+    known = _as_known(memory, transaction)
+    if known.attributes.get(_REVERSED) and not known.attributes.get(_SENT):
+        raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, f"{number} was reversed before it came")
+    message_id = id_to_send(known, now_ms)
+    # Another id than the transaction's is durable before its number is let go of: a reversal must find it.
+    is_own = message_id == transaction.message_id
+    kept = {**sending(request), **sent_as(transaction, message_id), **attributes}
+    await memory.update_transaction(transaction.message_id, kept, runs_ahead=runs_ahead and is_own)
+    return message_id
+
+
+async def id_to_reverse(memory: EdgeMemory, original: Transaction) -> bytes:
+    """The id that a reversal names; what was not sent by now never will be. Call it with the original's number held."""
+    known = _as_known(memory, original)
+    if _SENT not in known.attributes:
+        await memory.update_transaction(original.message_id, {_REVERSED: "1"})
+    return id_of(known)
+
+
+def _as_known(memory: EdgeMemory, transaction: Transaction) -> Transaction:
+    found = memory.find_transactions(transaction.institution_code, transaction.local_transaction_id)
+    return next(item for item in found if item.message_id == transaction.message_id)

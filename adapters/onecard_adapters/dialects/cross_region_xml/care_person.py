@@ -17,6 +17,7 @@ from onecard_adapters.dialects.cross_region_xml import forms, gbk
 from onecard_adapters.dialects.cross_region_xml.care_desk import CALL_S, Asked, CareDesk
 from onecard_adapters.dialects.cross_region_xml.heads import write_person
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
+from onecard_adapters.dialects.in_part import asked_first
 from onecard_adapters.mapping.fields import day_from
 from onecard_adapters.runtime.memory import PersonRecord
 
@@ -113,7 +114,8 @@ class PersonTrades:
             person=person.identity, insurance_area=person.insurance_area, institution=asked.place, day=day
         )
         channel = self._desk.national.to(self._desk.recipient(person.insurance_area, "aab301"))
-        coverage: QueryCoverageResponse = await CoverageServiceStub(channel).QueryCoverage(request, timeout=CALL_S)
+        with asked_first(asked.trade):
+            coverage: QueryCoverageResponse = await CoverageServiceStub(channel).QueryCoverage(request, timeout=CALL_S)
         return coverage
 
     async def file(self, asked: Asked) -> Element:

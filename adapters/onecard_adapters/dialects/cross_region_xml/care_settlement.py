@@ -41,7 +41,7 @@ from onecard_adapters.dialects.cross_region_xml.insured_settlement import CANCEL
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.split import write_split
 from onecard_adapters.dialects.in_part import executed
-from onecard_adapters.dialects.sent import ANSWERED, sending, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, fixed_id, id_of, id_to_reverse, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
@@ -87,8 +87,11 @@ class SettlementTrades:
                 terms=await self._terms.of(asked, encounter, transaction.local_transaction_id),
                 pre_settlement_id=encounter.care.get(_PRE_SETTLEMENT_ID, ""),
             )
-            await desk.note(transaction, sending(request), runs_ahead=True)
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+            async with desk.number(asked, asked.transid):
+                message_id = await fixed_id(
+                    desk.memory, transaction, request, desk.national.hub_time_ms(), number="transid"
+                )
+            channel = desk.national.to(encounter.insured_participant, message_id=message_id)
             async with desk.noting_refusal(transaction):
                 answer: SettleResponse = await SettlementServiceStub(channel).Settle(request, timeout=CALL_S)
             # Before the answer is written: a code that does not map must not hide that the settlement stands.
@@ -112,7 +115,7 @@ class SettlementTrades:
                 person=encounter.person.identity,
                 insured_number=insured_number(encounter.person),
                 encounter=reference(asked, encounter),
-                original_id=original.message_id.hex(),
+                original_id=id_of(original).hex(),
                 settlement_id=settlement_id,
                 local_transaction_id=transaction.local_transaction_id,
             )
@@ -148,10 +151,12 @@ class SettlementTrades:
         transaction = await desk.transaction(asked, encounter.encounter_id)
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
+        async with desk.number(asked, otransid):
+            original_id = await id_to_reverse(desk.memory, original)
         request = ReverseRequest(
             person=encounter.person.identity,
             insured_number=insured_number(encounter.person),
-            original_id=original.message_id.hex(),
+            original_id=original_id.hex(),
             original_method=original.method,
             original_local_transaction_id=otransid,
             local_transaction_id=transaction.local_transaction_id,
@@ -180,7 +185,7 @@ class SettlementTrades:
             person=encounter.person.identity,
             insured_number=insured_number(encounter.person),
             encounter=reference(asked, encounter),
-            original_id=original.message_id.hex(),
+            original_id=id_of(original).hex(),
             original_method=original.method,
             original_local_transaction_id=original.local_transaction_id,
             settlement_id=asked.input.value(SETTLEMENT_ID),

@@ -8,6 +8,7 @@ from onecard.medical.v1.coverage_pb2 import QueryCoverageRequest, QueryCoverageR
 from onecard.medical.v1.coverage_pb2_grpc import CoverageServiceStub
 from onecard.medical.v1.filing_pb2 import FileRequest, FileResponse, WithdrawFilingRequest
 from onecard.medical.v1.filing_pb2_grpc import FilingServiceStub
+from onecard_adapters.dialects.in_part import asked_first
 from onecard_adapters.dialects.infno import maps
 from onecard_adapters.dialects.infno.care_home_filings import HomeFilings
 from onecard_adapters.dialects.infno.desk import CALL_S, Call, CareDesk, insured_number, invalid
@@ -96,7 +97,8 @@ class PersonTrades:
         )
         asked.details.name = person.name
         channel = desk.national.to(desk.recipient(call))
-        coverage: QueryCoverageResponse = await CoverageServiceStub(channel).QueryCoverage(asked, timeout=CALL_S)
+        with asked_first(call.request.infno):
+            coverage: QueryCoverageResponse = await CoverageServiceStub(channel).QueryCoverage(asked, timeout=CALL_S)
         return coverage
 
     async def file(self, call: Call) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.setlinfo import cancelled_output, settled_output, settlement_output
 from onecard_adapters.dialects.infno.split import write_split
-from onecard_adapters.dialects.sent import ANSWERED, sending, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, fixed_id, id_of, id_to_reverse, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
@@ -93,8 +93,17 @@ class SettlementTrades:
                 await desk.note(transaction, {_REFUSED: "1"})  # It was never sent.
                 raise
             was_refused = bool(transaction.attributes.get(_REFUSED))
-            await desk.note(transaction, {**sending(asked), _REFUSED: ""}, runs_ahead=not was_refused)
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+            async with desk.number(call, call.request.msgid):
+                message_id = await fixed_id(
+                    desk.memory,
+                    transaction,
+                    asked,
+                    desk.national.hub_time_ms(),
+                    {_REFUSED: ""},
+                    number="msgid",
+                    runs_ahead=not was_refused,
+                )
+            channel = desk.national.to(encounter.insured_participant, message_id=message_id)
             try:
                 answer: SettleResponse = await SettlementServiceStub(channel).Settle(asked, timeout=CALL_S)
             except OneCardError as error:
@@ -124,7 +133,7 @@ class SettlementTrades:
                 person=encounter.person.identity,
                 insured_number=insured_number(encounter.person),
                 encounter=reference(call, encounter, visit_id),
-                original_id=original.message_id.hex(),
+                original_id=id_of(original).hex(),
                 settlement_id=settlement_id,
                 local_transaction_id=call.request.msgid,
             )
@@ -166,10 +175,12 @@ class SettlementTrades:
         transaction = await desk.transaction(call, encounter.encounter_id, visit_id)
         if (stored := desk.stored_answer(transaction)) is not None:
             return stored
+        async with desk.number(call, omsgid):
+            original_id = await id_to_reverse(desk.memory, original)
         asked = ReverseRequest(
             person=encounter.person.identity,
             insured_number=insured_number(encounter.person),
-            original_id=original.message_id.hex(),
+            original_id=original_id.hex(),
             original_method=original.method,
             original_local_transaction_id=omsgid,
             local_transaction_id=call.request.msgid,
@@ -210,7 +221,7 @@ class SettlementTrades:
             person=encounter.person.identity,
             insured_number=insured_number(encounter.person),
             encounter=reference(call, encounter, visit_id),
-            original_id=original.message_id.hex(),
+            original_id=id_of(original).hex(),
             original_method=original.method,
             original_local_transaction_id=original.local_transaction_id,
             settlement_id=settlement_id,
