@@ -42,7 +42,7 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.setlinfo import cancelled_output, settled_output, settlement_output
 from onecard_adapters.dialects.infno.split import write_split
-from onecard_adapters.dialects.sent import ANSWERED, fixed_id, id_of, id_to_reverse, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, fixed_id, id_of, id_to_reverse, id_to_send, sent_as, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
@@ -66,13 +66,14 @@ class SettlementTrades:
             if (stored := desk.stored_answer(transaction)) is not None:
                 return stored
             terms = await self._terms.build(call, data, visit_id, encounter)
-            channel = desk.national.to(encounter.insured_participant, message_id=transaction.message_id)
+            message_id = id_to_send(transaction, desk.national.hub_time_ms())
+            channel = desk.national.to(encounter.insured_participant, message_id=message_id)
             asked = PreSettleRequest(person=encounter.person.identity, terms=terms)
             answer: PreSettleResponse = await SettlementServiceStub(channel).PreSettle(asked, timeout=CALL_S)
             info, details = write_split(answer.split, desk.tables)
             info.update(setl_id=None, setl_time=None, medins_setl_id=call.request.msgid)
             output = settlement_output(desk, call, encounter, info, details)
-            return await desk.answered(transaction, output)
+            return await desk.answered(transaction, output, sent_as(transaction, message_id))
 
     async def settle(self, call: Call) -> dict[str, Any]:
         """2207, 2304."""
@@ -259,7 +260,7 @@ class SettlementTrades:
     def _last_pre_settlement(self, encounter: EncounterRecord) -> str:
         """Id of the pre-settlement that the patient saw last; "" if there was none."""
         found = self._desk.memory.find_transactions_of_encounter(encounter.encounter_id, trades.PRE_SETTLE)
-        answered = [item.message_id for item in found if self._desk.is_answered(item)]
+        answered = [id_of(item) for item in found if self._desk.is_answered(item)]
         return max(answered).hex() if answered else ""
 
     def _settlement(self, encounter: EncounterRecord, settlement_id: str) -> Transaction:

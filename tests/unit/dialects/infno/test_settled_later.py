@@ -106,3 +106,19 @@ async def test_a_settlement_that_was_reversed_before_it_was_sent_is_never_sent(
     refused = await hospital.send(body)
     assert refused.text.startswith("[NEVER_EXECUTED]"), refused.text
     assert (_standing(two_provinces), "Settle" in exchange.methods_called()) == (0, False)
+
+
+async def test_the_repeat_of_a_pre_settlement_that_was_not_sent_goes_on_too_and_is_the_one_that_is_settled(
+    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital, exchange = two_provinces.hospital, two_provinces.exchange
+    stay = await _filed_late(two_provinces)
+    exchange.lose_answers(trades.QUERY_COVERAGE)
+    body = hospital.message("2303", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area)
+    assert "2303没有发出" in (await hospital.send(body)).text
+    later_ms = _a_minute_later(two_provinces, monkeypatch)
+    assert (await hospital.send(body)).is_success
+    assert (await hospital.settle(stay)).is_success
+    tried, settled = (call for call in exchange.calls if call.method in {trades.PRE_SETTLE, trades.SETTLE})
+    assert message_time_ms(tried.message_id) == later_ms
+    assert settled.request.pre_settlement_id == tried.message_id.hex()  # type: ignore[attr-defined]
