@@ -117,6 +117,15 @@ async def id_to_reverse(memory: EdgeMemory, original: Transaction) -> bytes:
     return id_of(known)
 
 
+async def note_absent(memory: EdgeMemory, original: Transaction, asked_id: bytes) -> None:
+    """A query found nothing under an id: what was not sent by now never will be. Call it as `id_to_reverse`.
+
+    Raises OUTCOME_UNKNOWN if it was sent meanwhile under another id.
+    """
+    if await id_to_reverse(memory, original) != asked_id:
+        raise OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "the insured province cannot tell yet")
+
+
 def _as_known(memory: EdgeMemory, transaction: Transaction) -> Transaction:
     found = memory.find_transactions(transaction.institution_code, transaction.local_transaction_id)
     return next(item for item in found if item.message_id == transaction.message_id)

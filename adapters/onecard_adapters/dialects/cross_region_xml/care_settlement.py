@@ -41,7 +41,7 @@ from onecard_adapters.dialects.cross_region_xml.insured_settlement import CANCEL
 from onecard_adapters.dialects.cross_region_xml.safe_xml import Element, form_invalid, leaf, parent
 from onecard_adapters.dialects.cross_region_xml.split import write_split
 from onecard_adapters.dialects.in_part import executed
-from onecard_adapters.dialects.sent import ANSWERED, fixed_id, id_of, id_to_reverse, sent_before
+from onecard_adapters.dialects.sent import ANSWERED, fixed_id, id_of, id_to_reverse, note_absent, sent_before
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError
 from onecard_protocol.identifiers import new_message_id
@@ -199,6 +199,8 @@ class SettlementTrades:
             case finding if finding == SETTLEMENT_FINDING_UNDONE:
                 head.append(leaf("ykc701", STATE_UNDONE))
             case finding if finding == SETTLEMENT_FINDING_NOT_FOUND:
+                async with desk.number(asked, original.local_transaction_id):
+                    await note_absent(desk.memory, original, bytes.fromhex(request.original_id))
                 return parent("output", [*head, leaf("ykc701", STATE_ABSENT)])
             case _:
                 raise OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "the insured province cannot tell yet")

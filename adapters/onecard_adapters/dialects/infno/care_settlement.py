@@ -42,7 +42,16 @@ from onecard_adapters.dialects.infno.desk import (
 )
 from onecard_adapters.dialects.infno.setlinfo import cancelled_output, settled_output, settlement_output
 from onecard_adapters.dialects.infno.split import write_split
-from onecard_adapters.dialects.sent import ANSWERED, fixed_id, id_of, id_to_reverse, id_to_send, sent_as, sent_before
+from onecard_adapters.dialects.sent import (
+    ANSWERED,
+    fixed_id,
+    id_of,
+    id_to_reverse,
+    id_to_send,
+    note_absent,
+    sent_as,
+    sent_before,
+)
 from onecard_adapters.runtime.memory import EncounterRecord, Transaction
 from onecard_protocol.errors import OneCardError, OutcomeInDoubt
 
@@ -234,6 +243,8 @@ class SettlementTrades:
             case SettlementFinding.SETTLEMENT_FINDING_EXECUTED | SettlementFinding.SETTLEMENT_FINDING_UNDONE:
                 pass
             case SettlementFinding.SETTLEMENT_FINDING_NOT_FOUND:
+                async with desk.number(call, original.local_transaction_id):
+                    await note_absent(desk.memory, original, bytes.fromhex(asked.original_id))
                 raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED)
             case _:
                 raise OneCardError(errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN, "the insured province cannot tell yet")

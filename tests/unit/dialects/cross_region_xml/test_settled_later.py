@@ -53,15 +53,17 @@ async def test_a_settlement_whose_coverage_was_not_told_was_not_sent_and_its_rep
         assert original_id == sent.message_id.hex()
 
 
-async def test_a_settlement_that_was_reversed_before_it_was_sent_is_never_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("trade", ["reverse", "query"])
+async def test_a_settlement_that_was_told_as_never_executed_before_it_was_sent_is_never_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trade: str
 ) -> None:
     async with sichuan_care(tmp_path) as side:
         stay = await _filed_late(side)
         transid = side.hospital.new_transid()
         side.exchange.lose_answers(COVERAGE)
         await stay.settle(BILL_FEN, transid)
-        assert (await stay.reverse(transid)).value("ykc701") == "0"
+        told = await (stay.reverse(transid) if trade == "reverse" else stay.query(transid))
+        assert told.value("ykc701") == "0"
         _a_minute_later(side, monkeypatch)
         refused = await stay.settle(BILL_FEN, transid)
         assert refused.message.startswith("[NEVER_EXECUTED]"), refused.message

@@ -1,5 +1,6 @@
 """A settlement before which the coverage is asked for: what is told if that fails, and what the repeat does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from onecard_adapters.dialects.infno import trades
 from onecard_protocol.identifiers import message_time_ms
 from onecard_stubs.guangdong.counter import Stay
+from tests.support.eventually import eventually
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
 
 
@@ -104,6 +106,22 @@ async def test_a_settlement_that_was_reversed_before_it_was_sent_is_never_sent(
     assert reversed_.output["result"]["reversal_result"] == "NEVER_EXECUTED", reversed_.text
     _a_minute_later(two_provinces, monkeypatch)
     refused = await hospital.send(body)
+    assert refused.text.startswith("[NEVER_EXECUTED]"), refused.text
+    assert (_standing(two_provinces), "Settle" in exchange.methods_called()) == (0, False)
+
+
+async def test_a_settlement_that_a_query_told_as_never_executed_while_its_coverage_was_asked_for_is_never_sent(
+    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital, exchange = two_provinces.hospital, two_provinces.exchange
+    stay = await _filed_late(two_provinces)
+    told, sent_count = exchange.hold(trades.QUERY_COVERAGE), len(exchange.calls)
+    settling = asyncio.create_task(hospital.settle(stay))
+    await eventually(lambda: len(exchange.calls) > sent_count)
+    assert (await hospital.query(stay)).text.startswith("[NEVER_EXECUTED]")
+    _a_minute_later(two_provinces, monkeypatch)
+    told.set()
+    refused = await settling
     assert refused.text.startswith("[NEVER_EXECUTED]"), refused.text
     assert (_standing(two_provinces), "Settle" in exchange.methods_called()) == (0, False)
 
