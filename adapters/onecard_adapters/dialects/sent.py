@@ -47,7 +47,7 @@ def beside_it(transaction: Transaction) -> Any:
 
 
 def sending(request: ProtoMessage, beside: object = None) -> dict[str, str]:
-    """What to remember of a request; it may run ahead of the message itself, with which it is durable."""
+    """What to remember of a request before it is sent."""
     kept = {_SENT: request.SerializeToString(deterministic=True).hex()}
     return kept if beside is None else {**kept, _BESIDE: json.dumps(beside)}
 
@@ -92,7 +92,6 @@ async def fixed_id(
     attributes: Mapping[str, str] = MappingProxyType({}),
     *,
     number: str,
-    runs_ahead: bool = True,
 ) -> bytes:
     """The id to send a settlement under now, remembered with the request; call it with the transaction's number held.
 
@@ -102,10 +101,10 @@ async def fixed_id(
     if known.attributes.get(_REVERSED) and not known.attributes.get(_SENT):
         raise OneCardError(errors_pb2.ERROR_REASON_NEVER_EXECUTED, f"{number} was reversed before it came")
     message_id = id_to_send(known, now_ms)
-    # Another id than the transaction's is durable before its number is let go of: a reversal must find it.
-    is_own = message_id == transaction.message_id
+    # Durable before its number is let go of: a reversal must find another id than the transaction's, and a repeat that
+    # did not find what was sent under the transaction's own would be sent under another.
     kept = {**sending(request), **sent_as(transaction, message_id), **attributes}
-    await memory.update_transaction(transaction.message_id, kept, runs_ahead=runs_ahead and is_own)
+    await memory.update_transaction(transaction.message_id, kept)
     return message_id
 
 

@@ -165,13 +165,8 @@ class EdgeMemory:
         places = ", ".join("?" * len(methods))
         return self._all(f"WHERE encounter_key = ? AND method IN ({places})", (encounter_key, *methods))
 
-    async def update_transaction(
-        self, message_id: bytes, attributes: Mapping[str, str], *, runs_ahead: bool = False
-    ) -> None:
-        """Add attributes to a transaction, or replace those of the same names. Raises KeyError if it is not known.
-
-        With `runs_ahead` they are durable with what is written next: for what only matters if that is.
-        """
+    async def update_transaction(self, message_id: bytes, attributes: Mapping[str, str]) -> None:
+        """Add attributes to a transaction, or replace those of the same names. Raises KeyError if it is not known."""
 
         def update(connection: sqlite3.Connection) -> None:
             row = connection.execute("SELECT value FROM transactions WHERE message_id = ?", (message_id,)).fetchone()
@@ -184,7 +179,7 @@ class EdgeMemory:
             )
             self._transactions.drop(row[0])
 
-        await (self._store.run_ahead(update) if runs_ahead else self._store.run(update, is_brief=True))
+        await self._store.run(update, is_brief=True)
 
     async def next_number(self, series: str, at_least: int) -> int:
         """A number that this store has never given out in the series: greater than all before it, and `at_least`."""

@@ -216,9 +216,9 @@ class CareDesk:
                 await self.note(transaction, {_REFUSED: "1"})
             raise
 
-    async def note(self, transaction: Transaction, attributes: Mapping[str, str], *, runs_ahead: bool = False) -> None:
+    async def note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
         """Add to what is remembered of a transaction; see `EdgeMemory.update_transaction`."""
-        await self.memory.update_transaction(transaction.message_id, dict(attributes), runs_ahead=runs_ahead)
+        await self.memory.update_transaction(transaction.message_id, dict(attributes))
 
     def identity(self, asked: Asked) -> PersonIdentity:
         """The person named in the head. Raises IDENTITY_INVALID, UNMAPPED_CODE, LOCAL_FORM_INVALID."""

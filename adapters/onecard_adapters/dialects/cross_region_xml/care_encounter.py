@@ -90,7 +90,7 @@ class EncounterTrades:
                 care = await self._complete(asked, person, request)
             elif sent is not None:
                 request, care = sent, beside_it(transaction)
-            await desk.note(transaction, sending(request, care) | sent_as(transaction, message_id), runs_ahead=True)
+            await desk.note(transaction, sending(request, care) | sent_as(transaction, message_id))
             channel = desk.national.to(recipient, message_id=message_id)
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(request, timeout=CALL_S)
         except OneCardError as error:
@@ -171,7 +171,7 @@ class EncounterTrades:
                     output = safe_xml.parse(beside_it(transaction), "stored answer")
                 message_id = id_to_send(transaction, desk.national.hub_time_ms())
                 kept = sending(request, safe_xml.serialise(output)) | sent_as(transaction, message_id)
-                await desk.note(transaction, kept, runs_ahead=True)
+                await desk.note(transaction, kept)
                 channel = desk.national.to(encounter.insured_participant, message_id=message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(request, timeout=CALL_S)
             except OneCardError as error:

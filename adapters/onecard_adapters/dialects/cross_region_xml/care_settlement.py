@@ -87,12 +87,12 @@ class SettlementTrades:
                 terms=await self._terms.of(asked, encounter, transaction.local_transaction_id),
                 pre_settlement_id=encounter.care.get(_PRE_SETTLEMENT_ID, ""),
             )
-            async with desk.number(asked, asked.transid):
-                message_id = await fixed_id(
-                    desk.memory, transaction, request, desk.national.hub_time_ms(), number="transid"
-                )
-            channel = desk.national.to(encounter.insured_participant, message_id=message_id)
             async with desk.noting_refusal(transaction):
+                async with desk.number(asked, asked.transid):
+                    message_id = await fixed_id(
+                        desk.memory, transaction, request, desk.national.hub_time_ms(), number="transid"
+                    )
+                channel = desk.national.to(encounter.insured_participant, message_id=message_id)
                 answer: SettleResponse = await SettlementServiceStub(channel).Settle(request, timeout=CALL_S)
             # Before the answer is written: a code that does not map must not hide that the settlement stands.
             await desk.note(transaction, {SETTLEMENT_ID: answer.settlement_id})

@@ -104,7 +104,7 @@ class EncounterTrades:
             elif sent is not None:
                 asked, care = sent, kept
             beside = [care, json_text.write(output)]
-            await desk.note(transaction, sending(asked, beside) | sent_as(transaction, message_id), runs_ahead=True)
+            await desk.note(transaction, sending(asked, beside) | sent_as(transaction, message_id))
             channel = desk.national.to(recipient, message_id=message_id)
             registered: RegisterResponse = await EncounterServiceStub(channel).Register(asked, timeout=CALL_S)
         except OneCardError as error:
@@ -212,7 +212,7 @@ class EncounterTrades:
                     output = json_text.parse_object(beside_it(transaction).encode())
                 message_id = id_to_send(transaction, desk.national.hub_time_ms())
                 kept = sending(asked, json_text.write(output)) | sent_as(transaction, message_id)
-                await desk.note(transaction, kept, runs_ahead=True)
+                await desk.note(transaction, kept)
                 channel = desk.national.to(encounter.insured_participant, message_id=message_id)
                 await EncounterServiceStub(channel).UploadFeeLines(asked, timeout=CALL_S)
             except OneCardError as error:

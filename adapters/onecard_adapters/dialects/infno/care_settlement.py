@@ -99,20 +99,18 @@ class SettlementTrades:
                     pre_settlement_id=self._last_pre_settlement(encounter),
                     invoice_number=optional_text(data, "invono", "input.data"),
                 )
+                async with desk.number(call, call.request.msgid):
+                    message_id = await fixed_id(
+                        desk.memory,
+                        transaction,
+                        asked,
+                        desk.national.hub_time_ms(),
+                        {_REFUSED: ""},
+                        number="msgid",
+                    )
             except OneCardError:
                 await desk.note(transaction, {_REFUSED: "1"})  # It was never sent.
                 raise
-            was_refused = bool(transaction.attributes.get(_REFUSED))
-            async with desk.number(call, call.request.msgid):
-                message_id = await fixed_id(
-                    desk.memory,
-                    transaction,
-                    asked,
-                    desk.national.hub_time_ms(),
-                    {_REFUSED: ""},
-                    number="msgid",
-                    runs_ahead=not was_refused,
-                )
             channel = desk.national.to(encounter.insured_participant, message_id=message_id)
             try:
                 answer: SettleResponse = await SettlementServiceStub(channel).Settle(asked, timeout=CALL_S)

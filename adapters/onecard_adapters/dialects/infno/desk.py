@@ -174,9 +174,9 @@ class CareDesk:
             await self.answered(repeat, output)
         return await self.answered(done, output)
 
-    async def note(self, transaction: Transaction, attributes: Mapping[str, str], *, runs_ahead: bool = False) -> None:
+    async def note(self, transaction: Transaction, attributes: Mapping[str, str]) -> None:
         """Add to what is remembered of a transaction; see `EdgeMemory.update_transaction`."""
-        await self.memory.update_transaction(transaction.message_id, dict(attributes), runs_ahead=runs_ahead)
+        await self.memory.update_transaction(transaction.message_id, dict(attributes))
 
     def person(self, call: Call, personal_number: str) -> PersonRecord:
         """The person that 1101 told of; PERSON_NOT_IDENTIFIED if none did."""

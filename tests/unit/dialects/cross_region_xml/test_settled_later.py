@@ -68,3 +68,14 @@ async def test_a_settlement_that_was_told_as_never_executed_before_it_was_sent_i
         refused = await stay.settle(BILL_FEN, transid)
         assert refused.message.startswith("[NEVER_EXECUTED]"), refused.message
         assert "Settle" not in side.exchange.methods_called()
+
+
+async def test_after_it_was_told_as_never_executed_a_settlement_without_transid_is_another_one(tmp_path: Path) -> None:
+    async with sichuan_care(tmp_path) as side:
+        stay = await _filed_late(side)
+        side.exchange.lose_answers(COVERAGE)
+        refused = await stay.settle(BILL_FEN, "")
+        assert (await stay.query(refused.transid)).value("ykc701") == "0"
+        assert (await stay.settle(BILL_FEN, "")).message.startswith("[NEVER_EXECUTED]")
+        again = await stay.settle(BILL_FEN, "")
+        assert (again.is_success, side.insured_core.state.counts()["settlements_standing"]) == (True, 1), again.message

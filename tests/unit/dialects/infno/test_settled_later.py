@@ -126,6 +126,25 @@ async def test_a_settlement_that_a_query_told_as_never_executed_while_its_covera
     assert (_standing(two_provinces), "Settle" in exchange.methods_called()) == (0, False)
 
 
+async def test_a_settlement_that_was_reversed_while_its_coverage_was_asked_for_is_not_meant_by_a_query(
+    two_provinces: Country,
+) -> None:
+    hospital, exchange = two_provinces.hospital, two_provinces.exchange
+    stay = await _filed_late(two_provinces)
+    told, sent_count = exchange.hold(trades.QUERY_COVERAGE), len(exchange.calls)
+    msgid = hospital.new_msgid()
+    body = hospital.message("2304", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area, msgid=msgid)
+    settling = asyncio.create_task(hospital.send(body))
+    await eventually(lambda: len(exchange.calls) > sent_count)
+    assert (await hospital.reverse(stay, msgid, "2304")).output["result"]["reversal_result"] == "NEVER_EXECUTED"
+    told.set()
+    assert (await settling).text.startswith("[NEVER_EXECUTED]")
+    exchange.lose_answers(trades.SETTLE)
+    assert (await hospital.settle(stay)).code == -1
+    found = await hospital.query(stay)
+    assert (found.is_success, _standing(two_provinces)) == (True, 1), found.text
+
+
 async def test_the_repeat_of_a_pre_settlement_that_was_not_sent_goes_on_too_and_is_the_one_that_is_settled(
     two_provinces: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
