@@ -47,6 +47,7 @@ class FakeExchange:
         self._expired: dict[str, int] = shared._expired if shared else {}
         self._held: dict[str, asyncio.Event] = shared._held if shared else {}
         self.calls: list[SentCall] = shared.calls if shared else []
+        self._stopped_ms: int | None = None
 
     def peer(self, sender: str) -> "FakeExchange":
         """The same exchange, used by another province."""
@@ -70,8 +71,13 @@ class FakeExchange:
         return self._held[method]
 
     def hub_time_ms(self) -> int:
-        """This machine's time."""
-        return time.time_ns() // 1_000_000
+        """This machine's time, or where it was stopped."""
+        return time.time_ns() // 1_000_000 if self._stopped_ms is None else self._stopped_ms
+
+    def stop_a_minute_later(self) -> int:
+        """From now on it is a minute later for this province, and stays so; returns that time in ms."""
+        self._stopped_ms = self.hub_time_ms() + 60_000
+        return self._stopped_ms
 
     def to(self, recipient: str, message_id: bytes | None = None) -> grpc.aio.Channel:
         """A channel for generated stubs."""

@@ -171,8 +171,7 @@ async def test_a_registration_that_never_left_is_built_anew_with_what_was_filed_
         filing_id = await side.file(stay.person)
         left.append("/onecard.medical.v1.CoverageService/QueryCoverage")
         assert (await stay.register(transid)).code == -9, "it still has it"
-        later_ms = side.exchange.hub_time_ms() + 60_000
-        monkeypatch.setattr(side.exchange, "hub_time_ms", lambda: later_ms)
+        later_ms = side.exchange.stop_a_minute_later()
         again = await stay.register(transid)
         assert again.is_success, again.message
         (sent,) = (call for call in side.exchange.calls if call.method == REGISTER)

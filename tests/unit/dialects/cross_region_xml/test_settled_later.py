@@ -21,15 +21,9 @@ async def _filed_late(side: SichuanCare) -> HospitalStay:
     return stay
 
 
-def _a_minute_later(side: SichuanCare, patch: pytest.MonkeyPatch) -> int:
-    later_ms = side.exchange.hub_time_ms() + 60_000
-    patch.setattr(side.exchange, "hub_time_ms", lambda: later_ms)
-    return later_ms
-
-
 @pytest.mark.parametrize("trade", ["cancel", "reverse"])
 async def test_a_settlement_whose_coverage_was_not_told_was_not_sent_and_its_repeat_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trade: str
+    tmp_path: Path, trade: str
 ) -> None:
     async with sichuan_care(tmp_path) as side:
         stay = await _filed_late(side)
@@ -40,7 +34,7 @@ async def test_a_settlement_whose_coverage_was_not_told_was_not_sent_and_its_rep
         assert told.message.endswith("参保地未及时答复参保信息，0304没有发出，未办理：请将同一报文原样重发")
         assert "Settle" not in side.exchange.methods_called()
 
-        later_ms = _a_minute_later(side, monkeypatch)
+        later_ms = side.exchange.stop_a_minute_later()
         again = await stay.settle(BILL_FEN, transid)
         assert again.is_success, again.message
         (sent,) = (call for call in side.exchange.calls if call.method == f"{SETTLEMENT}Settle")
@@ -55,7 +49,7 @@ async def test_a_settlement_whose_coverage_was_not_told_was_not_sent_and_its_rep
 
 @pytest.mark.parametrize("trade", ["reverse", "query"])
 async def test_a_settlement_that_was_told_as_never_executed_before_it_was_sent_is_never_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trade: str
+    tmp_path: Path, trade: str
 ) -> None:
     async with sichuan_care(tmp_path) as side:
         stay = await _filed_late(side)
@@ -64,7 +58,7 @@ async def test_a_settlement_that_was_told_as_never_executed_before_it_was_sent_i
         await stay.settle(BILL_FEN, transid)
         told = await (stay.reverse(transid) if trade == "reverse" else stay.query(transid))
         assert told.value("ykc701") == "0"
-        _a_minute_later(side, monkeypatch)
+        side.exchange.stop_a_minute_later()
         refused = await stay.settle(BILL_FEN, transid)
         assert refused.message.startswith("[NEVER_EXECUTED]"), refused.message
         assert "Settle" not in side.exchange.methods_called()

@@ -1,8 +1,7 @@
 """A trade that one side executed and the other not: never told as refused, and finished by its repeat."""
 
 import copy
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,17 +17,13 @@ from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.core import GuangdongCore
 from onecard_stubs.guangdong.counter import Answer, Stay
 from onecard_stubs.guangdong.records import Refused
-from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
+from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country
 from tests.support.personal_texts import NUMBERS
+
+pytest_plugins = ("tests.support.infno_country_of_two",)
 
 REPEAT = "请将同一报文原样重发，直至成功"
 Mend = Callable[[], Any]
-
-
-@pytest.fixture
-async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as running:
-        yield running
 
 
 async def _down(core: GuangdongCore, infno: str) -> Mend:

@@ -1,6 +1,5 @@
 """Filings: asked for from the place of care, made at home and told, chosen by what they cover and never guessed."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,17 +22,12 @@ from tests.support.infno_country import (
     ITEMS,
     TODAY,
     Country,
-    country,
     destination,
     insured_settings,
     open_memory,
 )
 
-
-@pytest.fixture
-async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as running:
-        yield running
+pytest_plugins = ("tests.support.infno_country_of_two",)
 
 
 async def test_a_hospital_asks_the_insured_province_to_file_and_takes_it_back(two_provinces: Country) -> None:

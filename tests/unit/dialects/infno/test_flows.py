@@ -1,19 +1,11 @@
 """Whole flows through the dialect on both ends: a hospital's own messages in, the insured province's split out."""
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
-
-import pytest
 
 from onecard_stubs.guangdong.counter import FeeItem
-from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
+from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country
 
-
-@pytest.fixture
-async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as running:
-        yield running
+pytest_plugins = ("tests.support.infno_country_of_two",)
 
 
 def _check_identities(info: dict[str, Decimal]) -> None:

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.counter import Stay
 from onecard_stubs.guangdong.records import Refused
 from tests.support.infno_country import Country, country
+
+pytest_plugins = ("tests.support.infno_country_of_two",)
 
 
 def _now_ms() -> int:
@@ -35,12 +36,6 @@ def _context(
         local_transaction_id=local_transaction_id_of(message_id),
         execute_before_ms=_now_ms() + left_ms,
     )
-
-
-@pytest.fixture
-async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as running:
-        yield running
 
 
 async def _request(running: Country) -> tuple[Stay, settlement_pb2.SettleRequest, bytes]:

@@ -1,7 +1,6 @@
 """What the care role refuses: each with its own reason, in the hospital's own envelope, with nothing sent on."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,9 @@ from onecard_stubs.guangdong.records import Refused
 from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
 from tests.support.personal_texts import QUOTED, QUOTING
 
+pytest_plugins = ("tests.support.infno_country_of_two",)
+
 REFUSED = -2
-
-
-@pytest.fixture
-async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as running:
-        yield running
 
 
 def _is_refused(answer: Answer, reason: str) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,7 @@ from onecard_stubs.guangdong.counter import Answer
 from tests.support.edge_memory import failing_store
 from tests.support.infno_country import ADMITTED, CODE_TABLES, ITEMS, TODAY, Country, country
 
-
-@pytest.fixture
-async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as running:
-        yield running
+pytest_plugins = ("tests.support.infno_country_of_two",)
 
 
 async def test_the_same_bytes_get_the_stored_answer_and_execute_once(two_provinces: Country) -> None:

@@ -1,8 +1,6 @@
 """A settlement before which the coverage is asked for: what is told if that fails, and what the repeat does."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -10,13 +8,9 @@ from onecard_adapters.dialects.infno import trades
 from onecard_protocol.identifiers import message_time_ms
 from onecard_stubs.guangdong.counter import Stay
 from tests.support.eventually import eventually
-from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country, country
+from tests.support.infno_country import ADMITTED, ITEMS, TODAY, Country
 
-
-@pytest.fixture
-async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as running:
-        yield running
+pytest_plugins = ("tests.support.infno_country_of_two",)
 
 
 async def _filed_late(running: Country) -> Stay:
@@ -39,18 +33,12 @@ async def _filed_late(running: Country) -> Stay:
     return stay
 
 
-def _a_minute_later(running: Country, patch: pytest.MonkeyPatch) -> int:
-    later_ms = running.exchange.hub_time_ms() + 60_000
-    patch.setattr(running.exchange, "hub_time_ms", lambda: later_ms)
-    return later_ms
-
-
 def _standing(running: Country) -> int:
     return sum(record.is_standing for record in running.insured_core.benefits.settlements)
 
 
 async def test_a_settlement_whose_coverage_was_not_told_was_not_sent_and_its_repeat_goes_on(
-    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
+    two_provinces: Country,
 ) -> None:
     hospital, exchange = two_provinces.hospital, two_provinces.exchange
     stay = await _filed_late(two_provinces)
@@ -61,7 +49,7 @@ async def test_a_settlement_whose_coverage_was_not_told_was_not_sent_and_its_rep
     assert told.text.endswith("参保地未及时答复参保信息，2304没有发出，未办理：请将同一报文原样重发")
     assert "Settle" not in exchange.methods_called()
 
-    later_ms = _a_minute_later(two_provinces, monkeypatch)
+    later_ms = exchange.stop_a_minute_later()
     again = await hospital.send(body)
     assert again.is_success, again.text
     (sent,) = (call for call in exchange.calls if call.method == trades.SETTLE)
@@ -70,16 +58,14 @@ async def test_a_settlement_whose_coverage_was_not_told_was_not_sent_and_its_rep
 
 
 @pytest.mark.parametrize("trade", ["cancel", "reverse"])
-async def test_what_was_sent_under_a_later_id_is_undone_by_that_id(
-    two_provinces: Country, monkeypatch: pytest.MonkeyPatch, trade: str
-) -> None:
+async def test_what_was_sent_under_a_later_id_is_undone_by_that_id(two_provinces: Country, trade: str) -> None:
     hospital, exchange = two_provinces.hospital, two_provinces.exchange
     stay = await _filed_late(two_provinces)
     exchange.lose_answers(trades.QUERY_COVERAGE)
     msgid = hospital.new_msgid()
     body = hospital.message("2304", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area, msgid=msgid)
     await hospital.send(body)
-    _a_minute_later(two_provinces, monkeypatch)
+    exchange.stop_a_minute_later()
     settled = await hospital.send(body)
     assert (settled.is_success, _standing(two_provinces)) == (True, 1), settled.text
     if trade == "cancel":
@@ -93,9 +79,7 @@ async def test_what_was_sent_under_a_later_id_is_undone_by_that_id(
     assert original_id == sent.message_id.hex()
 
 
-async def test_a_settlement_that_was_reversed_before_it_was_sent_is_never_sent(
-    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_settlement_that_was_reversed_before_it_was_sent_is_never_sent(two_provinces: Country) -> None:
     hospital, exchange = two_provinces.hospital, two_provinces.exchange
     stay = await _filed_late(two_provinces)
     exchange.lose_answers(trades.QUERY_COVERAGE)
@@ -104,14 +88,14 @@ async def test_a_settlement_that_was_reversed_before_it_was_sent_is_never_sent(
     await hospital.send(body)
     reversed_ = await hospital.reverse(stay, msgid, "2304")
     assert reversed_.output["result"]["reversal_result"] == "NEVER_EXECUTED", reversed_.text
-    _a_minute_later(two_provinces, monkeypatch)
+    exchange.stop_a_minute_later()
     refused = await hospital.send(body)
     assert refused.text.startswith("[NEVER_EXECUTED]"), refused.text
     assert (_standing(two_provinces), "Settle" in exchange.methods_called()) == (0, False)
 
 
 async def test_a_settlement_that_a_query_told_as_never_executed_while_its_coverage_was_asked_for_is_never_sent(
-    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
+    two_provinces: Country,
 ) -> None:
     hospital, exchange = two_provinces.hospital, two_provinces.exchange
     stay = await _filed_late(two_provinces)
@@ -119,7 +103,7 @@ async def test_a_settlement_that_a_query_told_as_never_executed_while_its_covera
     settling = asyncio.create_task(hospital.settle(stay))
     await eventually(lambda: len(exchange.calls) > sent_count)
     assert (await hospital.query(stay)).text.startswith("[NEVER_EXECUTED]")
-    _a_minute_later(two_provinces, monkeypatch)
+    exchange.stop_a_minute_later()
     told.set()
     refused = await settling
     assert refused.text.startswith("[NEVER_EXECUTED]"), refused.text
@@ -146,14 +130,14 @@ async def test_a_settlement_that_was_reversed_while_its_coverage_was_asked_for_i
 
 
 async def test_the_repeat_of_a_pre_settlement_that_was_not_sent_goes_on_too_and_is_the_one_that_is_settled(
-    two_provinces: Country, monkeypatch: pytest.MonkeyPatch
+    two_provinces: Country,
 ) -> None:
     hospital, exchange = two_provinces.hospital, two_provinces.exchange
     stay = await _filed_late(two_provinces)
     exchange.lose_answers(trades.QUERY_COVERAGE)
     body = hospital.message("2303", {"data": hospital.bill(stay)}, insurance_area=stay.insurance_area)
     assert "2303没有发出" in (await hospital.send(body)).text
-    later_ms = _a_minute_later(two_provinces, monkeypatch)
+    later_ms = exchange.stop_a_minute_later()
     assert (await hospital.send(body)).is_success
     assert (await hospital.settle(stay)).is_success
     tried, settled = (call for call in exchange.calls if call.method in {trades.PRE_SETTLE, trades.SETTLE})

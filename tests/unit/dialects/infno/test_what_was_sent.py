@@ -1,8 +1,6 @@
 """What was or may have been sent: its repeat is the same message, and no later knowledge undoes it."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +12,9 @@ from onecard_protocol.identifiers import message_time_ms
 from onecard_stubs.behaviour import Switches
 from onecard_stubs.guangdong.counter import Stay
 from onecard_stubs.population import Enrolment, Person
-from tests.support.infno_country import ADMITTED, ITEMS, Country, country
+from tests.support.infno_country import ADMITTED, ITEMS, Country
 
-
-@pytest.fixture
-async def two_provinces(tmp_path: Path) -> AsyncIterator[Country]:
-    async with country(tmp_path) as running:
-        yield running
+pytest_plugins = ("tests.support.infno_country_of_two",)
 
 
 def _standing(running: Country) -> int:
@@ -199,8 +193,7 @@ async def test_the_time_to_execute_a_registration_runs_from_when_it_is_sent(
     body, _, _ = await _admission(two_provinces)
     _offline_once(monkeypatch, exchange, refused)
     assert not (await hospital.send(body)).is_success
-    later_ms = exchange.hub_time_ms() + 60_000
-    monkeypatch.setattr(exchange, "hub_time_ms", lambda: later_ms)
+    later_ms = exchange.stop_a_minute_later()
     again = await hospital.send(body)
     assert again.is_success, again.text
     (sent,) = (call for call in exchange.calls if call.method == trades.REGISTER)
